@@ -1,0 +1,5 @@
+//! The pure domain: no IO, no clock, no randomness, no async.
+
+pub mod id;
+pub mod stream;
+pub mod time;

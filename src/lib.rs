@@ -1,0 +1,10 @@
+//! Escrow Vault.
+#![forbid(unsafe_code)]
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::indexing_slicing))]
+
+pub mod client;
+pub mod crypto;
+pub mod domain;
+pub mod ledger;
+pub mod server;
+pub mod store;

@@ -1,0 +1,173 @@
+//! Truth on disk: the contract between the vault and whatever keeps its events and bundles.
+//!
+//! The journal is the truth; sled is a view of it that can be thrown away. Bytes go before the
+//! record that names them: an orphan is garbage, a dangling record is loss.
+
+use std::io;
+
+use crate::domain::id::{DepositId, Digest};
+use crate::domain::stream::Stream;
+use crate::ledger::Entry;
+
+/// Where a stream stands: how many events it has, and the commitment of the last of them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct StreamHead {
+    /// Number of the last event; 0 for a stream that has none.
+    pub sequence: u64,
+    /// That event's commitment; all zero for a stream that has none.
+    pub commitment: Digest,
+}
+
+/// A small object that a statement names by digest: a bundle, a sealed share, a contribution.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Blob {
+    /// Key, at most [`Blob::NAME_BYTES_MAX`] bytes, such as a deposit's id.
+    pub name: String,
+    /// Content, at most [`Blob::BYTES_MAX`] bytes.
+    pub bytes: Vec<u8>,
+}
+
+impl Blob {
+    /// Longest name, in bytes.
+    pub const NAME_BYTES_MAX: usize = 255;
+    /// Largest content, in bytes; what is larger is a file.
+    pub const BYTES_MAX: usize = 64 * 1024;
+}
+
+/// Everything that must become durable together or not at all.
+#[derive(Debug, Default)]
+pub struct Batch<Staged> {
+    /// Every stream that was read to decide this batch, with the sequence it had then. Checked
+    /// against what is stored: a second writer's batch in between makes this one stale.
+    pub expected: Vec<(Stream, u64)>,
+    /// Events to append; positions and sequences follow on what is stored.
+    pub entries: Vec<Entry>,
+    /// Small objects the entries name.
+    pub blobs: Vec<Blob>,
+    /// Large bundles the entries name, written and synced before.
+    pub bundles: Vec<(DepositId, Staged)>,
+    /// Records as they are after the entries: `None` deletes.
+    pub records: Vec<(String, Option<Vec<u8>>)>,
+}
+
+/// Why a batch was not committed.
+#[derive(Debug, thiserror::Error)]
+pub enum CommitError {
+    /// A stream moved since it was read. Nothing happened; decide again on the current state.
+    #[error("stream {stream} is at {current}, not at {expected}")]
+    Stale {
+        /// The stream that moved.
+        stream: Stream,
+        /// Where the batch expected it.
+        expected: u64,
+        /// Where it is.
+        current: u64,
+    },
+    /// The batch contradicts itself or the store. Nothing happened; this is a caller's defect.
+    #[error("the batch does not follow on the ledger: {0}")]
+    Unsound(&'static str),
+    /// Refused before anything was written, for example for want of space. Nothing happened.
+    #[error("the store cannot take the batch now")]
+    Refused(#[source] io::Error),
+    /// Writing or syncing failed half-way: **the outcome is unknown**. The process must end, and
+    /// start-up decides from what is on disk. Never retried.
+    #[error("writing failed with unknown outcome")]
+    Unknown(#[source] io::Error),
+}
+
+/// Why something could not be read.
+#[derive(Debug, thiserror::Error)]
+pub enum ReadError {
+    /// The disk or the index answered with an error.
+    #[error("the store cannot be read")]
+    Io(#[from] io::Error),
+    /// What was read is not what was written. It must not be served.
+    #[error("{what} is damaged: {how}")]
+    Damaged {
+        /// Which file, record or bundle.
+        what: String,
+        /// In what way.
+        how: String,
+    },
+}
+
+/// Keeps events, records, small objects and bundles.
+///
+/// Guarantees every backend gives, and the contract suite checks:
+/// - what [`Store::commit`] acknowledged survives kill -9 and power loss, whole;
+/// - what it did not acknowledge is there whole or not at all after a restart;
+/// - readers see committed batches only, each whole, in order.
+pub trait Store: Send + Sync + 'static {
+    /// A bundle on its way in: bytes that no record names yet, removed when dropped.
+    type Staged: Staged;
+    /// A stored bundle on its way out.
+    type Bundle: Bundle;
+
+    /// Makes a batch durable: it is on disk when this returns `Ok`. Order of batches is order
+    /// of calls.
+    fn commit(&self, batch: Batch<Self::Staged>) -> Result<(), CommitError>;
+
+    /// How many entries the ledger has.
+    fn ledger_size(&self) -> u64;
+
+    /// Where a stream stands; sequence 0 where it does not exist.
+    fn head(&self, stream: &Stream) -> Result<StreamHead, ReadError>;
+
+    /// At most `limit` entries of a stream in order, the first being number `from`.
+    fn read_stream(
+        &self,
+        stream: &Stream,
+        from: u64,
+        limit: usize,
+    ) -> Result<Vec<Entry>, ReadError>;
+
+    /// At most `limit` entries of the ledger in order, the first at position `from`.
+    fn read_ledger(&self, from: u64, limit: usize) -> Result<Vec<Entry>, ReadError>;
+
+    /// The record under this key.
+    fn record(&self, key: &str) -> Result<Option<Vec<u8>>, ReadError>;
+
+    /// At most `limit` keys that begin with `prefix`, in order, after `after` if given.
+    fn keys(
+        &self,
+        prefix: &str,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<Vec<String>, ReadError>;
+
+    /// The small object under this name.
+    fn blob(&self, name: &str) -> Result<Option<Vec<u8>>, ReadError>;
+
+    /// Begins a bundle too large for a blob.
+    fn stage(&self) -> io::Result<Self::Staged>;
+
+    /// A stored large bundle, checked chunk by chunk as it is read.
+    fn bundle(&self, id: &DepositId) -> Result<Option<Self::Bundle>, ReadError>;
+}
+
+/// A large bundle on its way in. Blocking.
+pub trait Staged: Send + 'static {
+    /// Appends bytes.
+    fn write(&mut self, bytes: &[u8]) -> io::Result<()>;
+    /// Makes what was written durable under its temporary name. Nothing may be written after.
+    fn sync(&mut self) -> io::Result<()>;
+}
+
+/// A stored large bundle on its way out. Blocking.
+pub trait Bundle: Send + 'static {
+    /// Its size in bytes.
+    fn size(&self) -> u64;
+    /// The next checked piece, `None` at the end. A piece that does not match what was stored is
+    /// [`ReadError::Damaged`], and nothing of it is returned.
+    fn next(&mut self) -> Result<Option<bytes::Bytes>, ReadError>;
+}
+
+/// Makes records from entries, the same way when a vault runs and when its index is made again.
+pub trait Projector: Send + Sync {
+    /// The records that change with this entry, given how records stand before it.
+    fn project(
+        &self,
+        entry: &Entry,
+        read: &dyn Fn(&str) -> Result<Option<Vec<u8>>, ReadError>,
+    ) -> Result<Vec<(String, Option<Vec<u8>>)>, ReadError>;
+}
