@@ -60,6 +60,12 @@ pub type Signature = Bytes<64>;
 /// Sixteen random bytes that make a statement, and so its identifier, unlike any other.
 pub type Nonce = Bytes<16>;
 
+impl<const N: usize> Default for Bytes<N> {
+    fn default() -> Self {
+        Self([0; N])
+    }
+}
+
 impl<const N: usize> fmt::Display for Bytes<N> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
@@ -116,9 +122,15 @@ impl<'de, const N: usize> Deserialize<'de> for Bytes<N> {
     }
 }
 
+fn digit(bits: u32) -> char {
+    match (bits & 31) as u8 {
+        letter @ 0..=25 => char::from(b'a' + letter),
+        number => char::from(b'2' + number - 26),
+    }
+}
+
 /// RFC 4648 base32, lowercase and without padding.
 pub(crate) fn base32(bytes: &[u8]) -> String {
-    const ALPHABET: &[u8; 32] = b"abcdefghijklmnopqrstuvwxyz234567";
     let mut text = String::with_capacity(bytes.len() * 8 / 5 + 1);
     let (mut bits, mut width) = (0u32, 0u32);
     for byte in bytes {
@@ -126,12 +138,12 @@ pub(crate) fn base32(bytes: &[u8]) -> String {
         width += 8;
         while width >= 5 {
             width -= 5;
-            text.push(char::from(ALPHABET[(bits >> width & 31) as usize]));
+            text.push(digit(bits >> width));
         }
         bits &= (1 << width) - 1;
     }
     if width > 0 {
-        text.push(char::from(ALPHABET[(bits << (5 - width) & 31) as usize]));
+        text.push(digit(bits << (5 - width)));
     }
     text
 }

@@ -1,5 +1,21 @@
 //! The pure domain: no IO, no clock, no randomness, no async.
+//!
+//! State is the fold of events. [`rules::decide`] says whether a statement may become an event,
+//! [`rules::apply`] what it changes; everything else here is what those two speak about.
 
+pub mod agreement;
+pub mod deposit;
+pub mod event;
 pub mod id;
+pub mod needs;
+pub mod organisation;
+pub mod refusal;
+pub mod request;
+pub mod rules;
+pub mod soundness;
+pub mod statement;
+pub mod states;
 pub mod stream;
+pub mod terms;
+pub mod text;
 pub mod time;

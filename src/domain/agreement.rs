@@ -1,0 +1,284 @@
+//! Agreements: proposed, countersigned by all, ended by all.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::{Deserialize, Serialize};
+
+use crate::domain::id::{AgreementId, Digest, Element, MemberPath, OrganisationName};
+use crate::domain::refusal::Refusal;
+use crate::domain::statement::{self, Holder};
+use crate::domain::terms::Terms;
+use crate::domain::time::Timestamp;
+
+/// An agreement as its stream tells it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Agreement {
+    /// Its id.
+    pub id: AgreementId,
+    /// Counts the versions of its terms, from 1.
+    pub version: u32,
+    /// The terms in force.
+    pub terms: Terms,
+    /// Digest of the statement that proposed them.
+    pub terms_sha256: Digest,
+    /// Who proposed them.
+    pub proposer: MemberPath,
+    /// When they were proposed.
+    pub proposed_at: Timestamp,
+    /// The release key, once dealt.
+    pub release_key: Option<DealtKey>,
+    /// Who has signed one digest of terms and key, the depositor by proposing.
+    pub accepted: BTreeMap<OrganisationName, Timestamp>,
+    /// Who has signed for its end.
+    pub terminated: BTreeMap<OrganisationName, Timestamp>,
+    /// Whether it is in force.
+    pub phase: Phase,
+    /// Statements must rest on this event of the stream or a later one.
+    pub floor: u64,
+}
+
+/// A release key as dealt.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DealtKey {
+    /// Digest of the statement that dealt it.
+    pub sha256: Digest,
+    /// Counts the keys of these terms, from 1.
+    pub epoch: u32,
+    /// Feldman commitment.
+    pub commitment: Vec<Element>,
+    /// Who holds which share.
+    pub holders: Vec<Holder>,
+    /// The sealed shares by member, as digests of age files.
+    pub shares: BTreeMap<MemberPath, Digest>,
+}
+
+/// Where an agreement stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Phase {
+    /// Waiting for countersignatures.
+    Proposed,
+    /// In force.
+    Active {
+        /// Since when.
+        since: Timestamp,
+    },
+    /// A party refused.
+    Declined {
+        /// When.
+        at: Timestamp,
+    },
+    /// Every party ended it.
+    Terminated {
+        /// When.
+        at: Timestamp,
+    },
+}
+
+impl Phase {
+    /// As one word.
+    pub fn word(&self) -> &'static str {
+        match self {
+            Self::Proposed => "proposed",
+            Self::Active { .. } => "active",
+            Self::Declined { .. } => "declined",
+            Self::Terminated { .. } => "terminated",
+        }
+    }
+}
+
+impl Agreement {
+    /// Whether this organisation is a party, and so may know that the agreement exists.
+    pub fn is_party(&self, organisation: &OrganisationName) -> bool {
+        self.terms.role_of(organisation).is_some()
+    }
+
+    /// Its release key.
+    pub fn key(&self) -> Result<&DealtKey, Refusal> {
+        self.release_key.as_ref().ok_or(Refusal::AgreementIs("without a release key"))
+    }
+
+    /// Refuses unless the agreement is in force.
+    pub fn in_force(&self) -> Result<(), Refusal> {
+        match self.phase {
+            Phase::Active { .. } => Ok(()),
+            Phase::Proposed | Phase::Declined { .. } | Phase::Terminated { .. } => {
+                Err(Refusal::AgreementIs(self.phase.word()))
+            }
+        }
+    }
+
+    /// The parties that have not countersigned yet.
+    pub fn awaited(&self) -> impl Iterator<Item = &OrganisationName> {
+        self.terms.organisations().filter(|who| !self.accepted.contains_key(*who))
+    }
+
+    fn is_proposed(&self) -> Result<(), Refusal> {
+        match self.phase {
+            Phase::Proposed => Ok(()),
+            Phase::Active { .. } | Phase::Declined { .. } | Phase::Terminated { .. } => {
+                Err(Refusal::AgreementIs(self.phase.word()))
+            }
+        }
+    }
+}
+
+/// May this release key be dealt for these terms?
+pub fn decide_release_key(
+    agreement: &Agreement,
+    dealt: &statement::ReleaseKey,
+) -> Result<(), Refusal> {
+    agreement.is_proposed()?;
+    if agreement.release_key.is_some() {
+        return Err(Refusal::AgreementIs("dealt a release key already"));
+    }
+    if dealt.made.by != agreement.proposer {
+        return Err(Refusal::NotDepositor(dealt.made.by.organisation.clone()));
+    }
+    if dealt.terms_sha256 != agreement.terms_sha256 {
+        return Err(Refusal::Mismatch("the release key's digest of the terms"));
+    }
+    if dealt.epoch != 1 || dealt.commitment.len() != usize::from(agreement.terms.quorum) {
+        return Err(Refusal::Mismatch("the release key's epoch or commitment"));
+    }
+    let expected = agreement.terms.holder_organisations();
+    let named = dealt.holders.iter().map(|holder| (&holder.organisation, holder.identifier));
+    if !named.eq(expected.iter().zip(1..)) {
+        return Err(Refusal::Mismatch("the release key's list of holders"));
+    }
+    let members: BTreeSet<_> = dealt.shares.iter().map(|share| &share.member).collect();
+    let supplied: BTreeSet<_> = members.iter().map(|member| &member.organisation).collect();
+    if members.len() != dealt.shares.len()
+        || !supplied.into_iter().eq(&BTreeSet::from_iter(expected))
+    {
+        return Err(Refusal::Mismatch("the release key's list of sealed shares"));
+    }
+    Ok(())
+}
+
+/// May this organisation countersign?
+pub fn decide_acceptance(
+    agreement: &Agreement,
+    acceptance: &statement::Acceptance,
+) -> Result<(), Refusal> {
+    let organisation = &acceptance.made.by.organisation;
+    if agreement.accepted.contains_key(organisation) {
+        let who = organisation.to_string();
+        return Err(Refusal::Already { who, what: "accepted this agreement" });
+    }
+    agreement.is_proposed()?;
+    if acceptance.terms_sha256 != agreement.terms_sha256
+        || acceptance.release_key_sha256 != agreement.key()?.sha256
+    {
+        return Err(Refusal::Mismatch("the digest of terms and release key"));
+    }
+    Ok(())
+}
+
+/// May this organisation refuse?
+pub fn decide_declination(agreement: &Agreement) -> Result<(), Refusal> {
+    agreement.is_proposed()
+}
+
+/// May this organisation sign for the end?
+pub fn decide_termination(
+    agreement: &Agreement,
+    termination: &statement::Termination,
+) -> Result<(), Refusal> {
+    let organisation = &termination.made.by.organisation;
+    agreement.in_force()?;
+    if agreement.terminated.contains_key(organisation) {
+        let who = organisation.to_string();
+        return Err(Refusal::Already { who, what: "signed for the end of this agreement" });
+    }
+    Ok(())
+}
+
+/// May this share be passed on?
+pub fn decide_reseal(agreement: &Agreement, reseal: &statement::Reseal) -> Result<(), Refusal> {
+    let (by, to) = (&reseal.made.by.organisation, &reseal.share.member);
+    match agreement.phase {
+        Phase::Proposed | Phase::Active { .. } | Phase::Terminated { .. } => {}
+        Phase::Declined { .. } => return Err(Refusal::AgreementIs("declined")),
+    }
+    if by != &to.organisation || !agreement.terms.is_holder(by) {
+        return Err(Refusal::Mismatch("the member the share is for"));
+    }
+    if agreement.key()?.epoch != reseal.epoch {
+        return Err(Refusal::Mismatch("the epoch of the release key"));
+    }
+    Ok(())
+}
+
+impl Agreement {
+    /// Terms were proposed.
+    pub fn proposed(
+        id: AgreementId,
+        proposal: &statement::Proposal,
+        sha256: Digest,
+        at: Timestamp,
+        sequence: u64,
+    ) -> Self {
+        Self {
+            id,
+            version: 1,
+            terms: proposal.terms.clone(),
+            terms_sha256: sha256,
+            proposer: proposal.made.by.clone(),
+            proposed_at: at,
+            release_key: None,
+            accepted: BTreeMap::new(),
+            terminated: BTreeMap::new(),
+            phase: Phase::Proposed,
+            floor: sequence,
+        }
+    }
+
+    /// The release key was dealt; its dealer has thereby signed terms and key.
+    pub fn dealt(
+        &mut self,
+        dealt: &statement::ReleaseKey,
+        sha256: Digest,
+        at: Timestamp,
+        sequence: u64,
+    ) {
+        let shares = dealt.shares.iter().map(|share| (share.member.clone(), share.sha256));
+        self.release_key = Some(DealtKey {
+            sha256,
+            epoch: dealt.epoch,
+            commitment: dealt.commitment.clone(),
+            holders: dealt.holders.clone(),
+            shares: shares.collect(),
+        });
+        self.accepted.insert(dealt.made.by.organisation.clone(), at);
+        self.floor = sequence;
+    }
+
+    /// A party countersigned.
+    pub fn accepted_by(&mut self, organisation: &OrganisationName, at: Timestamp) {
+        self.accepted.insert(organisation.clone(), at);
+        if self.awaited().next().is_none() {
+            self.phase = Phase::Active { since: at };
+        }
+    }
+
+    /// A party refused.
+    pub fn declined(&mut self, at: Timestamp) {
+        self.phase = Phase::Declined { at };
+    }
+
+    /// A party signed for the end.
+    pub fn terminated_by(&mut self, organisation: &OrganisationName, at: Timestamp) {
+        self.terminated.insert(organisation.clone(), at);
+        if self.terms.organisations().all(|who| self.terminated.contains_key(who)) {
+            self.phase = Phase::Terminated { at };
+        }
+    }
+
+    /// A share was passed on.
+    pub fn resealed(&mut self, reseal: &statement::Reseal) {
+        if let Some(key) = &mut self.release_key {
+            key.shares.insert(reseal.share.member.clone(), reseal.share.sha256);
+        }
+    }
+}

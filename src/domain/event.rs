@@ -1,0 +1,110 @@
+//! Events: accepted statements plus what the vault adds, and what the vault notes by itself.
+
+use serde::{Deserialize, Serialize};
+
+use crate::domain::id::{DepositId, Digest, MemberPath, PublicKey, RequestId, Signature};
+use crate::domain::statement::Log;
+use crate::domain::stream::Stream;
+use crate::domain::time::Timestamp;
+
+/// Version of the rules by which an event was decided. Old versions keep deciding old events.
+pub const ENGINE: u32 = 1;
+
+/// One event, as the payload of its ledger entry.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Event {
+    /// Always [`EventType::V1`].
+    #[serde(rename = "type")]
+    pub kind: EventType,
+    /// Which log it belongs to.
+    pub log: Log,
+    /// Which rules decided it.
+    pub engine: u32,
+    /// The stream it belongs to.
+    pub stream: Stream,
+    /// Its number there, from 1.
+    pub sequence: u64,
+    /// Commitment of the event before it in the stream; all zero for the first.
+    pub previous: Digest,
+    /// The vault's time, which never runs backwards.
+    pub at: Timestamp,
+    /// What happened.
+    pub act: Act,
+}
+
+/// The type tag of events.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum EventType {
+    /// The first format.
+    #[serde(rename = "escrow-vault/event/v1")]
+    V1,
+}
+
+/// What happened.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum Act {
+    /// A member said something.
+    Stated(SignedText),
+    /// The vault saw something.
+    Noted(Note),
+}
+
+/// A statement's exact bytes with its signature.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SignedText {
+    /// The statement: JSON in a string, so that its bytes stay as they were signed.
+    pub statement: String,
+    /// The key it was signed by.
+    pub key: PublicKey,
+    /// The signature over its bytes under its type.
+    pub signature: Signature,
+}
+
+/// What the vault saw by itself. Nobody signed it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum Note {
+    /// The vault came into being.
+    Founded {
+        /// The key that signs heads.
+        ledger_key: PublicKey,
+        /// The key that invites organisations.
+        operator_key: PublicKey,
+        /// SHA-256 of the CA certificate.
+        ca_sha256: Digest,
+    },
+    /// Somebody looked. One entry stands for a member's looks of one kind within a minute.
+    Access {
+        /// Who.
+        by: MemberPath,
+        /// At what.
+        look: Look,
+    },
+    /// Contributions and bundle were handed to the requester.
+    HandedOut {
+        /// To whom.
+        by: MemberPath,
+        /// For which request.
+        request: RequestId,
+    },
+    /// A bundle was found damaged and is not served any more.
+    Quarantined {
+        /// Which.
+        deposit: DepositId,
+    },
+}
+
+/// What somebody looked at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Look {
+    /// The stream itself: terms, deposits, requests; or members.
+    Stream,
+    /// Who had looked.
+    Accesses,
+    /// The member's own sealed share.
+    Share,
+}

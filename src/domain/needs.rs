@@ -1,0 +1,255 @@
+//! Whose consents a rule takes: seats, joined by `all` and `any`.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+use crate::domain::id::{Malformed, Role, serde_as_text};
+
+/// Whose consents a rule takes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged, expecting = "needs is written \"1@role\", { all = [ … ] } or { any = [ … ] }")]
+pub enum Needs {
+    /// `k@role`: this many different members of that role.
+    Seats(Seats),
+    /// Every one of these.
+    All(All),
+    /// At least one of these.
+    Any(Any),
+}
+
+/// A number of people in one role, written `2@agent`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Seats {
+    /// How many different members.
+    pub count: u16,
+    /// Of which role.
+    pub role: Role,
+}
+
+/// Every one of several needs.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct All {
+    /// Which.
+    pub all: Vec<Needs>,
+}
+
+/// At least one of several needs.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Any {
+    /// Which.
+    pub any: Vec<Needs>,
+}
+
+impl fmt::Display for Seats {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}@{}", self.count, self.role)
+    }
+}
+
+impl FromStr for Seats {
+    type Err = Malformed;
+
+    fn from_str(text: &str) -> Result<Self, Malformed> {
+        let malformed =
+            || Malformed::new(text, "a need", "a number of people and a role, such as 1@agent");
+        let (count, role) = text.split_once('@').ok_or_else(malformed)?;
+        if !count.bytes().all(|c| c.is_ascii_digit()) || count.starts_with('0') {
+            return Err(malformed());
+        }
+        let count = count.parse().map_err(|_| malformed())?;
+        if count > Needs::SEATS_MAX {
+            return Err(malformed());
+        }
+        Ok(Self { count, role: role.parse()? })
+    }
+}
+
+serde_as_text!(Seats);
+
+/// One smallest way to meet a need: how many different members of each role.
+pub type Alternative = BTreeMap<Role, u16>;
+
+/// A need that is too large to reason about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum TooComplex {
+    /// Nested too deep.
+    #[error("it is nested deeper than {}", Needs::DEPTH_MAX)]
+    Depth,
+    /// Too many ways to meet it.
+    #[error("it can be met in more than {} ways", Needs::ALTERNATIVES_MAX)]
+    Alternatives,
+    /// An `all` or `any` of nothing.
+    #[error("an empty list is met by nobody or by anybody")]
+    Empty,
+}
+
+impl Needs {
+    /// People that one seat expression may name.
+    pub const SEATS_MAX: u16 = 64;
+    /// How deep `all` and `any` may nest.
+    pub const DEPTH_MAX: usize = 8;
+    /// In how many ways a need may be met.
+    pub const ALTERNATIVES_MAX: usize = 64;
+
+    /// Every smallest way to meet this need. One member fills one seat, so seats of one role
+    /// that are needed together add up.
+    pub fn alternatives(&self) -> Result<Vec<Alternative>, TooComplex> {
+        self.expand(Self::DEPTH_MAX)
+    }
+
+    /// The seats that are still empty on the shortest way to meet this need; none when it is
+    /// met. `seated` says how many different members of each role have consented.
+    pub fn missing(&self, seated: &BTreeMap<Role, u16>) -> Result<Alternative, TooComplex> {
+        let open = |way: &Alternative| -> Alternative {
+            let open_seats = way.iter().map(|(role, needed)| {
+                (role.clone(), needed.saturating_sub(seated.get(role).copied().unwrap_or_default()))
+            });
+            open_seats.filter(|(_, seats)| *seats > 0).collect()
+        };
+        let seats = |open: &Alternative| open.values().map(|n| u32::from(*n)).sum::<u32>();
+        self.alternatives()?.iter().map(open).min_by_key(seats).ok_or(TooComplex::Empty)
+    }
+
+    fn expand(&self, depth: usize) -> Result<Vec<Alternative>, TooComplex> {
+        let depth = depth.checked_sub(1).ok_or(TooComplex::Depth)?;
+        match self {
+            Self::Seats(seats) => Ok(vec![BTreeMap::from([(seats.role.clone(), seats.count)])]),
+            Self::Any(Any { any }) => {
+                let mut ways = Vec::new();
+                for need in any {
+                    ways.extend(need.expand(depth)?);
+                    if ways.len() > Self::ALTERNATIVES_MAX {
+                        return Err(TooComplex::Alternatives);
+                    }
+                }
+                if ways.is_empty() { Err(TooComplex::Empty) } else { Ok(ways) }
+            }
+            Self::All(All { all }) => {
+                if all.is_empty() {
+                    return Err(TooComplex::Empty);
+                }
+                let mut ways = vec![Alternative::new()];
+                for need in all {
+                    let more = need.expand(depth)?;
+                    if ways.len() * more.len() > Self::ALTERNATIVES_MAX {
+                        return Err(TooComplex::Alternatives);
+                    }
+                    ways = ways
+                        .iter()
+                        .flat_map(|way| more.iter().map(|extra| together(way, extra)))
+                        .collect();
+                }
+                Ok(ways)
+            }
+        }
+    }
+}
+
+fn together(one: &Alternative, other: &Alternative) -> Alternative {
+    let mut sum = one.clone();
+    for (role, count) in other {
+        let seats = sum.entry(role.clone()).or_default();
+        *seats = seats.saturating_add(*count);
+    }
+    sum
+}
+
+impl fmt::Display for Needs {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let list = |f: &mut fmt::Formatter<'_>, needs: &[Self], word: &str| {
+            for (i, need) in needs.iter().enumerate() {
+                if i > 0 {
+                    write!(f, " {word} ")?;
+                }
+                match need {
+                    Self::Seats(seats) => write!(f, "{seats}")?,
+                    Self::All(_) | Self::Any(_) => write!(f, "({need})")?,
+                }
+            }
+            Ok(())
+        };
+        match self {
+            Self::Seats(seats) => write!(f, "{seats}"),
+            Self::All(All { all }) => list(f, all, "and"),
+            Self::Any(Any { any }) => list(f, any, "or"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn needs(json: &str) -> Needs {
+        serde_json::from_str(json).unwrap()
+    }
+
+    fn seats(counts: &[(&str, u16)]) -> Alternative {
+        counts.iter().map(|(role, count)| (role.parse().unwrap(), *count)).collect()
+    }
+
+    #[test]
+    fn what_is_missing_is_the_shortest_way() {
+        let joint = r#"{"all":["1@depositor","1@agent"]}"#;
+        let either = r#"{"any":["2@agent",{"all":["1@depositor","1@arbiter"]}]}"#;
+        let twice = r#"{"all":["1@agent","1@agent"]}"#;
+        for (need, seated, missing) in [
+            (joint, &[][..], &[("depositor", 1), ("agent", 1)][..]),
+            (joint, &[("agent", 1)], &[("depositor", 1)]),
+            (joint, &[("agent", 1), ("depositor", 2)], &[]),
+            (either, &[("arbiter", 1)], &[("depositor", 1)]),
+            (either, &[("agent", 2)], &[]),
+            (twice, &[("agent", 1)], &[("agent", 1)]),
+            (twice, &[("agent", 2)], &[]),
+            ("\"3@agent\"", &[("agent", 1), ("depositor", 9)], &[("agent", 2)]),
+        ] {
+            assert_eq!(needs(need).missing(&seats(seated)), Ok(seats(missing)), "{need}");
+        }
+    }
+
+    #[test]
+    fn needs_that_cannot_be_reasoned_about_are_refused() {
+        let pair = r#"{"any":["1@a","1@b"]}"#;
+        let wide = format!(r#"{{"all":[{}]}}"#, [pair; 7].join(","));
+        let deep = format!("{}\"1@a\"{}", r#"{"all":["#.repeat(8), "]}".repeat(8));
+        for (json, fault) in [
+            (wide.as_str(), TooComplex::Alternatives),
+            (&deep, TooComplex::Depth),
+            (r#"{"all":[]}"#, TooComplex::Empty),
+            (r#"{"any":[]}"#, TooComplex::Empty),
+            (r#"{"all":["1@a",{"any":[]}]}"#, TooComplex::Empty),
+        ] {
+            assert_eq!(needs(json).alternatives(), Err(fault), "{json}");
+        }
+    }
+
+    #[test]
+    fn misspelt_needs_are_refused() {
+        for json in [
+            r#""0@agent""#,
+            r#""01@agent""#,
+            r#""@agent""#,
+            r#""1@""#,
+            r#""agent""#,
+            r#""65@agent""#,
+            r#"{"some":["1@agent"]}"#,
+            r#"{"all":["1@agent"],"any":["1@agent"]}"#,
+            r#"{"all":"1@agent"}"#,
+            "1",
+            "null",
+        ] {
+            assert!(serde_json::from_str::<Needs>(json).is_err(), "{json}");
+        }
+    }
+
+    #[test]
+    fn needs_read_as_a_sentence() {
+        let need = needs(r#"{"any":["2@agent",{"all":["1@depositor","1@arbiter"]}]}"#);
+        assert_eq!(need.to_string(), "2@agent or (1@depositor and 1@arbiter)");
+    }
+}

@@ -1,0 +1,280 @@
+//! Organisations and their members: who may join, whose keys count.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::domain::id::{Digest, MemberId, MemberName, MemberPath, OrganisationName, PublicKey};
+use crate::domain::refusal::Refusal;
+use crate::domain::statement::{self, Stated};
+use crate::domain::text::Text;
+use crate::domain::time::{Span, Timestamp};
+
+/// Members of one organisation.
+pub const MEMBERS_MAX: usize = 256;
+/// Open invitations of one organisation.
+pub const INVITATIONS_MAX: usize = 64;
+/// How long an invitation may stay open.
+pub const INVITATION_SPAN_MAX: Span = Span::days(30);
+
+/// An organisation as its stream tells it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Organisation {
+    /// Its name.
+    pub name: OrganisationName,
+    /// Its key, once its first member has joined.
+    pub key: Option<PublicKey>,
+    /// Everybody who has joined.
+    pub members: BTreeMap<MemberName, Member>,
+    /// Doors that stand open, by the digest of their secret.
+    pub invitations: BTreeMap<Digest, Invited>,
+}
+
+/// An open invitation.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Invited {
+    /// Who may come.
+    pub name: MemberName,
+    /// Until when.
+    pub expires_at: Timestamp,
+}
+
+/// One person or service of an organisation.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Member {
+    /// The member's id.
+    pub id: MemberId,
+    /// Digest of the statement that introduced the keys.
+    pub join_sha256: Digest,
+    /// Ed25519 key for statements.
+    pub key: PublicKey,
+    /// The member's `age1…` recipient.
+    pub age_recipient: Text,
+    /// When the member joined.
+    pub joined_at: Timestamp,
+    /// How far the member is trusted.
+    pub standing: Standing,
+}
+
+/// How far a member is trusted by its own organisation.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Standing {
+    /// Joined; nobody has confirmed yet whose keys these are.
+    Pending,
+    /// Confirmed: may act.
+    Active {
+        /// Since when.
+        since: Timestamp,
+        /// May invite and confirm colleagues.
+        administrator: bool,
+    },
+}
+
+impl Member {
+    /// Confirmed, and so may act?
+    pub fn is_active(&self) -> bool {
+        match self.standing {
+            Standing::Pending => false,
+            Standing::Active { .. } => true,
+        }
+    }
+
+    /// May invite and confirm colleagues?
+    pub fn is_administrator(&self) -> bool {
+        match self.standing {
+            Standing::Pending => false,
+            Standing::Active { administrator, .. } => administrator,
+        }
+    }
+}
+
+impl Organisation {
+    /// An organisation of which nothing is known yet but its name.
+    pub fn named(name: OrganisationName) -> Self {
+        Self { name, key: None, members: BTreeMap::new(), invitations: BTreeMap::new() }
+    }
+
+    /// A member that has joined.
+    pub fn member(&self, name: &MemberName) -> Option<&Member> {
+        self.members.get(name)
+    }
+
+    /// Members that may act.
+    pub fn active_members(&self) -> impl Iterator<Item = (&MemberName, &Member)> {
+        self.members.iter().filter(|(_, member)| member.is_active())
+    }
+
+    /// The signer of a statement, if it is an active member's key.
+    pub fn actor(&self, stated: &Stated) -> Result<&Member, Refusal> {
+        let by = &stated.statement.made().by;
+        let member = self.signer(by, &stated.key)?;
+        if member.is_active() { Ok(member) } else { Err(Refusal::Pending(by.clone())) }
+    }
+
+    fn signer(&self, by: &MemberPath, key: &PublicKey) -> Result<&Member, Refusal> {
+        let member = self.member(&by.name).ok_or_else(|| Refusal::NotFound(by.to_string()))?;
+        if member.key == *key { Ok(member) } else { Err(Refusal::WrongKey(by.clone())) }
+    }
+
+    fn administrator(&self, stated: &Stated) -> Result<(), Refusal> {
+        if self.actor(stated)?.is_administrator() {
+            Ok(())
+        } else {
+            Err(Refusal::NotAdministrator(stated.statement.made().by.clone()))
+        }
+    }
+}
+
+/// May this invitation stand? `operator` is the key that opens the door to organisations.
+pub fn decide_invitation(
+    organisation: Option<&Organisation>,
+    operator: &PublicKey,
+    invitation: &statement::Invitation,
+    stated: &Stated,
+    now: Timestamp,
+) -> Result<(), Refusal> {
+    let founded = organisation.filter(|organisation| organisation.key.is_some());
+    match founded {
+        Some(organisation) => {
+            if invitation.made.by.organisation != organisation.name {
+                return Err(Refusal::OrganisationExists(organisation.name.clone()));
+            }
+            organisation.administrator(stated)?;
+        }
+        None if stated.key != *operator => {
+            return Err(Refusal::NotFound(invitation.member.organisation.to_string()));
+        }
+        None => {}
+    }
+    if let Some(organisation) = organisation {
+        if organisation.members.contains_key(&invitation.member.name) {
+            return Err(Refusal::AlreadyJoined(invitation.member.clone()));
+        }
+        let open = organisation.invitations.values().filter(|open| open.expires_at > now).count();
+        if open >= INVITATIONS_MAX {
+            let what = "open invitations of this organisation";
+            return Err(Refusal::Limit { what, limit: INVITATIONS_MAX });
+        }
+    }
+    if invitation.expires_at <= now || invitation.expires_at > now.after(INVITATION_SPAN_MAX) {
+        return Err(Refusal::Mismatch("the invitation's expiry"));
+    }
+    Ok(())
+}
+
+/// May this organisation key be introduced?
+pub fn decide_organisation(
+    organisation: Option<&Organisation>,
+    introduced: &statement::Organisation,
+    stated: &Stated,
+) -> Result<(), Refusal> {
+    let organisation =
+        organisation.ok_or_else(|| Refusal::NotInvited(introduced.made.by.clone()))?;
+    if organisation.key.is_some() {
+        return Err(Refusal::OrganisationExists(organisation.name.clone()));
+    }
+    if stated.key != introduced.key {
+        return Err(Refusal::WrongKey(introduced.made.by.clone()));
+    }
+    Ok(())
+}
+
+/// May this member join?
+pub fn decide_join(
+    organisation: Option<&Organisation>,
+    join: &statement::Join,
+    stated: &Stated,
+    now: Timestamp,
+) -> Result<(), Refusal> {
+    let by = &join.made.by;
+    let not_invited = || Refusal::NotInvited(by.clone());
+    let organisation = organisation.filter(|o| o.key.is_some()).ok_or_else(not_invited)?;
+    if organisation.members.contains_key(&by.name) {
+        return Err(Refusal::AlreadyJoined(by.clone()));
+    }
+    let invited = organisation.invitations.get(&join.secret_sha256).ok_or_else(not_invited)?;
+    if invited.name != by.name || invited.expires_at <= now {
+        return Err(not_invited());
+    }
+    if stated.key != join.key {
+        return Err(Refusal::WrongKey(by.clone()));
+    }
+    if organisation.members.len() >= MEMBERS_MAX {
+        return Err(Refusal::Limit { what: "members of this organisation", limit: MEMBERS_MAX });
+    }
+    Ok(())
+}
+
+/// May this member be confirmed by this signer: the organisation key, or an administrator?
+pub fn decide_confirmation(
+    organisation: Option<&Organisation>,
+    confirmation: &statement::Confirmation,
+    stated: &Stated,
+) -> Result<(), Refusal> {
+    let not_found = || Refusal::NotFound(confirmation.member.to_string());
+    let organisation = organisation.ok_or_else(not_found)?;
+    if confirmation.made.by.organisation != organisation.name {
+        return Err(not_found());
+    }
+    if organisation.key != Some(stated.key) {
+        organisation.administrator(stated)?;
+    }
+    let member = organisation.member(&confirmation.member.name).ok_or_else(not_found)?;
+    if member.join_sha256 != confirmation.join_sha256 {
+        return Err(Refusal::Mismatch("the confirmation of this member's keys"));
+    }
+    if member.is_active() {
+        let who = confirmation.member.to_string();
+        return Err(Refusal::Already { who, what: "been confirmed" });
+    }
+    Ok(())
+}
+
+/// May this member have a new certificate?
+pub fn decide_renewal(
+    organisation: Option<&Organisation>,
+    renewal: &statement::Renewal,
+    stated: &Stated,
+) -> Result<(), Refusal> {
+    let by = &renewal.made.by;
+    let organisation = organisation.ok_or_else(|| Refusal::NotFound(by.to_string()))?;
+    organisation.signer(by, &stated.key).map(|_| ())
+}
+
+impl Organisation {
+    /// An invitation was accepted into the stream.
+    pub fn invited(&mut self, invitation: &statement::Invitation, at: Timestamp) {
+        self.invitations.retain(|_, open| open.expires_at > at);
+        let name = invitation.member.name.clone();
+        let invited = Invited { name, expires_at: invitation.expires_at };
+        self.invitations.insert(invitation.secret_sha256, invited);
+    }
+
+    /// The organisation's key was introduced.
+    pub fn introduced(&mut self, introduced: &statement::Organisation) {
+        self.key = Some(introduced.key);
+    }
+
+    /// A member joined; the invitation is spent.
+    pub fn joined(&mut self, join: &statement::Join, stated: &Stated, at: Timestamp) {
+        self.invitations.remove(&join.secret_sha256);
+        let member = Member {
+            id: MemberId::of(&stated.digest),
+            join_sha256: stated.digest,
+            key: join.key,
+            age_recipient: join.age_recipient.clone(),
+            joined_at: at,
+            standing: Standing::Pending,
+        };
+        self.members.insert(join.made.by.name.clone(), member);
+    }
+
+    /// A member was confirmed.
+    pub fn confirmed(&mut self, confirmation: &statement::Confirmation, at: Timestamp) {
+        if let Some(member) = self.members.get_mut(&confirmation.member.name) {
+            let administrator = confirmation.administrator;
+            member.standing = Standing::Active { since: at, administrator };
+        }
+    }
+}

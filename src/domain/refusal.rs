@@ -1,0 +1,208 @@
+//! Why the vault says no: one sentence that names the thing, and what to do next.
+
+use crate::domain::id::{MemberPath, OrganisationName, RuleName};
+use crate::domain::request::State;
+use crate::domain::soundness::Unsound;
+use crate::domain::time::Timestamp;
+
+/// Why a statement is not accepted. It changes nothing.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// It isn't there, or isn't yours to know about; the two are told alike.
+    #[error("{0} is not known here")]
+    NotFound(String),
+    /// Made for another log.
+    #[error("the statement was made for another vault or log generation")]
+    OtherLog,
+    /// The signing key is not the member's.
+    #[error("the statement is not signed by the key of {0}")]
+    WrongKey(MemberPath),
+    /// The member's keys have not been confirmed.
+    #[error("{0} has joined but not been confirmed by a colleague")]
+    Pending(MemberPath),
+    /// The act takes an administrator.
+    #[error("{0} is not an administrator of its organisation")]
+    NotAdministrator(MemberPath),
+    /// The statement's time lies ahead of the vault's.
+    #[error("the statement is dated {at}, but it is {now}")]
+    Early {
+        /// As dated.
+        at: Timestamp,
+        /// The vault's time.
+        now: Timestamp,
+    },
+    /// The statement's time is over.
+    #[error("the statement was good until {valid_until}, and it is {now}")]
+    Late {
+        /// The end of its validity.
+        valid_until: Timestamp,
+        /// The vault's time.
+        now: Timestamp,
+    },
+    /// The statement is good for longer than statements may be.
+    #[error("the statement would be good for longer than 30 days")]
+    TooLong,
+    /// The signer had not seen what matters.
+    #[error(
+        "the statement rests on event {saw} of the agreement, but event {floor} changed what it \
+         is about"
+    )]
+    Outdated {
+        /// What the signer saw.
+        saw: u64,
+        /// What it must have seen.
+        floor: u64,
+    },
+    /// The signer saw a history that this vault does not have.
+    #[error("the statement rests on a history of the agreement that is not this vault's")]
+    Forked,
+    /// An invitation that is not open.
+    #[error("the invitation for {0} is unknown, used or expired")]
+    NotInvited(MemberPath),
+    /// The name is taken.
+    #[error("{0} has already joined")]
+    AlreadyJoined(MemberPath),
+    /// The organisation cannot be introduced, for it exists.
+    #[error("{0} has an organisation key already")]
+    OrganisationExists(OrganisationName),
+    /// Too many of something.
+    #[error("there are already {limit} {what}")]
+    Limit {
+        /// Of what.
+        what: &'static str,
+        /// How many are possible.
+        limit: usize,
+    },
+    /// Statements about each other that don't fit.
+    #[error("{0} does not match what it refers to")]
+    Mismatch(&'static str),
+    /// The terms break a promise.
+    #[error("the terms are unsound")]
+    Unsound(#[source] Unsound),
+    /// A party that has not joined, or whose key is not the one in the terms.
+    #[error("{0} has not joined with the organisation key that the terms pin")]
+    PartyMissing(OrganisationName),
+    /// Only the depositor proposes, deals and deposits.
+    #[error("{0} is not the depositor")]
+    NotDepositor(OrganisationName),
+    /// The agreement is not in a state for this.
+    #[error("the agreement is {0}")]
+    AgreementIs(&'static str),
+    /// It was done before, by this organisation or member.
+    #[error("{who} has already {what}")]
+    Already {
+        /// Who.
+        who: String,
+        /// Did what.
+        what: &'static str,
+    },
+    /// A bundle of unproven origin where the terms want proof.
+    #[error("the bundle was sealed elsewhere, and the terms do not admit that (stock_age = false)")]
+    OriginUnproven,
+    /// The same file again.
+    #[error("this bundle is deposited already, as {0}")]
+    DepositedBefore(String),
+    /// A deposit that cannot be requested.
+    #[error("the deposit is {0}")]
+    DepositIs(&'static str),
+    /// A rule that isn't in the terms.
+    #[error("the terms have no rule named {0}")]
+    NoSuchRule(RuleName),
+    /// Not for this member's role, under this rule.
+    #[error("{who} may not {what} under rule {rule}")]
+    NotEntitled {
+        /// Who.
+        who: MemberPath,
+        /// Do what.
+        what: &'static str,
+        /// Under which rule.
+        rule: RuleName,
+    },
+    /// The requester never consents.
+    #[error("{0} made this request; who requests never consents to it")]
+    OwnRequest(MemberPath),
+    /// The request is not in a state for this.
+    #[error("the request is {0}")]
+    RequestIs(State),
+}
+
+impl Refusal {
+    /// A name for programs.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::NotFound(_) => "NOT_FOUND",
+            Self::OtherLog => "OTHER_LOG",
+            Self::WrongKey(_) => "WRONG_KEY",
+            Self::Pending(_) => "PENDING",
+            Self::NotAdministrator(_) => "NOT_ADMINISTRATOR",
+            Self::Early { .. } => "EARLY",
+            Self::Late { .. } => "LATE",
+            Self::TooLong => "TOO_LONG",
+            Self::Outdated { .. } => "OUTDATED",
+            Self::Forked => "FORKED",
+            Self::NotInvited(_) => "NOT_INVITED",
+            Self::AlreadyJoined(_) => "ALREADY_JOINED",
+            Self::OrganisationExists(_) => "ORGANISATION_EXISTS",
+            Self::Limit { .. } => "LIMIT",
+            Self::Mismatch(_) => "MISMATCH",
+            Self::Unsound(_) => "UNSOUND",
+            Self::PartyMissing(_) => "PARTY_MISSING",
+            Self::NotDepositor(_) => "NOT_DEPOSITOR",
+            Self::AgreementIs(_) => "AGREEMENT_STATE",
+            Self::Already { .. } => "ALREADY",
+            Self::OriginUnproven => "ORIGIN_UNPROVEN",
+            Self::DepositedBefore(_) => "DEPOSITED_BEFORE",
+            Self::DepositIs(_) => "DEPOSIT_STATE",
+            Self::NoSuchRule(_) => "NO_SUCH_RULE",
+            Self::NotEntitled { .. } => "NOT_ENTITLED",
+            Self::OwnRequest(_) => "OWN_REQUEST",
+            Self::RequestIs(_) => "REQUEST_STATE",
+        }
+    }
+
+    /// What to do next.
+    pub fn hint(&self) -> String {
+        match self {
+            Self::NotFound(_) => "check the id or name; what is not yours is not shown",
+            Self::OtherLog => "use the home directory that belongs to this vault",
+            Self::WrongKey(_) => "use the home directory that this member joined with",
+            Self::Pending(_) => {
+                "compare fingerprints (`escrow whoami`) with a colleague, who then runs \
+                 `escrow confirm`"
+            }
+            Self::NotAdministrator(_) => "ask the colleague who set up your organisation",
+            Self::Early { .. } => "set this computer's clock and try again",
+            Self::Late { .. } => "set this computer's clock, or sign again",
+            Self::TooLong => "sign again with a shorter validity",
+            Self::Outdated { .. } => {
+                "look again with `escrow show`, and sign again if you still agree"
+            }
+            Self::Forked => {
+                "keep your home directory as evidence and ask the operator and another party \
+                 what they see"
+            }
+            Self::NotInvited(_) => "ask for a new invitation",
+            Self::AlreadyJoined(_) => "ask for an invitation under another member name",
+            Self::OrganisationExists(_) => "ask a colleague who has joined to invite you",
+            Self::Limit { .. } => "remove what is no longer needed, or ask the operator",
+            Self::Mismatch(_) => "start again with a fresh view of the agreement",
+            Self::Unsound(unsound) => return unsound.remedy().to_owned(),
+            Self::PartyMissing(_) => {
+                "wait until it has joined, and compare its fingerprint with them by telephone"
+            }
+            Self::NotDepositor(_) => "ask the depositor to do it",
+            Self::AgreementIs(_) => "see `escrow show` for who still has to act",
+            Self::Already { .. } => "nothing more to do; see `escrow show`",
+            Self::OriginUnproven => {
+                "give the files themselves to `escrow deposit`, which seals them with proof"
+            }
+            Self::DepositedBefore(_) => "nothing more to do; use that deposit",
+            Self::DepositIs(_) => "choose another deposit; see `escrow deposits`",
+            Self::NoSuchRule(_) => "see the rules with `escrow show` and the agreement's id",
+            Self::NotEntitled { .. } => "see who may with `escrow show` and the agreement's id",
+            Self::OwnRequest(_) => "another member has to consent",
+            Self::RequestIs(state) => return state.remedy().to_owned(),
+        }
+        .to_owned()
+    }
+}

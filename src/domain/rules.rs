@@ -1,0 +1,446 @@
+//! The rules: which statement may become an event, and what an event changes.
+//!
+//! `decide` and `apply` are pure. The vault runs them to accept statements, clients run them to
+//! believe what they are shown, and anybody can run them over an exported stream.
+
+use crate::domain::agreement::{self, Agreement};
+use crate::domain::deposit::{self, Condition, Deposit};
+use crate::domain::event::Note;
+use crate::domain::id::{AgreementId, DepositId, Digest, MemberPath, PublicKey, RequestId};
+use crate::domain::organisation::{self, Organisation};
+use crate::domain::refusal::Refusal;
+use crate::domain::request::{self, Request};
+use crate::domain::soundness;
+use crate::domain::statement::{Ground, Log, Proposal, RequestRef, Stated, Statement};
+use crate::domain::states::{Accepted, Key, Record, States, Vault};
+use crate::domain::stream::Stream;
+use crate::domain::time::{Span, Timestamp};
+
+/// How far a member's clock may run ahead of the vault's.
+pub const CLOCK_SKEW_MAX: Span = Span::seconds(10 * 60);
+/// How long a statement may stay good.
+pub const VALIDITY_MAX: Span = Span::days(30);
+
+/// What a statement is judged by besides the states.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Circumstances {
+    /// The log that judges.
+    pub log: Log,
+    /// The vault's time.
+    pub now: Timestamp,
+    /// The commitment of the event that the statement says it saw, if there is such an event.
+    pub saw: Option<Digest>,
+}
+
+/// The stream a statement belongs to.
+pub fn stream(stated: &Stated) -> Stream {
+    match &stated.statement {
+        Statement::Invitation(s) => Stream::Organisation(s.member.organisation.clone()),
+        Statement::Confirmation(s) => Stream::Organisation(s.member.organisation.clone()),
+        Statement::Organisation(_) | Statement::Join(_) | Statement::Renewal(_) => {
+            Stream::Organisation(stated.statement.made().by.organisation.clone())
+        }
+        Statement::Proposal(_) => Stream::Agreement(AgreementId::of(&stated.digest)),
+        Statement::ReleaseKey(s) => Stream::Agreement(s.agreement.clone()),
+        Statement::Acceptance(s) => in_agreement(&s.ground),
+        Statement::Declination(s) => in_agreement(&s.ground),
+        Statement::Termination(s) => in_agreement(&s.ground),
+        Statement::Reseal(s) => in_agreement(&s.ground),
+        Statement::Deposit(s) => in_agreement(&s.ground),
+        Statement::Request(s) => in_agreement(&s.ground),
+        Statement::Consent(s) => in_agreement(&s.ground),
+        Statement::Contribution(s) => in_agreement(&s.ground),
+        Statement::Objection(s) => in_agreement(&s.ground),
+        Statement::Withdrawal(s) => in_agreement(&s.ground),
+        Statement::Retrieval(s) => in_agreement(&s.ground),
+    }
+}
+
+fn in_agreement(ground: &Ground) -> Stream {
+    Stream::Agreement(ground.agreement.clone())
+}
+
+/// The records a statement is judged by and may change. A request's deposit is not named by
+/// statements about the request; see [`reads_of_request`].
+pub fn reads(stated: &Stated) -> Vec<Key> {
+    let statement = &stated.statement;
+    let mut keys = vec![
+        Key::Vault,
+        Key::Statement(stated.digest),
+        Key::Organisation(statement.made().by.organisation.clone()),
+    ];
+    if let Stream::Agreement(id) = stream(stated) {
+        keys.push(Key::Agreement(id));
+    }
+    match statement {
+        Statement::Invitation(s) => {
+            keys.push(Key::Organisation(s.member.organisation.clone()));
+        }
+        Statement::Confirmation(s) => {
+            keys.push(Key::Organisation(s.member.organisation.clone()));
+        }
+        Statement::Proposal(s) => {
+            keys.extend(s.terms.organisations().cloned().map(Key::Organisation));
+        }
+        Statement::Reseal(s) => {
+            keys.push(Key::Organisation(s.share.member.organisation.clone()));
+        }
+        Statement::ReleaseKey(s) => {
+            keys.extend(s.holders.iter().map(|h| Key::Organisation(h.organisation.clone())));
+        }
+        Statement::Deposit(s) => {
+            keys.push(Key::Bundle(s.ground.agreement.clone(), s.sha256));
+        }
+        Statement::Request(s) => keys.push(Key::Deposit(s.deposit.clone())),
+        Statement::Consent(s) => keys.push(Key::Request(s.request.id.clone())),
+        Statement::Contribution(s) => keys.push(Key::Request(s.request.id.clone())),
+        Statement::Objection(s) => keys.push(Key::Request(s.request.id.clone())),
+        Statement::Withdrawal(s) => keys.push(Key::Request(s.request.id.clone())),
+        Statement::Retrieval(s) => keys.push(Key::Request(s.request.id.clone())),
+        Statement::Organisation(_)
+        | Statement::Join(_)
+        | Statement::Renewal(_)
+        | Statement::Acceptance(_)
+        | Statement::Declination(_)
+        | Statement::Termination(_) => {}
+    }
+    keys
+}
+
+/// What else is read once a request is known.
+pub fn reads_of_request(request: &Request) -> Key {
+    Key::Deposit(request.deposit.clone())
+}
+
+/// May this statement become an event?
+pub fn decide(
+    states: &States,
+    stated: &Stated,
+    circumstances: &Circumstances,
+) -> Result<(), Refusal> {
+    let (statement, now) = (&stated.statement, circumstances.now);
+    let made = statement.made();
+    if made.log != circumstances.log {
+        return Err(Refusal::OtherLog);
+    }
+    if made.at > now.after(CLOCK_SKEW_MAX) {
+        return Err(Refusal::Early { at: made.at, now });
+    }
+    let own = states.organisation(&made.by.organisation);
+    match statement {
+        Statement::Invitation(s) => {
+            let operator = states.vault().map_or(PublicKey::default(), |vault| vault.operator_key);
+            let organisation = states.organisation(&s.member.organisation);
+            organisation::decide_invitation(organisation, &operator, s, stated, now)
+        }
+        Statement::Organisation(s) => organisation::decide_organisation(own, s, stated),
+        Statement::Join(s) => organisation::decide_join(own, s, stated, now),
+        Statement::Confirmation(s) => {
+            let organisation = states.organisation(&s.member.organisation);
+            organisation::decide_confirmation(organisation, s, stated)
+        }
+        Statement::Renewal(s) => organisation::decide_renewal(own, s, stated),
+        Statement::Proposal(s) => decide_proposal(states, own, s, stated),
+        Statement::ReleaseKey(s) => {
+            let agreement = agreement(states, &s.agreement, &made.by)?;
+            actor(own, stated)?;
+            agreement::decide_release_key(agreement, s)?;
+            s.shares.iter().try_for_each(|share| recipient(states, &share.member))
+        }
+        Statement::Acceptance(s) => {
+            let agreement = grounded(states, own, stated, &s.ground, circumstances)?;
+            agreement::decide_acceptance(agreement, s)
+        }
+        Statement::Declination(s) => {
+            let agreement = grounded(states, own, stated, &s.ground, circumstances)?;
+            agreement::decide_declination(agreement)
+        }
+        Statement::Termination(s) => {
+            let agreement = grounded(states, own, stated, &s.ground, circumstances)?;
+            agreement::decide_termination(agreement, s)
+        }
+        Statement::Reseal(s) => {
+            let agreement = grounded(states, own, stated, &s.ground, circumstances)?;
+            agreement::decide_reseal(agreement, s)?;
+            recipient(states, &s.share.member)
+        }
+        Statement::Deposit(s) => {
+            let agreement = grounded(states, own, stated, &s.ground, circumstances)?;
+            deposit::decide(agreement, states.twin(&agreement.id, &s.sha256), s)
+        }
+        Statement::Request(s) => {
+            let agreement = grounded(states, own, stated, &s.ground, circumstances)?;
+            let deposit = deposit(states, &s.deposit, agreement)?;
+            request::decide_request(agreement, deposit, s)
+        }
+        Statement::Consent(s) => {
+            let agreement = grounded(states, own, stated, &s.ground, circumstances)?;
+            request::decide_consent(request(states, &s.request, agreement)?, s, now)
+        }
+        Statement::Contribution(s) => {
+            let agreement = grounded(states, own, stated, &s.ground, circumstances)?;
+            let request = request(states, &s.request, agreement)?;
+            let deposit = deposit(states, &request.deposit, agreement)?;
+            request::decide_contribution(agreement, request, deposit, s, now)
+        }
+        Statement::Objection(s) => {
+            let agreement = grounded(states, own, stated, &s.ground, circumstances)?;
+            request::decide_objection(request(states, &s.request, agreement)?, s, now)
+        }
+        Statement::Withdrawal(s) => {
+            let agreement = grounded(states, own, stated, &s.ground, circumstances)?;
+            request::decide_withdrawal(request(states, &s.request, agreement)?, s, now)
+        }
+        Statement::Retrieval(s) => {
+            let agreement = grounded(states, own, stated, &s.ground, circumstances)?;
+            let request = request(states, &s.request, agreement)?;
+            let deposit = deposit(states, &request.deposit, agreement)?;
+            request::decide_retrieval(request, deposit, s, now)
+        }
+    }
+}
+
+/// The agreement a statement rests on, once signer, time and ground have been judged. Strangers
+/// are answered as if it did not exist.
+fn grounded<'s>(
+    states: &'s States,
+    own: Option<&Organisation>,
+    stated: &Stated,
+    ground: &Ground,
+    circumstances: &Circumstances,
+) -> Result<&'s Agreement, Refusal> {
+    let made = stated.statement.made();
+    let agreement = agreement(states, &ground.agreement, &made.by)?;
+    actor(own, stated)?;
+    let (now, valid_until) = (circumstances.now, ground.valid_until);
+    if now > valid_until {
+        return Err(Refusal::Late { valid_until, now });
+    }
+    if valid_until > made.at.after(VALIDITY_MAX) {
+        return Err(Refusal::TooLong);
+    }
+    if circumstances.saw != Some(ground.saw.commitment) {
+        return Err(Refusal::Forked);
+    }
+    if ground.saw.sequence < agreement.floor {
+        return Err(Refusal::Outdated { saw: ground.saw.sequence, floor: agreement.floor });
+    }
+    Ok(agreement)
+}
+
+fn actor(own: Option<&Organisation>, stated: &Stated) -> Result<(), Refusal> {
+    let by = &stated.statement.made().by;
+    let own = own.ok_or_else(|| Refusal::NotFound(by.to_string()))?;
+    own.actor(stated).map(|_| ())
+}
+
+fn agreement<'s>(
+    states: &'s States,
+    id: &AgreementId,
+    reader: &MemberPath,
+) -> Result<&'s Agreement, Refusal> {
+    states
+        .agreement(id)
+        .filter(|agreement| agreement.is_party(&reader.organisation))
+        .ok_or_else(|| Refusal::NotFound(id.to_string()))
+}
+
+fn deposit<'s>(
+    states: &'s States,
+    id: &DepositId,
+    agreement: &Agreement,
+) -> Result<&'s Deposit, Refusal> {
+    states
+        .deposit(id)
+        .filter(|deposit| deposit.agreement == agreement.id)
+        .ok_or_else(|| Refusal::NotFound(id.to_string()))
+}
+
+fn request<'s>(
+    states: &'s States,
+    named: &RequestRef,
+    agreement: &Agreement,
+) -> Result<&'s Request, Refusal> {
+    states
+        .request(&named.id)
+        .filter(|request| request.agreement == agreement.id)
+        .ok_or_else(|| Refusal::NotFound(named.id.to_string()))
+}
+
+/// Shares are sealed to confirmed members only.
+fn recipient(states: &States, member: &MemberPath) -> Result<(), Refusal> {
+    states
+        .organisation(&member.organisation)
+        .and_then(|organisation| organisation.member(&member.name))
+        .filter(|member| member.is_active())
+        .map(|_| ())
+        .ok_or_else(|| Refusal::NotFound(member.to_string()))
+}
+
+fn decide_proposal(
+    states: &States,
+    own: Option<&Organisation>,
+    proposal: &Proposal,
+    stated: &Stated,
+) -> Result<(), Refusal> {
+    actor(own, stated)?;
+    let terms = &proposal.terms;
+    soundness::check(terms).map_err(Refusal::Unsound)?;
+    let organisation = &proposal.made.by.organisation;
+    if terms.depositor() != Some(organisation) {
+        return Err(Refusal::NotDepositor(organisation.clone()));
+    }
+    let founded = |who: &&_| states.organisation(who).is_some_and(|found| found.key.is_some());
+    match terms.organisations().find(|who| !founded(who)) {
+        Some(missing) => Err(Refusal::PartyMissing(missing.clone())),
+        None => Ok(()),
+    }
+}
+
+/// Changes the states as an accepted statement does, having become this event of its stream.
+pub fn apply(states: &mut States, stated: &Stated, at: Timestamp, sequence: u64) {
+    let (sha256, made) = (stated.digest, stated.statement.made());
+    states.put_statement(sha256, Accepted { stream: stream(stated), sequence });
+    let own = &made.by.organisation;
+    match &stated.statement {
+        Statement::Invitation(s) => {
+            let name = &s.member.organisation;
+            if states.organisation(name).is_none() {
+                states.put_organisation(name.clone(), Organisation::named(name.clone()));
+            }
+            with(states.organisation_mut(name), |o| o.invited(s, at));
+        }
+        Statement::Organisation(s) => with(states.organisation_mut(own), |o| o.introduced(s)),
+        Statement::Join(s) => with(states.organisation_mut(own), |o| o.joined(s, stated, at)),
+        Statement::Confirmation(s) => {
+            with(states.organisation_mut(&s.member.organisation), |o| o.confirmed(s, at));
+        }
+        Statement::Renewal(_) => {}
+        Statement::Proposal(s) => {
+            let id = AgreementId::of(&sha256);
+            for party in s.terms.organisations() {
+                states.put(Key::Party(party.clone(), id.clone()), Record::Party);
+            }
+            let proposed = Agreement::proposed(id.clone(), s, sha256, at, sequence);
+            states.put_agreement(id, proposed);
+        }
+        Statement::ReleaseKey(s) => {
+            with(states.agreement_mut(&s.agreement), |a| a.dealt(s, sha256, at, sequence));
+        }
+        Statement::Acceptance(s) => {
+            with(states.agreement_mut(&s.ground.agreement), |a| a.accepted_by(own, at));
+        }
+        Statement::Declination(s) => {
+            with(states.agreement_mut(&s.ground.agreement), |a| a.declined(at));
+        }
+        Statement::Termination(s) => {
+            with(states.agreement_mut(&s.ground.agreement), |a| a.terminated_by(own, at));
+        }
+        Statement::Reseal(s) => {
+            with(states.agreement_mut(&s.ground.agreement), |a| a.resealed(s));
+        }
+        Statement::Deposit(s) => {
+            let made = Deposit::made(s, sha256, at);
+            let bundle = Key::Bundle(made.agreement.clone(), s.sha256);
+            states.put(bundle, Record::Bundle(made.id.clone()));
+            states.put_deposit(made.id.clone(), made);
+        }
+        Statement::Request(s) => {
+            if let Some(agreement) = states.agreement(&s.ground.agreement) {
+                let opened = Request::opened(agreement, s, sha256, at);
+                states.put_request(opened.id.clone(), opened);
+            }
+        }
+        Statement::Consent(s) => {
+            with(states.request_mut(&s.request.id), |r| r.consented(&s.made.by, at));
+        }
+        Statement::Contribution(s) => {
+            with(states.request_mut(&s.request.id), |r| r.contributed(s, at));
+        }
+        Statement::Objection(s) => {
+            with(states.request_mut(&s.request.id), |r| r.objected(s, at));
+            with(states.agreement_mut(&s.ground.agreement), |a| a.floor = sequence);
+        }
+        Statement::Withdrawal(s) => {
+            with(states.request_mut(&s.request.id), |r| r.withdrawn(s, at));
+            with(states.agreement_mut(&s.ground.agreement), |a| a.floor = sequence);
+        }
+        Statement::Retrieval(s) => {
+            with(states.request_mut(&s.request.id), |r| r.retrieved(at));
+        }
+    }
+}
+
+/// Changes the states as the vault's own note does.
+pub fn apply_note(states: &mut States, note: &Note, at: Timestamp) {
+    match note {
+        Note::Founded { ledger_key, operator_key, ca_sha256: _ } => {
+            let vault = Vault { ledger_key: *ledger_key, operator_key: *operator_key };
+            states.put(Key::Vault, Record::Vault(vault));
+        }
+        Note::Quarantined { deposit } => {
+            let quarantined = Condition::Quarantined { at };
+            with(states.deposit_mut(deposit), |d| d.condition = quarantined);
+        }
+        Note::Access { .. } | Note::HandedOut { .. } => {}
+    }
+}
+
+/// The records a note changes.
+pub fn reads_of_note(note: &Note) -> Vec<Key> {
+    match note {
+        Note::Founded { .. } => vec![Key::Vault],
+        Note::Quarantined { deposit } => vec![Key::Deposit(deposit.clone())],
+        Note::Access { .. } | Note::HandedOut { .. } => Vec::new(),
+    }
+}
+
+fn with<T>(record: Option<&mut T>, change: impl FnOnce(&mut T)) {
+    if let Some(record) = record {
+        change(record);
+    }
+}
+
+/// May a member of this organisation read this stream? `named` is what the reader knows of the
+/// organisation it asks about: its fingerprint was told by the organisation itself.
+pub fn may_read(
+    states: &States,
+    stream: &Stream,
+    reader: &MemberPath,
+    shares_agreement: bool,
+    named: bool,
+) -> Result<(), Refusal> {
+    let allowed = match stream {
+        Stream::Vault => false,
+        Stream::Organisation(name) => *name == reader.organisation || shares_agreement || named,
+        Stream::OrganisationAccesses(name) => *name == reader.organisation,
+        Stream::Agreement(id) | Stream::AgreementAccesses(id) => {
+            agreement(states, id, reader).is_ok()
+        }
+    };
+    if allowed { Ok(()) } else { Err(Refusal::NotFound(stream.to_string())) }
+}
+
+/// Every id of a request or deposit that this statement brings into being.
+pub fn brings(stated: &Stated) -> Option<String> {
+    match &stated.statement {
+        Statement::Proposal(_) => Some(AgreementId::of(&stated.digest).to_string()),
+        Statement::Deposit(_) => Some(DepositId::of(&stated.digest).to_string()),
+        Statement::Request(_) => Some(RequestId::of(&stated.digest).to_string()),
+        Statement::Invitation(_)
+        | Statement::Organisation(_)
+        | Statement::Join(_)
+        | Statement::Confirmation(_)
+        | Statement::Renewal(_)
+        | Statement::ReleaseKey(_)
+        | Statement::Acceptance(_)
+        | Statement::Declination(_)
+        | Statement::Termination(_)
+        | Statement::Reseal(_)
+        | Statement::Consent(_)
+        | Statement::Contribution(_)
+        | Statement::Objection(_)
+        | Statement::Withdrawal(_)
+        | Statement::Retrieval(_) => None,
+    }
+}

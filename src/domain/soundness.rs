@@ -1,0 +1,337 @@
+//! Promise 3, checked before anybody signs: satisfied means openable, and never by one alone.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+
+use crate::domain::id::{OrganisationName, Role, RuleName};
+use crate::domain::needs::{Alternative, TooComplex};
+use crate::domain::terms::{Rule, Terms, limit};
+use crate::domain::time::Span;
+
+/// What is wrong with terms.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Unsound {
+    /// There must be one depositor, who deals the release key and alone may deposit.
+    #[error("the terms name {0} depositors; an agreement has exactly one")]
+    Depositors(usize),
+    /// An organisation holds one role.
+    #[error("{0} is named twice among the parties; an organisation has one role")]
+    TwoRoles(OrganisationName),
+    /// A role without an organisation.
+    #[error("the role {0} has no organisation")]
+    EmptyRole(Role),
+    /// Too many or too few of something.
+    #[error("the terms have {count} {what}; {least} to {most} are possible")]
+    Count {
+        /// Of what.
+        what: &'static str,
+        /// How many there are.
+        count: usize,
+        /// Fewest.
+        least: usize,
+        /// Most.
+        most: usize,
+    },
+    /// A party whose organisation key is not pinned, or a pin for nobody.
+    #[error("fingerprints and parties do not match: {0}")]
+    Fingerprints(OrganisationName),
+    /// A role that nobody has.
+    #[error("{place} names the role {role}, which no party has")]
+    UnknownRole {
+        /// Where.
+        place: Place,
+        /// Which.
+        role: Role,
+    },
+    /// Something named twice in one list.
+    #[error("{place} names {what} twice")]
+    Twice {
+        /// Where.
+        place: Place,
+        /// What.
+        what: String,
+    },
+    /// `needs` is too large to reason about.
+    #[error("rule {rule}: its needs cannot be checked")]
+    Needs {
+        /// Which rule.
+        rule: RuleName,
+        /// Why.
+        #[source]
+        cause: TooComplex,
+    },
+    /// A request would expire before it can be released.
+    #[error("rule {rule} deadlocks: a request expires after {expires}, but notice runs {notice}")]
+    Clocks {
+        /// Which rule.
+        rule: RuleName,
+        /// How long notice runs.
+        notice: Span,
+        /// When a request expires.
+        expires: Span,
+    },
+    /// One organisation could release alone.
+    #[error("rule {rule} is met by one organisation alone: {consents}")]
+    OneOrganisation {
+        /// Which rule.
+        rule: RuleName,
+        /// The consents that meet it.
+        consents: Consents,
+    },
+    /// A rule could be met and the bundle still not be opened.
+    #[error(
+        "rule {rule} deadlocks: {consents} meet it, but with requester {requester} they hold \
+         {shares} of the {quorum} shares that open a bundle"
+    )]
+    Deadlock {
+        /// Which rule.
+        rule: RuleName,
+        /// The consents that meet it.
+        consents: Consents,
+        /// Whose member requests.
+        requester: OrganisationName,
+        /// Shares among them.
+        shares: usize,
+        /// Shares needed.
+        quorum: u16,
+    },
+}
+
+impl Unsound {
+    /// What to change.
+    pub fn remedy(&self) -> &'static str {
+        match self {
+            Self::Depositors(_) => "give exactly one organisation the role depositor",
+            Self::TwoRoles(_) => "keep the role that fits best and remove the other",
+            Self::EmptyRole(_) => "name an organisation for the role or remove the role",
+            Self::Count { .. } => "merge, split or remove some",
+            Self::Fingerprints(_) => {
+                "list a fingerprint for every party and for nobody else; \
+                 `escrow whoami` in their home prints it"
+            }
+            Self::UnknownRole { .. } => "check the spelling against [parties]",
+            Self::Twice { .. } => "remove one of the two",
+            Self::Needs { .. } => "write the rule as two or more simpler rules",
+            Self::Clocks { .. } => "let expires be longer than notice",
+            Self::OneOrganisation { .. } => {
+                "require consents of two roles, such as { all = [\"1@depositor\", \"1@agent\"] }"
+            }
+            Self::Deadlock { .. } => {
+                "require the consent of another holder, make one of these roles a holder, \
+                 or lower the quorum"
+            }
+        }
+    }
+}
+
+/// Where in the terms.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Place {
+    /// The list of holders.
+    Holders,
+    /// The list of rules.
+    Rules,
+    /// A rule's requesters.
+    Requesters(RuleName),
+    /// A rule's needs.
+    Needs(RuleName),
+    /// A rule's objectors.
+    Objection(RuleName),
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Holders => f.write_str("holders"),
+            Self::Rules => f.write_str("the list of rules"),
+            Self::Requesters(rule) => write!(f, "requester of rule {rule}"),
+            Self::Needs(rule) => write!(f, "needs of rule {rule}"),
+            Self::Objection(rule) => write!(f, "objection of rule {rule}"),
+        }
+    }
+}
+
+/// A set of consents, as people and the organisations they come from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Consents(pub Vec<(u16, OrganisationName)>);
+
+impl fmt::Display for Consents {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (i, (people, organisation)) in self.0.iter().enumerate() {
+            let sign = if i == 0 { "" } else { " + " };
+            write!(f, "{sign}{people} of {organisation}")?;
+        }
+        Ok(())
+    }
+}
+
+/// Checks terms by themselves.
+pub fn check(terms: &Terms) -> Result<(), Unsound> {
+    check_parties(terms)?;
+    check_holders(terms)?;
+    between("rules", terms.rules.len(), 1, limit::RULES_MAX)?;
+    no_twins(&Place::Rules, terms.rules.iter().map(|rule| &rule.name))?;
+    terms.rules.iter().try_for_each(|rule| check_rule(terms, rule))
+}
+
+fn check_parties(terms: &Terms) -> Result<(), Unsound> {
+    let depositors = terms.in_role(&Role::depositor()).len();
+    if depositors != 1 {
+        return Err(Unsound::Depositors(depositors));
+    }
+    if let Some((role, _)) = terms.parties.iter().find(|(_, who)| who.is_empty()) {
+        return Err(Unsound::EmptyRole(role.clone()));
+    }
+    between("parties", terms.organisations().count(), 2, limit::PARTIES_MAX)?;
+    let mut seen = BTreeSet::new();
+    if let Some(twice) = terms.organisations().find(|organisation| !seen.insert(*organisation)) {
+        return Err(Unsound::TwoRoles(twice.clone()));
+    }
+    let pinned: BTreeSet<_> = terms.fingerprints.keys().collect();
+    match seen.symmetric_difference(&pinned).next() {
+        Some(odd) => Err(Unsound::Fingerprints((*odd).clone())),
+        None => Ok(()),
+    }
+}
+
+fn check_holders(terms: &Terms) -> Result<(), Unsound> {
+    known_roles(terms, Place::Holders, &terms.holders)?;
+    let holders = terms.holder_organisations().len();
+    between("holders", holders, 2, limit::PARTIES_MAX)?;
+    between("shares in the quorum", terms.quorum.into(), 2, holders)
+}
+
+fn check_rule(terms: &Terms, rule: &Rule) -> Result<(), Unsound> {
+    let name = || rule.name.clone();
+    known_roles(terms, Place::Requesters(name()), &rule.requesters)?;
+    between("requesters in a rule", rule.requesters.len(), 1, limit::PARTIES_MAX)?;
+    known_roles(terms, Place::Objection(name()), &rule.objection)?;
+    if rule.expires <= rule.notice {
+        return Err(Unsound::Clocks { rule: name(), notice: rule.notice, expires: rule.expires });
+    }
+    let ways = rule.needs.alternatives().map_err(|cause| Unsound::Needs { rule: name(), cause })?;
+    for way in &ways {
+        let roles = way.keys().cloned().collect::<Vec<_>>();
+        known_roles(terms, Place::Needs(name()), &roles)?;
+        for consents in smallest_sets(terms, way) {
+            check_set(terms, rule, &consents)?;
+        }
+    }
+    Ok(())
+}
+
+/// Every way to fill the seats from as few organisations as can be. Spreading a role's seats over
+/// more organisations only adds organisations and shares, so these are the sets to worry about.
+fn smallest_sets(terms: &Terms, way: &Alternative) -> Vec<Consents> {
+    let mut sets = vec![Vec::new()];
+    for (role, people) in way {
+        sets = sets
+            .iter()
+            .flat_map(|set| {
+                terms.in_role(role).iter().map(move |organisation| {
+                    let mut longer = set.clone();
+                    longer.push((*people, organisation.clone()));
+                    longer
+                })
+            })
+            .collect();
+    }
+    sets.into_iter().map(Consents).collect()
+}
+
+fn check_set(terms: &Terms, rule: &Rule, consents: &Consents) -> Result<(), Unsound> {
+    let organisations: BTreeSet<_> = consents.0.iter().map(|(_, who)| who).collect();
+    if organisations.len() < 2 {
+        let (rule, consents) = (rule.name.clone(), consents.clone());
+        return Err(Unsound::OneOrganisation { rule, consents });
+    }
+    for requester in rule.requesters.iter().flat_map(|role| terms.in_role(role)) {
+        let mut holding = organisations.clone();
+        holding.insert(requester);
+        let shares = holding.into_iter().filter(|who| terms.is_holder(who)).count();
+        if shares < usize::from(terms.quorum) {
+            return Err(Unsound::Deadlock {
+                rule: rule.name.clone(),
+                consents: consents.clone(),
+                requester: requester.clone(),
+                shares,
+                quorum: terms.quorum,
+            });
+        }
+    }
+    Ok(())
+}
+
+/// A rule that an organisation has too few members for. Not an error: members may still join.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TooFewMembers {
+    /// Which rule.
+    pub rule: RuleName,
+    /// In which role.
+    pub role: Role,
+    /// How many people of that role it takes, a requester of the same role included.
+    pub needed: u16,
+    /// How many there are.
+    pub members: usize,
+}
+
+impl fmt::Display for TooFewMembers {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { rule, role, needed, members } = self;
+        write!(
+            f,
+            "rule {rule} takes {needed} people of role {role} (who requests never consents), \
+             but only {members} have joined and been confirmed"
+        )
+    }
+}
+
+/// Warns of rules that cannot be met by the members there are.
+pub fn too_few_members(
+    terms: &Terms,
+    members: &BTreeMap<OrganisationName, usize>,
+) -> Vec<TooFewMembers> {
+    let mut found = Vec::new();
+    for rule in &terms.rules {
+        for way in rule.needs.alternatives().unwrap_or_default() {
+            for (role, seats) in way {
+                let people = |who: &OrganisationName| members.get(who).copied().unwrap_or(0);
+                let members = terms.in_role(&role).iter().map(people).sum();
+                let needed = seats.saturating_add(rule.requesters.contains(&role).into());
+                let warning = TooFewMembers { rule: rule.name.clone(), role, needed, members };
+                if members < usize::from(needed) && !found.contains(&warning) {
+                    found.push(warning);
+                }
+            }
+        }
+    }
+    found
+}
+
+fn known_roles(terms: &Terms, place: Place, roles: &[Role]) -> Result<(), Unsound> {
+    if let Some(role) = roles.iter().find(|role| terms.in_role(role).is_empty()) {
+        return Err(Unsound::UnknownRole { place, role: role.clone() });
+    }
+    no_twins(&place, roles)
+}
+
+fn no_twins<T: Ord + fmt::Display>(
+    place: &Place,
+    items: impl IntoIterator<Item = T>,
+) -> Result<(), Unsound> {
+    let mut seen = BTreeSet::new();
+    for item in items {
+        if let Some(twice) = seen.replace(item) {
+            return Err(Unsound::Twice { place: place.clone(), what: twice.to_string() });
+        }
+    }
+    Ok(())
+}
+
+fn between(what: &'static str, count: usize, least: usize, most: usize) -> Result<(), Unsound> {
+    if (least..=most).contains(&count) {
+        Ok(())
+    } else {
+        Err(Unsound::Count { what, count, least, most })
+    }
+}

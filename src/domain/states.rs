@@ -1,0 +1,193 @@
+//! State as the fold of events, kept in records that are looked up one by one.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::domain::agreement::Agreement;
+use crate::domain::deposit::Deposit;
+use crate::domain::id::{AgreementId, DepositId, Digest, OrganisationName, PublicKey, RequestId};
+use crate::domain::organisation::Organisation;
+use crate::domain::request::Request;
+use crate::domain::stream::Stream;
+
+/// The name of a record.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Key {
+    /// What the vault is.
+    Vault,
+    /// An organisation.
+    Organisation(OrganisationName),
+    /// An agreement.
+    Agreement(AgreementId),
+    /// That an organisation is a party of an agreement.
+    Party(OrganisationName, AgreementId),
+    /// A deposit.
+    Deposit(DepositId),
+    /// Which deposit of an agreement a bundle is.
+    Bundle(AgreementId, Digest),
+    /// A request.
+    Request(RequestId),
+    /// Where a statement was accepted.
+    Statement(Digest),
+}
+
+impl Key {
+    /// What every [`Key::Party`] of this organisation begins with.
+    pub fn party_prefix(organisation: &OrganisationName) -> String {
+        format!("party/{organisation}/")
+    }
+}
+
+impl fmt::Display for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Vault => f.write_str("vault"),
+            Self::Organisation(name) => write!(f, "organisation/{name}"),
+            Self::Agreement(id) => write!(f, "agreement/{id}"),
+            Self::Party(name, id) => write!(f, "{}{id}", Self::party_prefix(name)),
+            Self::Deposit(id) => write!(f, "deposit/{id}"),
+            Self::Bundle(id, sha256) => write!(f, "bundle/{id}/{sha256}"),
+            Self::Request(id) => write!(f, "request/{id}"),
+            Self::Statement(sha256) => write!(f, "statement/{sha256}"),
+        }
+    }
+}
+
+/// One record.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[expect(clippy::large_enum_variant, reason = "few are alive at once")]
+pub enum Record {
+    /// What the vault is.
+    Vault(Vault),
+    /// An organisation.
+    Organisation(Organisation),
+    /// An agreement.
+    Agreement(Agreement),
+    /// Present where the organisation is a party.
+    Party,
+    /// A deposit.
+    Deposit(Deposit),
+    /// The deposit a bundle is.
+    Bundle(DepositId),
+    /// A request.
+    Request(Request),
+    /// Where a statement was accepted.
+    Statement(Accepted),
+}
+
+/// What a vault is, from its first event.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Vault {
+    /// The key that signs heads.
+    pub ledger_key: PublicKey,
+    /// The key that invites organisations.
+    pub operator_key: PublicKey,
+}
+
+/// Where a statement was accepted.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Accepted {
+    /// In which stream.
+    pub stream: Stream,
+    /// Under which number.
+    pub sequence: u64,
+}
+
+/// A set of records, and which of them changed.
+#[derive(Debug, Clone, Default)]
+pub struct States {
+    records: BTreeMap<Key, Record>,
+    changed: std::collections::BTreeSet<Key>,
+}
+
+macro_rules! typed {
+    ($get:ident, $get_mut:ident, $put:ident, $variant:ident, $key:ty, $record:ty) => {
+        /// The record of this kind and name, if there is one here.
+        pub fn $get(&self, key: &$key) -> Option<&$record> {
+            let Some(Record::$variant(record)) = self.records.get(&Key::$variant(key.clone()))
+            else {
+                return None;
+            };
+            Some(record)
+        }
+
+        /// The same, to be changed.
+        pub fn $get_mut(&mut self, key: &$key) -> Option<&mut $record> {
+            let key = Key::$variant(key.clone());
+            let Some(Record::$variant(record)) = self.records.get_mut(&key) else {
+                return None;
+            };
+            self.changed.insert(key);
+            Some(record)
+        }
+
+        /// Puts a record in place.
+        pub fn $put(&mut self, key: $key, record: $record) {
+            self.put(Key::$variant(key), Record::$variant(record));
+        }
+    };
+}
+
+impl States {
+    typed!(
+        organisation,
+        organisation_mut,
+        put_organisation,
+        Organisation,
+        OrganisationName,
+        Organisation
+    );
+    typed!(agreement, agreement_mut, put_agreement, Agreement, AgreementId, Agreement);
+    typed!(deposit, deposit_mut, put_deposit, Deposit, DepositId, Deposit);
+    typed!(request, request_mut, put_request, Request, RequestId, Request);
+    typed!(statement, statement_mut, put_statement, Statement, Digest, Accepted);
+
+    /// What the vault is.
+    pub fn vault(&self) -> Option<&Vault> {
+        let Some(Record::Vault(vault)) = self.records.get(&Key::Vault) else {
+            return None;
+        };
+        Some(vault)
+    }
+
+    /// The deposit of this bundle in this agreement.
+    pub fn twin(&self, agreement: &AgreementId, sha256: &Digest) -> Option<&DepositId> {
+        let Some(Record::Bundle(id)) = self.records.get(&Key::Bundle(agreement.clone(), *sha256))
+        else {
+            return None;
+        };
+        Some(id)
+    }
+
+    /// Puts a record in place and marks it as changed.
+    pub fn put(&mut self, key: Key, record: Record) {
+        self.changed.insert(key.clone());
+        self.records.insert(key, record);
+    }
+
+    /// Puts a record in place as it was stored.
+    pub fn load(&mut self, key: Key, record: Record) {
+        self.records.insert(key, record);
+    }
+
+    /// Whether the record is here.
+    pub fn contains(&self, key: &Key) -> bool {
+        self.records.contains_key(key)
+    }
+
+    /// Every record here, in order of kind and name.
+    pub fn iter(&self) -> impl Iterator<Item = (&Key, &Record)> {
+        self.records.iter()
+    }
+
+    /// The records that changed since the last call.
+    pub fn take_changed(&mut self) -> Vec<(Key, Record)> {
+        std::mem::take(&mut self.changed)
+            .into_iter()
+            .filter_map(|key| self.records.get(&key).cloned().map(|record| (key, record)))
+            .collect()
+    }
+}
