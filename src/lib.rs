@@ -8,3 +8,4 @@ pub mod domain;
 pub mod ledger;
 pub mod server;
 pub mod store;
+pub mod wire;

@@ -107,4 +107,6 @@ pub enum Look {
     Accesses,
     /// The member's own sealed share.
     Share,
+    /// Which agreements there are.
+    Agreements,
 }

@@ -1,0 +1,45 @@
+//! The protocol: generated messages and services, and conversions to the domain's terms.
+
+/// Generated from `proto/escrow/vault/v1`.
+#[expect(
+    missing_docs,
+    unreachable_pub,
+    rust_2018_idioms,
+    clippy::all,
+    clippy::wildcard_enum_match_arm,
+    reason = "generated code"
+)]
+pub mod v1 {
+    tonic::include_proto!("escrow.vault.v1");
+}
+
+pub mod convert;
+
+/// The compiled protocol, for gRPC reflection.
+pub const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.bin"));
+
+/// Bounds on messages.
+pub mod limit {
+    use crate::domain::statement::Statement;
+
+    /// Statements handed in together.
+    pub const STATEMENTS_MAX: usize = 8;
+    /// Attachments handed in together: one sealed share a member.
+    pub const ATTACHMENTS_MAX: usize = 1_024;
+    /// One attachment, in bytes.
+    pub const ATTACHMENT_BYTES_MAX: usize = 4 * 1024;
+    /// One piece of a bundle, in bytes.
+    pub const CHUNK_BYTES_MAX: usize = 1 << 20;
+    /// One message, in bytes.
+    pub const MESSAGE_BYTES_MAX: usize = 8 << 20;
+    /// Events in one part of a stream.
+    pub const ENTRIES_PER_PART: usize = 256;
+    /// Bytes of events in one part of a stream, unless one event alone has more.
+    pub const PART_BYTES_MAX: usize = 1 << 20;
+    /// Agreements in one page.
+    pub const AGREEMENTS_PER_PAGE: usize = 1_000;
+
+    const _: () = assert!(STATEMENTS_MAX * Statement::BYTES_MAX < MESSAGE_BYTES_MAX);
+    const _: () = assert!(ATTACHMENTS_MAX * ATTACHMENT_BYTES_MAX < MESSAGE_BYTES_MAX);
+    const _: () = assert!(CHUNK_BYTES_MAX < MESSAGE_BYTES_MAX);
+}
