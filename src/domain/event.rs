@@ -33,6 +33,11 @@ pub struct Event {
     pub act: Act,
 }
 
+impl Event {
+    /// Largest event, in bytes of JSON: a statement, escaped, and what the vault adds.
+    pub const BYTES_MAX: usize = 1 << 20;
+}
+
 /// The type tag of events.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum EventType {

@@ -301,6 +301,14 @@ pub struct MemberPath {
     pub name: MemberName,
 }
 
+impl MemberPath {
+    /// Whoever runs the vault. The organisation `operator` is reserved: it is a party of nothing.
+    pub fn operator() -> Self {
+        let name = "operator".to_owned();
+        Self { organisation: OrganisationName(name.clone()), name: MemberName(name) }
+    }
+}
+
 impl fmt::Display for MemberPath {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}/{}", self.organisation, self.name)

@@ -126,10 +126,11 @@ impl Organisation {
     }
 }
 
-/// May this invitation stand? `operator` is the key that opens the door to organisations.
+/// May this invitation stand? The operator opens the door to organisations, an administrator to
+/// colleagues.
 pub fn decide_invitation(
     organisation: Option<&Organisation>,
-    operator: &PublicKey,
+    by_operator: bool,
     invitation: &statement::Invitation,
     stated: &Stated,
     now: Timestamp,
@@ -142,10 +143,13 @@ pub fn decide_invitation(
             }
             organisation.administrator(stated)?;
         }
-        None if stated.key != *operator => {
+        None if !by_operator => {
             return Err(Refusal::NotFound(invitation.member.organisation.to_string()));
         }
         None => {}
+    }
+    if invitation.member.organisation == MemberPath::operator().organisation {
+        return Err(Refusal::Mismatch("the name of the organisation, which is reserved,"));
     }
     if let Some(organisation) = organisation {
         if organisation.members.contains_key(&invitation.member.name) {

@@ -6,7 +6,7 @@
 use crate::domain::agreement::{self, Agreement};
 use crate::domain::deposit::{self, Condition, Deposit};
 use crate::domain::event::Note;
-use crate::domain::id::{AgreementId, DepositId, Digest, MemberPath, PublicKey, RequestId};
+use crate::domain::id::{AgreementId, DepositId, Digest, MemberPath, RequestId};
 use crate::domain::organisation::{self, Organisation};
 use crate::domain::refusal::Refusal;
 use crate::domain::request::{self, Request};
@@ -92,19 +92,44 @@ pub fn reads(stated: &Stated) -> Vec<Key> {
             keys.push(Key::Bundle(s.ground.agreement.clone(), s.sha256));
         }
         Statement::Request(s) => keys.push(Key::Deposit(s.deposit.clone())),
-        Statement::Consent(s) => keys.push(Key::Request(s.request.id.clone())),
-        Statement::Contribution(s) => keys.push(Key::Request(s.request.id.clone())),
-        Statement::Objection(s) => keys.push(Key::Request(s.request.id.clone())),
-        Statement::Withdrawal(s) => keys.push(Key::Request(s.request.id.clone())),
-        Statement::Retrieval(s) => keys.push(Key::Request(s.request.id.clone())),
         Statement::Organisation(_)
         | Statement::Join(_)
         | Statement::Renewal(_)
         | Statement::Acceptance(_)
         | Statement::Declination(_)
-        | Statement::Termination(_) => {}
+        | Statement::Termination(_)
+        | Statement::Consent(_)
+        | Statement::Contribution(_)
+        | Statement::Objection(_)
+        | Statement::Withdrawal(_)
+        | Statement::Retrieval(_) => {}
     }
+    keys.extend(request_named(statement).cloned().map(Key::Request));
     keys
+}
+
+/// The request a statement is about.
+pub fn request_named(statement: &Statement) -> Option<&RequestId> {
+    match statement {
+        Statement::Consent(s) => Some(&s.request.id),
+        Statement::Contribution(s) => Some(&s.request.id),
+        Statement::Objection(s) => Some(&s.request.id),
+        Statement::Withdrawal(s) => Some(&s.request.id),
+        Statement::Retrieval(s) => Some(&s.request.id),
+        Statement::Invitation(_)
+        | Statement::Organisation(_)
+        | Statement::Join(_)
+        | Statement::Confirmation(_)
+        | Statement::Renewal(_)
+        | Statement::Proposal(_)
+        | Statement::ReleaseKey(_)
+        | Statement::Acceptance(_)
+        | Statement::Declination(_)
+        | Statement::Termination(_)
+        | Statement::Reseal(_)
+        | Statement::Deposit(_)
+        | Statement::Request(_) => None,
+    }
 }
 
 /// What else is read once a request is known.
@@ -129,9 +154,9 @@ pub fn decide(
     let own = states.organisation(&made.by.organisation);
     match statement {
         Statement::Invitation(s) => {
-            let operator = states.vault().map_or(PublicKey::default(), |vault| vault.operator_key);
             let organisation = states.organisation(&s.member.organisation);
-            organisation::decide_invitation(organisation, &operator, s, stated, now)
+            let operator = is_operator(states, stated);
+            organisation::decide_invitation(organisation, operator, s, stated, now)
         }
         Statement::Organisation(s) => organisation::decide_organisation(own, s, stated),
         Statement::Join(s) => organisation::decide_join(own, s, stated, now),
@@ -139,6 +164,7 @@ pub fn decide(
             let organisation = states.organisation(&s.member.organisation);
             organisation::decide_confirmation(organisation, s, stated)
         }
+        Statement::Renewal(_) if is_operator(states, stated) => Ok(()),
         Statement::Renewal(s) => organisation::decide_renewal(own, s, stated),
         Statement::Proposal(s) => decide_proposal(states, own, s, stated),
         Statement::ReleaseKey(s) => {
@@ -226,6 +252,11 @@ fn grounded<'s>(
         return Err(Refusal::Outdated { saw: ground.saw.sequence, floor: agreement.floor });
     }
     Ok(agreement)
+}
+
+fn is_operator(states: &States, stated: &Stated) -> bool {
+    stated.statement.made().by == MemberPath::operator()
+        && states.vault().is_some_and(|vault| vault.operator_key == stated.key)
 }
 
 fn actor(own: Option<&Organisation>, stated: &Stated) -> Result<(), Refusal> {
@@ -419,28 +450,4 @@ pub fn may_read(
         }
     };
     if allowed { Ok(()) } else { Err(Refusal::NotFound(stream.to_string())) }
-}
-
-/// Every id of a request or deposit that this statement brings into being.
-pub fn brings(stated: &Stated) -> Option<String> {
-    match &stated.statement {
-        Statement::Proposal(_) => Some(AgreementId::of(&stated.digest).to_string()),
-        Statement::Deposit(_) => Some(DepositId::of(&stated.digest).to_string()),
-        Statement::Request(_) => Some(RequestId::of(&stated.digest).to_string()),
-        Statement::Invitation(_)
-        | Statement::Organisation(_)
-        | Statement::Join(_)
-        | Statement::Confirmation(_)
-        | Statement::Renewal(_)
-        | Statement::ReleaseKey(_)
-        | Statement::Acceptance(_)
-        | Statement::Declination(_)
-        | Statement::Termination(_)
-        | Statement::Reseal(_)
-        | Statement::Consent(_)
-        | Statement::Contribution(_)
-        | Statement::Objection(_)
-        | Statement::Withdrawal(_)
-        | Statement::Retrieval(_) => None,
-    }
 }

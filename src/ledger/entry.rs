@@ -9,6 +9,7 @@ use std::fmt;
 use hmac::{Hmac, Mac};
 use sha2::{Digest as _, Sha256};
 
+use crate::domain::event::Event;
 use crate::domain::id::{Bytes, Digest};
 use crate::domain::stream::Stream;
 
@@ -76,9 +77,8 @@ pub struct NotAnEntry;
 const FORMAT: u8 = 1;
 
 impl Entry {
-    /// Largest payload, in bytes. Terms with many parties, long statements and their escapes
-    /// stay well below.
-    pub const PAYLOAD_BYTES_MAX: usize = 1 << 20;
+    /// Largest payload, in bytes.
+    pub const PAYLOAD_BYTES_MAX: usize = Event::BYTES_MAX;
 
     /// The commitment to this entry's payload.
     pub fn commitment(&self) -> Digest {

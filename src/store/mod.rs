@@ -47,8 +47,14 @@ pub struct Batch<Staged> {
     /// Large bundles the entries name, written and synced before.
     pub bundles: Vec<(DepositId, Staged)>,
     /// Records as they are after the entries: `None` deletes.
-    pub records: Vec<(String, Option<Vec<u8>>)>,
+    pub records: Vec<RecordChange>,
 }
+
+/// A record's key and what it is now: `None` deletes.
+pub type RecordChange = (String, Option<Vec<u8>>);
+
+/// Looks a record up by its key.
+pub type ReadRecord<'a> = &'a dyn Fn(&str) -> Result<Option<Vec<u8>>, ReadError>;
 
 /// Why a batch was not committed.
 #[derive(Debug, thiserror::Error)]
@@ -165,9 +171,5 @@ pub trait Bundle: Send + 'static {
 /// Makes records from entries, the same way when a vault runs and when its index is made again.
 pub trait Projector: Send + Sync {
     /// The records that change with this entry, given how records stand before it.
-    fn project(
-        &self,
-        entry: &Entry,
-        read: &dyn Fn(&str) -> Result<Option<Vec<u8>>, ReadError>,
-    ) -> Result<Vec<(String, Option<Vec<u8>>)>, ReadError>;
+    fn project(&self, entry: &Entry, read: ReadRecord<'_>) -> Result<Vec<RecordChange>, ReadError>;
 }

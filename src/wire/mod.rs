@@ -1,14 +1,6 @@
 //! The protocol: generated messages and services, and conversions to the domain's terms.
 
 /// Generated from `proto/escrow/vault/v1`.
-#[expect(
-    missing_docs,
-    unreachable_pub,
-    rust_2018_idioms,
-    clippy::all,
-    clippy::wildcard_enum_match_arm,
-    reason = "generated code"
-)]
 pub mod v1 {
     tonic::include_proto!("escrow.vault.v1");
 }

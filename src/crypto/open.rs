@@ -1,0 +1,78 @@
+//! Opening a bundle with the secret that a quorum made for it.
+
+use std::fmt;
+use std::io::{BufRead, Read};
+
+use age_core::format::{FILE_KEY_BYTES, FileKey, Stanza};
+use age_core::primitives::aead_decrypt;
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD_NO_PAD;
+use zeroize::{Zeroize as _, Zeroizing};
+
+use crate::crypto::release_key::ReleaseKey;
+use crate::crypto::seal::wrapping_key;
+use crate::domain::id::{Bytes, Element};
+
+/// The X25519 shared secret of one file and the release key. Opens that file and no other.
+pub struct SharedSecret(Zeroizing<[u8; 32]>);
+
+impl SharedSecret {
+    pub(super) fn new(u: Zeroizing<[u8; 32]>) -> Self {
+        Self(u)
+    }
+}
+
+impl fmt::Debug for SharedSecret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("SharedSecret")
+    }
+}
+
+/// Why a bundle does not open.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenFault {
+    /// The `age` crate refuses it: another key, another file, or damage.
+    #[error("the bundle does not open with the contributions to it")]
+    Age(#[source] age::DecryptError),
+}
+
+/// Opens an age file. What is read from the result is authenticated chunk by chunk; only when it
+/// has been read to its end is the file known to be whole.
+pub fn open<R: BufRead>(
+    secret: &SharedSecret,
+    key: &ReleaseKey,
+    file: R,
+) -> Result<impl Read + use<R>, OpenFault> {
+    let identity = Opener { shared: secret, release: key.u_coordinate() };
+    let decryptor = age::Decryptor::new_buffered(file).map_err(OpenFault::Age)?;
+    let identity: &dyn age::Identity = &identity;
+    decryptor.decrypt(std::iter::once(identity)).map_err(OpenFault::Age)
+}
+
+/// An age identity that knows one shared secret instead of a key.
+struct Opener<'a> {
+    shared: &'a SharedSecret,
+    release: Element,
+}
+
+impl age::Identity for Opener<'_> {
+    fn unwrap_stanza(&self, stanza: &Stanza) -> Option<Result<FileKey, age::DecryptError>> {
+        if stanza.tag != "X25519" {
+            return None;
+        }
+        let [argument] = stanza.args.as_slice() else {
+            return Some(Err(age::DecryptError::InvalidHeader));
+        };
+        let ephemeral = BASE64_STANDARD_NO_PAD.decode(argument).ok();
+        let Some(ephemeral) = ephemeral.and_then(|bytes| bytes.try_into().ok()) else {
+            return Some(Err(age::DecryptError::InvalidHeader));
+        };
+        let mut key = wrapping_key(&Bytes(ephemeral), &self.release, &self.shared.0);
+        let opened = aead_decrypt(&key, FILE_KEY_BYTES, &stanza.body).ok().map(Zeroizing::new);
+        key.zeroize();
+        let file_key = opened?;
+        Some(Ok(FileKey::init_with_mut(|to| {
+            to.iter_mut().zip(file_key.iter()).for_each(|(to, from)| *to = *from);
+        })))
+    }
+}

@@ -1,0 +1,154 @@
+//! Points and scalars from outside: decoded one way or refused.
+//!
+//! Everything lives in the prime-order subgroup of edwards25519. Small and mixed orders, the
+//! twist, the identity and second encodings of a value are refused at the door, so that no proof
+//! further in has to think of them.
+
+use curve25519_dalek::edwards::CompressedEdwardsY;
+use curve25519_dalek::montgomery::MontgomeryPoint;
+use curve25519_dalek::traits::IsIdentity;
+use curve25519_dalek::{EdwardsPoint, Scalar};
+
+use crate::domain::id::{Bytes, Element};
+
+/// Why bytes are not a point or scalar to reckon with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum PointFault {
+    /// No point at all, or one of the twist.
+    #[error("not a point of the curve")]
+    NotOnCurve,
+    /// A second encoding of a value that has another.
+    #[error("not the canonical encoding")]
+    NotCanonical,
+    /// The neutral element, of which everybody knows the logarithm.
+    #[error("the neutral element")]
+    Identity,
+    /// A point of small or mixed order.
+    #[error("a point outside the prime-order subgroup")]
+    Torsion,
+}
+
+/// Lifts a u-coordinate of Curve25519, as in an age header, to the Edwards point with sign 0.
+/// The point that was meant may be its negative; X25519 sees no difference.
+pub fn lift(u: &Element) -> Result<EdwardsPoint, PointFault> {
+    let point = MontgomeryPoint(u.0).to_edwards(0).ok_or(PointFault::NotOnCurve)?;
+    if point.to_montgomery().to_bytes() != u.0 {
+        return Err(PointFault::NotCanonical);
+    }
+    prime_order(point)
+}
+
+/// Decodes a compressed Edwards point.
+pub fn decode(bytes: &Element) -> Result<EdwardsPoint, PointFault> {
+    let point = CompressedEdwardsY(bytes.0).decompress().ok_or(PointFault::NotOnCurve)?;
+    if point.compress().to_bytes() != bytes.0 {
+        return Err(PointFault::NotCanonical);
+    }
+    prime_order(point)
+}
+
+/// Decodes a scalar below the group order.
+pub fn decode_scalar(bytes: &Element) -> Result<Scalar, PointFault> {
+    Option::from(Scalar::from_canonical_bytes(bytes.0)).ok_or(PointFault::NotCanonical)
+}
+
+/// A point as it is written down.
+pub fn encode(point: &EdwardsPoint) -> Element {
+    Bytes(point.compress().to_bytes())
+}
+
+/// A point's u-coordinate, as age writes it.
+pub fn u_coordinate(point: &EdwardsPoint) -> Element {
+    Bytes(point.to_montgomery().to_bytes())
+}
+
+fn prime_order(point: EdwardsPoint) -> Result<EdwardsPoint, PointFault> {
+    if point.is_identity() {
+        Err(PointFault::Identity)
+    } else if !point.is_torsion_free() {
+        Err(PointFault::Torsion)
+    } else {
+        Ok(point)
+    }
+}
+
+const AGE: bech32::Hrp = bech32::Hrp::parse_unchecked("age");
+
+/// A u-coordinate as an `age1…` recipient.
+pub fn recipient(u: &Element) -> String {
+    bech32::encode::<bech32::Bech32>(AGE, &u.0).unwrap_or_default()
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use curve25519_dalek::constants::{ED25519_BASEPOINT_POINT, EIGHT_TORSION};
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// A u-coordinate of the twist: the first small one that no curve point has.
+    pub(crate) fn on_the_twist() -> Element {
+        (2..=u8::MAX)
+            .map(|first| {
+                let mut u = Bytes([0; 32]);
+                u.0[0] = first;
+                u
+            })
+            .find(|u| MontgomeryPoint(u.0).to_edwards(0).is_none())
+            .unwrap()
+    }
+
+    #[test]
+    fn only_the_prime_order_subgroup_comes_in() {
+        let base = ED25519_BASEPOINT_POINT;
+        assert_eq!(decode(&encode(&base)), Ok(base));
+        assert_eq!(decode(&encode(&-base)), Ok(-base));
+        for torsion in EIGHT_TORSION {
+            let fault =
+                if torsion.is_identity() { PointFault::Identity } else { PointFault::Torsion };
+            assert_eq!(decode(&encode(&torsion)), Err(fault), "small order");
+            let mixed = base + torsion;
+            if !torsion.is_identity() {
+                assert_eq!(decode(&encode(&mixed)), Err(PointFault::Torsion), "mixed order");
+                assert_eq!(lift(&u_coordinate(&mixed)), Err(PointFault::Torsion), "mixed order");
+                assert!(lift(&u_coordinate(&torsion)).is_err(), "small order");
+            }
+        }
+    }
+
+    #[test]
+    fn second_encodings_are_refused() {
+        // 1 + p, the identity's y-coordinate written a second time.
+        let mut y = Bytes([0xff; 32]);
+        y.0[0] = 0xee;
+        y.0[31] = 0x7f;
+        assert_eq!(decode(&y), Err(PointFault::NotCanonical));
+        // 9 + p does not fit in 255 bits, but the top bit that X25519 ignores does.
+        let mut u = u_coordinate(&ED25519_BASEPOINT_POINT);
+        assert_eq!(lift(&u).map(|point| u_coordinate(&point)), Ok(u));
+        u.0[31] |= 0x80;
+        assert_eq!(lift(&u), Err(PointFault::NotCanonical));
+        assert_eq!(lift(&on_the_twist()), Err(PointFault::NotOnCurve));
+        assert_eq!(decode_scalar(&Bytes([0xff; 32])), Err(PointFault::NotCanonical));
+    }
+
+    #[test]
+    fn recipients_are_those_of_age() {
+        let u = u_coordinate(&ED25519_BASEPOINT_POINT);
+        let text = recipient(&u);
+        let read: age::x25519::Recipient = text.parse().unwrap();
+        assert_eq!(read.to_string(), text);
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_decoded_has_one_encoding(bytes: [u8; 32]) {
+            if let Ok(point) = decode(&Bytes(bytes)) {
+                prop_assert_eq!(encode(&point).0, bytes);
+            }
+            if let Ok(point) = lift(&Bytes(bytes)) {
+                prop_assert_eq!(u_coordinate(&point).0, bytes);
+            }
+        }
+    }
+}

@@ -1,0 +1,360 @@
+//! The committer: the one place where statements become events.
+//!
+//! Jobs are batched as they come: while one batch is being synced, the next gathers. Each job is
+//! decided on states that include its predecessors in the batch; nobody hears of an outcome,
+//! good or bad, before the batch is durable.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use rand_core::{OsRng, RngCore};
+use tokio::sync::{mpsc, oneshot, watch};
+
+use crate::crypto::signature::SigningKey;
+use crate::crypto::statement;
+use crate::domain::event::{Act, ENGINE, Event, EventType, Note, SignedText};
+use crate::domain::id::{Bytes, DepositId};
+use crate::domain::rules::{self, Circumstances};
+use crate::domain::statement::{Log, Saw, Stated};
+use crate::domain::states::{Accepted, Key, States};
+use crate::domain::stream::Stream;
+use crate::domain::time::Timestamp;
+use crate::ledger::head::{self, Head, HeadType, SignedHead};
+use crate::ledger::{Entry, LabelKey};
+use crate::store::{Batch, Blob, CommitError, ReadError, Store, StreamHead};
+use crate::vault::clock::Clock;
+use crate::vault::error::VaultError;
+use crate::vault::records;
+
+/// Jobs in one batch.
+const BATCH_JOBS_MAX: usize = 256;
+/// Jobs waiting for the next batch; beyond that, callers wait.
+const BACKLOG_MAX: usize = 1_024;
+
+/// What is to be done.
+pub(super) struct Job<S: Store> {
+    pub work: Work<S>,
+    pub reply: oneshot::Sender<Result<Done, VaultError>>,
+}
+
+/// What is to become events.
+pub(super) enum Work<S: Store> {
+    /// Statements, together or not at all, with what they name by digest.
+    Statements { group: Vec<(SignedText, Stated)>, blobs: Vec<Blob>, bundle: Bundle<S> },
+    /// Something the vault saw by itself.
+    Note { stream: Stream, note: Note },
+}
+
+/// A large bundle that comes with a statement.
+pub(super) type Bundle<S> = Option<(DepositId, <S as Store>::Staged)>;
+
+/// What became of it.
+#[derive(Debug, Clone)]
+pub struct Done {
+    /// The events, in order.
+    pub entries: Vec<Entry>,
+    /// Where the last event's stream stood when they were durable.
+    pub head: SignedHead,
+}
+
+/// A handle to the committer. Dropping the last one ends its thread.
+pub(super) struct Committer<S: Store> {
+    jobs: mpsc::Sender<Job<S>>,
+}
+
+impl<S: Store> Committer<S> {
+    /// Starts the thread. `failed` becomes true when a write ended with unknown outcome; the
+    /// process must then end.
+    pub(super) fn start(
+        store: Arc<S>,
+        scribe: Arc<Scribe>,
+        clock: Arc<dyn Clock>,
+        failed: watch::Sender<bool>,
+    ) -> Result<Self, ReadError> {
+        let (jobs, mut inbox) = mpsc::channel::<Job<S>>(BACKLOG_MAX);
+        let last = store.ledger_size().checked_sub(1);
+        let last = last.map(|position| store.read_ledger(position, 1)).transpose()?;
+        let last_at = match last.as_deref() {
+            Some([entry]) => records::event(entry)?.at,
+            Some(_) | None => Timestamp::EPOCH,
+        };
+        let mut desk = Desk { store, scribe, clock, last_at };
+        std::thread::Builder::new().name("committer".to_owned()).spawn(move || {
+            let mut jobs = Vec::with_capacity(BATCH_JOBS_MAX);
+            while inbox.blocking_recv_many(&mut jobs, BATCH_JOBS_MAX) > 0 {
+                if let Err(fatal) = desk.commit(jobs.drain(..)) {
+                    tracing::error!(error = &fatal as &dyn std::error::Error, "stopping");
+                    failed.send_replace(true);
+                    return;
+                }
+            }
+        })?;
+        Ok(Self { jobs })
+    }
+
+    /// Hands in a job and waits until it is durable or refused.
+    pub(super) async fn submit(&self, work: Work<S>) -> Result<Done, VaultError> {
+        let (reply, outcome) = oneshot::channel();
+        let sent = self.jobs.send(Job { work, reply }).await;
+        sent.map_err(|_| VaultError::Stopping)?;
+        outcome.await.map_err(|_| VaultError::Stopping)?
+    }
+}
+
+/// What signs heads.
+pub struct Scribe {
+    /// Of which log.
+    pub log: Log,
+    /// The ledger key.
+    pub key: SigningKey,
+}
+
+impl Scribe {
+    /// Signs where a stream stands.
+    pub fn sign(
+        &self,
+        stream: &Stream,
+        at: Timestamp,
+        stands: StreamHead,
+    ) -> Result<SignedHead, VaultError> {
+        let saw = Saw { sequence: stands.sequence, commitment: stands.commitment };
+        let (log, stream) = (self.log.clone(), stream.clone());
+        let head = Head { kind: HeadType::V1, log, stream, saw, at };
+        let head = serde_json::to_vec(&head).map_err(VaultError::Encoding)?;
+        let signature = self.key.sign(head::TAG, &head);
+        Ok(SignedHead { head, signature })
+    }
+}
+
+struct Desk<S: Store> {
+    store: Arc<S>,
+    scribe: Arc<Scribe>,
+    clock: Arc<dyn Clock>,
+    last_at: Timestamp,
+}
+
+/// A batch while it is being decided.
+struct Draft<S: Store> {
+    now: Timestamp,
+    states: States,
+    ends: BTreeMap<Stream, End>,
+    batch: Batch<S::Staged>,
+}
+
+/// Where a stream ends while a batch is being decided.
+#[derive(Clone, Copy)]
+struct End {
+    stands: StreamHead,
+    label_key: LabelKey,
+}
+
+/// A decided job: what to answer once the batch is durable.
+type Answer = (oneshot::Sender<Result<Done, VaultError>>, Result<Outcome, VaultError>);
+
+enum Outcome {
+    /// These entries of the batch.
+    New(std::ops::Range<usize>),
+    /// Accepted before.
+    Before(Vec<Accepted>),
+}
+
+impl<S: Store> Desk<S> {
+    /// Decides and commits one batch. An error means that the outcome is unknown.
+    fn commit(&mut self, jobs: impl Iterator<Item = Job<S>>) -> Result<(), CommitError> {
+        self.last_at = self.last_at.max(self.clock.now());
+        let mut draft = Draft::new(self.last_at);
+        let mut answers: Vec<Answer> = Vec::new();
+        for Job { work, reply } in jobs {
+            let outcome = match work {
+                Work::Statements { group, blobs, bundle } => {
+                    self.decide(&mut draft, group, blobs, bundle)
+                }
+                Work::Note { stream, note } => self.note(&mut draft, stream, note),
+            };
+            answers.push((reply, outcome));
+        }
+        let entries = draft.batch.entries.clone();
+        let committed = match draft.batch.entries.is_empty() {
+            true => Ok(()),
+            false => match records::changes(&mut draft.states) {
+                Ok(changes) => {
+                    draft.batch.records = changes;
+                    self.store.commit(draft.batch)
+                }
+                Err(fault) => Err(CommitError::Refused(std::io::Error::other(fault))),
+            },
+        };
+        match committed {
+            Ok(()) => {
+                for (reply, outcome) in answers {
+                    let done = outcome.and_then(|outcome| self.done(&entries, outcome));
+                    // Whoever asked may be gone; what was committed stands.
+                    drop(reply.send(done));
+                }
+                Ok(())
+            }
+            Err(fatal @ CommitError::Unknown(_)) => Err(fatal),
+            Err(refused) => {
+                tracing::error!(error = &refused as &dyn std::error::Error, "batch refused");
+                for (reply, _) in answers {
+                    drop(reply.send(Err(VaultError::Unavailable)));
+                }
+                Ok(())
+            }
+        }
+    }
+
+    fn decide(
+        &self,
+        draft: &mut Draft<S>,
+        group: Vec<(SignedText, Stated)>,
+        blobs: Vec<Blob>,
+        bundle: Bundle<S>,
+    ) -> Result<Outcome, VaultError> {
+        let read = |key: &str| self.store.record(key);
+        for (_, stated) in &group {
+            records::load_for(&mut draft.states, stated, &read)?;
+        }
+        let before: Vec<_> = group
+            .iter()
+            .filter_map(|(_, stated)| draft.states.statement(&stated.digest).cloned())
+            .collect();
+        if before.len() == group.len() {
+            return Ok(Outcome::Before(before));
+        }
+        // Together or not at all: a group is decided on a copy until its last statement passes.
+        let mut states = draft.states.clone();
+        let mut acts = Vec::with_capacity(group.len());
+        let mut numbers: BTreeMap<Stream, u64> = BTreeMap::new();
+        for (signed, stated) in group {
+            let saw = saw(self.store.as_ref(), &stated)?;
+            let circumstances =
+                Circumstances { log: self.scribe.log.clone(), now: draft.now, saw };
+            rules::decide(&states, &stated, &circumstances).map_err(VaultError::Refused)?;
+            let stream = rules::stream(&stated);
+            let number = numbers.entry(stream.clone()).or_insert(0);
+            *number += 1;
+            let sequence = self.end(draft, &stream)?.stands.sequence + *number;
+            rules::apply(&mut states, &stated, draft.now, sequence);
+            acts.push((stream, Act::Stated(signed)));
+        }
+        draft.states = states;
+        let first = draft.batch.entries.len();
+        for (stream, act) in acts {
+            self.append(draft, stream, act)?;
+        }
+        draft.batch.blobs.extend(blobs);
+        draft.batch.bundles.extend(bundle);
+        Ok(Outcome::New(first..draft.batch.entries.len()))
+    }
+
+    fn note(
+        &self,
+        draft: &mut Draft<S>,
+        stream: Stream,
+        note: Note,
+    ) -> Result<Outcome, VaultError> {
+        let read = |key: &str| self.store.record(key);
+        records::load(&mut draft.states, rules::reads_of_note(&note), &read)?;
+        rules::apply_note(&mut draft.states, &note, draft.now);
+        let first = draft.batch.entries.len();
+        self.append(draft, stream, Act::Noted(note))?;
+        Ok(Outcome::New(first..draft.batch.entries.len()))
+    }
+
+    /// Appends an event to the batch.
+    fn append(&self, draft: &mut Draft<S>, stream: Stream, act: Act) -> Result<(), VaultError> {
+        let end = self.end(draft, &stream)?;
+        let sequence = end.stands.sequence + 1;
+        let event = Event {
+            kind: EventType::V1,
+            log: self.scribe.log.clone(),
+            engine: ENGINE,
+            stream: stream.clone(),
+            sequence,
+            previous: end.stands.commitment,
+            at: draft.now,
+            act,
+        };
+        let entry = Entry {
+            position: self.store.ledger_size() + draft.batch.entries.len() as u64,
+            stream: stream.clone(),
+            sequence,
+            label_key: end.label_key,
+            salt: Bytes(random()),
+            payload: serde_json::to_vec(&event).map_err(VaultError::Encoding)?,
+        };
+        let stands = StreamHead { sequence, commitment: entry.commitment() };
+        draft.ends.insert(stream, End { stands, ..end });
+        draft.batch.entries.push(entry);
+        Ok(())
+    }
+
+    /// Where a stream ends, this batch included.
+    fn end(&self, draft: &mut Draft<S>, stream: &Stream) -> Result<End, VaultError> {
+        if let Some(end) = draft.ends.get(stream) {
+            return Ok(*end);
+        }
+        let stands = self.store.head(stream)?;
+        let last = self.store.read_stream(stream, stands.sequence, 1)?;
+        let label_key = last.first().map_or_else(|| LabelKey(random()), |entry| entry.label_key);
+        let end = End { stands, label_key };
+        draft.batch.expected.push((stream.clone(), stands.sequence));
+        draft.ends.insert(stream.clone(), end);
+        Ok(end)
+    }
+
+    /// The answer, once the batch is durable.
+    fn done(&self, committed: &[Entry], outcome: Outcome) -> Result<Done, VaultError> {
+        let entries = match outcome {
+            Outcome::New(range) => committed.get(range).unwrap_or_default().to_vec(),
+            Outcome::Before(accepted) => accepted
+                .iter()
+                .map(|accepted| entry(self.store.as_ref(), accepted))
+                .collect::<Result<_, _>>()?,
+        };
+        let stream = entries.last().map(|entry| &entry.stream).ok_or(VaultError::Unavailable)?;
+        let head = self.scribe.sign(stream, self.last_at, self.store.head(stream)?)?;
+        Ok(Done { entries, head })
+    }
+}
+
+impl<S: Store> Draft<S> {
+    fn new(now: Timestamp) -> Self {
+        let batch = Batch {
+            expected: Vec::new(),
+            entries: Vec::new(),
+            blobs: Vec::new(),
+            bundles: Vec::new(),
+            records: Vec::new(),
+        };
+        Self { now, states: States::default(), ends: BTreeMap::new(), batch }
+    }
+}
+
+/// The commitment of the event a statement says it saw, if there is such an event.
+pub(super) fn saw<S: Store>(
+    store: &S,
+    stated: &Stated,
+) -> Result<Option<crate::domain::id::Digest>, ReadError> {
+    let Some(ground) = stated.statement.ground() else { return Ok(None) };
+    let stream = Stream::Agreement(ground.agreement.clone());
+    let seen = store.read_stream(&stream, ground.saw.sequence, 1)?;
+    let seen = seen.first().filter(|entry| entry.sequence == ground.saw.sequence);
+    Ok(seen.map(Entry::commitment))
+}
+
+/// The entry of an accepted statement.
+pub(super) fn entry<S: Store>(store: &S, accepted: &Accepted) -> Result<Entry, ReadError> {
+    let found = store.read_stream(&accepted.stream, accepted.sequence, 1)?;
+    found.into_iter().next().ok_or_else(|| ReadError::Damaged {
+        what: format!("event {} of {}", accepted.sequence, accepted.stream),
+        how: "it is recorded as accepted, but is not there".to_owned(),
+    })
+}
+
+fn random() -> [u8; 32] {
+    let mut bytes = [0; 32];
+    OsRng.fill_bytes(&mut bytes);
+    bytes
+}

@@ -1,0 +1,48 @@
+//! What a vault answers when it does not do as asked.
+
+use crate::crypto::proofs::Unproven;
+use crate::crypto::statement::StatementFault;
+use crate::domain::refusal::Refusal;
+use crate::store::ReadError;
+use crate::vault::intake::BundleFault;
+
+/// Why the vault did not do as asked.
+#[derive(Debug, thiserror::Error)]
+pub enum VaultError {
+    /// The rules say no.
+    #[error("refused by the rules")]
+    Refused(#[source] Refusal),
+    /// The bytes are not a signed statement.
+    #[error("not a signed statement")]
+    Statement(#[source] StatementFault),
+    /// A proof in or beside a statement does not hold.
+    #[error("a proof does not hold")]
+    Unproven(#[source] Unproven),
+    /// The bundle is not what its statement says, or no age file of the kind admitted.
+    #[error("the bundle was not admitted")]
+    Bundle(#[source] BundleFault),
+    /// The request does not make sense as a whole.
+    #[error("{0}")]
+    Malformed(&'static str),
+    /// Nothing was changed; later it may work.
+    #[error("the vault cannot write now")]
+    Unavailable,
+    /// The vault is going down; whether the last write happened is not known.
+    #[error("the vault is stopping")]
+    Stopping,
+    /// The store could not be read, or what it had was damaged.
+    #[error("the store failed")]
+    Read(#[from] ReadError),
+    /// The disk failed a bundle on its way in; nothing was changed.
+    #[error("the disk failed")]
+    Disk(#[from] std::io::Error),
+    /// A defect: something of ours has no JSON form.
+    #[error("an event could not be encoded")]
+    Encoding(#[source] serde_json::Error),
+}
+
+impl From<Refusal> for VaultError {
+    fn from(refusal: Refusal) -> Self {
+        Self::Refused(refusal)
+    }
+}

@@ -1,0 +1,89 @@
+//! Records between the domain and the store: loaded by name, kept as JSON.
+
+use crate::crypto::statement;
+use crate::domain::event::{Act, Event};
+use crate::domain::rules;
+use crate::domain::statement::Stated;
+use crate::domain::states::{Key, Record, States};
+use crate::ledger::Entry;
+use crate::store::{Projector, ReadError, ReadRecord, RecordChange};
+
+/// Loads the records a statement is judged by, those that are not there already.
+pub(super) fn load_for(
+    states: &mut States,
+    stated: &Stated,
+    read: ReadRecord<'_>,
+) -> Result<(), ReadError> {
+    load(states, rules::reads(stated), read)?;
+    let request = rules::request_named(&stated.statement);
+    let deposit = request.and_then(|id| states.request(id)).map(rules::reads_of_request);
+    load(states, deposit, read)
+}
+
+/// Loads records, those that are not there already.
+pub(super) fn load(
+    states: &mut States,
+    keys: impl IntoIterator<Item = Key>,
+    read: ReadRecord<'_>,
+) -> Result<(), ReadError> {
+    for key in keys {
+        if !states.contains(&key)
+            && let Some(bytes) = read(&key.to_string())?
+        {
+            let record: Record = serde_json::from_slice(&bytes)
+                .map_err(|fault| damaged(format!("record {key}"), &fault))?;
+            states.load(key, record);
+        }
+    }
+    Ok(())
+}
+
+/// The records that changed, as the store keeps them.
+pub(super) fn changes(states: &mut States) -> Result<Vec<RecordChange>, ReadError> {
+    let changed = states.take_changed().into_iter();
+    changed
+        .map(|(key, record)| {
+            let bytes = serde_json::to_vec(&record)
+                .map_err(|fault| damaged(format!("record {key}"), &fault))?;
+            Ok((key.to_string(), Some(bytes)))
+        })
+        .collect()
+}
+
+/// The event in an entry.
+pub(super) fn event(entry: &Entry) -> Result<Event, ReadError> {
+    statement::event(&entry.payload)
+        .map_err(|fault| damaged(format!("entry {}", entry.position), &fault))
+}
+
+fn damaged(what: String, how: &dyn std::error::Error) -> ReadError {
+    ReadError::Damaged { what, how: how.to_string() }
+}
+
+/// Makes records from entries with the very code that made them at first.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct DomainProjector;
+
+impl Projector for DomainProjector {
+    fn project(
+        &self,
+        entry: &Entry,
+        read: ReadRecord<'_>,
+    ) -> Result<Vec<RecordChange>, ReadError> {
+        let event = event(entry)?;
+        let mut states = States::default();
+        match &event.act {
+            Act::Stated(signed) => {
+                let stated = statement::parse(signed)
+                    .map_err(|fault| damaged(format!("entry {}", entry.position), &fault))?;
+                load_for(&mut states, &stated, read)?;
+                rules::apply(&mut states, &stated, event.at, event.sequence);
+            }
+            Act::Noted(note) => {
+                load(&mut states, rules::reads_of_note(note), read)?;
+                rules::apply_note(&mut states, note, event.at);
+            }
+        }
+        changes(&mut states)
+    }
+}
