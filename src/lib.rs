@@ -8,4 +8,5 @@ pub mod domain;
 pub mod ledger;
 pub mod server;
 pub mod store;
+pub mod vault;
 pub mod wire;

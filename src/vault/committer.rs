@@ -11,12 +11,11 @@ use rand_core::{OsRng, RngCore};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::crypto::signature::SigningKey;
-use crate::crypto::statement;
 use crate::domain::event::{Act, ENGINE, Event, EventType, Note, SignedText};
 use crate::domain::id::{Bytes, DepositId};
 use crate::domain::rules::{self, Circumstances};
 use crate::domain::statement::{Log, Saw, Stated};
-use crate::domain::states::{Accepted, Key, States};
+use crate::domain::states::{Accepted, States};
 use crate::domain::stream::Stream;
 use crate::domain::time::Timestamp;
 use crate::ledger::head::{self, Head, HeadType, SignedHead};
@@ -228,8 +227,7 @@ impl<S: Store> Desk<S> {
         let mut numbers: BTreeMap<Stream, u64> = BTreeMap::new();
         for (signed, stated) in group {
             let saw = saw(self.store.as_ref(), &stated)?;
-            let circumstances =
-                Circumstances { log: self.scribe.log.clone(), now: draft.now, saw };
+            let circumstances = Circumstances { log: self.scribe.log.clone(), now: draft.now, saw };
             rules::decide(&states, &stated, &circumstances).map_err(VaultError::Refused)?;
             let stream = rules::stream(&stated);
             let number = numbers.entry(stream.clone()).or_insert(0);

@@ -65,11 +65,7 @@ fn damaged(what: String, how: &dyn std::error::Error) -> ReadError {
 pub struct DomainProjector;
 
 impl Projector for DomainProjector {
-    fn project(
-        &self,
-        entry: &Entry,
-        read: ReadRecord<'_>,
-    ) -> Result<Vec<RecordChange>, ReadError> {
+    fn project(&self, entry: &Entry, read: ReadRecord<'_>) -> Result<Vec<RecordChange>, ReadError> {
         let event = event(entry)?;
         let mut states = States::default();
         match &event.act {
