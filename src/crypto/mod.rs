@@ -5,6 +5,7 @@
 
 pub mod contribution;
 pub mod header;
+pub mod keyfile;
 mod knowledge;
 pub mod open;
 pub mod point;

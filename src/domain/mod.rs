@@ -9,6 +9,7 @@ pub mod event;
 pub mod id;
 pub mod needs;
 pub mod organisation;
+pub mod outlook;
 pub mod refusal;
 pub mod request;
 pub mod rules;

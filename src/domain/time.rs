@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::str::FromStr;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crate::domain::id::{Malformed, serde_as_text};
 
@@ -38,6 +38,13 @@ impl Timestamp {
     /// How long from `earlier` to here; nothing if that lies ahead.
     pub fn since(self, earlier: Self) -> Span {
         Span(Duration::from_millis(u64::try_from(self.0 - earlier.0).unwrap_or(0)))
+    }
+}
+
+impl From<SystemTime> for Timestamp {
+    fn from(time: SystemTime) -> Self {
+        let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
+        Self::from_millis(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
     }
 }
 

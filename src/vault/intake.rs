@@ -22,6 +22,9 @@ pub enum BundleFault {
     Chunks,
 }
 
+/// When the header is first tried: ours fit, grease included.
+const PARSE_FIRST_BYTES: usize = 1024;
+
 /// Where the bytes go: small bundles ride in the journal, larger ones become files.
 enum Place<S: Store> {
     Small(Vec<u8>),
@@ -39,6 +42,7 @@ pub(super) struct Intake<S: Store> {
     stated: Deposit,
     place: Place<S>,
     begin: Vec<u8>,
+    parse_at: usize,
     header: Option<Header>,
     hash: Sha256,
     size: u64,
@@ -51,7 +55,7 @@ impl<S: Store> Intake<S> {
             false => Place::Large(store.stage()?),
         };
         let (begin, hash) = (Vec::new(), Sha256::new());
-        Ok(Self { stated, place, begin, header: None, hash, size: 0 })
+        Ok(Self { stated, place, begin, parse_at: PARSE_FIRST_BYTES, header: None, hash, size: 0 })
     }
 
     /// Takes the next bytes.
@@ -63,11 +67,10 @@ impl<S: Store> Intake<S> {
         if self.header.is_none() {
             let room = HEADER_BYTES_MAX.saturating_sub(self.begin.len());
             self.begin.extend(bytes.iter().take(room));
-            let parsed = Header::parse(&self.begin).map_err(BundleFault::Header);
-            self.header = parsed.map_err(VaultError::Bundle)?;
-            if let Some(header) = &self.header {
-                is_as_stated(header, &self.stated).map_err(VaultError::Bundle)?;
-                self.begin = Vec::new();
+            // Read again only when twice as much is there: a byte at a time stays linear.
+            if self.begin.len() >= self.parse_at {
+                self.parse_at = (2 * self.parse_at).min(HEADER_BYTES_MAX);
+                self.parse()?;
             }
         }
         self.hash.update(bytes);
@@ -78,8 +81,21 @@ impl<S: Store> Intake<S> {
         Ok(())
     }
 
+    fn parse(&mut self) -> Result<(), VaultError> {
+        let parsed = Header::parse(&self.begin).map_err(BundleFault::Header);
+        self.header = parsed.map_err(VaultError::Bundle)?;
+        if let Some(header) = &self.header {
+            is_as_stated(header, &self.stated).map_err(VaultError::Bundle)?;
+            self.begin = Vec::new();
+        }
+        Ok(())
+    }
+
     /// Ends the bundle. On `Ok` its bytes are on disk, or about to ride in the journal.
-    pub(super) fn finish(self) -> Result<Arrived<S>, VaultError> {
+    pub(super) fn finish(mut self) -> Result<Arrived<S>, VaultError> {
+        if self.header.is_none() {
+            self.parse()?;
+        }
         let not = |what| VaultError::Bundle(BundleFault::NotAsStated(what));
         let truncated = BundleFault::Header(HeaderFault::Truncated);
         let header = self.header.ok_or(VaultError::Bundle(truncated))?;

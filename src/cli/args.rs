@@ -1,0 +1,223 @@
+//! The command line of `escrow`: a contract that scripts depend on.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::domain::id::{Fingerprint, MemberName, MemberPath, OrganisationName, RuleName};
+use crate::domain::text::Text;
+use crate::domain::time::Span;
+
+/// Deposit confidential bundles with an institution, and hand them out only when two agree.
+///
+/// A first time: `escrow demo` tells the whole story on a vault of its own.
+#[derive(Debug, Parser)]
+#[command(name = "escrow", version, max_term_width = 100)]
+pub struct Cli {
+    /// Your home: keys and memory [default: $ESCROW_HOME, else the XDG config directory]
+    #[arg(long, global = true, value_name = "DIR")]
+    pub home: Option<PathBuf>,
+    /// Put out JSON: one object, or one a line for lists
+    #[arg(long, global = true)]
+    pub json: bool,
+    /// Sign without asking (for scripts)
+    #[arg(long, global = true)]
+    pub yes: bool,
+    /// What to do
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Invite an organisation's first member (operator) or a colleague: prints one line
+    Invite {
+        /// Whose member [default: your own organisation]
+        #[arg(long)]
+        org: Option<OrganisationName>,
+        /// Under which name
+        #[arg(long)]
+        member: MemberName,
+        /// How long the invitation stays open
+        #[arg(long, default_value = "7d")]
+        valid: Span,
+    },
+    /// Join with an invitation; makes your keys in your home
+    Join {
+        /// The invitation's file [default: standard input, or a prompt]
+        file: Option<PathBuf>,
+    },
+    /// Show who you are here, with the fingerprints to compare
+    Whoami,
+    /// Show whether vault, certificate and standing are in order, and what waits for you
+    Status,
+    /// List the members of your organisation, or of another that you trust
+    Members {
+        /// Which organisation
+        org: Option<OrganisationName>,
+    },
+    /// Confirm a colleague's keys, after comparing the member fingerprint with that person
+    Confirm {
+        /// ORGANISATION/MEMBER
+        member: MemberPath,
+        /// The member may invite and confirm colleagues, too
+        #[arg(long)]
+        administrator: bool,
+    },
+    /// Trust an organisation's key, after comparing its fingerprint by telephone or on paper
+    Trust {
+        /// Which organisation
+        org: OrganisationName,
+        /// The fingerprint they told you
+        fingerprint: Fingerprint,
+    },
+    /// Propose, accept, end agreements
+    #[command(subcommand)]
+    Agreement(AgreementCommand),
+    /// Seal now, deposit later; keeps the proof of origin beside the sealed file
+    Seal {
+        /// Which agreement
+        agreement: String,
+        /// Files and directories
+        #[command(flatten)]
+        what: What,
+        /// The sealed file to write
+        #[arg(long, value_name = "FILE.age")]
+        out: PathBuf,
+    },
+    /// Deposit files: packed, sealed and uploaded; a single .age file, or `-`, goes as it is
+    Deposit {
+        /// Which agreement
+        agreement: String,
+        /// Files and directories, or one .age file, or `-` for one on standard input
+        #[command(flatten)]
+        what: What,
+        /// What to call it [default: the first path's name]
+        #[arg(long)]
+        label: Option<Text>,
+        /// An .age file of yours holds a tar archive, to be unpacked when retrieved
+        #[arg(long)]
+        tar: bool,
+    },
+    /// List the deposits of an agreement
+    Deposits {
+        /// Which agreement
+        agreement: String,
+    },
+    /// Show an agreement, deposit or request; the beginning of its id will do
+    Show {
+        /// Its id, or the beginning
+        id: String,
+    },
+    /// Ask for a deposit, under one of the agreement's rules
+    Request {
+        /// Which deposit
+        deposit: String,
+        /// Under which rule
+        #[arg(long)]
+        rule: RuleName,
+        /// What for; every approver reads it
+        #[arg(long)]
+        purpose: Text,
+        /// A document that supports it, named by digest; repeat for more
+        #[arg(long, value_name = "FILE")]
+        evidence: Vec<PathBuf>,
+    },
+    /// List requests
+    Requests {
+        /// Only those that wait for you
+        #[arg(long)]
+        waiting_for_me: bool,
+    },
+    /// Do what is due from you on a request: consent, contribute your share, or both
+    Approve {
+        /// Which request
+        request: String,
+    },
+    /// Block a request
+    Object {
+        /// Which request
+        request: String,
+        /// Why; every party reads it
+        #[arg(long)]
+        reason: Text,
+    },
+    /// Take back your organisation's request, or its objection
+    Withdraw {
+        /// Which request
+        request: String,
+        /// The objection, not the request
+        #[arg(long)]
+        objection: bool,
+    },
+    /// Fetch, open, check and unpack a released bundle
+    Retrieve {
+        /// Which request
+        request: String,
+        /// A directory that does not exist yet; with --raw a file
+        #[arg(long, value_name = "DIR")]
+        out: PathBuf,
+        /// Write what was sealed as one file, without unpacking
+        #[arg(long)]
+        raw: bool,
+    },
+    /// Tell who did and saw what in an agreement
+    Audit {
+        /// Which agreement
+        agreement: String,
+    },
+    /// Tell the whole story on a temporary vault of its own
+    Demo {
+        /// What to deposit [default: a sample]
+        path: Option<PathBuf>,
+    },
+}
+
+/// What goes into a bundle.
+#[derive(Debug, Args)]
+pub struct What {
+    /// Files and directories
+    #[arg(required = true, value_name = "PATH")]
+    pub paths: Vec<PathBuf>,
+    /// Leave out what matches, such as '*.tmp' or 'build/**'; repeat for more
+    #[arg(long, value_name = "GLOB")]
+    pub exclude: Vec<String>,
+}
+
+/// Agreements.
+#[derive(Debug, Subcommand)]
+pub enum AgreementCommand {
+    /// Print commented terms to start from
+    Template {
+        /// Which [default: three-party]
+        name: Option<String>,
+    },
+    /// Check terms, deal their release key and propose them to the parties
+    Propose {
+        /// The terms, in TOML
+        terms: PathBuf,
+    },
+    /// List your organisation's agreements
+    List,
+    /// Check the release key and countersign
+    Accept {
+        /// Which agreement
+        agreement: String,
+    },
+    /// Refuse to enter an agreement
+    Decline {
+        /// Which agreement
+        agreement: String,
+    },
+    /// Pass your organisation's share on to colleagues who lack it
+    Reseal {
+        /// Which agreement
+        agreement: String,
+    },
+    /// Sign for the end of an agreement; it ends when every party has
+    Terminate {
+        /// Which agreement
+        agreement: String,
+    },
+}

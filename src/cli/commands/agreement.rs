@@ -1,0 +1,182 @@
+//! `agreement template`, `propose`, `list`, `accept`, `decline`, `reseal`, `terminate`.
+
+use std::fs::File;
+use std::io::Read as _;
+use std::path::Path;
+
+use serde::Serialize;
+
+use crate::cli::commands::find;
+use crate::cli::failure::{Exit, Failure};
+use crate::cli::output::Output;
+use crate::cli::view::AgreementView;
+use crate::client::acts::agreement;
+use crate::client::acts::release::evidence;
+use crate::client::session::Session;
+use crate::client::terms_text::{self, TEMPLATES};
+use crate::domain::id::{AgreementId, MemberPath};
+
+/// `escrow agreement template`
+pub(crate) fn template(output: &Output, name: Option<&str>) -> Result<Exit, Failure> {
+    let name = name.unwrap_or("three-party");
+    match TEMPLATES.iter().find(|(known, _)| *known == name) {
+        Some((_, text)) => output.text(text).map(|()| Exit::Done),
+        None => {
+            let names = TEMPLATES.map(|(name, _)| name).join(", ");
+            let message = format!("there is no template named {name}");
+            Err(Failure::failed("NO_TEMPLATE", message, format!("there are: {names}")))
+        }
+    }
+}
+
+/// `escrow agreement propose`
+pub(super) async fn propose(
+    output: &Output,
+    session: &mut Session,
+    path: &Path,
+) -> Result<Exit, Failure> {
+    let mut text = String::new();
+    let read = File::open(path)
+        .and_then(|file| file.take(terms_text::BYTES_MAX + 1).read_to_string(&mut text));
+    let shown = path.display();
+    let hint = "`escrow agreement template` prints terms to start from";
+    let read = read.map_err(|fault| {
+        Failure::failed("UNREADABLE", format!("{shown}: {fault}"), hint)
+    })?;
+    if read as u64 > terms_text::BYTES_MAX {
+        return Err(Failure::failed("BAD_TERMS", format!("{shown} is larger than 64 KiB"), hint));
+    }
+    let beside = path.parent().unwrap_or(Path::new("."));
+    let drafted = terms_text::read(&text, beside, &session.home.pins()?)?;
+    let contract = drafted.contract.as_deref().map(evidence).transpose()?;
+    let terms = drafted.with_contract(contract.map(|contract| contract.sha256));
+    let surveyed = agreement::survey(session, &terms).await?;
+    for warning in &surveyed.warnings {
+        output.say(&format!("warning: {warning}"));
+    }
+    let parties: Vec<_> = terms
+        .fingerprints
+        .iter()
+        .map(|(name, fingerprint)| format!("  {name}  {fingerprint}"))
+        .collect();
+    output.ask(&format!(
+        "This proposes \"{}\" and deals its release key ({} shares open a bundle) to\n{}\nCompare \
+         the fingerprints with them before you sign.",
+        terms.title,
+        terms.quorum,
+        parties.join("\n")
+    ))?;
+    let id = agreement::propose(session, terms, &surveyed).await?;
+    show(output, session, &id).await?;
+    output.say(&format!("Each other party now runs `escrow agreement accept {id}`."));
+    Ok(Exit::Done)
+}
+
+/// `escrow agreement list`
+pub(super) async fn list(output: &Output, session: &mut Session) -> Result<Exit, Failure> {
+    let agreements = session.agreements().await?;
+    let views: Vec<_> = agreements.iter().map(AgreementView::new).collect();
+    output.list(&views, &["AGREEMENT", "STATE", "TITLE", "PARTIES"], AgreementView::row)?;
+    Ok(Exit::Done)
+}
+
+/// `escrow agreement accept`
+pub(super) async fn accept(
+    output: &Output,
+    session: &mut Session,
+    named: &str,
+) -> Result<Exit, Failure> {
+    let found = find::agreement(session, named).await?;
+    let terms = AgreementView::new(&found).text();
+    output.ask(&format!(
+        "{terms}\nThis countersigns these terms and their release key for {}. Compare the other \
+         parties' fingerprints by telephone or on paper before you sign.",
+        session.owner.path.organisation
+    ))?;
+    agreement::accept(session, &found.id).await?;
+    let accepted = show(output, session, &found.id).await?;
+    output.say(&match accepted.awaited().next() {
+        None => "All have accepted: the agreement is active.".to_owned(),
+        Some(_) => {
+            let awaited: Vec<_> = accepted.awaited().map(ToString::to_string).collect();
+            format!("Still to accept: {}.", awaited.join(", "))
+        }
+    });
+    Ok(Exit::Done)
+}
+
+/// `escrow agreement decline`
+pub(super) async fn decline(
+    output: &Output,
+    session: &mut Session,
+    named: &str,
+) -> Result<Exit, Failure> {
+    let found = find::agreement(session, named).await?;
+    let own = &session.owner.path.organisation;
+    output.ask(&format!("This declines \"{}\" for {own}, for good.", found.terms.title))?;
+    agreement::decline(session, &found.id).await?;
+    show(output, session, &found.id).await?;
+    Ok(Exit::Done)
+}
+
+#[derive(Serialize)]
+struct ResealedView {
+    agreement: AgreementId,
+    members: Vec<MemberPath>,
+}
+
+/// `escrow agreement reseal`
+pub(super) async fn reseal(
+    output: &Output,
+    session: &mut Session,
+    named: &str,
+) -> Result<Exit, Failure> {
+    let found = find::agreement(session, named).await?;
+    let own = &session.owner.path.organisation;
+    output.ask(&format!(
+        "This seals the share of {own} in \"{}\" to every confirmed colleague who lacks it.",
+        found.terms.title
+    ))?;
+    let members = agreement::reseal(session, &found.id).await?;
+    let view = ResealedView { agreement: found.id, members };
+    output.record(&view, |view| match view.members.as_slice() {
+        [] => "every confirmed colleague has the share already".to_owned(),
+        members => {
+            let names: Vec<_> = members.iter().map(ToString::to_string).collect();
+            format!("the share was sealed to {}", names.join(", "))
+        }
+    })?;
+    Ok(Exit::Done)
+}
+
+/// `escrow agreement terminate`
+pub(super) async fn terminate(
+    output: &Output,
+    session: &mut Session,
+    named: &str,
+) -> Result<Exit, Failure> {
+    let found = find::agreement(session, named).await?;
+    let own = &session.owner.path.organisation;
+    output.ask(&format!(
+        "This signs for the end of \"{}\" for {own}. When every party has, there are no more \
+         deposits and requests; open requests and stored bundles stay.",
+        found.terms.title
+    ))?;
+    let awaited = agreement::terminate(session, &found.id).await?;
+    show(output, session, &found.id).await?;
+    if !awaited.is_empty() {
+        let names: Vec<_> = awaited.iter().map(ToString::to_string).collect();
+        output.say(&format!("Still to sign for the end: {}.", names.join(", ")));
+    }
+    Ok(Exit::Done)
+}
+
+async fn show(
+    output: &Output,
+    session: &mut Session,
+    id: &AgreementId,
+) -> Result<crate::domain::agreement::Agreement, Failure> {
+    let agreement = session.agreement(id).await?;
+    output.record(&AgreementView::new(&agreement), AgreementView::text)?;
+    Ok(agreement)
+}

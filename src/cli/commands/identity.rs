@@ -1,0 +1,312 @@
+//! `invite`, `join`, `whoami`, `status`, `members`, `confirm`, `trust`.
+
+use std::io::{self, BufRead as _, IsTerminal as _, Read as _};
+use std::path::Path;
+use std::time::SystemTime;
+
+use serde::Serialize;
+
+use crate::cli::commands::release::is_waiting_for;
+use crate::cli::failure::{Exit, Failure};
+use crate::cli::output::{Output, fields};
+use crate::cli::view::MemberView;
+use crate::client::acts::agreement::key_fingerprint;
+use crate::client::acts::identity;
+use crate::client::connect;
+use crate::client::home::Home;
+use crate::client::invitation::Invitation;
+use crate::client::session::Session;
+use crate::domain::id::{Fingerprint, MemberName, MemberPath, OrganisationName};
+use crate::domain::refusal::Refusal;
+use crate::domain::states::Record;
+use crate::domain::time::{Span, Timestamp};
+
+/// An invitation as it is put out.
+#[derive(Serialize)]
+struct InvitationView {
+    invitation: String,
+    member: MemberPath,
+    expires_at: Timestamp,
+}
+
+/// `escrow invite`
+pub(super) async fn invite(
+    output: &Output,
+    session: &mut Session,
+    org: Option<OrganisationName>,
+    member: MemberName,
+    valid: Span,
+) -> Result<Exit, Failure> {
+    let own = &session.owner.path;
+    let organisation = match org {
+        Some(org) => org,
+        None if *own == MemberPath::operator() => {
+            let hint = "say whose first member you invite: --org ORGANISATION";
+            return Err(Failure::usage("the operator has no organisation of its own", hint));
+        }
+        None => own.organisation.clone(),
+    };
+    let member = MemberPath { organisation, name: member };
+    output.ask(&format!("This opens the door of the vault for {member}, for {valid}."))?;
+    let invitation = identity::invite(session, member, valid).await?;
+    let view = InvitationView {
+        invitation: invitation.to_text().to_string(),
+        member: invitation.member.clone(),
+        expires_at: invitation.expires_at,
+    };
+    output.record(&view, |view| view.invitation.clone())?;
+    output.say(&format!(
+        "Pass this line to {} over a channel you trust; it works once, until {}.",
+        view.member, view.expires_at
+    ));
+    Ok(Exit::Done)
+}
+
+/// `escrow join`
+pub(crate) async fn join(
+    output: &Output,
+    dir: &Path,
+    file: Option<&Path>,
+) -> Result<Exit, Failure> {
+    let home = Home::create(dir)?;
+    let text = invitation_text(file)?;
+    let invitation = Invitation::parse(&text)
+        .map_err(|fault| Failure::failed("BAD_INVITATION", &fault, fault.hint()))?;
+    let owner = identity::join(&home, &invitation).await?;
+    let mut session = Session::open(home.clone()).await?;
+    show_self(output, &mut session).await?;
+    output.say(&format!(
+        "Welcome, {}. Back up this directory, where your keys are: {}",
+        owner.path,
+        home.dir().display()
+    ));
+    match invitation.organisation_fingerprint {
+        Some(_) => output.say(
+            "Read your member fingerprint to a colleague, who then runs `escrow confirm`; \
+             until then you can look but not act.",
+        ),
+        None => output.say(
+            "You are your organisation's first member and hold its key. Tell others its \
+             fingerprint by telephone or on paper.",
+        ),
+    }
+    Ok(Exit::Done)
+}
+
+fn invitation_text(file: Option<&Path>) -> Result<String, Failure> {
+    let limit = Invitation::TEXT_BYTES_MAX as u64 + 1;
+    let unreadable = |fault: io::Error| {
+        let hint = "name the file that holds the invitation, or paste it when asked";
+        Failure::failed("UNREADABLE", format!("the invitation cannot be read: {fault}"), hint)
+    };
+    let mut text = String::new();
+    match file {
+        Some(path) => {
+            let file = std::fs::File::open(path).map_err(unreadable)?;
+            file.take(limit).read_to_string(&mut text).map_err(unreadable)?;
+        }
+        None if io::stdin().is_terminal() => {
+            eprint!("Paste your invitation: ");
+            io::stdin().lock().take(limit).read_line(&mut text).map_err(unreadable)?;
+        }
+        None => {
+            io::stdin().lock().take(limit).read_to_string(&mut text).map_err(unreadable)?;
+        }
+    }
+    Ok(text)
+}
+
+/// `escrow whoami`
+pub(super) async fn whoami(output: &Output, session: &mut Session) -> Result<Exit, Failure> {
+    show_self(output, session).await?;
+    Ok(Exit::Done)
+}
+
+async fn show_self(output: &Output, session: &mut Session) -> Result<(), Failure> {
+    let path = session.owner.path.clone();
+    if path == MemberPath::operator() {
+        return show_operator(output, session);
+    }
+    let expires_at = connect::expires_at(&session.home.certificate()?)?;
+    let organisation = session.own_organisation().await?;
+    let member = organisation.member(&path.name);
+    let unknown = || Failure::from(crate::client::error::ClientError::from(
+        Refusal::NotFound(path.to_string()),
+    ));
+    let member = member.ok_or_else(unknown)?;
+    let view = MemberView::new(&organisation, path.name.as_str(), member, true, Some(expires_at));
+    output.record(&view, MemberView::text)
+}
+
+#[derive(Serialize)]
+struct OperatorView {
+    name: &'static str,
+    fingerprint: String,
+    vault: String,
+    certificate_expires_at: Timestamp,
+}
+
+fn show_operator(output: &Output, session: &Session) -> Result<(), Failure> {
+    let view = OperatorView {
+        name: "operator",
+        fingerprint: key_fingerprint(&session.keys.statement.public()),
+        vault: session.vault.log.origin.to_string(),
+        certificate_expires_at: connect::expires_at(&session.home.certificate()?)?,
+    };
+    output.record(&view, |view| {
+        fields(&[
+            ("member", "the operator: invites organisations, belongs to none".to_owned()),
+            ("vault", view.vault.clone()),
+            ("fingerprint", view.fingerprint.clone()),
+            ("certificate expires", view.certificate_expires_at.to_string()),
+        ])
+    })
+}
+
+#[derive(Serialize)]
+struct StatusView {
+    address: String,
+    origin: String,
+    generation: u32,
+    member: MemberPath,
+    state: &'static str,
+    agreements: usize,
+    proposed: usize,
+    waiting_for_me: usize,
+    certificate_expires_at: Timestamp,
+}
+
+/// `escrow status`
+pub(super) async fn status(output: &Output, session: &mut Session) -> Result<Exit, Failure> {
+    let (owner, vault) = (session.owner.path.clone(), session.vault.clone());
+    let certificate_expires_at = connect::expires_at(&session.home.certificate()?)?;
+    let operator = owner == MemberPath::operator();
+    let active = !operator && {
+        let organisation = session.own_organisation().await?;
+        organisation.member(&owner.name).is_some_and(|member| member.is_active())
+    };
+    let agreements = if active { session.agreements().await? } else { Vec::new() };
+    let proposed = agreements
+        .iter()
+        .filter(|agreement| agreement.awaited().any(|who| *who == owner.organisation))
+        .filter(|agreement| agreement.phase.word() == "proposed")
+        .count();
+    let now = Timestamp::from(SystemTime::now());
+    let waiting_for_me = session
+        .states()
+        .iter()
+        .filter(|(_, record)| match record {
+            Record::Request(request) => is_waiting_for(request, &owner, now),
+            Record::Vault(_)
+            | Record::Organisation(_)
+            | Record::Agreement(_)
+            | Record::Party
+            | Record::Deposit(_)
+            | Record::Bundle(_)
+            | Record::Statement(_) => false,
+        })
+        .count();
+    let view = StatusView {
+        address: vault.address,
+        origin: vault.log.origin.to_string(),
+        generation: vault.log.generation,
+        member: owner,
+        state: match (operator, active) {
+            (true, _) => "operator",
+            (_, true) => "active",
+            (_, false) => "waiting to be confirmed",
+        },
+        agreements: agreements.len(),
+        proposed,
+        waiting_for_me,
+        certificate_expires_at,
+    };
+    output.record(&view, |view| {
+        fields(&[
+            ("vault", format!("reached at {}", view.address)),
+            ("log", format!("{}, generation {}", view.origin, view.generation)),
+            ("member", format!("{} ({})", view.member, view.state)),
+            ("agreements", view.agreements.to_string()),
+            ("to accept", view.proposed.to_string()),
+            ("to approve", view.waiting_for_me.to_string()),
+            ("certificate expires", view.certificate_expires_at.to_string()),
+        ])
+    })?;
+    Ok(Exit::Done)
+}
+
+/// `escrow members`
+pub(super) async fn members(
+    output: &Output,
+    session: &mut Session,
+    org: Option<OrganisationName>,
+) -> Result<Exit, Failure> {
+    let name = org.unwrap_or_else(|| session.owner.path.organisation.clone());
+    let organisation = session.organisation(&name).await?;
+    let trusted = session.home.pins()?.contains_key(&name);
+    let views: Vec<_> = organisation
+        .members
+        .iter()
+        .map(|(name, member)| MemberView::new(&organisation, name.as_str(), member, trusted, None))
+        .collect();
+    output.list(&views, &["MEMBER", "STATE", "", "MEMBER FINGERPRINT"], MemberView::row)?;
+    if let Some(key) = &organisation.key {
+        output.say(&format!("organisation fingerprint of {name}: {}", key_fingerprint(key)));
+    }
+    if !trusted {
+        output.say(&format!(
+            "{name} is not trusted in this home: compare the fingerprint by telephone, then run \
+             `escrow trust {name} FINGERPRINT`"
+        ));
+    }
+    Ok(Exit::Done)
+}
+
+/// `escrow confirm`
+pub(super) async fn confirm(
+    output: &Output,
+    session: &mut Session,
+    member: &MemberPath,
+    administrator: bool,
+) -> Result<Exit, Failure> {
+    let organisation = session.organisation(&member.organisation).await?;
+    let joined = organisation.member(&member.name);
+    let fingerprint = joined.map(|member| key_fingerprint(&member.key));
+    let unknown = || crate::client::error::ClientError::from(Refusal::NotFound(member.to_string()));
+    let fingerprint = fingerprint.ok_or_else(unknown)?;
+    let rights = if administrator { ", and may invite and confirm colleagues" } else { "" };
+    output.ask(&format!(
+        "This says that the keys with member fingerprint\n  {fingerprint}\nare those of \
+         {member}{rights}. Compare it with that person first."
+    ))?;
+    identity::confirm(session, member, administrator).await?;
+    let organisation = session.organisation(&member.organisation).await?;
+    if let Some(joined) = organisation.member(&member.name) {
+        let view = MemberView::new(&organisation, member.name.as_str(), joined, true, None);
+        output.record(&view, MemberView::text)?;
+    }
+    output.say(
+        "To give the new member your organisation's shares, run `escrow agreement reseal` for \
+         each agreement.",
+    );
+    Ok(Exit::Done)
+}
+
+#[derive(Serialize)]
+struct TrustView<'a> {
+    organisation: &'a OrganisationName,
+    fingerprint: Fingerprint,
+}
+
+/// `escrow trust`
+pub(crate) fn trust(
+    output: &Output,
+    home: &Home,
+    org: &OrganisationName,
+    fingerprint: Fingerprint,
+) -> Result<Exit, Failure> {
+    identity::trust(home, org, fingerprint)?;
+    let view = TrustView { organisation: org, fingerprint };
+    output.record(&view, |_| format!("{org} is trusted here with fingerprint {fingerprint}"))?;
+    Ok(Exit::Done)
+}

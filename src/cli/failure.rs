@@ -1,0 +1,106 @@
+//! How a command ends: its exit code, and two lines on stderr when it fails.
+
+use std::process::ExitCode;
+
+use serde_json::json;
+
+use crate::client::error::ClientError;
+use crate::domain::text::is_deceptive;
+
+/// How a command ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Exit {
+    /// Done.
+    Done = 0,
+    /// Refused or failed.
+    Failed = 1,
+    /// Called wrongly.
+    Usage = 2,
+    /// Not yet: it takes more time, or other people.
+    NotYet = 3,
+    /// The vault cannot be reached.
+    Unreachable = 4,
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        Self::from(exit as u8)
+    }
+}
+
+/// Why a command did not do what it was to do.
+#[derive(Debug)]
+pub struct Failure {
+    code: String,
+    message: String,
+    hint: String,
+    subject: Option<String>,
+    exit: Exit,
+}
+
+impl Failure {
+    /// Called wrongly.
+    pub fn usage(message: impl ToString, hint: impl ToString) -> Self {
+        Self {
+            code: "USAGE".to_owned(),
+            message: message.to_string(),
+            hint: hint.to_string(),
+            subject: None,
+            exit: Exit::Usage,
+        }
+    }
+
+    /// Refused or failed.
+    pub fn failed(code: &str, message: impl ToString, hint: impl ToString) -> Self {
+        Self { code: code.to_owned(), exit: Exit::Failed, ..Self::usage(message, hint) }
+    }
+
+    /// Says which thing it is about.
+    pub fn about(mut self, subject: impl ToString) -> Self {
+        self.subject = Some(subject.to_string());
+        self
+    }
+
+    /// Tells it on stderr, and how to end.
+    pub fn tell(&self, program: &str, json: bool) -> Exit {
+        let Self { code, message, hint, subject, exit } = self;
+        if json {
+            let error = json!({ "code": code, "message": message, "hint": hint, "subject": subject });
+            eprintln!("{}", json!({ "error": error }));
+        } else {
+            eprintln!("{program}: error: {}", visible(message));
+            if !hint.is_empty() {
+                eprintln!("{program}: hint: {}", visible(hint));
+            }
+        }
+        *exit
+    }
+}
+
+impl From<ClientError> for Failure {
+    fn from(error: ClientError) -> Self {
+        let exit = match &error {
+            ClientError::Connect(_) | ClientError::Answered { unreachable: true, .. } => {
+                Exit::Unreachable
+            }
+            ClientError::NotYet { .. } => Exit::NotYet,
+            ClientError::Answered { .. }
+            | ClientError::Refused(_)
+            | ClientError::Untrue(_)
+            | ClientError::Home { .. }
+            | ClientError::Input { .. } => Exit::Failed,
+        };
+        let (code, hint) = (error.code().to_owned(), error.hint());
+        Self { code, hint, exit, ..Self::usage(error, "") }
+    }
+}
+
+/// A text with what could move the cursor or deceive the eye made harmless; lines stay lines.
+pub fn visible(text: &str) -> String {
+    let shown = |c: char| match c {
+        '\n' => c,
+        c if is_deceptive(c) => '\u{fffd}',
+        c => c,
+    };
+    text.chars().map(shown).collect()
+}

@@ -1,0 +1,76 @@
+//! The command line: arguments, output, hints, progress.
+
+pub mod args;
+mod commands;
+mod demo;
+pub mod failure;
+pub mod output;
+mod view;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+use crate::cli::args::{AgreementCommand, Cli, Command};
+use crate::cli::failure::{Exit, Failure};
+use crate::cli::output::Output;
+use crate::client::home::Home;
+use crate::client::session::Session;
+
+/// The program's name in messages.
+const PROGRAM: &str = "escrow";
+
+/// Runs `escrow` and says how it ended.
+pub fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(fault) => {
+            let exit = if fault.use_stderr() { Exit::Usage } else { Exit::Done };
+            drop(fault.print());
+            return exit.into();
+        }
+    };
+    let json = cli.json;
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    let done = match runtime {
+        Ok(runtime) => runtime.block_on(run(cli)),
+        Err(fault) => Err(Failure::failed("RUNTIME", fault, "try again")),
+    };
+    match done {
+        Ok(exit) => exit.into(),
+        Err(failure) => failure.tell(PROGRAM, json).into(),
+    }
+}
+
+/// Where the home is: `--home`, `$ESCROW_HOME`, else the XDG config directory.
+fn home_dir(named: Option<PathBuf>) -> Result<PathBuf, Failure> {
+    let variable = |name| std::env::var_os(name).filter(|v| !v.is_empty()).map(PathBuf::from);
+    let config = || variable("XDG_CONFIG_HOME").or_else(|| Some(variable("HOME")?.join(".config")));
+    let home = named.or_else(|| variable("ESCROW_HOME"));
+    home.or_else(|| Some(config()?.join("escrow-vault"))).ok_or_else(|| {
+        Failure::usage("it is not known where your home is", "name it with --home DIR")
+    })
+}
+
+async fn run(cli: Cli) -> Result<Exit, Failure> {
+    let output = Output { json: cli.json, yes: cli.yes };
+    let dir = cli.home;
+    let home = || Ok::<_, Failure>(Home::open(&home_dir(dir.clone())?)?);
+    match cli.command {
+        Command::Demo { path } => demo::run(path.as_deref()).await,
+        Command::Agreement(AgreementCommand::Template { name }) => {
+            commands::agreement::template(&output, name.as_deref())
+        }
+        Command::Join { file } => {
+            commands::identity::join(&output, &home_dir(dir.clone())?, file.as_deref()).await
+        }
+        Command::Trust { org, fingerprint } => {
+            commands::identity::trust(&output, &home()?, &org, fingerprint)
+        }
+        command => {
+            let mut session = Session::open(home()?).await?;
+            commands::run(&output, &mut session, command).await
+        }
+    }
+}

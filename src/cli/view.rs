@@ -1,0 +1,493 @@
+//! Records as commands put them out: the fields scripts may rely on, and their text for people.
+
+use serde::Serialize;
+
+use crate::cli::output::{fields, size};
+use crate::client::acts::agreement::key_fingerprint;
+use crate::crypto::proofs;
+use crate::domain::agreement::{self, Phase};
+use crate::domain::deposit;
+use crate::domain::id::{
+    AgreementId, DepositId, Digest, MemberId, MemberPath, OrganisationName, RequestId, Role,
+    RuleName,
+};
+use crate::domain::organisation::{Member, Organisation, Standing};
+use crate::domain::outlook::{Missing, missing};
+use crate::domain::request;
+use crate::domain::statement::{Content, Evidence, Kind, Sealing};
+use crate::domain::text::Text;
+use crate::domain::time::Timestamp;
+
+/// An agreement.
+#[derive(Debug, Serialize)]
+pub struct AgreementView {
+    id: AgreementId,
+    title: Text,
+    version: u32,
+    sha256: Digest,
+    state: &'static str,
+    recipient: Option<String>,
+    quorum: u16,
+    stock_age: bool,
+    contract_sha256: Option<Digest>,
+    parties: Vec<PartyView>,
+    rules: Vec<RuleView>,
+    proposed_by: MemberPath,
+    proposed_at: Timestamp,
+}
+
+/// A party of an agreement.
+#[derive(Debug, Serialize)]
+pub struct PartyView {
+    role: Role,
+    organisation: OrganisationName,
+    fingerprint: Option<String>,
+    holder: bool,
+    state: &'static str,
+}
+
+/// A rule of an agreement.
+#[derive(Debug, Serialize)]
+pub struct RuleView {
+    name: RuleName,
+    requester: Vec<Role>,
+    needs: String,
+    notice: String,
+    objection: Vec<Role>,
+    expires: String,
+}
+
+impl AgreementView {
+    /// An agreement as it is believed. The recipient is computed from the commitment.
+    pub fn new(agreement: &agreement::Agreement) -> Self {
+        let terms = &agreement.terms;
+        let party = |role: &Role, organisation: &OrganisationName| PartyView {
+            role: role.clone(),
+            organisation: organisation.clone(),
+            fingerprint: terms.fingerprints.get(organisation).map(ToString::to_string),
+            holder: terms.is_holder(organisation),
+            state: match agreement.phase {
+                Phase::Proposed | Phase::Active { .. }
+                    if agreement.terminated.contains_key(organisation) =>
+                {
+                    "terminating"
+                }
+                Phase::Terminated { .. } => "terminated",
+                Phase::Proposed | Phase::Active { .. } | Phase::Declined { .. } => {
+                    match agreement.accepted.contains_key(organisation) {
+                        true => "accepted",
+                        false => "awaited",
+                    }
+                }
+            },
+        };
+        let parties = terms.parties.iter();
+        let rule = |rule: &crate::domain::terms::Rule| RuleView {
+            name: rule.name.clone(),
+            requester: rule.requesters.clone(),
+            needs: rule.needs.to_string(),
+            notice: rule.notice.to_string(),
+            objection: rule.objection.clone(),
+            expires: rule.expires.to_string(),
+        };
+        Self {
+            id: agreement.id.clone(),
+            title: terms.title.clone(),
+            version: agreement.version,
+            sha256: agreement.terms_sha256,
+            state: agreement.phase.word(),
+            recipient: proofs::release_key(agreement).ok().map(|key| key.recipient()),
+            quorum: terms.quorum,
+            stock_age: terms.stock_age,
+            contract_sha256: terms.contract_sha256,
+            parties: parties.flat_map(|(role, who)| who.iter().map(|o| party(role, o))).collect(),
+            rules: terms.rules.iter().map(rule).collect(),
+            proposed_by: agreement.proposer.clone(),
+            proposed_at: agreement.proposed_at,
+        }
+    }
+
+    /// For people.
+    pub fn text(&self) -> String {
+        let party = |p: &PartyView| {
+            let share = if p.holder { ", holds a share" } else { "" };
+            let fingerprint = p.fingerprint.as_deref().unwrap_or_default();
+            format!("{} as {}{share}: {}\n    {fingerprint}", p.organisation, p.role, p.state)
+        };
+        let parties = self.parties.iter().map(party).collect::<Vec<_>>().join("\n");
+        let rules = self.rules.iter().map(RuleView::text).collect::<Vec<_>>().join("\n");
+        let origin = match self.stock_age {
+            true => "admitted from any age program, without proof of origin",
+            false => "sealed by `escrow`, with proof of origin",
+        };
+        let mut pairs = vec![
+            ("agreement", self.id.to_string()),
+            ("title", self.title.to_string()),
+            ("state", self.state.to_owned()),
+            ("proposed", format!("{} by {}", self.proposed_at, self.proposed_by)),
+            ("terms", format!("version {}, SHA-256 {}", self.version, self.sha256)),
+        ];
+        if let Some(contract) = &self.contract_sha256 {
+            pairs.push(("contract", format!("SHA-256 {contract}")));
+        }
+        pairs.extend([
+            ("parties", parties),
+            ("shares", format!("{} open a bundle", self.quorum)),
+            ("bundles", origin.to_owned()),
+            ("recipient", self.recipient.clone().unwrap_or_default()),
+            ("rules", rules),
+        ]);
+        fields(&pairs)
+    }
+
+    /// For a table.
+    pub fn row(&self) -> Vec<String> {
+        let own = |p: &PartyView| format!("{} ({})", p.organisation, p.state);
+        let parties = self.parties.iter().map(own).collect::<Vec<_>>().join(", ");
+        vec![self.id.to_string(), self.state.to_owned(), self.title.to_string(), parties]
+    }
+}
+
+impl RuleView {
+    fn text(&self) -> String {
+        let list = |roles: &[Role]| {
+            roles.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+        };
+        let Self { name, requester, needs, notice, objection, expires } = self;
+        let objection = match objection.as_slice() {
+            [] => "nobody may object".to_owned(),
+            roles => format!("{} may object", list(roles)),
+        };
+        format!(
+            "{name}: {} may request; needs {needs}; notice {notice}; {objection}; expires after \
+             {expires}",
+            list(requester)
+        )
+    }
+}
+
+/// A deposit.
+#[derive(Debug, Serialize)]
+pub struct DepositView {
+    id: DepositId,
+    agreement: AgreementId,
+    label: Text,
+    kind: Kind,
+    content: Content,
+    sealed_by: &'static str,
+    member: MemberPath,
+    size: u64,
+    sha256: Digest,
+    header_sha256: Digest,
+    state: &'static str,
+    deposited_at: Timestamp,
+}
+
+impl DepositView {
+    /// A deposit as it is believed.
+    pub fn new(deposit: &deposit::Deposit) -> Self {
+        let stated = &deposit.statement;
+        Self {
+            id: deposit.id.clone(),
+            agreement: deposit.agreement.clone(),
+            label: stated.label.clone(),
+            kind: stated.kind,
+            content: stated.content,
+            sealed_by: sealed_by(&stated.sealing),
+            member: stated.made.by.clone(),
+            size: stated.size,
+            sha256: stated.sha256,
+            header_sha256: stated.header_sha256,
+            state: deposit.condition.word(),
+            deposited_at: deposit.deposited_at,
+        }
+    }
+
+    /// For people.
+    pub fn text(&self) -> String {
+        let content = match self.content {
+            Content::Tar => "files and directories (tar)",
+            Content::Opaque => "one file",
+        };
+        let sealed = match self.sealed_by {
+            "escrow" => "by escrow, origin proved",
+            _ => "elsewhere, origin unproven",
+        };
+        fields(&[
+            ("deposit", self.id.to_string()),
+            ("agreement", self.agreement.to_string()),
+            ("label", self.label.to_string()),
+            ("state", self.state.to_owned()),
+            ("deposited", format!("{} by {}", self.deposited_at, self.member)),
+            ("content", content.to_owned()),
+            ("sealed", sealed.to_owned()),
+            ("size", format!("{} ({} bytes)", size(self.size), self.size)),
+            ("SHA-256", self.sha256.to_string()),
+            ("header", format!("SHA-256 {}", self.header_sha256)),
+        ])
+    }
+
+    /// For a table.
+    pub fn row(&self) -> Vec<String> {
+        let (id, at) = (self.id.to_string(), self.deposited_at.to_string());
+        vec![id, self.state.to_owned(), size(self.size), at, self.label.to_string()]
+    }
+}
+
+fn sealed_by(sealing: &Sealing) -> &'static str {
+    match sealing {
+        Sealing::Escrow { .. } => "escrow",
+        Sealing::Elsewhere => "elsewhere",
+    }
+}
+
+/// A request.
+#[derive(Debug, Serialize)]
+pub struct RequestView {
+    id: RequestId,
+    agreement: AgreementId,
+    agreement_version: u32,
+    deposit: DepositId,
+    label: Option<Text>,
+    rule: RuleName,
+    requester: MemberPath,
+    purpose: Text,
+    evidence: Vec<Evidence>,
+    state: &'static str,
+    opened_at: Timestamp,
+    notice_ends_at: Timestamp,
+    expires_at: Timestamp,
+    consents: Vec<ConsentView>,
+    contributions: Vec<ContributionView>,
+    objections: Vec<ObjectionView>,
+    missing: Vec<Missing>,
+}
+
+/// A consent to a request.
+#[derive(Debug, Serialize)]
+pub struct ConsentView {
+    member: MemberPath,
+    organisation: OrganisationName,
+    at: Timestamp,
+}
+
+/// A contribution to a request.
+#[derive(Debug, Serialize)]
+pub struct ContributionView {
+    holder: OrganisationName,
+    at: Timestamp,
+}
+
+/// An objection to a request.
+#[derive(Debug, Serialize)]
+pub struct ObjectionView {
+    member: MemberPath,
+    organisation: OrganisationName,
+    reason: Text,
+    at: Timestamp,
+    withdrawn_at: Option<Timestamp>,
+}
+
+impl RequestView {
+    /// A request as it is believed, at this moment.
+    pub fn new(
+        request: &request::Request,
+        deposit: Option<&deposit::Deposit>,
+        now: Timestamp,
+    ) -> Self {
+        let organisation = |member: &MemberPath| member.organisation.clone();
+        let consents = request.consents.iter().map(|act| ConsentView {
+            member: act.by.clone(),
+            organisation: organisation(&act.by),
+            at: act.at,
+        });
+        let contributions = request
+            .contributions
+            .iter()
+            .map(|spent| ContributionView { holder: organisation(&spent.by), at: spent.at });
+        let objections = request.objections.iter().map(|objection| ObjectionView {
+            member: objection.by.clone(),
+            organisation: organisation(&objection.by),
+            reason: objection.reason.clone(),
+            at: objection.at,
+            withdrawn_at: objection.withdrawn_at,
+        });
+        Self {
+            id: request.id.clone(),
+            agreement: request.agreement.clone(),
+            agreement_version: request.terms_version,
+            deposit: request.deposit.clone(),
+            label: deposit.map(|deposit| deposit.statement.label.clone()),
+            rule: request.statement.rule.clone(),
+            requester: request.requester().clone(),
+            purpose: request.statement.purpose.clone(),
+            evidence: request.statement.evidence.clone(),
+            state: request.state(now).word(),
+            opened_at: request.opened_at,
+            notice_ends_at: request.notice_ends_at,
+            expires_at: request.expires_at,
+            consents: consents.collect(),
+            contributions: contributions.collect(),
+            objections: objections.collect(),
+            missing: missing(request, now),
+        }
+    }
+
+    /// What is still missing, for people.
+    pub fn missing(&self) -> &[Missing] {
+        &self.missing
+    }
+
+    /// For people.
+    pub fn text(&self) -> String {
+        let label = self.label.as_ref().map(|label| format!(" ({label})")).unwrap_or_default();
+        let lines = |lines: Vec<String>| match lines.is_empty() {
+            true => "none".to_owned(),
+            false => lines.join("\n"),
+        };
+        let consents = self.consents.iter().map(|c| format!("{} at {}", c.member, c.at));
+        let spent = self.contributions.iter().map(|c| format!("{} at {}", c.holder, c.at));
+        let objections = self.objections.iter().map(|o| {
+            let withdrawn = o.withdrawn_at.map(|at| format!(", withdrawn at {at}"));
+            let withdrawn = withdrawn.unwrap_or_default();
+            format!("{} at {}{withdrawn}: {}", o.member, o.at, o.reason)
+        });
+        let evidence =
+            self.evidence.iter().map(|e| format!("{} ({} bytes, {})", e.name, e.size, e.sha256));
+        fields(&[
+            ("request", self.id.to_string()),
+            ("deposit", format!("{}{label}", self.deposit)),
+            ("agreement", format!("{}, terms version {}", self.agreement, self.agreement_version)),
+            ("rule", self.rule.to_string()),
+            ("requester", self.requester.to_string()),
+            ("purpose", self.purpose.to_string()),
+            ("evidence", lines(evidence.collect())),
+            ("state", self.state.to_owned()),
+            ("opened", self.opened_at.to_string()),
+            ("notice ends", self.notice_ends_at.to_string()),
+            ("expires", self.expires_at.to_string()),
+            ("consents", lines(consents.collect())),
+            ("contributions", lines(spent.collect())),
+            ("objections", lines(objections.collect())),
+            ("missing", lines(self.missing.iter().map(ToString::to_string).collect())),
+        ])
+    }
+
+    /// For a table.
+    pub fn row(&self) -> Vec<String> {
+        let missing = self.missing.iter().map(ToString::to_string).collect::<Vec<_>>();
+        vec![
+            self.id.to_string(),
+            self.state.to_owned(),
+            self.rule.to_string(),
+            self.requester.to_string(),
+            missing.join("; "),
+        ]
+    }
+}
+
+/// A member, and who this home belongs to.
+#[derive(Debug, Serialize)]
+pub struct MemberView {
+    id: Option<MemberId>,
+    organisation: OrganisationName,
+    organisation_fingerprint: Option<String>,
+    organisation_trusted: bool,
+    name: String,
+    state: &'static str,
+    administrator: bool,
+    fingerprint: Option<String>,
+    age_recipient: Option<Text>,
+    certificate_expires_at: Option<Timestamp>,
+}
+
+impl MemberView {
+    /// A member as it is believed.
+    pub fn new(
+        organisation: &Organisation,
+        name: &str,
+        member: &Member,
+        trusted: bool,
+        certificate_expires_at: Option<Timestamp>,
+    ) -> Self {
+        let (state, administrator) = match member.standing {
+            Standing::Pending => ("invited", false),
+            Standing::Active { administrator, .. } => ("active", administrator),
+        };
+        Self {
+            id: Some(member.id.clone()),
+            organisation: organisation.name.clone(),
+            organisation_fingerprint: organisation.key.as_ref().map(key_fingerprint),
+            organisation_trusted: trusted,
+            name: name.to_owned(),
+            state,
+            administrator,
+            fingerprint: Some(key_fingerprint(&member.key)),
+            age_recipient: Some(member.age_recipient.clone()),
+            certificate_expires_at,
+        }
+    }
+
+    /// For people.
+    pub fn text(&self) -> String {
+        let or_none = |text: &Option<String>| text.clone().unwrap_or_else(|| "none".to_owned());
+        let state = match (self.state, self.administrator) {
+            ("active", true) => "active, administrator",
+            ("invited", _) => "joined, waits for a colleague to confirm the member fingerprint",
+            (state, _) => state,
+        };
+        let mut pairs = vec![
+            ("member", format!("{}/{}", self.organisation, self.name)),
+            ("state", state.to_owned()),
+            ("member fingerprint", or_none(&self.fingerprint)),
+            ("organisation fingerprint", or_none(&self.organisation_fingerprint)),
+        ];
+        if let Some(recipient) = &self.age_recipient {
+            pairs.push(("age recipient", recipient.to_string()));
+        }
+        if let Some(at) = self.certificate_expires_at {
+            pairs.push(("certificate expires", at.to_string()));
+        }
+        fields(&pairs)
+    }
+
+    /// For a table.
+    pub fn row(&self) -> Vec<String> {
+        let administrator = if self.administrator { "administrator" } else { "" };
+        vec![
+            format!("{}/{}", self.organisation, self.name),
+            self.state.to_owned(),
+            administrator.to_owned(),
+            self.fingerprint.clone().unwrap_or_default(),
+        ]
+    }
+}
+
+/// One line of an audit.
+#[derive(Debug, Serialize)]
+pub struct AuditView {
+    /// Number in its stream.
+    pub sequence: u64,
+    /// When, by the vault's time.
+    pub at: Timestamp,
+    /// What happened.
+    pub kind: String,
+    /// Who did it.
+    pub member: Option<MemberPath>,
+    /// Whose member that is.
+    pub organisation: Option<OrganisationName>,
+    /// To what.
+    pub subject: String,
+    /// What became of it.
+    pub outcome: &'static str,
+    /// Digest of the member's statement.
+    pub statement_sha256: Option<Digest>,
+}
+
+impl AuditView {
+    /// For a table.
+    pub fn row(&self) -> Vec<String> {
+        let member = self.member.as_ref().map(ToString::to_string).unwrap_or_default();
+        vec![self.at.to_string(), self.kind.clone(), member, self.subject.clone()]
+    }
+}

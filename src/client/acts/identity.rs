@@ -1,0 +1,184 @@
+//! Joining, inviting, confirming, trusting.
+
+use std::time::SystemTime;
+
+use rand_core::{OsRng, RngCore as _};
+use zeroize::Zeroizing;
+
+use crate::client::connect::{self, Trust};
+use crate::client::error::ClientError;
+use crate::client::home::{Home, Owner, VaultInfo};
+use crate::client::invitation::Invitation;
+use crate::client::session::{self, Session};
+use crate::crypto::signature;
+use crate::domain::id::{Fingerprint, MemberId, MemberPath, OrganisationName};
+use crate::domain::refusal::Refusal;
+use crate::domain::statement::{self, Confirmation, Join, Log, Statement};
+use crate::domain::time::{Span, Timestamp};
+use crate::wire::convert::{fixed, present};
+use crate::wire::v1::identity_service_client::IdentityServiceClient;
+use crate::wire::v1::{JoinRequest, SignedStatement, VaultDescription};
+
+/// How long an invitation stays open unless said otherwise.
+pub const INVITATION_SPAN: Span = Span::days(7);
+
+/// Opens the door for a member: an organisation's first, by the operator, or a colleague.
+pub async fn invite(
+    session: &mut Session,
+    member: MemberPath,
+    span: Span,
+) -> Result<Invitation, ClientError> {
+    let operator = session.owner.path == MemberPath::operator();
+    let organisation_fingerprint = if operator {
+        None
+    } else {
+        if member.organisation != session.owner.path.organisation {
+            return Err(ClientError::input(
+                "NOT_YOURS",
+                format!("{} is not your organisation", member.organisation),
+                "invite colleagues of your own; the operator invites other organisations",
+            ));
+        }
+        session::fingerprint(&session.own_organisation().await?)
+    };
+    let mut secret = Zeroizing::new([0; 32]);
+    OsRng.fill_bytes(secret.as_mut());
+    let invitation = Invitation {
+        address: session.vault.address.clone(),
+        ca_sha256: signature::sha256(&ca_der(&session.vault)?),
+        member: member.clone(),
+        organisation_fingerprint,
+        secret,
+        expires_at: Timestamp::from(SystemTime::now()).after(span),
+    };
+    let statement = statement::Invitation {
+        made: session.made(),
+        member,
+        secret_sha256: invitation.secret_sha256(),
+        expires_at: invitation.expires_at,
+    };
+    let signed = session.sign(&statement.into())?;
+    session.submit(vec![signed], Vec::new()).await?;
+    Ok(invitation)
+}
+
+/// Joins with an invitation: makes keys in this home, and has them accepted and certified.
+/// Interrupted, it can be run again with the same invitation.
+pub async fn join(home: &Home, invitation: &Invitation) -> Result<Owner, ClientError> {
+    let now = Timestamp::from(SystemTime::now());
+    if invitation.expires_at <= now {
+        return Err(Refusal::NotInvited(invitation.member.clone()).into());
+    }
+    let keys = home.keys()?;
+    let trust = Trust::CaFingerprint(invitation.ca_sha256);
+    let connected = connect::connect(&invitation.address, &trust, None).await?;
+    let mut service = IdentityServiceClient::new(connected.channel);
+    let described = service.describe(crate::wire::v1::DescribeRequest {}).await?.into_inner();
+    let described = present(described.vault, "vault").map_err(bad)?;
+    let vault = vault_info(&invitation.address, described, &invitation.ca_sha256)?;
+    let owner = Owner { path: invitation.member.clone(), id: None };
+    let csr = keys.tls.csr_der().map_err(|fault| ClientError::Untrue(fault.to_string()))?;
+    let age_recipient = keys.age.to_public().to_string().parse();
+    let join = Statement::from(Join {
+        made: session::made(&owner, &vault),
+        secret_sha256: invitation.secret_sha256(),
+        key: keys.statement.public(),
+        age_recipient: age_recipient.map_err(|fault| ClientError::Untrue(format!("{fault}")))?,
+        certificate_request_sha256: signature::sha256(&csr),
+    });
+    let join = session::sign(&keys.statement, &join)?;
+    let join_sha256 = signature::sha256(join.statement.as_bytes());
+    let statements = match invitation.organisation_fingerprint {
+        Some(_) => vec![join],
+        None => {
+            // The organisation's first member makes its key and confirms itself with it.
+            let key = home.make_organisation_key()?;
+            let made = session::made(&owner, &vault);
+            let organisation = statement::Organisation { made, key: key.public() };
+            let confirmation = Confirmation {
+                made: session::made(&owner, &vault),
+                member: owner.path.clone(),
+                join_sha256,
+                administrator: true,
+            };
+            let organisation = session::sign(&key, &organisation.into())?;
+            vec![organisation, join, session::sign(&key, &confirmation.into())?]
+        }
+    };
+    let request = JoinRequest {
+        secret: invitation.secret.to_vec().into(),
+        statements: statements.into_iter().map(SignedStatement::from).collect(),
+        certificate_request: csr.into(),
+    };
+    let reply = service.join(request).await?.into_inner();
+    let own = match invitation.organisation_fingerprint {
+        Some(fingerprint) => fingerprint,
+        None => signature::fingerprint(&home.make_organisation_key()?.public()),
+    };
+    home.pin(&owner.path.organisation, own)?;
+    home.set_certificate(&reply.certificate)?;
+    home.set_vault(&vault)?;
+    let owner = Owner { id: Some(MemberId::of(&join_sha256)), ..owner };
+    home.set_owner(&owner)?;
+    Ok(owner)
+}
+
+/// Says that a colleague's keys are that person's. `seen` is the fingerprint that was compared.
+pub async fn confirm(
+    session: &mut Session,
+    member: &MemberPath,
+    administrator: bool,
+) -> Result<(), ClientError> {
+    let organisation = session.own_organisation().await?;
+    let unknown = || Refusal::NotFound(member.to_string());
+    if member.organisation != organisation.name {
+        return Err(unknown().into());
+    }
+    let joined = organisation.member(&member.name).ok_or_else(unknown)?;
+    let confirmation = Confirmation {
+        made: session.made(),
+        member: member.clone(),
+        join_sha256: joined.join_sha256,
+        administrator,
+    };
+    let signed = session.sign(&confirmation.into())?;
+    session.submit(vec![signed], Vec::new()).await
+}
+
+/// Trusts an organisation's key, whose fingerprint was compared out of band.
+pub fn trust(
+    home: &Home,
+    organisation: &OrganisationName,
+    fingerprint: Fingerprint,
+) -> Result<(), ClientError> {
+    home.pin(organisation, fingerprint)
+}
+
+/// What a vault says of itself, with the CA certificate that the invitation vouches for.
+fn vault_info(
+    address: &str,
+    described: VaultDescription,
+    ca_sha256: &crate::domain::id::Digest,
+) -> Result<VaultInfo, ClientError> {
+    if signature::sha256(&described.ca_certificate) != *ca_sha256 {
+        return Err(ClientError::Untrue("another CA certificate than invited to".to_owned()));
+    }
+    let origin = described.origin.parse();
+    let origin = origin.map_err(|fault| ClientError::Untrue(format!("{fault}")))?;
+    Ok(VaultInfo {
+        address: address.to_owned(),
+        log: Log { origin, generation: described.generation },
+        ledger_key: fixed(&described.ledger_key, "ledger_key").map_err(bad)?,
+        operator_key: fixed(&described.operator_key, "operator_key").map_err(bad)?,
+        ca_certificate: hex::encode(&described.ca_certificate),
+    })
+}
+
+fn ca_der(vault: &VaultInfo) -> Result<Vec<u8>, ClientError> {
+    let der = hex::decode(&vault.ca_certificate);
+    der.map_err(|fault| ClientError::Untrue(fault.to_string()))
+}
+
+fn bad(field: crate::wire::convert::BadField) -> ClientError {
+    ClientError::Untrue(field.to_string())
+}

@@ -1,0 +1,6 @@
+//! What members do, one file a subject. Each act checks for itself what it signs.
+
+pub mod agreement;
+pub mod deposit;
+pub mod identity;
+pub mod release;

@@ -1,0 +1,450 @@
+//! Requests, approvals, objections, retrieval.
+
+use std::fs::File;
+use std::io::{self, BufReader, Read, Seek as _, Write as _};
+use std::path::Path;
+use std::time::SystemTime;
+
+use rand_core::OsRng;
+use sha2::{Digest as _, Sha256};
+use zeroize::Zeroizing;
+
+use crate::client::acts::agreement::{faulty, own_share};
+use crate::client::archive::unpack;
+use crate::client::error::{ClientError, chain};
+use crate::client::session::Session;
+use crate::crypto::contribution::{Contribution, combine, contribute};
+use crate::crypto::request_point::{Purpose, RequestSecret};
+use crate::crypto::{open, proofs, signature};
+use crate::domain::agreement::Agreement;
+use crate::domain::deposit::Deposit;
+use crate::domain::id::{AgreementId, Bytes, DepositId, Digest, RequestId, RuleName};
+use crate::domain::refusal::Refusal;
+use crate::domain::request::{self, Request, State};
+use crate::domain::statement::{
+    self, Consent, Content, Evidence, Objection, RequestRef, Retrieval, Sealing, Withdrawal,
+    Withdrawn,
+};
+use crate::domain::text::Text;
+use crate::domain::time::Timestamp;
+use crate::wire::convert::present;
+use crate::wire::limit::MESSAGE_BYTES_MAX;
+use crate::wire::v1::RetrieveRequest;
+use crate::wire::v1::bundle_service_client::BundleServiceClient;
+use crate::wire::v1::retrieve_response::Part;
+
+/// A request with everything it is about, as believed just now.
+#[derive(Debug, Clone)]
+pub struct Matter {
+    /// The agreement.
+    pub agreement: Agreement,
+    /// The deposit.
+    pub deposit: Deposit,
+    /// The request.
+    pub request: Request,
+}
+
+/// Looks at a request. When it was first seen here is remembered: notice runs from then.
+pub async fn look(
+    session: &mut Session,
+    agreement: &AgreementId,
+    id: &RequestId,
+) -> Result<Matter, ClientError> {
+    let agreement = session.agreement(agreement).await?;
+    let not_found = |id: &str| Refusal::NotFound(id.to_owned());
+    let request = session.states().request(id).ok_or_else(|| not_found(id.as_str()))?.clone();
+    session.home.first_sight(id, now())?;
+    let deposit = session.states().deposit(&request.deposit);
+    let deposit = deposit.ok_or_else(|| not_found(request.deposit.as_str()))?.clone();
+    Ok(Matter { agreement, deposit, request })
+}
+
+/// What a member asks for.
+pub struct Wish {
+    /// Which deposit.
+    pub deposit: DepositId,
+    /// Under which rule.
+    pub rule: RuleName,
+    /// What for.
+    pub purpose: Text,
+    /// With what support.
+    pub evidence: Vec<Evidence>,
+}
+
+/// Makes a request, its fresh point's secret kept in the home first.
+pub async fn request(
+    session: &mut Session,
+    agreement: &Agreement,
+    wish: Wish,
+) -> Result<RequestId, ClientError> {
+    let deposit = session.states().deposit(&wish.deposit);
+    let deposit = deposit.ok_or_else(|| Refusal::NotFound(wish.deposit.to_string()))?.clone();
+    let key = proofs::release_key(agreement).map_err(faulty)?;
+    if agreement.terms.is_holder(&session.owner.path.organisation) {
+        // What its own share is needed for, it must have.
+        own_share(session, agreement, &key).await?;
+    }
+    let secret = RequestSecret::generate(&mut OsRng);
+    let requester = session.owner.path.clone();
+    let (of, on) = (&agreement.id, &wish.deposit);
+    let purpose = Purpose { agreement: of, deposit: on, requester: &requester };
+    let dealt = agreement.key()?;
+    let statement = statement::Request {
+        made: session.made(),
+        ground: session.ground(&agreement.id),
+        terms_sha256: agreement.terms_sha256,
+        release_key_sha256: dealt.sha256,
+        epoch: dealt.epoch,
+        deposit: wish.deposit.clone(),
+        deposit_sha256: deposit.statement_sha256,
+        bundle_sha256: deposit.statement.sha256,
+        header_sha256: deposit.statement.header_sha256,
+        rule: wish.rule,
+        purpose: wish.purpose,
+        evidence: wish.evidence,
+        point: secret.point(),
+        proof: secret.prove(&purpose, &mut OsRng),
+    };
+    request::decide_request(agreement, &deposit, &statement)?;
+    let sealed = age::encrypt(&session.keys.age.to_public(), secret.to_bytes().as_ref());
+    session.home.keep_request_secret(&secret.point().to_string(), &sealed.map_err(faulty)?)?;
+    let signed = session.sign(&statement.into())?;
+    let id = RequestId::of(&signature::sha256(signed.statement.as_bytes()));
+    session.submit(vec![signed], Vec::new()).await?;
+    Ok(id)
+}
+
+/// What is due from a member on a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Due {
+    /// To consent, and then to contribute if that completes the rule.
+    Consent,
+    /// To contribute: the rule is met.
+    Contribution,
+    /// Nothing, now.
+    Nothing,
+}
+
+/// What is due from this member now.
+pub fn due(session: &Session, matter: &Matter) -> Result<Due, ClientError> {
+    let (member, request) = (&session.owner.path, &matter.request);
+    if member == request.requester() {
+        return Err(Refusal::OwnRequest(member.clone()).into());
+    }
+    let state = request.state(now());
+    match state {
+        State::Released | State::Retrieved | State::Withdrawn | State::Expired => {
+            return Err(Refusal::RequestIs(state).into());
+        }
+        State::Open | State::Notice | State::Objected | State::Satisfied => {}
+    }
+    let awaited = request.awaited_holders().contains(&&member.organisation);
+    if request.may_consent(member) && !request.has_consented(member) {
+        Ok(Due::Consent)
+    } else if awaited && state == State::Satisfied {
+        Ok(Due::Contribution)
+    } else if request.may_consent(member) || awaited {
+        Ok(Due::Nothing)
+    } else {
+        let rule = request.statement.rule.clone();
+        Err(Refusal::NotEntitled { who: member.clone(), what: "approve", rule }.into())
+    }
+}
+
+/// Says yes to a request. Spends nothing.
+pub async fn consent(session: &Session, matter: &Matter) -> Result<(), ClientError> {
+    let (made, ground) = (session.made(), session.ground(&matter.agreement.id));
+    let consent = Consent { made, ground, request: named(&matter.request) };
+    let signed = session.sign(&consent.into())?;
+    session.submit(vec![signed], Vec::new()).await
+}
+
+/// Spends the own share on a request whose rule is met. Everything that the rule asks for is
+/// checked here once more, from what was believed and by this computer's own clock.
+pub async fn spend(session: &Session, matter: &Matter) -> Result<(), ClientError> {
+    let Matter { agreement, deposit, request } = matter;
+    let (now, own) = (now(), &session.owner.path.organisation);
+    let state = request.state(now);
+    if state != State::Satisfied {
+        return Err(Refusal::RequestIs(state).into());
+    }
+    notice_has_run(session, request, now)?;
+    deposit.is_stored()?;
+    let key = proofs::release_key(agreement).map_err(faulty)?;
+    let share = own_share(session, agreement, &key).await?;
+    let target = proofs::target(session.states(), request).map_err(faulty)?;
+    let made = contribute(&key, own, &share, &target, &mut OsRng).map_err(faulty)?;
+    let bytes = serde_json::to_vec(&made).map_err(faulty)?;
+    let statement = statement::Contribution {
+        made: session.made(),
+        ground: session.ground(&agreement.id),
+        request: named(request),
+        epoch: request.statement.epoch,
+        contribution_sha256: signature::sha256(&bytes),
+    };
+    let signed = session.sign(&statement.into())?;
+    session.submit(vec![signed], vec![bytes]).await
+}
+
+/// Notice runs from the first sight of the request in this home, which the vault cannot back-date.
+fn notice_has_run(
+    session: &Session,
+    request: &Request,
+    now: Timestamp,
+) -> Result<(), ClientError> {
+    let notice = request.rule().map(|rule| rule.notice).unwrap_or_default();
+    let sight = session.home.first_sight(&request.id, now)?;
+    let until = sight.after(notice);
+    if now < until {
+        return Err(ClientError::NotYet {
+            message: format!(
+                "{} was first seen here at {sight}; its notice of {notice} runs here until {until}",
+                request.id
+            ),
+            hint: format!("run `escrow approve {}` again after that", request.id),
+        });
+    }
+    Ok(())
+}
+
+/// Blocks a request.
+pub async fn object(
+    session: &Session,
+    matter: &Matter,
+    reason: Text,
+) -> Result<(), ClientError> {
+    let objection = Objection {
+        made: session.made(),
+        ground: session.ground(&matter.agreement.id),
+        request: named(&matter.request),
+        reason,
+    };
+    request::decide_objection(&matter.request, &objection, now())?;
+    let signed = session.sign(&objection.into())?;
+    session.submit(vec![signed], Vec::new()).await
+}
+
+/// Takes back the own organisation's request, or its objection to one.
+pub async fn withdraw(
+    session: &Session,
+    matter: &Matter,
+    withdrawn: Withdrawn,
+) -> Result<(), ClientError> {
+    let withdrawal = Withdrawal {
+        made: session.made(),
+        ground: session.ground(&matter.agreement.id),
+        request: named(&matter.request),
+        withdrawn,
+    };
+    request::decide_withdrawal(&matter.request, &withdrawal, now())?;
+    let signed = session.sign(&withdrawal.into())?;
+    session.submit(vec![signed], Vec::new()).await
+}
+
+/// What was retrieved.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Retrieved {
+    /// Size of the bundle, in bytes.
+    pub bundle_size: u64,
+    /// Size of what was in it, in bytes.
+    pub plaintext_size: u64,
+    /// Files and directories written.
+    pub entries: u64,
+    /// Whether it was checked against the depositor's digest of the plaintext.
+    pub plaintext_checked: bool,
+}
+
+/// Takes delivery of a released bundle, opens it and writes it to `out`, which must not exist.
+pub async fn retrieve(
+    session: &Session,
+    matter: &Matter,
+    out: &Path,
+    raw: bool,
+    received: impl FnMut(u64),
+) -> Result<Retrieved, ClientError> {
+    let Matter { agreement, deposit, request } = matter;
+    if out.symlink_metadata().is_ok() {
+        return Err(ClientError::input(
+            "EXISTS",
+            format!("{} exists already", out.display()),
+            "name a directory that does not exist yet with --out",
+        ));
+    }
+    let made = session.made();
+    let ground = session.ground(&agreement.id);
+    let retrieval = Retrieval { made, ground, request: named(request) };
+    request::decide_retrieval(request, deposit, &retrieval, now())?;
+    let secret = request_secret(session, request)?;
+    let (contributions, file) = fetch(session, matter, retrieval, out, received).await?;
+    let key = proofs::release_key(agreement).map_err(faulty)?;
+    let target = proofs::target(session.states(), request).map_err(faulty)?;
+    let own = &session.owner.path.organisation;
+    let own_share = match agreement.terms.is_holder(own) {
+        true => Some(own_share(session, agreement, &key).await?),
+        false => None,
+    };
+    let own = own_share.as_ref().map(|share| (own, share));
+    let shared = combine(&key, &contributions, own, &secret, &target).map_err(faulty)?;
+    let bundle = BufReader::with_capacity(1 << 17, file);
+    let opened = open::open(&shared, &key, bundle).map_err(faulty)?;
+    let stated = &deposit.statement;
+    let expected = match &stated.sealing {
+        Sealing::Escrow { plaintext_sha256, plaintext_size, .. } => {
+            Some((*plaintext_sha256, *plaintext_size))
+        }
+        Sealing::Elsewhere => None,
+    };
+    let mut checked = Checked::new(opened, expected);
+    let entries = match (stated.content, raw) {
+        (Content::Tar, false) => {
+            let written = unpack::unpack(&mut checked, out, unpack::Limits::default());
+            let bad = |fault: unpack::UnpackFault| {
+                ClientError::input("NOT_UNPACKED", chain(&fault), fault.hint())
+            };
+            written.map_err(bad)?.entries
+        }
+        (Content::Opaque, _) | (Content::Tar, true) => {
+            let written = unpack::write_single(&mut checked, out);
+            let bad = |fault: unpack::UnpackFault| {
+                ClientError::input("NOT_WRITTEN", chain(&fault), fault.hint())
+            };
+            written.map_err(bad)?;
+            1
+        }
+    };
+    session.home.erase_request_secret(&request.statement.point.to_string())?;
+    Ok(Retrieved {
+        bundle_size: stated.size,
+        plaintext_size: checked.size,
+        entries,
+        plaintext_checked: expected.is_some(),
+    })
+}
+
+/// Fetches contributions and bundle; both are checked against what was stated of them.
+async fn fetch(
+    session: &Session,
+    matter: &Matter,
+    retrieval: Retrieval,
+    out: &Path,
+    mut received: impl FnMut(u64),
+) -> Result<(Vec<Contribution>, File), ClientError> {
+    let signed = session.sign(&retrieval.into())?;
+    let request = RetrieveRequest { statement: Some(signed.into()) };
+    let mut service = BundleServiceClient::new(session.channel())
+        .max_decoding_message_size(MESSAGE_BYTES_MAX);
+    let mut parts = service.retrieve(request).await?.into_inner();
+    let untrue = |what: &str| ClientError::Untrue(what.to_owned());
+    let first = parts.message().await?.and_then(|reply| reply.part);
+    let Some(Part::Contributions(first)) = first else {
+        return Err(untrue("a delivery without contributions"));
+    };
+    let mut contributions = Vec::new();
+    for bytes in &first.contributions {
+        let digest = signature::sha256(bytes);
+        let spent =
+            matter.request.contributions.iter().find(|spent| spent.contribution_sha256 == digest);
+        let holder = &spent.ok_or_else(|| untrue("a contribution nobody stated"))?.by.organisation;
+        let states = session.states();
+        let checked = proofs::check_contribution(states, &matter.request, holder, bytes);
+        contributions.push(checked.map_err(faulty)?);
+    }
+    present(first.entry, "entry").map_err(|fault| untrue(&fault.to_string()))?;
+    let dir = out.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let disk = |fault: io::Error| {
+        let message = format!("{}: {fault}", dir.display());
+        ClientError::input("DISK", message, "make room, or name another directory with --out")
+    };
+    let mut file = tempfile::tempfile_in(dir).map_err(disk)?;
+    let (mut hash, mut size) = (Sha256::new(), 0u64);
+    let stated = &matter.deposit.statement;
+    while let Some(reply) = parts.message().await? {
+        let Some(Part::Chunk(chunk)) = reply.part else {
+            return Err(untrue("a delivery with contributions in its middle"));
+        };
+        size += chunk.len() as u64;
+        if size > stated.size {
+            return Err(untrue("a bundle larger than was deposited"));
+        }
+        hash.update(&chunk);
+        file.write_all(&chunk).map_err(disk)?;
+        received(chunk.len() as u64);
+    }
+    if size != stated.size || Bytes(hash.finalize().into()) != stated.sha256 {
+        return Err(untrue("a bundle that is not the one deposited"));
+    }
+    file.rewind().map_err(disk)?;
+    Ok((contributions, file))
+}
+
+fn request_secret(session: &Session, request: &Request) -> Result<RequestSecret, ClientError> {
+    let point = request.statement.point;
+    let gone = || {
+        ClientError::input(
+            "NO_SECRET",
+            format!("the secret of {} is not in this home, or was erased after retrieval", request.id),
+            "requests are retrieved where they were made, once; make a new request",
+        )
+    };
+    let sealed = session.home.request_secret(&point.to_string())?.ok_or_else(gone)?;
+    let bytes = Zeroizing::new(age::decrypt(&session.keys.age, &sealed).map_err(faulty)?);
+    let array: Zeroizing<[u8; 32]> =
+        Zeroizing::new(bytes.as_slice().try_into().map_err(|_| gone())?);
+    let secret = RequestSecret::from_bytes(&array).map_err(faulty)?;
+    if secret.point() == point { Ok(secret) } else { Err(gone()) }
+}
+
+fn named(request: &Request) -> RequestRef {
+    RequestRef { id: request.id.clone(), sha256: request.statement_sha256 }
+}
+
+fn now() -> Timestamp {
+    Timestamp::from(SystemTime::now())
+}
+
+/// Hashes what is read, and fails at the end if it is not what was stated.
+struct Checked<R> {
+    from: R,
+    hash: Sha256,
+    size: u64,
+    expected: Option<(Digest, u64)>,
+}
+
+impl<R> Checked<R> {
+    fn new(from: R, expected: Option<(Digest, u64)>) -> Self {
+        Self { from, hash: Sha256::new(), size: 0, expected }
+    }
+}
+
+impl<R: Read> Read for Checked<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let taken = self.from.read(buffer)?;
+        self.hash.update(buffer.get(..taken).unwrap_or_default());
+        self.size += taken as u64;
+        if taken == 0 && !buffer.is_empty() {
+            let found = (Bytes(self.hash.clone().finalize().into()), self.size);
+            if self.expected.is_some_and(|expected| expected != found) {
+                let what = "what was sealed is not what the depositor stated";
+                return Err(io::Error::new(io::ErrorKind::InvalidData, what));
+            }
+        }
+        Ok(taken)
+    }
+}
+
+/// Digest and size of a document that supports a request.
+pub fn evidence(path: &Path) -> Result<Evidence, ClientError> {
+    let failed = |fault: io::Error| {
+        let message = format!("{}: {fault}", path.display());
+        ClientError::input("UNREADABLE", message, "check the path of --evidence")
+    };
+    let mut file = File::open(path).map_err(failed)?;
+    let mut hash = Sha256::new();
+    let size = io::copy(&mut file, &mut hash).map_err(failed)?;
+    let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+    let name = name.parse::<Text>();
+    let name = name.map_err(|fault| {
+        ClientError::input("BAD_NAME", fault, "rename the file and try again")
+    })?;
+    Ok(Evidence { name, sha256: Bytes(hash.finalize().into()), size })
+}

@@ -1,0 +1,161 @@
+//! What a client believes: streams that were verified entry by entry and replayed with the rules.
+//!
+//! Nothing here trusts the vault. An event is believed when it continues its stream, its
+//! statement is signed, its proofs hold and the rules would have accepted it. What is absent on
+//! purpose: any listing, state or counter that the vault could tell.
+
+use std::collections::BTreeMap;
+
+use crate::crypto::{proofs, statement};
+use crate::domain::event::{Act, Event, Note};
+use crate::domain::id::Digest;
+use crate::domain::rules::{self, Circumstances};
+use crate::domain::statement::{Log, Saw, Stated};
+use crate::domain::states::{Key, Record, States, Vault};
+use crate::domain::stream::Stream;
+use crate::ledger::Entry;
+
+/// Why a stream is not believed.
+#[derive(Debug, thiserror::Error)]
+pub enum Untrue {
+    /// An entry is not the next of its stream.
+    #[error("event {sequence} of {stream} {why}")]
+    Chain {
+        /// Which stream.
+        stream: Stream,
+        /// Which event.
+        sequence: u64,
+        /// What is wrong.
+        why: &'static str,
+    },
+    /// An event that an honest vault would not have accepted.
+    #[error("event {sequence} of {stream} breaks the rules: {why}")]
+    Rules {
+        /// Which stream.
+        stream: Stream,
+        /// Which event.
+        sequence: u64,
+        /// Why.
+        why: String,
+    },
+}
+
+/// An event that was believed.
+#[derive(Debug, Clone)]
+pub struct Believed {
+    /// The event.
+    pub event: Event,
+    /// Its commitment.
+    pub commitment: Digest,
+    /// Its position in the ledger, as the vault tells it.
+    pub position: u64,
+    /// Its statement, if somebody made one.
+    pub stated: Option<Stated>,
+}
+
+/// One stream, verified up to some event.
+#[derive(Debug, Clone, Default)]
+pub struct Followed {
+    entries: Vec<Entry>,
+    events: Vec<Believed>,
+}
+
+impl Followed {
+    /// Where the stream stands, as far as it was followed.
+    pub fn saw(&self) -> Saw {
+        let last = self.events.last();
+        let stands = last.map(|believed| (believed.event.sequence, believed.commitment));
+        let (sequence, commitment) = stands.unwrap_or_default();
+        Saw { sequence, commitment }
+    }
+
+    /// The entries, as they are remembered.
+    pub fn entries(&self) -> &[Entry] {
+        &self.entries
+    }
+
+    /// The events, in order.
+    pub fn events(&self) -> &[Believed] {
+        &self.events
+    }
+
+    /// The commitment of one event.
+    fn commitment(&self, sequence: u64) -> Option<Digest> {
+        let index = usize::try_from(sequence.checked_sub(1)?).ok()?;
+        self.events.get(index).map(|believed| believed.commitment)
+    }
+
+    /// Follows the stream by one entry, if that is its next.
+    pub fn follow(&mut self, log: &Log, stream: &Stream, entry: Entry) -> Result<(), Untrue> {
+        let before = self.saw();
+        let sequence = before.sequence + 1;
+        let wrong = |why| Untrue::Chain { stream: stream.clone(), sequence, why };
+        let event = statement::event(&entry.payload).map_err(|_| wrong("is not readable"))?;
+        let last = self.events.last();
+        let first = self.entries.first();
+        let checks = [
+            ("belongs to another stream", entry.stream == *stream && event.stream == *stream),
+            ("is out of order", entry.sequence == sequence && event.sequence == sequence),
+            ("belongs to another log", event.log == *log),
+            ("does not follow on the one before", event.previous == before.commitment),
+            ("goes back in time", last.is_none_or(|last| last.event.at <= event.at)),
+            ("goes back in the ledger", last.is_none_or(|last| last.position < entry.position)),
+            ("has another label key", first.is_none_or(|f| f.label_key == entry.label_key)),
+        ];
+        if let Some((why, _)) = checks.iter().find(|(_, holds)| !holds) {
+            return Err(wrong(why));
+        }
+        let stated = match &event.act {
+            Act::Noted(_) => None,
+            Act::Stated(signed) => {
+                let stated = statement::verify(signed);
+                Some(stated.map_err(|_| wrong("carries a statement with a bad signature"))?)
+            }
+        };
+        let (commitment, position) = (entry.commitment(), entry.position);
+        self.events.push(Believed { event, commitment, position, stated });
+        self.entries.push(entry);
+        Ok(())
+    }
+}
+
+/// Replays streams together, in the order of the ledger.
+pub fn replay(
+    log: &Log,
+    vault: Vault,
+    streams: &BTreeMap<Stream, Followed>,
+) -> Result<States, Untrue> {
+    let mut states = States::default();
+    states.put(Key::Vault, Record::Vault(vault));
+    let mut events: Vec<&Believed> =
+        streams.values().flat_map(|followed| followed.events()).collect();
+    events.sort_by_key(|believed| believed.position);
+    for Believed { event, stated, .. } in events {
+        let (stream, sequence) = (&event.stream, event.sequence);
+        let broken = |why: String| Untrue::Rules { stream: stream.clone(), sequence, why };
+        match (stated, &event.act) {
+            (Some(stated), _) => {
+                if rules::stream(stated) != *stream {
+                    return Err(broken("it belongs to another stream".to_owned()));
+                }
+                let saw = stated.statement.ground().and_then(|ground| {
+                    let stream = Stream::Agreement(ground.agreement.clone());
+                    streams.get(&stream)?.commitment(ground.saw.sequence)
+                });
+                let circumstances = Circumstances { log: log.clone(), now: event.at, saw };
+                rules::decide(&states, stated, &circumstances)
+                    .map_err(|refusal| broken(refusal.to_string()))?;
+                proofs::check(&states, stated).map_err(|fault| broken(fault.to_string()))?;
+                rules::apply(&mut states, stated, event.at, sequence);
+            }
+            (None, Act::Noted(note)) => match note {
+                Note::Founded { .. } => return Err(broken("a vault is founded once".to_owned())),
+                Note::Quarantined { .. } | Note::Access { .. } | Note::HandedOut { .. } => {
+                    rules::apply_note(&mut states, note, event.at);
+                }
+            },
+            (None, Act::Stated(_)) => return Err(broken("it was not verified".to_owned())),
+        }
+    }
+    Ok(states)
+}

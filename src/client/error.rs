@@ -1,0 +1,151 @@
+//! What can go wrong for a member, with what to do about it.
+
+use std::path::PathBuf;
+
+use tonic::{Code, Status};
+use tonic_types::StatusExt as _;
+
+use crate::client::connect::ConnectFault;
+use crate::crypto::keyfile::KeyFileFault;
+use crate::domain::refusal::Refusal;
+
+/// Why a command did not do what it was to do.
+#[derive(Debug, thiserror::Error)]
+pub enum ClientError {
+    /// The vault cannot be reached, or is not the one that was joined.
+    #[error(transparent)]
+    Connect(#[from] ConnectFault),
+    /// The vault said no.
+    #[error("{message}")]
+    Answered {
+        /// The reason, for programs.
+        code: String,
+        /// The cause.
+        message: String,
+        /// The remedy.
+        hint: String,
+        /// Whether it did not answer at all.
+        unreachable: bool,
+    },
+    /// The rules say no, by what was read; the vault was not asked.
+    #[error("{}", chain(.0))]
+    Refused(Refusal),
+    /// The vault showed something that cannot be true.
+    #[error("the vault showed something that cannot be true: {0}")]
+    Untrue(String),
+    /// A file of the home directory.
+    #[error("{path}: {what}")]
+    Home {
+        /// Which.
+        path: PathBuf,
+        /// What is wrong.
+        what: String,
+        /// What to do.
+        hint: String,
+    },
+    /// Something given by the user.
+    #[error("{message}")]
+    Input {
+        /// A name for programs.
+        code: &'static str,
+        /// What is wrong with which thing.
+        message: String,
+        /// What to do.
+        hint: String,
+    },
+    /// Not an error in itself: it takes more time, or other people.
+    #[error("{message}")]
+    NotYet {
+        /// What is awaited.
+        message: String,
+        /// What to do.
+        hint: String,
+    },
+}
+
+impl ClientError {
+    /// Something given by the user is wrong.
+    pub fn input(code: &'static str, message: impl ToString, hint: impl ToString) -> Self {
+        Self::Input { code, message: message.to_string(), hint: hint.to_string() }
+    }
+
+    /// A name for programs.
+    pub fn code(&self) -> &str {
+        match self {
+            Self::Connect(_) => "UNREACHABLE",
+            Self::Answered { code, .. } => code,
+            Self::Refused(refusal) => refusal.code(),
+            Self::Untrue(_) => "UNTRUE",
+            Self::Home { .. } => "HOME",
+            Self::Input { code, .. } => code,
+            Self::NotYet { .. } => "NOT_YET",
+        }
+    }
+
+    /// What to do next.
+    pub fn hint(&self) -> String {
+        match self {
+            Self::Connect(fault) => fault.hint().to_owned(),
+            Self::Answered { hint, .. } => hint.clone(),
+            Self::Refused(refusal) => refusal.hint(),
+            Self::Untrue(_) => "do not sign or contribute; keep your home directory as evidence \
+                                and ask another party what it sees"
+                .to_owned(),
+            Self::Home { hint, .. } | Self::Input { hint, .. } | Self::NotYet { hint, .. } => {
+                hint.clone()
+            }
+        }
+    }
+}
+
+impl From<Refusal> for ClientError {
+    fn from(refusal: Refusal) -> Self {
+        Self::Refused(refusal)
+    }
+}
+
+impl From<Status> for ClientError {
+    fn from(status: Status) -> Self {
+        let info = status.get_details_error_info();
+        let lost = matches!(status.code(), Code::Unavailable | Code::Unknown | Code::Cancelled);
+        match info {
+            Some(info) => Self::Answered {
+                unreachable: status.code() == Code::Unavailable,
+                message: status.message().to_owned(),
+                hint: info.metadata.get("hint").cloned().unwrap_or_default(),
+                code: info.reason,
+            },
+            None if lost => Self::Answered {
+                code: "UNREACHABLE".to_owned(),
+                message: "the connection to the vault was lost".to_owned(),
+                hint: "check the network and try again; what was acknowledged stands".to_owned(),
+                unreachable: true,
+            },
+            None => Self::Answered {
+                code: format!("{:?}", status.code()).to_uppercase(),
+                message: status.message().to_owned(),
+                hint: "check that program and vault are of the same version".to_owned(),
+                unreachable: false,
+            },
+        }
+    }
+}
+
+impl From<KeyFileFault> for ClientError {
+    fn from(fault: KeyFileFault) -> Self {
+        let hint = fault.hint();
+        Self::Home { path: fault.path().to_owned(), what: fault.to_string(), hint }
+    }
+}
+
+/// An error and what caused it, on one line.
+pub fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        source = cause.source();
+    }
+    text
+}

@@ -1,0 +1,376 @@
+//! The home directory: a member's keys, pins and memory.
+//!
+//! Keys are files of their own that only their owner can read. What the member has seen of each
+//! stream is remembered, so that a vault cannot later show another history.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use zeroize::Zeroizing;
+
+use crate::client::error::ClientError;
+use crate::client::tls_key::TlsKey;
+use crate::crypto::keyfile;
+use crate::crypto::signature::SigningKey;
+use crate::domain::id::{
+    AgreementId, Fingerprint, MemberId, MemberPath, OrganisationName, PublicKey, RequestId,
+};
+use crate::domain::statement::Log;
+use crate::domain::stream::Stream;
+use crate::domain::time::Timestamp;
+use crate::ledger::Entry;
+
+/// Largest file of a home directory besides remembered streams, in bytes.
+const FILE_BYTES_MAX: usize = 1 << 20;
+
+/// Which vault this home belongs to.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct VaultInfo {
+    /// Where it listens: host and port.
+    pub address: String,
+    /// Its log.
+    pub log: Log,
+    /// The key that signs its heads.
+    pub ledger_key: PublicKey,
+    /// The key that invites organisations.
+    pub operator_key: PublicKey,
+    /// Its CA certificate in DER, as hexadecimal.
+    pub ca_certificate: String,
+}
+
+/// Who this home belongs to.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Owner {
+    /// By name.
+    pub path: MemberPath,
+    /// By keys; the operator has none.
+    pub id: Option<MemberId>,
+}
+
+/// An open home directory.
+#[derive(Debug, Clone)]
+pub struct Home {
+    dir: PathBuf,
+}
+
+/// A member's secret keys, freshly made or read.
+pub struct Keys {
+    /// For statements.
+    pub statement: SigningKey,
+    /// For receiving.
+    pub age: age::x25519::Identity,
+    /// For connections.
+    pub tls: TlsKey,
+}
+
+const OWNER: &str = "member.json";
+const VAULT: &str = "vault.json";
+const PINS: &str = "trusted-organisations.json";
+const SIGHTS: &str = "first-sights.json";
+const CERTIFICATE: &str = "tls.crt";
+const STATEMENT_KEY: &str = "statement.key";
+const ORGANISATION_KEY: &str = "organisation.key";
+const AGE_KEY: &str = "age.key";
+const TLS_KEY: &str = "tls.key";
+
+impl Home {
+    /// Opens the home of somebody who has joined.
+    pub fn open(dir: &Path) -> Result<Self, ClientError> {
+        let home = Self { dir: dir.to_owned() };
+        if home.file(OWNER).is_file() {
+            Ok(home)
+        } else {
+            Err(home.fault(
+                dir.to_owned(),
+                "this directory holds no member's keys",
+                "run `escrow join` with your invitation, or name another directory with --home",
+            ))
+        }
+    }
+
+    /// Makes the directory for somebody about to join. A home that was begun before is gone on
+    /// with: its keys may be known to the vault already.
+    pub fn create(dir: &Path) -> Result<Self, ClientError> {
+        let home = Self { dir: dir.to_owned() };
+        if home.file(OWNER).exists() {
+            return Err(home.fault(
+                dir.to_owned(),
+                "a member's keys are here already",
+                "name another directory with --home to join a second time",
+            ));
+        }
+        for dir in ["", "streams", "shares", "requests", "proofs"] {
+            keyfile::private_dir(&home.file(dir))?;
+        }
+        Ok(home)
+    }
+
+    /// Where it is.
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// Whose it is.
+    pub fn owner(&self) -> Result<Owner, ClientError> {
+        self.read_json(OWNER)
+    }
+
+    /// Says whose it is: the last step of joining.
+    pub fn set_owner(&self, owner: &Owner) -> Result<(), ClientError> {
+        self.write_json(OWNER, owner)
+    }
+
+    /// Which vault it belongs to.
+    pub fn vault(&self) -> Result<VaultInfo, ClientError> {
+        self.read_json(VAULT)
+    }
+
+    /// Says which vault it belongs to.
+    pub fn set_vault(&self, vault: &VaultInfo) -> Result<(), ClientError> {
+        self.write_json(VAULT, vault)
+    }
+
+    /// The member's keys, made now if they are not there yet.
+    pub fn keys(&self) -> Result<Keys, ClientError> {
+        let fresh = |name: &str| !self.file(name).exists();
+        if fresh(STATEMENT_KEY) {
+            let key = SigningKey::generate(&mut rand_core::OsRng);
+            keyfile::write_new(&self.file(STATEMENT_KEY), key.to_bytes().as_ref())?;
+        }
+        if fresh(AGE_KEY) {
+            use age::secrecy::ExposeSecret as _;
+            let text = age::x25519::Identity::generate().to_string();
+            keyfile::write_new(&self.file(AGE_KEY), text.expose_secret().as_bytes())?;
+        }
+        if fresh(TLS_KEY) {
+            let made = TlsKey::generate().map_err(|fault| self.broken(TLS_KEY, &fault))?;
+            keyfile::write_new(&self.file(TLS_KEY), made.pkcs8_der())?;
+        }
+        let age = self.secret(AGE_KEY)?;
+        let age = std::str::from_utf8(&age).ok().and_then(|text| text.trim().parse().ok());
+        Ok(Keys {
+            statement: self.signing_key(STATEMENT_KEY)?,
+            age: age.ok_or_else(|| self.broken(AGE_KEY, &"not an age identity"))?,
+            tls: self.tls_key()?,
+        })
+    }
+
+    /// The TLS key alone.
+    fn tls_key(&self) -> Result<TlsKey, ClientError> {
+        let der = self.secret(TLS_KEY)?;
+        TlsKey::from_pkcs8_der(&der).map_err(|fault| self.broken(TLS_KEY, &fault))
+    }
+
+    /// The organisation key, which only its first member has.
+    pub fn organisation_key(&self) -> Result<Option<SigningKey>, ClientError> {
+        match self.file(ORGANISATION_KEY).exists() {
+            true => self.signing_key(ORGANISATION_KEY).map(Some),
+            false => Ok(None),
+        }
+    }
+
+    /// The organisation key, made now if it is not there yet.
+    pub fn make_organisation_key(&self) -> Result<SigningKey, ClientError> {
+        if let Some(key) = self.organisation_key()? {
+            return Ok(key);
+        }
+        let key = SigningKey::generate(&mut rand_core::OsRng);
+        keyfile::write_new(&self.file(ORGANISATION_KEY), key.to_bytes().as_ref())?;
+        Ok(key)
+    }
+
+    /// The TLS certificate in DER.
+    pub fn certificate(&self) -> Result<Vec<u8>, ClientError> {
+        Ok(self.secret(CERTIFICATE)?.to_vec())
+    }
+
+    /// Keeps a TLS certificate.
+    pub fn set_certificate(&self, der: &[u8]) -> Result<(), ClientError> {
+        Ok(keyfile::replace(&self.file(CERTIFICATE), der)?)
+    }
+
+    /// The organisations trusted here, by fingerprint.
+    pub fn pins(&self) -> Result<BTreeMap<OrganisationName, Fingerprint>, ClientError> {
+        self.read_json_or_default(PINS)
+    }
+
+    /// Trusts an organisation's key from now on.
+    pub fn pin(
+        &self,
+        organisation: &OrganisationName,
+        fingerprint: Fingerprint,
+    ) -> Result<(), ClientError> {
+        let mut pins = self.pins()?;
+        match pins.insert(organisation.clone(), fingerprint) {
+            Some(before) if before != fingerprint => Err(ClientError::input(
+                "OTHER_FINGERPRINT",
+                format!("{organisation} is trusted here with another fingerprint, {before}"),
+                format!(
+                    "somebody may be posing as {organisation}; ask them by telephone, and remove \
+                     the line from {} only if their key really changed",
+                    self.file(PINS).display()
+                ),
+            )),
+            Some(_) => Ok(()),
+            None => self.write_json(PINS, &pins),
+        }
+    }
+
+    /// When a request was first seen here, by this computer's clock; `now` if it is new.
+    pub fn first_sight(
+        &self,
+        request: &RequestId,
+        now: Timestamp,
+    ) -> Result<Timestamp, ClientError> {
+        let mut sights: BTreeMap<RequestId, Timestamp> = self.read_json_or_default(SIGHTS)?;
+        if let Some(sight) = sights.get(request) {
+            return Ok(*sight);
+        }
+        sights.insert(request.clone(), now);
+        self.write_json(SIGHTS, &sights)?;
+        Ok(now)
+    }
+
+    /// Keeps a request's secret, already sealed to the member's own age key.
+    pub fn keep_request_secret(&self, point: &str, sealed: &[u8]) -> Result<(), ClientError> {
+        Ok(keyfile::replace(&self.request_secret_file(point), sealed)?)
+    }
+
+    /// A request's sealed secret.
+    pub fn request_secret(&self, point: &str) -> Result<Option<Zeroizing<Vec<u8>>>, ClientError> {
+        let path = self.request_secret_file(point);
+        match path.exists() {
+            true => Ok(Some(keyfile::read(&path, FILE_BYTES_MAX)?)),
+            false => Ok(None),
+        }
+    }
+
+    /// Erases a request's secret, once its bundle has been opened.
+    pub fn erase_request_secret(&self, point: &str) -> Result<(), ClientError> {
+        let path = self.request_secret_file(point);
+        fs::remove_file(&path).map_err(|fault| self.fault(path, &fault.to_string(), RETRY))
+    }
+
+    fn request_secret_file(&self, point: &str) -> PathBuf {
+        self.file("requests").join(format!("{point}.age"))
+    }
+
+    /// Keeps the member's own sealed share.
+    pub fn keep_share(&self, agreement: &AgreementId, sealed: &[u8]) -> Result<(), ClientError> {
+        Ok(keyfile::replace(&self.share_file(agreement), sealed)?)
+    }
+
+    /// The member's own sealed share, if it was fetched.
+    pub fn share(&self, agreement: &AgreementId) -> Result<Option<Vec<u8>>, ClientError> {
+        let path = self.share_file(agreement);
+        match path.exists() {
+            true => Ok(Some(keyfile::read(&path, FILE_BYTES_MAX)?.to_vec())),
+            false => Ok(None),
+        }
+    }
+
+    fn share_file(&self, agreement: &AgreementId) -> PathBuf {
+        self.file("shares").join(format!("{agreement}.age"))
+    }
+
+    /// The streams that have been followed from here.
+    pub fn remembered(&self) -> Result<Vec<Stream>, ClientError> {
+        let dir = self.file("streams");
+        let listing = fs::read_dir(&dir)
+            .map_err(|fault| self.fault(dir, &fault.to_string(), "restore it from your backup"))?;
+        let names = listing.filter_map(|item| item.ok()?.file_name().into_string().ok());
+        Ok(names
+            .filter_map(|name| name.strip_suffix(".log")?.replace('+', "/").parse().ok())
+            .collect())
+    }
+
+    /// What was seen of a stream.
+    pub fn memory(&self, stream: &Stream) -> Result<Vec<Entry>, ClientError> {
+        let path = self.stream_file(stream);
+        let text = match fs::read_to_string(&path) {
+            Ok(text) => text,
+            Err(fault) if fault.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(fault) => return Err(self.fault(path, &fault.to_string(), RETRY)),
+        };
+        // A last line without its newline was being written when the computer stopped.
+        let whole = text.rfind('\n').map_or("", |end| text.get(..end).unwrap_or_default());
+        let lines = whole.lines().map(|line| {
+            let bytes = hex::decode(line).ok();
+            bytes.and_then(|bytes| Entry::decode(&bytes).ok())
+        });
+        let entries: Option<Vec<_>> = lines.collect();
+        entries.ok_or_else(|| {
+            let hint = "restore it from your backup; it shows what you have seen of this stream";
+            self.fault(path, "the memory of this stream is damaged", hint)
+        })
+    }
+
+    /// Remembers further entries of a stream.
+    pub fn remember(&self, stream: &Stream, entries: &[Entry]) -> Result<(), ClientError> {
+        if entries.is_empty() {
+            return Ok(());
+        }
+        let path = self.stream_file(stream);
+        let lines: String =
+            entries.iter().map(|entry| hex::encode(entry.encode()) + "\n").collect();
+        let torn = fs::read(&path).is_ok_and(|bytes| bytes.last().is_some_and(|b| *b != b'\n'));
+        if torn {
+            let whole = self.memory(stream)?;
+            let text: String =
+                whole.iter().map(|entry| hex::encode(entry.encode()) + "\n").collect();
+            keyfile::replace(&path, text.as_bytes())?;
+        }
+        Ok(keyfile::append(&path, lines.as_bytes())?)
+    }
+
+    fn stream_file(&self, stream: &Stream) -> PathBuf {
+        let name = stream.to_string().replace('/', "+");
+        self.file("streams").join(format!("{name}.log"))
+    }
+
+    fn file(&self, name: &str) -> PathBuf {
+        if name.is_empty() { self.dir.clone() } else { self.dir.join(name) }
+    }
+
+    fn secret(&self, name: &str) -> Result<Zeroizing<Vec<u8>>, ClientError> {
+        Ok(keyfile::read(&self.file(name), FILE_BYTES_MAX)?)
+    }
+
+    fn signing_key(&self, name: &str) -> Result<SigningKey, ClientError> {
+        let bytes = self.secret(name)?;
+        let seed: Result<&[u8; 32], _> = bytes.as_slice().try_into();
+        seed.map(SigningKey::from_bytes).map_err(|_| self.broken(name, &"not 32 bytes long"))
+    }
+
+    fn read_json<T: DeserializeOwned>(&self, name: &str) -> Result<T, ClientError> {
+        let bytes = self.secret(name)?;
+        serde_json::from_slice(&bytes).map_err(|fault| self.broken(name, &fault))
+    }
+
+    fn read_json_or_default<T: DeserializeOwned + Default>(
+        &self,
+        name: &str,
+    ) -> Result<T, ClientError> {
+        if self.file(name).exists() { self.read_json(name) } else { Ok(T::default()) }
+    }
+
+    fn write_json<T: Serialize>(&self, name: &str, value: &T) -> Result<(), ClientError> {
+        let text = serde_json::to_vec_pretty(value).map_err(|fault| self.broken(name, &fault))?;
+        Ok(keyfile::replace(&self.file(name), &text)?)
+    }
+
+    fn broken(&self, name: &str, what: &dyn ToString) -> ClientError {
+        self.fault(self.file(name), &what.to_string(), "restore it from your backup")
+    }
+
+    fn fault(&self, path: PathBuf, what: &str, hint: &str) -> ClientError {
+        ClientError::Home { path, what: what.to_owned(), hint: hint.to_owned() }
+    }
+}
+
+const RETRY: &str = "mend what the message says and try again";

@@ -1,0 +1,106 @@
+//! What a request still lacks, who can supply it, and when.
+
+use std::fmt;
+
+use serde::Serialize;
+
+use crate::domain::id::{OrganisationName, Role};
+use crate::domain::request::{Request, State};
+use crate::domain::time::Timestamp;
+
+/// Something a request still lacks.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(tag = "what", rename_all = "snake_case")]
+pub enum Missing {
+    /// People of a role have to consent.
+    Consents {
+        /// How many.
+        seats: u16,
+        /// Of which role.
+        role: Role,
+        /// Whose members they can be.
+        organisations: Vec<OrganisationName>,
+    },
+    /// An objection has to be taken back.
+    Withdrawal {
+        /// By whose organisation.
+        organisation: OrganisationName,
+    },
+    /// Time has to pass.
+    Notice {
+        /// Until when.
+        until: Timestamp,
+    },
+    /// Holders have to contribute.
+    Contributions {
+        /// How many of them.
+        count: usize,
+        /// Which can.
+        organisations: Vec<OrganisationName>,
+    },
+    /// The requester has to take delivery.
+    Retrieval {
+        /// Whose member that is.
+        organisation: OrganisationName,
+    },
+}
+
+/// What a request lacks at some moment, in the order in which it can be supplied. Nothing for a
+/// request that has ended.
+pub fn missing(request: &Request, now: Timestamp) -> Vec<Missing> {
+    let state = request.state(now);
+    let mut found = Vec::new();
+    match state {
+        State::Withdrawn | State::Expired | State::Retrieved => return found,
+        State::Released => {
+            let organisation = request.requester().organisation.clone();
+            return vec![Missing::Retrieval { organisation }];
+        }
+        State::Open | State::Notice | State::Objected | State::Satisfied => {}
+    }
+    for objection in request.standing_objections() {
+        found.push(Missing::Withdrawal { organisation: objection.by.organisation.clone() });
+    }
+    for (role, seats) in request.missing_consents().unwrap_or_default() {
+        let organisations = request.terms.in_role(&role).to_vec();
+        found.push(Missing::Consents { seats, role, organisations });
+    }
+    if now < request.notice_ends_at {
+        found.push(Missing::Notice { until: request.notice_ends_at });
+    }
+    let count = request.contributions_missing();
+    let awaited = request.awaited_holders().into_iter().cloned().collect();
+    if count > 0 && request.missing_consents().is_some_and(|open| open.is_empty()) {
+        found.push(Missing::Contributions { count, organisations: awaited });
+    }
+    found
+}
+
+impl fmt::Display for Missing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let list = |organisations: &[OrganisationName]| {
+            organisations.iter().map(ToString::to_string).collect::<Vec<_>>().join(" or ")
+        };
+        match self {
+            Self::Consents { seats: 1, role, organisations } => {
+                write!(f, "consent of a member of {} ({role})", list(organisations))
+            }
+            Self::Consents { seats, role, organisations } => {
+                write!(f, "consents of {seats} members of {} ({role})", list(organisations))
+            }
+            Self::Withdrawal { organisation } => {
+                write!(f, "withdrawal of the objection of {organisation}")
+            }
+            Self::Notice { until } => write!(f, "notice to run until {until}"),
+            Self::Contributions { count: 1, organisations } => {
+                write!(f, "contribution of {}", list(organisations))
+            }
+            Self::Contributions { count, organisations } => {
+                write!(f, "{count} contributions, of {}", list(organisations))
+            }
+            Self::Retrieval { organisation } => {
+                write!(f, "retrieval by the requester of {organisation}")
+            }
+        }
+    }
+}

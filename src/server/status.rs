@@ -1,0 +1,125 @@
+//! From the vault's answers to gRPC statuses. What is ours to know is logged here, once; what
+//! goes out names cause and remedy and nothing internal.
+
+use std::error::Error;
+
+use tonic::{Code, Status};
+use tonic_types::{ErrorDetails, StatusExt as _};
+
+use crate::domain::refusal::Refusal;
+use crate::store::ReadError;
+use crate::vault::{BundleFault, VaultError};
+use crate::wire::convert::BadField;
+
+/// The domain of our reasons in `google.rpc.ErrorInfo`.
+pub const DOMAIN: &str = "escrow-vault";
+
+/// A status with reason and remedy.
+pub(super) fn status(code: Code, reason: &str, message: String, hint: &str) -> Status {
+    let mut details = ErrorDetails::new();
+    details.set_error_info(reason, DOMAIN, [("hint".to_owned(), hint.to_owned())]);
+    Status::with_error_details(code, message, details)
+}
+
+
+/// The answer to a failed call.
+pub(super) fn answer(error: VaultError) -> Status {
+    let unchanged = "nothing was changed; try again, and tell the operator if it lasts";
+    match error {
+        VaultError::Refused(refusal) => {
+            let hint = refusal.hint();
+            status(code(&refusal), refusal.code(), chain(&refusal), &hint)
+        }
+        VaultError::Statement(fault) => {
+            let hint = "sign again with the `escrow` program of this vault's version";
+            status(Code::InvalidArgument, "BAD_STATEMENT", chain(&fault), hint)
+        }
+        VaultError::Unproven(fault) => {
+            let hint = "make it again; do not reuse parts of other statements or files";
+            status(Code::InvalidArgument, "UNPROVEN", chain(&fault), hint)
+        }
+        VaultError::Bundle(fault) => {
+            let hint = match &fault {
+                BundleFault::Header(header) => header.hint(),
+                BundleFault::NotAsStated(_) | BundleFault::Chunks => {
+                    "deposit it again, and do not change the file meanwhile"
+                }
+            };
+            status(Code::InvalidArgument, "BAD_BUNDLE", chain(&fault), hint)
+        }
+        VaultError::Malformed(what) => {
+            let hint = "use the `escrow` program of this vault's version";
+            status(Code::InvalidArgument, "MALFORMED", what.to_owned(), hint)
+        }
+        VaultError::Unavailable => {
+            let message = "the vault cannot do this now".to_owned();
+            status(Code::Unavailable, "UNAVAILABLE", message, unchanged)
+        }
+        VaultError::Stopping => {
+            let message = "the vault is stopping; whether this was done is not known".to_owned();
+            let hint = "look with `escrow show` once it is back, and try again if it was not";
+            status(Code::Unavailable, "STOPPING", message, hint)
+        }
+        VaultError::Read(ReadError::Damaged { .. }) => {
+            tracing::error!(error = &error as &dyn Error, "damage found; run `escrowd check`");
+            let message = "what is stored was found damaged and is not handed out".to_owned();
+            let hint = "tell the operator, who runs `escrowd check`";
+            status(Code::DataLoss, "DAMAGED", message, hint)
+        }
+        VaultError::Read(ReadError::Io(_)) | VaultError::Disk(_) | VaultError::Encoding(_) => {
+            tracing::error!(error = &error as &dyn Error, "the call failed");
+            let message = "the vault cannot do this now".to_owned();
+            status(Code::Unavailable, "UNAVAILABLE", message, unchanged)
+        }
+    }
+}
+
+/// The answer to a message whose field is not what it must be.
+pub(super) fn bad_field(field: BadField) -> Status {
+    let hint = "use the `escrow` program of this vault's version";
+    status(Code::InvalidArgument, "MALFORMED", field.to_string(), hint)
+}
+
+fn code(refusal: &Refusal) -> Code {
+    match refusal {
+        Refusal::NotFound(_) => Code::NotFound,
+        Refusal::Already { .. }
+        | Refusal::AlreadyJoined(_)
+        | Refusal::OrganisationExists(_)
+        | Refusal::DepositedBefore(_) => Code::AlreadyExists,
+        Refusal::WrongKey(_)
+        | Refusal::Pending(_)
+        | Refusal::NotAdministrator(_)
+        | Refusal::NotInvited(_)
+        | Refusal::NotDepositor(_)
+        | Refusal::NotEntitled { .. }
+        | Refusal::OwnRequest(_) => Code::PermissionDenied,
+        Refusal::Limit { .. } => Code::ResourceExhausted,
+        Refusal::OtherLog
+        | Refusal::Early { .. }
+        | Refusal::Late { .. }
+        | Refusal::TooLong
+        | Refusal::Outdated { .. }
+        | Refusal::Forked
+        | Refusal::Mismatch(_)
+        | Refusal::Unsound(_)
+        | Refusal::PartyMissing(_)
+        | Refusal::AgreementIs(_)
+        | Refusal::OriginUnproven
+        | Refusal::DepositIs(_)
+        | Refusal::NoSuchRule(_)
+        | Refusal::RequestIs(_) => Code::FailedPrecondition,
+    }
+}
+
+/// An error and what caused it, on one line.
+fn chain(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        source = cause.source();
+    }
+    text
+}

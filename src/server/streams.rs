@@ -1,0 +1,104 @@
+//! The stream service: events read back.
+
+use std::sync::Arc;
+
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::{Request, Response, Status};
+
+use crate::domain::id::{AgreementId, Fingerprint};
+use crate::domain::refusal::Refusal;
+use crate::domain::stream::Stream;
+use crate::ledger::Entry;
+use crate::server::caller::talker;
+use crate::server::status::answer;
+use crate::store::Store;
+use crate::vault::{Reading, Vault, VaultError};
+use crate::wire::v1::stream_service_server::StreamService;
+use crate::wire::v1::{ListAgreementsRequest, ListAgreementsResponse, ReadRequest, ReadResponse};
+use crate::wire::limit;
+
+/// The stream service of a vault.
+pub(super) struct Streams<S: Store>(pub(super) Arc<Vault<S>>);
+
+/// Parts of a stream that wait for a slow reader.
+const PARTS_AHEAD: usize = 2;
+
+#[tonic::async_trait]
+impl<S: Store> StreamService for Streams<S> {
+    type ReadStream = ReceiverStream<Result<ReadResponse, Status>>;
+
+    async fn read(
+        &self,
+        request: Request<ReadRequest>,
+    ) -> Result<Response<Self::ReadStream>, Status> {
+        let talker = talker(&request)?;
+        let ReadRequest { stream, from, organisation_fingerprint } = request.into_inner();
+        let unknown = || answer(Refusal::NotFound("that stream".to_owned()).into());
+        let stream: Stream = stream.parse().map_err(|_| unknown())?;
+        let named: Option<Fingerprint> = match organisation_fingerprint.as_str() {
+            "" => None,
+            text => Some(text.parse().map_err(|_| unknown())?),
+        };
+        let reading = self.0.read(talker, stream, named).await.map_err(answer)?;
+        let (parts, replies) = tokio::sync::mpsc::channel(PARTS_AHEAD);
+        let vault = Arc::clone(&self.0);
+        tokio::task::spawn_blocking(move || {
+            let mut from = Some(from);
+            while let Some(at) = from {
+                let part = part(&vault, &reading, at);
+                let (reply, next) = match part {
+                    Ok((reply, next)) => (Ok(reply), next),
+                    Err(error) => (Err(answer(error)), None),
+                };
+                // A reader that has gone away needs no answer.
+                if parts.blocking_send(reply).is_err() {
+                    return;
+                }
+                from = next;
+            }
+        });
+        Ok(Response::new(ReceiverStream::new(replies)))
+    }
+
+    async fn list_agreements(
+        &self,
+        request: Request<ListAgreementsRequest>,
+    ) -> Result<Response<ListAgreementsResponse>, Status> {
+        let talker = talker(&request)?;
+        let after = request.into_inner().after;
+        let after = match after.as_str() {
+            "" => None,
+            text => {
+                let unknown = || answer(Refusal::NotFound("that agreement".to_owned()).into());
+                Some(text.parse::<AgreementId>().map_err(|_| unknown())?)
+            }
+        };
+        let limit = limit::AGREEMENTS_PER_PAGE;
+        let ids = self.0.agreements(talker, after, limit).await.map_err(answer)?;
+        let agreements = ids.iter().map(ToString::to_string).collect();
+        Ok(Response::new(ListAgreementsResponse { agreements }))
+    }
+}
+
+/// The next part of a stream, bounded in events and bytes, and where to go on.
+fn part<S: Store>(
+    vault: &Vault<S>,
+    reading: &Reading,
+    from: u64,
+) -> Result<(ReadResponse, Option<u64>), VaultError> {
+    let part = vault.part(reading, from, limit::ENTRIES_PER_PART)?;
+    let mut next = part.next;
+    let mut bytes = 0;
+    let mut entries = Vec::with_capacity(part.entries.len());
+    for entry in part.entries {
+        let Entry { sequence, .. } = entry;
+        bytes += entry.payload.len();
+        if bytes > limit::PART_BYTES_MAX && !entries.is_empty() {
+            next = Some(sequence);
+            break;
+        }
+        entries.push(entry.into());
+    }
+    let head = next.is_none().then(|| reading.head.clone().into());
+    Ok((ReadResponse { entries, head }, next))
+}
