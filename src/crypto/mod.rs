@@ -1,1 +1,2 @@
 //! crypto
+pub mod keyfile;
