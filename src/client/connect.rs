@@ -21,6 +21,7 @@ use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 use tonic::codegen::http::Uri;
+use tonic::codegen::http::uri::Authority;
 use tonic::transport::{Channel, Endpoint};
 
 use crate::client::connect_fault::ConnectFault;
@@ -61,15 +62,8 @@ pub async fn connect(
     trust: Trust,
     certificate: Option<(Vec<CertificateDer<'static>>, &TlsKey)>,
 ) -> Result<Connected, ConnectFault> {
-    let malformed = || ConnectFault::Address { address: address.to_owned() };
-    let uri: Uri = format!("https://{address}").parse().map_err(|_| malformed())?;
-    let host = uri.host().unwrap_or_default().trim_matches(['[', ']']).to_owned();
-    let complete = uri.port().is_some() && uri.path() == "/" && uri.query().is_none();
-    let name = ServerName::try_from(host).map_err(|_| malformed())?;
-    if !complete || uri.authority().is_none_or(|authority| authority.as_str() != address) {
-        return Err(malformed());
-    }
-
+    let (uri, name) =
+        parse(address).ok_or_else(|| ConnectFault::Address { address: address.to_owned() })?;
     let provider = Arc::new(aws_lc_rs::default_provider());
     let pinned = Arc::new(PinnedCa::new(trust, provider.clone()));
     let mut config = ClientConfig::builder_with_provider(provider)
@@ -151,6 +145,18 @@ impl Dialer {
         }
         Ok(stream)
     }
+}
+
+/// The address as HTTP and as TLS have it; `None` for anything but a host, a colon and a port.
+fn parse(address: &str) -> Option<(Uri, ServerName<'static>)> {
+    let authority: Authority = address.parse().ok()?;
+    let (host, port) = (authority.host(), authority.port_u16()?);
+    if format!("{host}:{port}") != address {
+        return None;
+    }
+    let name = ServerName::try_from(host.trim_matches(['[', ']']).to_owned()).ok()?;
+    let uri = Uri::builder().scheme("https").authority(authority).path_and_query("/");
+    Some((uri.build().ok()?, name))
 }
 
 fn endpoint(uri: Uri) -> Endpoint {

@@ -170,6 +170,7 @@ impl ConnectFault {
     }
 
     /// What an error on a TLS stream means that has just been, or is being, opened.
+    #[expect(clippy::wildcard_enum_match_arm, reason = "theirs, and it grows")]
     pub(super) fn of_tls(address: &str, error: io::Error) -> Self {
         let address = address.to_owned();
         // An io::Error's source() skips the error inside it.
@@ -187,6 +188,7 @@ impl ConnectFault {
         }
     }
 
+    #[expect(clippy::wildcard_enum_match_arm, reason = "theirs, and it grows")]
     fn of_certificate(address: String, error: &CertificateError) -> Self {
         match error {
             CertificateError::UnknownIssuer | CertificateError::BadSignature => {
@@ -208,6 +210,7 @@ impl ConnectFault {
         }
     }
 
+    #[expect(clippy::wildcard_enum_match_arm, reason = "theirs, and it grows")]
     fn of_alert(address: String, alert: AlertDescription) -> Self {
         let refusal = match alert {
             AlertDescription::CertificateExpired => Refusal::Expired,

@@ -66,9 +66,12 @@ pub enum KeyFileError {
 /// and an existing file, or link, of that name is [`KeyFileError::Exists`].
 pub fn write_new(path: &Path, bytes: &[u8]) -> Result<(), KeyFileError> {
     let staged = stage(path, bytes)?;
-    staged.persist_noclobber(path).map_err(|failed| match failed.error.kind() {
-        io::ErrorKind::AlreadyExists => KeyFileError::Exists { path: path.to_owned() },
-        _ => failure("create", path)(failed.error),
+    staged.persist_noclobber(path).map_err(|failed| {
+        if failed.error.kind() == io::ErrorKind::AlreadyExists {
+            KeyFileError::Exists { path: path.to_owned() }
+        } else {
+            failure("create", path)(failed.error)
+        }
     })?;
     sync_directory(parent(path))
 }

@@ -256,3 +256,48 @@ impl std::fmt::Display for Chain<'_> {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::future::poll_fn;
+    use std::time::Instant;
+
+    use super::*;
+    use crate::domain::time::Timestamp;
+    use crate::server::ca::Authority;
+    use crate::server::tls::{server_config, shared};
+
+    #[tokio::test]
+    async fn a_system_that_refuses_to_accept_is_asked_again_without_spinning() {
+        let authority = Authority::create("test vault", Timestamp::EPOCH).unwrap();
+        let identity = authority.issue_server(&["localhost".to_owned()], Timestamp::EPOCH).unwrap();
+        let config = shared(server_config(authority.certificate(), &identity).unwrap());
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let emfile = rustix::io::Errno::MFILE.raw_os_error();
+        let mut outcomes = [
+            Some(io::Error::from_raw_os_error(emfile)),
+            Some(io::ErrorKind::ConnectionAborted.into()),
+            Some(io::Error::from_raw_os_error(emfile)),
+        ]
+        .into_iter();
+        let mut incoming = Incoming::new(
+            Box::new(move |cx| match outcomes.next().flatten() {
+                Some(error) => Poll::Ready(Err(error)),
+                None => listener.poll_accept(cx),
+            }),
+            config,
+            Limits::default(),
+        );
+
+        let began = Instant::now();
+        let _stranger = TcpStream::connect(address).await.unwrap();
+        poll_fn(|cx| {
+            assert!(Pin::new(&mut incoming).poll_next(cx).is_pending(), "nobody spoke TLS");
+            if incoming.handshakes.is_empty() { Poll::Pending } else { Poll::Ready(()) }
+        })
+        .await;
+        assert!(began.elapsed() >= BACKOFF_MIN + BACKOFF_MIN * 2, "{:?}", began.elapsed());
+        assert_eq!(incoming.backoff, BACKOFF_MIN, "forgotten once it works again");
+    }
+}

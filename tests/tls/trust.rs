@@ -135,11 +135,16 @@ async fn what_is_no_address_is_refused_before_anything_is_sent() {
         "user@vault.example:7443",
         "vault.example:7443?x",
         "ex ample:7443",
+        "vault.example:07443",
+        "::1:7443",
     ] {
         let trust = Trust::CaFingerprint(Bytes([0; 32]));
         let fault = connect(address, trust, None).await.unwrap_err();
         assert!(matches!(fault, ConnectFault::Address { .. }), "{address:?}: {fault:?}");
     }
+    // Nobody listens on port 1, whether or not there is IPv6 here.
+    let fault = connect("[::1]:1", Trust::CaFingerprint(Bytes([0; 32])), None).await.unwrap_err();
+    assert!(matches!(fault, ConnectFault::Unreachable { .. }), "{fault:?}");
 }
 
 #[tokio::test]
