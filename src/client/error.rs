@@ -5,15 +5,15 @@ use std::path::PathBuf;
 use tonic::{Code, Status};
 use tonic_types::StatusExt as _;
 
-use crate::client::connect::ConnectFault;
-use crate::crypto::keyfile::KeyFileFault;
+use crate::client::connect_fault::ConnectFault;
+use crate::crypto::keyfile::KeyFileError;
 use crate::domain::refusal::Refusal;
 
 /// Why a command did not do what it was to do.
 #[derive(Debug, thiserror::Error)]
 pub enum ClientError {
     /// The vault cannot be reached, or is not the one that was joined.
-    #[error(transparent)]
+    #[error("{}", chain(.0))]
     Connect(#[from] ConnectFault),
     /// The vault said no.
     #[error("{message}")]
@@ -33,6 +33,9 @@ pub enum ClientError {
     /// The vault showed something that cannot be true.
     #[error("the vault showed something that cannot be true: {0}")]
     Untrue(String),
+    /// A private file cannot be read or written.
+    #[error("{}", chain(.0))]
+    KeyFile(#[from] KeyFileError),
     /// A file of the home directory.
     #[error("{path}: {what}")]
     Home {
@@ -76,7 +79,7 @@ impl ClientError {
             Self::Answered { code, .. } => code,
             Self::Refused(refusal) => refusal.code(),
             Self::Untrue(_) => "UNTRUE",
-            Self::Home { .. } => "HOME",
+            Self::KeyFile(_) | Self::Home { .. } => "HOME",
             Self::Input { code, .. } => code,
             Self::NotYet { .. } => "NOT_YET",
         }
@@ -91,6 +94,9 @@ impl ClientError {
             Self::Untrue(_) => "do not sign or contribute; keep your home directory as evidence \
                                 and ask another party what it sees"
                 .to_owned(),
+            Self::KeyFile(_) => {
+                "mend what the message says, or restore the file from your backup".to_owned()
+            }
             Self::Home { hint, .. } | Self::Input { hint, .. } | Self::NotYet { hint, .. } => {
                 hint.clone()
             }
@@ -128,13 +134,6 @@ impl From<Status> for ClientError {
                 unreachable: false,
             },
         }
-    }
-}
-
-impl From<KeyFileFault> for ClientError {
-    fn from(fault: KeyFileFault) -> Self {
-        let hint = fault.hint();
-        Self::Home { path: fault.path().to_owned(), what: fault.to_string(), hint }
     }
 }
 

@@ -3,8 +3,14 @@
 pub mod acts;
 pub mod archive;
 pub mod chronicle;
+pub mod connect;
+mod connect_fault;
 pub mod error;
 pub mod home;
 pub mod invitation;
 pub mod session;
 pub mod terms_text;
+pub mod tls_key;
+pub mod trust;
+
+pub use connect_fault::{ConnectFault, Refusal};

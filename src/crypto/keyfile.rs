@@ -1,182 +1,269 @@
-//! Files that only their owner may read: keys and what is kept beside them.
+//! Secrets at rest: files that only their owner can read, whole or not there at all.
+//!
+//! Nothing is encrypted here; that is for whoever makes the bytes. What is absent: following
+//! symbolic links, and repairing permissions, which would hide that a secret was exposed.
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
-use std::io::{self, Read as _, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
+use rustix::fs::OFlags;
+use tempfile::NamedTempFile;
 use zeroize::Zeroizing;
 
-/// Why a private file could not be read or written.
+/// Why a secret was not read or written. Nothing was changed, unless it says "may".
 #[derive(Debug, thiserror::Error)]
-pub enum KeyFileFault {
-    /// The disk says no.
-    #[error("{cause}")]
-    Io {
-        /// Which file.
-        path: PathBuf,
-        /// Why.
-        cause: io::Error,
-    },
-    /// Others could read or change it.
-    #[error("other users can read or change it")]
+pub enum KeyFileError {
+    /// Others than the owner have access, so the secret may be known to them.
+    #[error("{path} is open to others (mode {mode:04o}); run `chmod {remedy:o} {path}` and consider replacing what it protects", path = path.display())]
     Exposed {
-        /// Which file.
+        /// Which file or directory.
         path: PathBuf,
+        /// Its permissions.
+        mode: u32,
+        /// What they should be.
+        remedy: u32,
     },
-    /// A directory, device or link where a file should be.
-    #[error("it is not a regular file")]
-    NotRegular {
-        /// Which file.
+    /// A link, directory, device or pipe where a secret should be.
+    #[error("{path} is not a {expected}; put one there, not a link to one", path = path.display())]
+    WrongKind {
+        /// What was found there.
         path: PathBuf,
+        /// "regular file" or "directory".
+        expected: &'static str,
     },
-    /// Larger than such a file can be.
-    #[error("it is larger than {bytes_max} bytes")]
+    /// Larger than any such secret is.
+    #[error("{path} has {bytes} bytes, more than the {bytes_max} such a file can have", path = path.display())]
     TooLarge {
         /// Which file.
         path: PathBuf,
-        /// What is possible.
+        /// Its size.
+        bytes: u64,
+        /// The most that is read.
         bytes_max: usize,
+    },
+    /// There is a file already, and a secret is never overwritten by accident.
+    #[error("{path} exists already; move it away first if it is not needed", path = path.display())]
+    Exists {
+        /// Which file.
+        path: PathBuf,
+    },
+    /// The system refused. After a failed "sync" the file may be there and not be durable.
+    #[error("cannot {action} {path}", path = path.display())]
+    Io {
+        /// What was tried, as a verb.
+        action: &'static str,
+        /// With which file.
+        path: PathBuf,
+        /// What the system said.
+        #[source]
+        source: io::Error,
     },
 }
 
-impl KeyFileFault {
-    /// Which file.
-    pub fn path(&self) -> &Path {
-        match self {
-            Self::Io { path, .. }
-            | Self::Exposed { path }
-            | Self::NotRegular { path }
-            | Self::TooLarge { path, .. } => path,
+/// Writes a secret where none is: mode 0600, durable on return. It appears whole or not at all,
+/// and an existing file, or link, of that name is [`KeyFileError::Exists`].
+pub fn write_new(path: &Path, bytes: &[u8]) -> Result<(), KeyFileError> {
+    let staged = stage(path, bytes)?;
+    staged.persist_noclobber(path).map_err(|failed| {
+        if failed.error.kind() == io::ErrorKind::AlreadyExists {
+            KeyFileError::Exists { path: path.to_owned() }
+        } else {
+            failure("create", path)(failed.error)
         }
-    }
+    })?;
+    sync_directory(parent(path))
+}
 
-    /// What to do about it.
-    pub fn hint(&self) -> String {
-        match self {
-            Self::Io { cause, .. } if cause.kind() == io::ErrorKind::AlreadyExists => {
-                "it is never overwritten; name another place".to_owned()
-            }
-            Self::Io { .. } => "check that it exists and that you may use it".to_owned(),
-            Self::Exposed { path } => {
-                format!("run: chmod 600 '{}' — and ask who may have read it", path.display())
-            }
-            Self::NotRegular { .. } | Self::TooLarge { .. } => {
-                "restore it from your backup".to_owned()
-            }
+/// Writes a secret in place of the one that is there, if any: mode 0600, durable on return. A
+/// reader, or a crash, sees the old one or the new one, never a mixture.
+pub fn replace(path: &Path, bytes: &[u8]) -> Result<(), KeyFileError> {
+    let staged = stage(path, bytes)?;
+    staged.persist(path).map_err(|failed| failure("replace", path)(failed.error))?;
+    sync_directory(parent(path))
+}
+
+/// Appends to a private file, making it if need be: mode 0600, durable on return. After a crash
+/// a part of the bytes may be there.
+pub fn append(path: &Path, bytes: &[u8]) -> Result<(), KeyFileError> {
+    let mut options = OpenOptions::new();
+    let opened = options.append(true).create(true).mode(0o600).open(path);
+    let mut file = opened.map_err(failure("open", path))?;
+    file.write_all(bytes).map_err(failure("write", path))?;
+    file.sync_data().map_err(failure("sync", path))
+}
+
+/// Reads a secret of at most `bytes_max` bytes from a regular file that group and others have no
+/// access to.
+pub fn read(path: &Path, bytes_max: usize) -> Result<Zeroizing<Vec<u8>>, KeyFileError> {
+    // Non-blocking, or opening a pipe would wait for somebody to write into it.
+    let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK;
+    let file =
+        OpenOptions::new().read(true).custom_flags(flags.bits().cast_signed()).open(path).map_err(
+            |source| match source.raw_os_error() {
+                Some(code) if code == rustix::io::Errno::LOOP.raw_os_error() => {
+                    KeyFileError::WrongKind { path: path.to_owned(), expected: "regular file" }
+                }
+                _ => failure("open", path)(source),
+            },
+        )?;
+    // Asked of the open file, so that what is checked is what is read.
+    let found = file.metadata().map_err(failure("look at", path))?;
+    if !found.is_file() {
+        return Err(KeyFileError::WrongKind { path: path.to_owned(), expected: "regular file" });
+    }
+    refuse_exposed(path, &found, 0o600)?;
+    let size = usize::try_from(found.len()).unwrap_or(usize::MAX);
+    if size > bytes_max {
+        return Err(KeyFileError::TooLarge {
+            path: path.to_owned(),
+            bytes: found.len(),
+            bytes_max,
+        });
+    }
+    // Room for one byte more: the buffer never moves, so no copy of the secret stays behind.
+    let mut secret = Zeroizing::new(Vec::with_capacity(size + 1));
+    let limit = found.len() + 1;
+    let count = file.take(limit).read_to_end(&mut secret).map_err(failure("read", path))?;
+    if count != size {
+        let changed = io::Error::other("it changed while it was read; try again");
+        return Err(failure("read", path)(changed));
+    }
+    Ok(secret)
+}
+
+/// Makes a directory, and missing ones above it, that only its owner can enter: mode 0700,
+/// durable on return. One that is there already is accepted if it is no more open than that.
+pub fn private_dir(path: &Path) -> Result<(), KeyFileError> {
+    match fs::symlink_metadata(path) {
+        Ok(found) if found.is_dir() => return refuse_exposed(path, &found, 0o700),
+        Ok(_) => {
+            return Err(KeyFileError::WrongKind { path: path.to_owned(), expected: "directory" });
         }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        Err(error) => return Err(failure("look at", path)(error)),
+    }
+    if !parent(path).exists() {
+        private_dir(parent(path))?;
+    }
+    DirBuilder::new().mode(0o700).create(path).map_err(failure("create", path))?;
+    sync_directory(parent(path))
+}
+
+/// A synced file beside `path`, gone again if it is dropped. tempfile creates with mode 0600.
+fn stage(path: &Path, bytes: &[u8]) -> Result<NamedTempFile, KeyFileError> {
+    let mut staged = tempfile::Builder::new()
+        .prefix(".new-")
+        .tempfile_in(parent(path))
+        .map_err(failure("create", path))?;
+    staged.write_all(bytes).map_err(failure("write", path))?;
+    staged.as_file().sync_all().map_err(failure("sync", path))?;
+    Ok(staged)
+}
+
+fn refuse_exposed(path: &Path, found: &fs::Metadata, remedy: u32) -> Result<(), KeyFileError> {
+    let mode = found.mode() & 0o7777;
+    if mode & 0o077 == 0 {
+        Ok(())
+    } else {
+        Err(KeyFileError::Exposed { path: path.to_owned(), mode, remedy })
     }
 }
 
-/// Writes a file that must not exist yet, durable on return.
-pub fn write_new(path: &Path, bytes: &[u8]) -> Result<(), KeyFileFault> {
-    let write = || {
-        let mut options = OpenOptions::new();
-        let mut file = options.write(true).create_new(true).mode(0o600).open(path)?;
-        file.write_all(bytes)?;
-        file.sync_all()?;
-        sync_parent(path)
-    };
-    write().map_err(|cause| io_fault(path, cause))
-}
-
-/// Replaces a file, or makes it: whole or not at all, durable on return.
-pub fn replace(path: &Path, bytes: &[u8]) -> Result<(), KeyFileFault> {
-    let dir = path.parent().unwrap_or(Path::new("."));
-    let write = || {
-        let mut file = tempfile::NamedTempFile::new_in(dir)?;
-        file.write_all(bytes)?;
-        file.as_file().sync_all()?;
-        file.persist(path).map_err(|fault| fault.error)?;
-        sync_parent(path)
-    };
-    write().map_err(|cause| io_fault(path, cause))
-}
-
-/// Appends to a file, making it if need be; durable on return.
-pub fn append(path: &Path, bytes: &[u8]) -> Result<(), KeyFileFault> {
-    let write = || {
-        let mut file = OpenOptions::new().append(true).create(true).mode(0o600).open(path)?;
-        file.write_all(bytes)?;
-        file.sync_data()
-    };
-    write().map_err(|cause| io_fault(path, cause))
-}
-
-/// Reads a file that nobody else may read.
-pub fn read(path: &Path, bytes_max: usize) -> Result<Zeroizing<Vec<u8>>, KeyFileFault> {
-    let fault = |cause| io_fault(path, cause);
-    let listed = fs::symlink_metadata(path).map_err(fault)?;
-    if !listed.is_file() {
-        return Err(KeyFileFault::NotRegular { path: path.to_owned() });
+fn parent(path: &Path) -> &Path {
+    match path.parent() {
+        Some(parent) if parent.as_os_str().is_empty() => Path::new("."),
+        Some(parent) => parent,
+        None => path,
     }
-    let file = File::open(path).map_err(fault)?;
-    let opened = file.metadata().map_err(fault)?;
-    if opened.mode() & 0o077 != 0 {
-        return Err(KeyFileFault::Exposed { path: path.to_owned() });
-    }
-    // Room for all of it at once: a buffer that grows leaves copies behind.
-    let room = usize::try_from(opened.len()).unwrap_or(usize::MAX).min(bytes_max) + 1;
-    let mut bytes = Zeroizing::new(Vec::with_capacity(room));
-    file.take(bytes_max as u64 + 1).read_to_end(&mut bytes).map_err(fault)?;
-    if bytes.len() > bytes_max {
-        return Err(KeyFileFault::TooLarge { path: path.to_owned(), bytes_max });
-    }
-    Ok(bytes)
 }
 
-/// Makes a directory that only its owner may enter, if it is not there yet.
-pub fn private_dir(path: &Path) -> Result<(), KeyFileFault> {
-    let made = DirBuilder::new().recursive(true).mode(0o700).create(path);
-    made.map_err(|cause| io_fault(path, cause))
+fn sync_directory(path: &Path) -> Result<(), KeyFileError> {
+    File::open(path).and_then(|directory| directory.sync_all()).map_err(failure("sync", path))
 }
 
-fn sync_parent(path: &Path) -> io::Result<()> {
-    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
-    File::open(parent.unwrap_or(Path::new(".")))?.sync_all()
-}
-
-fn io_fault(path: &Path, cause: io::Error) -> KeyFileFault {
-    KeyFileFault::Io { path: path.to_owned(), cause }
+fn failure(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> KeyFileError {
+    move |source| KeyFileError::Io { action, path: path.to_owned(), source }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::fs::Permissions;
-    use std::os::unix::fs::{PermissionsExt as _, symlink};
+    use std::os::unix::fs::{PermissionsExt, symlink};
 
     use super::*;
 
-    #[test]
-    fn keys_are_their_owners_alone() {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("statement.key");
-        write_new(&path, b"secret").unwrap();
-        assert_eq!(fs::metadata(&path).unwrap().mode() & 0o777, 0o600);
-        assert_eq!(read(&path, 6).unwrap().as_slice(), b"secret");
-        assert!(matches!(read(&path, 5), Err(KeyFileFault::TooLarge { .. })));
-        let again = write_new(&path, b"other").unwrap_err();
-        assert!(again.hint().contains("never overwritten"));
-        for mode in [0o640, 0o604, 0o620, 0o610] {
-            fs::set_permissions(&path, Permissions::from_mode(mode)).unwrap();
-            assert!(matches!(read(&path, 6), Err(KeyFileFault::Exposed { .. })), "{mode:o}");
-        }
-        replace(&path, b"new").unwrap();
-        assert_eq!(fs::metadata(&path).unwrap().mode() & 0o777, 0o600);
-        append(&path, b"er").unwrap();
-        assert_eq!(read(&path, 9).unwrap().as_slice(), b"newer");
-        let link = dir.path().join("link");
-        symlink(&path, &link).unwrap();
-        assert!(matches!(read(&link, 9), Err(KeyFileFault::NotRegular { .. })));
-        assert!(matches!(read(dir.path(), 9), Err(KeyFileFault::NotRegular { .. })));
+    fn mode_of(path: &Path) -> u32 {
+        fs::metadata(path).unwrap().mode() & 0o7777
     }
 
     #[test]
-    fn private_directories_are_closed_to_others() {
+    fn a_secret_is_private_whole_and_not_overwritten_by_accident() {
         let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("a/b");
-        private_dir(&path).unwrap();
-        private_dir(&path).unwrap();
-        assert_eq!(fs::metadata(&path).unwrap().mode() & 0o777, 0o700);
+        let path = dir.path().join("key");
+        write_new(&path, b"first").unwrap();
+        assert_eq!(mode_of(&path), 0o600);
+        assert!(matches!(write_new(&path, b"second"), Err(KeyFileError::Exists { .. })));
+        assert_eq!(**read(&path, 5).unwrap(), *b"first");
+        replace(&path, b"third").unwrap();
+        assert_eq!(mode_of(&path), 0o600);
+        assert_eq!(**read(&path, 5).unwrap(), *b"third");
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1, "nothing staged is left");
+    }
+
+    #[test]
+    fn a_dangling_link_is_neither_followed_nor_overwritten() {
+        let dir = tempfile::tempdir().unwrap();
+        let (path, target) = (dir.path().join("key"), dir.path().join("elsewhere"));
+        symlink(&target, &path).unwrap();
+        assert!(matches!(write_new(&path, b"x"), Err(KeyFileError::Exists { .. })));
+        assert!(!target.exists());
+    }
+
+    #[test]
+    fn what_may_not_hold_a_secret_is_refused_with_the_remedy() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("key");
+        for (mode, readable) in
+            [(0o600, true), (0o400, true), (0o640, false), (0o604, false), (0o620, false)]
+        {
+            let _ = fs::remove_file(&path);
+            write_new(&path, b"secret").unwrap();
+            fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
+            let outcome = read(&path, 100);
+            assert_eq!(outcome.is_ok(), readable, "{mode:o}");
+            if let Err(error) = outcome {
+                let remedy = format!("chmod 600 {}", path.display());
+                assert!(error.to_string().contains(&remedy), "{error}");
+            }
+        }
+        replace(&path, &[7; 101]).unwrap();
+        assert!(matches!(read(&path, 100), Err(KeyFileError::TooLarge { bytes: 101, .. })));
+
+        let link = dir.path().join("link");
+        symlink(&path, &link).unwrap();
+        let pipe = dir.path().join("pipe");
+        rustix::fs::mkfifoat(rustix::fs::CWD, &pipe, 0o600.into()).unwrap();
+        for wrong in [link.as_path(), pipe.as_path(), dir.path()] {
+            let error = read(wrong, 100).unwrap_err();
+            assert!(matches!(error, KeyFileError::WrongKind { .. }), "{error}");
+        }
+        let missing = read(&dir.path().join("missing"), 100).unwrap_err();
+        assert!(matches!(missing, KeyFileError::Io { action: "open", .. }), "{missing}");
+    }
+
+    #[test]
+    fn a_private_directory_is_made_once_and_never_silently_tightened() {
+        let dir = tempfile::tempdir().unwrap();
+        let inner = dir.path().join("a/b");
+        private_dir(&inner).unwrap();
+        private_dir(&inner).unwrap();
+        assert_eq!((mode_of(&inner), mode_of(inner.parent().unwrap())), (0o700, 0o700));
+        fs::set_permissions(&inner, fs::Permissions::from_mode(0o750)).unwrap();
+        let error = private_dir(&inner).unwrap_err();
+        assert!(error.to_string().contains("chmod 700"), "{error}");
+        write_new(&inner.join("file"), b"").unwrap();
+        let error = private_dir(&inner.join("file")).unwrap_err();
+        assert!(matches!(error, KeyFileError::WrongKind { expected: "directory", .. }), "{error}");
     }
 }

@@ -1,0 +1,303 @@
+//! The accept loop: TCP in, verified TLS connections out, whatever strangers do to the port.
+//!
+//! tonic's own cannot bound a handshake, count connections or replace a certificate, so this is
+//! ours. It is a stream that works while it is polled: when the server stops asking, nothing is
+//! accepted any more, and dropping it closes the port and every handshake under way.
+
+use std::io;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use futures_core::Stream;
+use rustls::ServerConfig;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinSet;
+use tokio::time::{Sleep, timeout};
+use tokio_rustls::TlsAcceptor;
+use tracing::{debug, error, warn};
+
+use crate::server::admission::{Admission, Full, Permit};
+use crate::server::connection::Connection;
+use crate::server::peer::{NoSubject, Peer, PeerCertificate};
+use crate::server::tls::SharedConfig;
+
+/// How long a TLS handshake may take, and after it the peer's first words of HTTP/2.
+pub const HANDSHAKE_MAX: Duration = Duration::from_secs(10);
+/// Connections at a time, handshakes included.
+pub const CONNECTIONS_MAX: usize = 1024;
+/// Connections at a time from one IPv4 address or IPv6 /64.
+pub const CONNECTIONS_PER_NETWORK_MAX: usize = 128;
+/// Handshakes under way at a time.
+pub const HANDSHAKES_MAX: usize = 256;
+/// Connections without a client certificate at a time. What is left is for members.
+pub const ANONYMOUS_MAX: usize = 256;
+
+/// How long a refused peer may take to read why.
+const LINGER_MAX: Duration = Duration::from_secs(1);
+/// Pause after the system refused to accept, for example for want of file descriptors; doubled
+/// with every refusal that follows.
+const BACKOFF_MIN: Duration = Duration::from_millis(10);
+const BACKOFF_MAX: Duration = Duration::from_secs(1);
+
+const _: () = {
+    assert!(CONNECTIONS_PER_NETWORK_MAX < CONNECTIONS_MAX);
+    // Strangers can fill both of these, and half of all places must remain.
+    assert!(HANDSHAKES_MAX + ANONYMOUS_MAX <= CONNECTIONS_MAX / 2);
+};
+
+/// The limits above, where an installation or a test needs others.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// See [`HANDSHAKE_MAX`].
+    pub handshake_max: Duration,
+    /// See [`CONNECTIONS_MAX`].
+    pub connections_max: usize,
+    /// See [`CONNECTIONS_PER_NETWORK_MAX`].
+    pub connections_per_network_max: usize,
+    /// See [`HANDSHAKES_MAX`].
+    pub handshakes_max: usize,
+    /// See [`ANONYMOUS_MAX`].
+    pub anonymous_max: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            handshake_max: HANDSHAKE_MAX,
+            connections_max: CONNECTIONS_MAX,
+            connections_per_network_max: CONNECTIONS_PER_NETWORK_MAX,
+            handshakes_max: HANDSHAKES_MAX,
+            anonymous_max: ANONYMOUS_MAX,
+        }
+    }
+}
+
+/// Connections as they come in, for `serve_with_incoming_shutdown`. Never ends and never yields
+/// an error: what fails is one peer's connection, and is logged.
+pub struct Incoming {
+    accept: Box<Accept>,
+    config: SharedConfig,
+    limits: Limits,
+    admission: Arc<Admission>,
+    handshakes: JoinSet<Result<Connection, (SocketAddr, HandshakeFault)>>,
+    pause: Option<Pin<Box<Sleep>>>,
+    backoff: Duration,
+}
+
+type Accept = dyn FnMut(&mut Context<'_>) -> Poll<io::Result<(TcpStream, SocketAddr)>> + Send;
+
+/// Accepts on `listener` with whatever `config` holds when a connection begins.
+pub fn accept(listener: TcpListener, config: SharedConfig, limits: Limits) -> Incoming {
+    Incoming::new(Box::new(move |cx| listener.poll_accept(cx)), config, limits)
+}
+
+impl Incoming {
+    fn new(accept: Box<Accept>, config: SharedConfig, limits: Limits) -> Self {
+        Self {
+            accept,
+            config,
+            limits,
+            admission: Admission::new(limits),
+            handshakes: JoinSet::new(),
+            pause: None,
+            backoff: BACKOFF_MIN,
+        }
+    }
+
+    /// Begins a handshake, or closes the connection where it is one too many.
+    fn begin(&mut self, tcp: TcpStream, address: SocketAddr) {
+        if self.handshakes.len() >= self.limits.handshakes_max {
+            debug!(%address, "turned away: the limit on handshakes is reached");
+            return;
+        }
+        match self.admission.admit(address.ip()) {
+            Ok(permit) => {
+                let (config, limits) = (self.config.load_full(), self.limits);
+                self.handshakes.spawn(async move {
+                    handshake(tcp, address, config, permit, limits)
+                        .await
+                        .map_err(|fault| (address, fault))
+                });
+            }
+            Err(full) => debug!(%address, "turned away: {full}"),
+        }
+    }
+
+    fn pause_after(&mut self, refused: &io::Error) {
+        warn!(cause = %refused, pause = ?self.backoff, "the system refuses to accept connections");
+        self.pause = Some(Box::pin(tokio::time::sleep(self.backoff)));
+        self.backoff = (self.backoff * 2).min(BACKOFF_MAX);
+    }
+}
+
+impl Stream for Incoming {
+    type Item = io::Result<Connection>;
+
+    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let this = self.get_mut();
+        loop {
+            // Finished ones first: they have waited longest, and free places.
+            match this.handshakes.poll_join_next(cx) {
+                Poll::Ready(Some(Ok(Ok(connection)))) => {
+                    return Poll::Ready(Some(Ok(connection)));
+                }
+                Poll::Ready(Some(Ok(Err((address, fault))))) => {
+                    debug!(%address, cause = %Chain(&fault), "no connection");
+                    continue;
+                }
+                Poll::Ready(Some(Err(panic))) => {
+                    error!(cause = %panic, "a handshake failed by our own fault");
+                    continue;
+                }
+                // With none under way there is no waker either, but `begin` is followed by
+                // another turn of this loop.
+                Poll::Ready(None) | Poll::Pending => {}
+            }
+            if let Some(pause) = &mut this.pause {
+                ready!(pause.as_mut().poll(cx));
+                this.pause = None;
+            }
+            match ready!((this.accept)(cx)) {
+                Ok((tcp, address)) => {
+                    this.backoff = BACKOFF_MIN;
+                    this.begin(tcp, address);
+                }
+                // The peer's affair: it gave up while it was waiting to be accepted.
+                Err(error)
+                    if matches!(
+                        error.kind(),
+                        io::ErrorKind::ConnectionAborted
+                            | io::ErrorKind::ConnectionReset
+                            | io::ErrorKind::Interrupted
+                    ) => {}
+                Err(error) => this.pause_after(&error),
+            }
+        }
+    }
+}
+
+/// Why a peer got no connection.
+#[derive(Debug, thiserror::Error)]
+enum HandshakeFault {
+    #[error("no TLS handshake within {0:?}")]
+    TooSlow(Duration),
+    #[error("the TLS handshake failed")]
+    Tls(#[source] io::Error),
+    #[error("the certificate is of our CA but names nobody")]
+    Subject(#[from] NoSubject),
+    #[error("turned away")]
+    Full(#[from] Full),
+}
+
+async fn handshake(
+    tcp: TcpStream,
+    address: SocketAddr,
+    config: Arc<ServerConfig>,
+    mut permit: Permit,
+    limits: Limits,
+) -> Result<Connection, HandshakeFault> {
+    // Without it small messages wait for each other; if it fails they do, and that is all.
+    let _ = tcp.set_nodelay(true);
+    let accepting = TlsAcceptor::from(config).accept(tcp).into_fallible();
+    let stream = match timeout(limits.handshake_max, accepting).await {
+        Ok(Ok(stream)) => stream,
+        Ok(Err((error, tcp))) => {
+            linger(tcp).await;
+            return Err(HandshakeFault::Tls(error));
+        }
+        Err(_elapsed) => return Err(HandshakeFault::TooSlow(limits.handshake_max)),
+    };
+    let certificate = match stream.get_ref().1.peer_certificates() {
+        // Only the leaf: the verifier has built its chain to our CA.
+        Some([leaf, ..]) => Some(PeerCertificate::from_der(leaf)?),
+        Some([]) | None => None,
+    };
+    if certificate.is_none() {
+        permit.make_anonymous()?;
+    }
+    let peer = Peer { address, certificate };
+    Ok(Connection::new(stream, peer, permit, limits.handshake_max))
+}
+
+/// Lets the peer read the alert that says why: closing a socket with unread bytes in it resets
+/// the connection, and the alert is lost with it.
+async fn linger(mut tcp: TcpStream) {
+    let drained = async {
+        tcp.shutdown().await?;
+        let mut sink = [0; 4096];
+        let mut budget_bytes = 64 * 1024_usize;
+        loop {
+            match tcp.read(&mut sink).await? {
+                0 => return io::Result::Ok(()),
+                count if count >= budget_bytes => return Ok(()),
+                count => budget_bytes -= count,
+            }
+        }
+    };
+    // Either way the peer had its chance.
+    let _ = timeout(LINGER_MAX, drained).await;
+}
+
+/// An error with its causes, on one line.
+struct Chain<'a>(&'a (dyn std::error::Error + 'static));
+
+impl std::fmt::Display for Chain<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}", self.0)?;
+        let mut source = self.0.source();
+        while let Some(error) = source {
+            write!(f, ": {error}")?;
+            source = error.source();
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::poll_fn;
+    use std::time::Instant;
+
+    use super::*;
+    use crate::domain::time::Timestamp;
+    use crate::server::ca::Authority;
+    use crate::server::tls::{server_config, shared};
+
+    #[tokio::test]
+    async fn a_system_that_refuses_to_accept_is_asked_again_without_spinning() {
+        let authority = Authority::create("test vault", Timestamp::EPOCH).unwrap();
+        let identity = authority.issue_server(&["localhost".to_owned()], Timestamp::EPOCH).unwrap();
+        let config = shared(server_config(authority.certificate(), &identity).unwrap());
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let emfile = rustix::io::Errno::MFILE.raw_os_error();
+        let mut outcomes = [
+            Some(io::Error::from_raw_os_error(emfile)),
+            Some(io::ErrorKind::ConnectionAborted.into()),
+            Some(io::Error::from_raw_os_error(emfile)),
+        ]
+        .into_iter();
+        let mut incoming = Incoming::new(
+            Box::new(move |cx| match outcomes.next().flatten() {
+                Some(error) => Poll::Ready(Err(error)),
+                None => listener.poll_accept(cx),
+            }),
+            config,
+            Limits::default(),
+        );
+
+        let began = Instant::now();
+        let _stranger = TcpStream::connect(address).await.unwrap();
+        poll_fn(|cx| {
+            assert!(Pin::new(&mut incoming).poll_next(cx).is_pending(), "nobody spoke TLS");
+            if incoming.handshakes.is_empty() { Poll::Pending } else { Poll::Ready(()) }
+        })
+        .await;
+        assert!(began.elapsed() >= BACKOFF_MIN + BACKOFF_MIN * 2, "{:?}", began.elapsed());
+        assert_eq!(incoming.backoff, BACKOFF_MIN, "forgotten once it works again");
+    }
+}

@@ -1,0 +1,316 @@
+//! The vault's certificate authority: says which TLS key belongs to whom, and nothing else.
+//!
+//! It is a private CA of one vault. Clients pin it by fingerprint when they join; no public CA
+//! can speak for it, and it can speak for nobody outside this vault. There are no revocation
+//! lists: whether a certified member may still act is decided at every call, from the ledger.
+
+use std::path::{Path, PathBuf};
+use std::time::UNIX_EPOCH;
+use std::{fmt, fs, io};
+
+use rand_core::{OsRng, RngCore};
+use rcgen::{
+    BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa,
+    Issuer, KeyPair, KeyUsagePurpose, PublicKeyData, SanType, SerialNumber,
+};
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivatePkcs8KeyDer, ServerName};
+use sha2::{Digest as _, Sha256};
+use x509_parser::parse_x509_certificate;
+use zeroize::Zeroizing;
+
+use crate::crypto::keyfile::{self, KeyFileError};
+use crate::domain::id::{Bytes, Digest};
+use crate::domain::time::{Span, Timestamp};
+use crate::server::csr::{CsrRefused, requested_key};
+use crate::server::peer::Subject;
+
+/// How long a CA certificate is valid: longer than agreements last, because every client would
+/// have to pin a new one.
+pub const AUTHORITY_LIFETIME: Span = Span::days(20 * 365);
+/// How long a server certificate is valid.
+pub const SERVER_LIFETIME: Span = Span::days(365);
+/// Validity begins this much before issue, for clients whose clock is slow.
+pub const BACKDATED: Span = Span::seconds(300);
+/// Longest common name, in bytes (X.520's upper bound).
+pub const COMMON_NAME_BYTES_MAX: usize = 64;
+
+const KEY_FILE: &str = "ca.key";
+const CERTIFICATE_FILE: &str = "ca.crt";
+/// A P-256 key or certificate in PEM is below 1 KiB.
+const PEM_BYTES_MAX: usize = 16 * 1024;
+
+/// Why the authority was not made, loaded or stored, or issued nothing.
+#[derive(Debug, thiserror::Error)]
+pub enum CaError {
+    /// The CA's key file is missing, exposed or unreadable.
+    #[error("the CA's key cannot be used")]
+    KeyFile(#[from] KeyFileError),
+    /// The CA's certificate file is missing or unreadable.
+    #[error("cannot read the CA's certificate {path}", path = path.display())]
+    CertificateFile {
+        /// Which file.
+        path: PathBuf,
+        /// What the system said.
+        #[source]
+        source: io::Error,
+    },
+    /// A file does not hold what its name says.
+    #[error("{path} is not {expected}; restore it from a backup", path = path.display())]
+    Malformed {
+        /// Which file.
+        path: PathBuf,
+        /// What it should hold.
+        expected: &'static str,
+    },
+    /// Key and certificate are of two different authorities.
+    #[error("ca.key and ca.crt in {directory} do not belong together; restore both from one backup", directory = directory.display())]
+    Mismatch {
+        /// Where both are.
+        directory: PathBuf,
+    },
+    /// A server name that no certificate can carry.
+    #[error("{host:?} is neither a DNS name nor an IP address")]
+    Host {
+        /// The name.
+        host: String,
+    },
+    /// A server certificate for no name at all is of no use.
+    #[error("a server certificate needs at least one host name or address")]
+    NoHost,
+    /// The common name is empty or too long.
+    #[error("a CA's common name has 1 to {COMMON_NAME_BYTES_MAX} bytes")]
+    CommonName,
+    /// The CA certificate has expired, so nothing it signs would be accepted.
+    #[error("the vault's CA certificate expired at {at}; clients have to be given a new one")]
+    Expired {
+        /// When.
+        at: Timestamp,
+    },
+    /// A member's certificate signing request was refused.
+    #[error("the certificate signing request is refused")]
+    Csr(#[from] CsrRefused),
+    /// The certificate could not be encoded or signed.
+    #[error("a certificate could not be made")]
+    Encoding(#[from] rcgen::Error),
+}
+
+/// The vault's CA: a P-256 key and its self-signed certificate, which may sign certificates of
+/// servers and clients but of no further CA. `Debug` shows the fingerprint only.
+pub struct Authority {
+    key: Zeroizing<KeyPair>,
+    certificate: CertificateDer<'static>,
+    expires_at: Timestamp,
+}
+
+/// What a server shows and proves: its chain, the CA's certificate last, and its key.
+pub struct ServerIdentity {
+    /// Leaf first. The CA is in it so that a client who knows only its fingerprint can join.
+    pub chain: Vec<CertificateDer<'static>>,
+    /// PKCS#8, DER.
+    pub key: Zeroizing<Vec<u8>>,
+}
+
+impl Authority {
+    /// A new authority of this name, valid from `now` for [`AUTHORITY_LIFETIME`]. Nothing is
+    /// written.
+    pub fn create(common_name: &str, now: Timestamp) -> Result<Self, CaError> {
+        if !(1..=COMMON_NAME_BYTES_MAX).contains(&common_name.len()) {
+            return Err(CaError::CommonName);
+        }
+        let key = Zeroizing::new(KeyPair::generate()?);
+        let expires_at = now.after(AUTHORITY_LIFETIME);
+        let mut params = template(common_name, now, expires_at);
+        params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
+        params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+        let certificate = params.self_signed(&*key)?.into();
+        Self::of(key, certificate).ok_or(CaError::Encoding(rcgen::Error::CouldNotParseCertificate))
+    }
+
+    /// Writes `ca.key` (for its owner only) and `ca.crt` into `directory`, durably. Neither is
+    /// overwritten. Key before certificate: a certificate without a key would be worse.
+    pub fn write_new(&self, directory: &Path) -> Result<(), CaError> {
+        let key = Zeroizing::new(self.key.serialize_pem());
+        keyfile::write_new(&directory.join(KEY_FILE), key.as_bytes())?;
+        let certificate = self.certificate_pem();
+        keyfile::write_new(&directory.join(CERTIFICATE_FILE), certificate.as_bytes())?;
+        Ok(())
+    }
+
+    /// Reads both files, which have to belong together.
+    pub fn load(directory: &Path) -> Result<Self, CaError> {
+        let path = directory.join(KEY_FILE);
+        let secret = keyfile::read(&path, PEM_BYTES_MAX)?;
+        let malformed = |path: &Path, expected| CaError::Malformed { path: path.into(), expected };
+        let key = PrivatePkcs8KeyDer::from_pem_slice(&secret)
+            .ok()
+            .and_then(|der| KeyPair::try_from(&der).ok())
+            .map(Zeroizing::new)
+            .ok_or_else(|| malformed(&path, "a private key in PEM (PKCS#8)"))?;
+        // Public, so its permissions do not matter; kept short, so its size does.
+        let path = directory.join(CERTIFICATE_FILE);
+        let pem = fs::read(&path)
+            .map_err(|source| CaError::CertificateFile { path: path.clone(), source })?;
+        let certificate = Some(pem)
+            .filter(|pem| pem.len() <= PEM_BYTES_MAX)
+            .and_then(|pem| CertificateDer::from_pem_slice(&pem).ok())
+            .filter(|der| is_authority(der))
+            .ok_or_else(|| malformed(&path, "a CA certificate in PEM"))?;
+        Self::of(key, certificate).ok_or_else(|| CaError::Mismatch { directory: directory.into() })
+    }
+
+    /// The CA certificate, DER.
+    pub fn certificate(&self) -> &CertificateDer<'static> {
+        &self.certificate
+    }
+
+    /// The CA certificate, PEM.
+    pub fn certificate_pem(&self) -> String {
+        pem("CERTIFICATE", &self.certificate)
+    }
+
+    /// SHA-256 of the CA certificate's DER: what invitations carry and clients pin.
+    pub fn fingerprint(&self) -> Digest {
+        Bytes(Sha256::digest(&self.certificate).into())
+    }
+
+    /// When the CA certificate, and with it everything it signed, expires.
+    pub fn expires_at(&self) -> Timestamp {
+        self.expires_at
+    }
+
+    /// A fresh key and certificate for a server reached under these DNS names and IP addresses,
+    /// valid for [`SERVER_LIFETIME`].
+    pub fn issue_server(
+        &self,
+        hosts: &[String],
+        now: Timestamp,
+    ) -> Result<ServerIdentity, CaError> {
+        let first = hosts.first().ok_or(CaError::NoHost)?;
+        let common_name: String = first.chars().take(COMMON_NAME_BYTES_MAX).collect();
+        let mut params = template(&common_name, now, self.until(now, SERVER_LIFETIME)?);
+        params.subject_alt_names =
+            hosts.iter().map(|host| server_name(host)).collect::<Result<_, _>>()?;
+        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+        let key = Zeroizing::new(KeyPair::generate()?);
+        let leaf = self.sign(params, &*key)?;
+        Ok(ServerIdentity {
+            chain: vec![leaf, self.certificate.clone()],
+            key: Zeroizing::new(key.serialize_der()),
+        })
+    }
+
+    /// A client certificate for `subject`, DER, valid for `lifetime` but no longer than the CA.
+    /// Of the request only the public key is believed, once it has proved that its secret is
+    /// known; names, extensions and attributes in it are ignored.
+    pub fn issue_client(
+        &self,
+        csr_der: &[u8],
+        subject: &Subject,
+        now: Timestamp,
+        lifetime: Span,
+    ) -> Result<CertificateDer<'static>, CaError> {
+        let key = requested_key(csr_der)?;
+        let common_name = match subject {
+            Subject::Operator => "operator",
+            // Not the path: 127 bytes would not fit into a common name.
+            Subject::Member { id, path: _ } => id.as_str(),
+        };
+        let mut params = template(common_name, now, self.until(now, lifetime)?);
+        params.subject_alt_names = vec![SanType::URI(subject.to_string().try_into()?)];
+        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
+        self.sign(params, &key)
+    }
+
+    /// `None` where key and certificate are not of one authority.
+    fn of(key: Zeroizing<KeyPair>, certificate: CertificateDer<'static>) -> Option<Self> {
+        let (_, parsed) = parse_x509_certificate(&certificate).ok()?;
+        if parsed.public_key().raw != key.subject_public_key_info() {
+            return None;
+        }
+        let seconds = parsed.validity().not_after.timestamp();
+        let expires_at = Timestamp::from_millis(seconds.saturating_mul(1_000));
+        Some(Self { key, certificate, expires_at })
+    }
+
+    fn until(&self, now: Timestamp, lifetime: Span) -> Result<Timestamp, CaError> {
+        if now >= self.expires_at {
+            return Err(CaError::Expired { at: self.expires_at });
+        }
+        Ok(now.after(lifetime).min(self.expires_at))
+    }
+
+    fn sign(
+        &self,
+        mut params: CertificateParams,
+        key: &impl PublicKeyData,
+    ) -> Result<CertificateDer<'static>, CaError> {
+        params.is_ca = IsCa::ExplicitNoCa;
+        params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+        params.use_authority_key_identifier_extension = true;
+        let issuer = Issuer::from_ca_cert_der(&self.certificate, &*self.key)?;
+        Ok(params.signed_by(key, &issuer)?.into())
+    }
+}
+
+impl fmt::Debug for Authority {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Authority({})", self.fingerprint())
+    }
+}
+
+impl ServerIdentity {
+    /// The chain, PEM.
+    pub fn chain_pem(&self) -> String {
+        self.chain.iter().map(|certificate| pem("CERTIFICATE", certificate)).collect()
+    }
+}
+
+impl fmt::Debug for ServerIdentity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "ServerIdentity({} certificates)", self.chain.len())
+    }
+}
+
+/// What every certificate has: a name, a random serial, a validity that begins a little early.
+fn template(common_name: &str, now: Timestamp, until: Timestamp) -> CertificateParams {
+    let begins = Timestamp::from_millis(
+        now.as_millis().saturating_sub(Timestamp::EPOCH.after(BACKDATED).as_millis()),
+    );
+    let mut params = CertificateParams::default();
+    params.distinguished_name = DistinguishedName::new();
+    params.distinguished_name.push(DnType::CommonName, common_name);
+    params.not_before = (UNIX_EPOCH + begins.since(Timestamp::EPOCH).as_duration()).into();
+    params.not_after = (UNIX_EPOCH + until.since(Timestamp::EPOCH).as_duration()).into();
+    // 128 random bits behind a one, so that the number is positive and of one length.
+    let mut serial = [1; 17];
+    let [_, random @ ..] = &mut serial;
+    OsRng.fill_bytes(random);
+    params.serial_number = Some(SerialNumber::from_slice(&serial));
+    params
+}
+
+fn server_name(host: &str) -> Result<SanType, CaError> {
+    let refused = || CaError::Host { host: host.to_owned() };
+    match ServerName::try_from(host).map_err(|_| refused())? {
+        ServerName::DnsName(name) => Ok(SanType::DnsName(name.as_ref().to_owned().try_into()?)),
+        ServerName::IpAddress(address) => Ok(SanType::IpAddress(address.into())),
+        _ => Err(refused()),
+    }
+}
+
+fn is_authority(der: &CertificateDer<'_>) -> bool {
+    parse_x509_certificate(der).is_ok_and(|(rest, parsed)| rest.is_empty() && parsed.is_ca())
+}
+
+/// RFC 7468, lines of 64 characters.
+fn pem(label: &str, der: &[u8]) -> String {
+    use base64::Engine as _;
+    let body = base64::engine::general_purpose::STANDARD.encode(der);
+    let mut text = format!("-----BEGIN {label}-----\n");
+    for line in body.as_bytes().chunks(64) {
+        text.extend(line.iter().copied().map(char::from));
+        text.push('\n');
+    }
+    text + &format!("-----END {label}-----\n")
+}

@@ -1,0 +1,50 @@
+//! What one connection may ask of HTTP/2: windows that fill a fast line, limits that keep one
+//! peer from taking more than its part.
+
+use std::time::Duration;
+
+use tonic::transport::Server;
+
+/// Unread bytes a stream may have under way. With [`CONNECTION_WINDOW_BYTES`] and
+/// [`FRAME_BYTES_MAX`] these did best when measured; clients ask for the same.
+pub const STREAM_WINDOW_BYTES: u32 = 4 * 1024 * 1024;
+/// Unread bytes all streams of a connection may have under way together.
+pub const CONNECTION_WINDOW_BYTES: u32 = 16 * 1024 * 1024;
+/// Largest frame.
+pub const FRAME_BYTES_MAX: u32 = 256 * 1024;
+/// All headers of one call together, decoded.
+pub const HEADERS_BYTES_MAX: u32 = 16 * 1024;
+/// Calls a connection may have open.
+pub const STREAMS_PER_CONNECTION_MAX: u32 = 128;
+/// Calls of one connection that handlers work on; further ones wait.
+pub const CALLS_PER_CONNECTION_MAX: usize = 64;
+/// Streams a peer may open and reset before it is taken for an attacker (CVE-2023-44487).
+pub const RESETS_PENDING_MAX: usize = 20;
+/// Streams we had to reset for a peer's errors before it is taken for an attacker.
+pub const RESETS_LOCAL_MAX: usize = 256;
+/// How long a connection may be silent before the peer is asked whether it is there.
+pub const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(30);
+/// How long it may take to answer that.
+pub const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(20);
+
+const _: () = {
+    assert!(FRAME_BYTES_MAX <= STREAM_WINDOW_BYTES);
+    assert!(STREAM_WINDOW_BYTES <= CONNECTION_WINDOW_BYTES);
+    assert!(CALLS_PER_CONNECTION_MAX <= STREAMS_PER_CONNECTION_MAX as usize);
+};
+
+/// Sets every limit above. Connections are not ended for their age: an upload may take hours.
+pub fn configure<L>(server: Server<L>) -> Server<L> {
+    server
+        .accept_http1(false)
+        .initial_stream_window_size(STREAM_WINDOW_BYTES)
+        .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
+        .max_frame_size(FRAME_BYTES_MAX)
+        .http2_max_header_list_size(HEADERS_BYTES_MAX)
+        .max_concurrent_streams(STREAMS_PER_CONNECTION_MAX)
+        .concurrency_limit_per_connection(CALLS_PER_CONNECTION_MAX)
+        .http2_max_pending_accept_reset_streams(Some(RESETS_PENDING_MAX))
+        .http2_max_local_error_reset_streams(Some(RESETS_LOCAL_MAX))
+        .http2_keepalive_interval(Some(KEEPALIVE_INTERVAL))
+        .http2_keepalive_timeout(Some(KEEPALIVE_TIMEOUT))
+}
