@@ -224,7 +224,7 @@ async fn handshake(
 }
 
 /// Lets the peer read the alert that says why: closing a socket with unread bytes in it resets
-/// the connection, and the alert is lost with it.
+/// the connection, and on some systems (not Linux) the alert is lost with it.
 async fn linger(mut tcp: TcpStream) {
     let drained = async {
         tcp.shutdown().await?;

@@ -1,9 +1,11 @@
 //! Who calls: the subject of the connection's client certificate.
 
+use std::time::SystemTime;
+
 use tonic::{Code, Request, Status};
 
-use crate::server::accept::Peer;
-use crate::server::peer::Subject;
+use crate::domain::time::Timestamp;
+use crate::server::peer::{Peer, Subject};
 use crate::server::status::status;
 use crate::vault::Talker;
 
@@ -11,7 +13,11 @@ use crate::vault::Talker;
 #[expect(clippy::result_large_err, reason = "a handler's own type")]
 pub(super) fn talker<T>(request: &Request<T>) -> Result<Talker, Status> {
     let peer = request.extensions().get::<Peer>();
-    match peer.and_then(|peer| peer.subject.clone()) {
+    let certificate = peer.and_then(|peer| peer.certificate.as_ref());
+    // A connection may outlive the certificate it began with.
+    let now = Timestamp::from(SystemTime::now());
+    let valid = certificate.filter(|certificate| certificate.expires_at > now);
+    match valid.map(|certificate| certificate.subject.clone()) {
         Some(Subject::Operator) => Ok(Talker::Operator),
         Some(Subject::Member { id, path }) => Ok(Talker::Member { path, id }),
         None => {

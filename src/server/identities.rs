@@ -1,21 +1,28 @@
 //! The identity service: joining and renewing, the only calls without a client certificate.
 
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use tonic::{Code, Request, Response, Status};
 
 use crate::domain::event::SignedText;
-use crate::server::ca::{Authority, CsrFault};
+use crate::domain::time::{Span, Timestamp};
+use crate::server::ca::{Authority, CaError};
+use crate::server::csr::requested_key;
 use crate::server::peer::Subject;
 use crate::server::status::{answer, bad_field, status};
 use crate::store::Store;
-use crate::vault::{Talker, Vault};
+use crate::vault::{Talker, Vault, VaultError};
 use crate::wire::convert::present;
+use crate::wire::limit;
 use crate::wire::v1::identity_service_server::IdentityService;
 use crate::wire::v1::{
-    DescribeRequest, DescribeResponse, JoinRequest, JoinResponse, RenewRequest, RenewResponse, VaultDescription,
+    DescribeRequest, DescribeResponse, JoinRequest, JoinResponse, RenewRequest, RenewResponse,
+    VaultDescription,
 };
-use crate::wire::limit;
+
+/// How long a client certificate is good for; clients renew theirs well before.
+const CLIENT_LIFETIME: Span = Span::days(365);
 
 /// The identity service of a vault.
 pub(super) struct Identities<S: Store> {
@@ -36,18 +43,15 @@ impl<S: Store> IdentityService for Identities<S> {
             generation: log.generation,
             ledger_key: founded.ledger_key.0.to_vec().into(),
             operator_key: founded.operator_key.0.to_vec().into(),
-            ca_certificate: self.authority.certificate_der().to_vec().into(),
+            ca_certificate: self.authority.certificate().to_vec().into(),
         };
         Ok(Response::new(DescribeResponse { vault: Some(vault) }))
     }
 
-    async fn join(
-        &self,
-        request: Request<JoinRequest>,
-    ) -> Result<Response<JoinResponse>, Status> {
+    async fn join(&self, request: Request<JoinRequest>) -> Result<Response<JoinResponse>, Status> {
         let JoinRequest { secret, statements, certificate_request } = request.into_inner();
         // A bad certificate request must not spend the invitation.
-        self.authority.check_csr(&certificate_request).map_err(|fault| bad_request(&fault))?;
+        requested_key(&certificate_request).map_err(|fault| bad_request(fault.into()))?;
         let group = statements.into_iter().take(limit::STATEMENTS_MAX).map(SignedText::try_from);
         let group = group.collect::<Result<_, _>>().map_err(bad_field)?;
         let joined = self.vault.join(&secret, group, &certificate_request).await;
@@ -61,7 +65,7 @@ impl<S: Store> IdentityService for Identities<S> {
         request: Request<RenewRequest>,
     ) -> Result<Response<RenewResponse>, Status> {
         let RenewRequest { statement, certificate_request } = request.into_inner();
-        self.authority.check_csr(&certificate_request).map_err(|fault| bad_request(&fault))?;
+        requested_key(&certificate_request).map_err(|fault| bad_request(fault.into()))?;
         let signed = present(statement, "statement").and_then(SignedText::try_from);
         let signed = signed.map_err(bad_field)?;
         let talker = self.vault.renew(signed, &certificate_request).await.map_err(answer)?;
@@ -77,11 +81,21 @@ impl<S: Store> IdentityService for Identities<S> {
 impl<S: Store> Identities<S> {
     #[expect(clippy::result_large_err, reason = "a handler's own type")]
     fn certify(&self, csr: &[u8], subject: Subject) -> Result<Vec<u8>, Status> {
-        self.authority.issue_client(csr, &subject).map_err(|fault| bad_request(&fault))
+        let now = Timestamp::from(SystemTime::now());
+        let issued = self.authority.issue_client(csr, &subject, now, CLIENT_LIFETIME);
+        issued.map(|certificate| certificate.to_vec()).map_err(bad_request)
     }
 }
 
-fn bad_request(fault: &CsrFault) -> Status {
-    let hint = "use the `escrow` program of this vault's version";
-    status(Code::InvalidArgument, "BAD_CERTIFICATE_REQUEST", fault.to_string(), hint)
+fn bad_request(fault: CaError) -> Status {
+    match fault {
+        CaError::Csr(refused) => {
+            let hint = "use the `escrow` program of this vault's version";
+            status(Code::InvalidArgument, "BAD_CERTIFICATE_REQUEST", refused.to_string(), hint)
+        }
+        ours => {
+            tracing::error!(error = &ours as &dyn std::error::Error, "no certificate issued");
+            answer(VaultError::Unavailable)
+        }
+    }
 }

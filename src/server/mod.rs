@@ -9,6 +9,7 @@ pub mod connection;
 pub mod csr;
 mod identities;
 pub mod peer;
+pub mod service;
 mod shares;
 mod statements;
 mod status;

@@ -23,9 +23,11 @@ impl<S: Store> ShareService for Shares<S> {
         request: Request<FetchRequest>,
     ) -> Result<Response<FetchResponse>, Status> {
         let talker = talker(&request)?;
-        let agreement: AgreementId = request.into_inner().agreement.parse().map_err(|_| {
-            answer(Refusal::NotFound("that agreement".to_owned()).into())
-        })?;
+        let agreement: AgreementId = request
+            .into_inner()
+            .agreement
+            .parse()
+            .map_err(|_| answer(Refusal::NotFound("that agreement".to_owned()).into()))?;
         let sealed = self.0.share(talker, agreement).await.map_err(answer)?;
         Ok(Response::new(FetchResponse { sealed_share: sealed.into() }))
     }

@@ -21,7 +21,6 @@ pub(super) fn status(code: Code, reason: &str, message: String, hint: &str) -> S
     Status::with_error_details(code, message, details)
 }
 
-
 /// The answer to a failed call.
 pub(super) fn answer(error: VaultError) -> Status {
     let unchanged = "nothing was changed; try again, and tell the operator if it lasts";

@@ -13,9 +13,9 @@ use crate::server::caller::talker;
 use crate::server::status::answer;
 use crate::store::Store;
 use crate::vault::{Reading, Vault, VaultError};
+use crate::wire::limit;
 use crate::wire::v1::stream_service_server::StreamService;
 use crate::wire::v1::{ListAgreementsRequest, ListAgreementsResponse, ReadRequest, ReadResponse};
-use crate::wire::limit;
 
 /// The stream service of a vault.
 pub(super) struct Streams<S: Store>(pub(super) Arc<Vault<S>>);

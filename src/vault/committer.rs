@@ -5,7 +5,8 @@
 //! good or bad, before the batch is durable.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
 
 use rand_core::{OsRng, RngCore};
 use tokio::sync::{mpsc, oneshot, watch};
@@ -58,7 +59,8 @@ pub struct Done {
 
 /// A handle to the committer. Dropping the last one ends its thread.
 pub(super) struct Committer<S: Store> {
-    jobs: mpsc::Sender<Job<S>>,
+    jobs: Mutex<Option<mpsc::Sender<Job<S>>>>,
+    thread: Mutex<Option<JoinHandle<()>>>,
 }
 
 impl<S: Store> Committer<S> {
@@ -78,7 +80,8 @@ impl<S: Store> Committer<S> {
             Some(_) | None => Timestamp::EPOCH,
         };
         let mut desk = Desk { store, scribe, clock, last_at };
-        std::thread::Builder::new().name("committer".to_owned()).spawn(move || {
+        let named = std::thread::Builder::new().name("committer".to_owned());
+        let thread = named.spawn(move || {
             let mut jobs = Vec::with_capacity(BATCH_JOBS_MAX);
             while inbox.blocking_recv_many(&mut jobs, BATCH_JOBS_MAX) > 0 {
                 if let Err(fatal) = desk.commit(jobs.drain(..)) {
@@ -88,13 +91,24 @@ impl<S: Store> Committer<S> {
                 }
             }
         })?;
-        Ok(Self { jobs })
+        Ok(Self { jobs: Mutex::new(Some(jobs)), thread: Mutex::new(Some(thread)) })
+    }
+
+    /// Waits until everything handed in so far is committed; nothing is taken any more.
+    pub(super) async fn close(&self) {
+        let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
+        self.jobs.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(thread) = thread {
+            // A committer that panicked has answered nobody; start-up looks at what it left.
+            drop(tokio::task::spawn_blocking(move || thread.join()).await);
+        }
     }
 
     /// Hands in a job and waits until it is durable or refused.
     pub(super) async fn submit(&self, work: Work<S>) -> Result<Done, VaultError> {
         let (reply, outcome) = oneshot::channel();
-        let sent = self.jobs.send(Job { work, reply }).await;
+        let jobs = self.jobs.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let sent = jobs.ok_or(VaultError::Stopping)?.send(Job { work, reply }).await;
         sent.map_err(|_| VaultError::Stopping)?;
         outcome.await.map_err(|_| VaultError::Stopping)?
     }

@@ -117,6 +117,15 @@ impl<S: Store> Vault<S> {
         self.committer.submit(Work::Note { stream: Stream::Vault, note }).await.map(|_| ())
     }
 
+    /// Ends the committer, after everything handed in has been committed, and closes the store.
+    pub async fn close(&self) {
+        self.committer.close().await;
+        if let Err(fault) = self.store.close() {
+            // What was acknowledged is synced; the next start only has more to catch up with.
+            tracing::warn!(error = &fault as &dyn std::error::Error, "not closed cleanly");
+        }
+    }
+
     /// Becomes true when a write ended with unknown outcome: the process must then end.
     pub fn failed(&self) -> watch::Receiver<bool> {
         self.failed.clone()

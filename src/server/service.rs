@@ -1,0 +1,59 @@
+//! All services of a vault as routes, with health and reflection.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tonic::service::Routes;
+
+use crate::server::bundles::Bundles;
+use crate::server::ca::Authority;
+use crate::server::identities::Identities;
+use crate::server::shares::Shares;
+use crate::server::statements::Statements;
+use crate::server::streams::Streams;
+use crate::store::Store;
+use crate::vault::Vault;
+use crate::wire::DESCRIPTORS;
+use crate::wire::limit::MESSAGE_BYTES_MAX;
+use crate::wire::v1::bundle_service_server::BundleServiceServer;
+use crate::wire::v1::identity_service_server::IdentityServiceServer;
+use crate::wire::v1::share_service_server::ShareServiceServer;
+use crate::wire::v1::statement_service_server::StatementServiceServer;
+use crate::wire::v1::stream_service_server::StreamServiceServer;
+
+/// Largest message from whoever has no certificate yet, in bytes.
+const STRANGER_MESSAGE_BYTES_MAX: usize = 64 * 1024;
+/// How long a call without a stream may take.
+pub(super) const CALL_MAX: Duration = Duration::from_secs(60);
+
+/// Every service of the vault.
+pub fn routes<S: Store>(
+    vault: &Arc<Vault<S>>,
+    authority: Authority,
+) -> Result<Routes, tonic_reflection::server::Error> {
+    let identities = Identities { vault: Arc::clone(vault), authority: Arc::new(authority) };
+    let identities = IdentityServiceServer::new(identities)
+        .max_decoding_message_size(STRANGER_MESSAGE_BYTES_MAX);
+    let statements = StatementServiceServer::new(Statements(Arc::clone(vault)))
+        .max_decoding_message_size(MESSAGE_BYTES_MAX);
+    let streams = StreamServiceServer::new(Streams(Arc::clone(vault)))
+        .max_decoding_message_size(STRANGER_MESSAGE_BYTES_MAX);
+    let shares = ShareServiceServer::new(Shares(Arc::clone(vault)))
+        .max_decoding_message_size(STRANGER_MESSAGE_BYTES_MAX);
+    let bundles = BundleServiceServer::new(Bundles(Arc::clone(vault)))
+        .max_decoding_message_size(MESSAGE_BYTES_MAX);
+    let (_, health) = tonic_health::server::health_reporter();
+    let reflection = || {
+        tonic_reflection::server::Builder::configure()
+            .register_encoded_file_descriptor_set(DESCRIPTORS)
+            .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+    };
+    Ok(Routes::new(health)
+        .add_service(reflection().build_v1()?)
+        .add_service(reflection().build_v1alpha()?)
+        .add_service(identities)
+        .add_service(statements)
+        .add_service(streams)
+        .add_service(shares)
+        .add_service(bundles))
+}
