@@ -65,7 +65,8 @@ impl Failure {
     pub fn tell(&self, program: &str, json: bool) -> Exit {
         let Self { code, message, hint, subject, exit } = self;
         if json {
-            let error = json!({ "code": code, "message": message, "hint": hint, "subject": subject });
+            let error =
+                json!({ "code": code, "message": message, "hint": hint, "subject": subject });
             eprintln!("{}", json!({ "error": error }));
         } else {
             eprintln!("{program}: error: {}", visible(message));
@@ -87,6 +88,7 @@ impl From<ClientError> for Failure {
             ClientError::Answered { .. }
             | ClientError::Refused(_)
             | ClientError::Untrue(_)
+            | ClientError::KeyFile(_)
             | ClientError::Home { .. }
             | ClientError::Input { .. } => Exit::Failed,
         };

@@ -38,9 +38,9 @@ impl Output {
         row: impl Fn(&T) -> Vec<String>,
     ) -> Result<(), Failure> {
         if self.json {
-            return records.iter().try_for_each(|record| {
-                put(&serde_json::to_string(record).map_err(defect)?)
-            });
+            return records
+                .iter()
+                .try_for_each(|record| put(&serde_json::to_string(record).map_err(defect)?));
         }
         if records.is_empty() {
             self.say("none");
@@ -89,9 +89,9 @@ impl Output {
 
 fn put(text: &str) -> Result<(), Failure> {
     let mut out = io::stdout().lock();
-    let written = out.write_all(text.as_bytes()).and_then(|()| {
-        if text.ends_with('\n') { Ok(()) } else { out.write_all(b"\n") }
-    });
+    let written = out
+        .write_all(text.as_bytes())
+        .and_then(|()| if text.ends_with('\n') { Ok(()) } else { out.write_all(b"\n") });
     match written.and_then(|()| out.flush()) {
         Ok(()) => Ok(()),
         // Whoever was reading has seen enough.

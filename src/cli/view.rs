@@ -150,9 +150,8 @@ impl AgreementView {
 
 impl RuleView {
     fn text(&self) -> String {
-        let list = |roles: &[Role]| {
-            roles.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
-        };
+        let list =
+            |roles: &[Role]| roles.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
         let Self { name, requester, needs, notice, objection, expires } = self;
         let objection = match objection.as_slice() {
             [] => "nobody may object".to_owned(),

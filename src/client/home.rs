@@ -15,8 +15,9 @@ use crate::client::error::ClientError;
 use crate::client::tls_key::TlsKey;
 use crate::crypto::keyfile;
 use crate::crypto::signature::SigningKey;
+use crate::domain::event::SignedText;
 use crate::domain::id::{
-    AgreementId, Fingerprint, MemberId, MemberPath, OrganisationName, PublicKey, RequestId,
+    AgreementId, Digest, Fingerprint, MemberId, MemberPath, OrganisationName, PublicKey, RequestId,
 };
 use crate::domain::statement::Log;
 use crate::domain::stream::Stream;
@@ -52,6 +53,20 @@ pub struct Owner {
     pub id: Option<MemberId>,
 }
 
+/// A joining that was begun.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Joining {
+    /// The invitation it is for, by its secret's digest.
+    pub secret_sha256: Digest,
+    /// The certificate request in DER, as hexadecimal.
+    pub csr: String,
+    /// Digest of the statement that introduces the member's keys.
+    pub join_sha256: Digest,
+    /// What is handed in.
+    pub statements: Vec<SignedText>,
+}
+
 /// An open home directory.
 #[derive(Debug, Clone)]
 pub struct Home {
@@ -70,6 +85,7 @@ pub struct Keys {
 
 const OWNER: &str = "member.json";
 const VAULT: &str = "vault.json";
+const JOINING: &str = "joining.json";
 const PINS: &str = "trusted-organisations.json";
 const SIGHTS: &str = "first-sights.json";
 const CERTIFICATE: &str = "tls.crt";
@@ -149,7 +165,7 @@ impl Home {
         }
         if fresh(TLS_KEY) {
             let made = TlsKey::generate().map_err(|fault| self.broken(TLS_KEY, &fault))?;
-            keyfile::write_new(&self.file(TLS_KEY), made.pkcs8_der())?;
+            keyfile::write_new(&self.file(TLS_KEY), &made.pkcs8_der())?;
         }
         let age = self.secret(AGE_KEY)?;
         let age = std::str::from_utf8(&age).ok().and_then(|text| text.trim().parse().ok());
@@ -192,6 +208,20 @@ impl Home {
     /// Keeps a TLS certificate.
     pub fn set_certificate(&self, der: &[u8]) -> Result<(), ClientError> {
         Ok(keyfile::replace(&self.file(CERTIFICATE), der)?)
+    }
+
+    /// The joining that was begun with this invitation, if there is one.
+    pub fn joining(&self, secret_sha256: &Digest) -> Result<Option<Joining>, ClientError> {
+        if !self.file(JOINING).exists() {
+            return Ok(None);
+        }
+        let begun: Joining = self.read_json(JOINING)?;
+        Ok(Some(begun).filter(|begun| begun.secret_sha256 == *secret_sha256))
+    }
+
+    /// Keeps a joining that is about to be sent.
+    pub fn keep_joining(&self, joining: &Joining) -> Result<(), ClientError> {
+        self.write_json(JOINING, joining)
     }
 
     /// The organisations trusted here, by fingerprint.

@@ -4,12 +4,14 @@ use std::collections::BTreeMap;
 use std::time::SystemTime;
 
 use rand_core::{OsRng, RngCore as _};
+use rustls::pki_types::CertificateDer;
 use tonic::transport::Channel;
 
 use crate::client::chronicle::{Followed, replay};
-use crate::client::connect::{self, ClientCertificate, Trust};
+use crate::client::connect::connect;
 use crate::client::error::ClientError;
 use crate::client::home::{Home, Keys, Owner, VaultInfo};
+use crate::client::trust::Trust;
 use crate::crypto::{signature, statement, strict_json};
 use crate::domain::agreement::Agreement;
 use crate::domain::event::SignedText;
@@ -57,7 +59,7 @@ impl Session {
         let (owner, vault, keys) = (home.owner()?, home.vault()?, home.keys()?);
         let now = Timestamp::from(SystemTime::now());
         let mut certificate = home.certificate()?;
-        let expires_at = connect::expires_at(&certificate)?;
+        let expires_at = expires_at(&certificate)?;
         if expires_at < now.after(RENEW_BEFORE) {
             let renewed = renew(&home, &owner, &vault, &keys).await;
             match renewed {
@@ -67,8 +69,8 @@ impl Session {
                 Err(_) => {}
             }
         }
-        let with = ClientCertificate { der: certificate, key: &keys.tls };
-        let channel = connect::connect(&vault.address, &ca(&vault)?, Some(with)).await?.channel;
+        let with = (vec![CertificateDer::from(certificate)], &keys.tls);
+        let channel = connect(&vault.address, trust(&vault)?, Some(with)).await?.channel;
         let (streams, states) = (BTreeMap::new(), States::default());
         Ok(Self { home, owner, keys, vault, channel, streams, states })
     }
@@ -338,7 +340,7 @@ async fn renew(
     let certificate_request_sha256 = signature::sha256(&csr);
     let renewal = Renewal { made: made(owner, vault), certificate_request_sha256 };
     let signed = sign(&keys.statement, &renewal.into())?;
-    let channel = connect::connect(&vault.address, &ca(vault)?, None).await?.channel;
+    let channel = connect(&vault.address, trust(vault)?, None).await?.channel;
     let statement = Some(SignedStatement::from(signed));
     let request = RenewRequest { statement, certificate_request: csr.into() };
     let reply = IdentityServiceClient::new(channel).renew(request).await?.into_inner();
@@ -359,10 +361,7 @@ pub fn made(owner: &Owner, vault: &VaultInfo) -> Made {
 }
 
 /// Signs a statement.
-pub fn sign(
-    key: &signature::SigningKey,
-    statement: &Statement,
-) -> Result<SignedText, ClientError> {
+pub fn sign(key: &signature::SigningKey, statement: &Statement) -> Result<SignedText, ClientError> {
     let unwritable = |fault: serde_json::Error| {
         ClientError::input("UNWRITABLE", fault, "this is a defect; please report it")
     };
@@ -370,9 +369,18 @@ pub fn sign(
 }
 
 /// How the vault's own certificate is checked.
-pub fn ca(vault: &VaultInfo) -> Result<Trust, ClientError> {
+fn trust(vault: &VaultInfo) -> Result<Trust, ClientError> {
     let der = hex::decode(&vault.ca_certificate);
-    der.map(Trust::Ca).map_err(|_| untrue("a CA certificate that is not hexadecimal"))
+    der.map(|der| Trust::Ca(der.into()))
+        .map_err(|_| untrue("a CA certificate that is not hexadecimal"))
+}
+
+/// When a certificate expires.
+pub fn expires_at(der: &[u8]) -> Result<Timestamp, ClientError> {
+    let parsed = x509_parser::parse_x509_certificate(der);
+    let (_, certificate) = parsed.map_err(|_| untrue("a certificate that cannot be read"))?;
+    let seconds = certificate.validity().not_after.timestamp();
+    Ok(Timestamp::from_millis(seconds.saturating_mul(1_000)))
 }
 
 /// The fingerprint of an organisation's key.

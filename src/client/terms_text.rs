@@ -91,7 +91,9 @@ pub fn read(
             (Some(written), Some(pinned)) if written != pinned => {
                 return Err(ClientError::input(
                     "OTHER_FINGERPRINT",
-                    format!("the terms give {organisation} another fingerprint than is trusted here"),
+                    format!(
+                        "the terms give {organisation} another fingerprint than is trusted here"
+                    ),
                     format!("ask {organisation} by telephone which one is theirs"),
                 ));
             }
@@ -181,15 +183,45 @@ mod tests {
             ("quorum = 2", "quorum = 1", "UNSOUND", "1 shares in the quorum"),
             ("quorum = 2", "quorum = 4", "UNSOUND", "4 shares in the quorum"),
             ("quorum = 2", "quorum = -2", "BAD_TERMS", "-2"),
-            ("objection = [\"depositor\"]", "objections = [\"depositor\"]", "BAD_TERMS", "objections"),
+            (
+                "objection = [\"depositor\"]",
+                "objections = [\"depositor\"]",
+                "BAD_TERMS",
+                "objections",
+            ),
             ("objection = [\"depositor\"]", "objection = [\"depositer\"]", "UNSOUND", "depositer"),
             ("notice = \"10d\"", "notice = \"10 days\"", "BAD_TERMS", "10 days"),
             ("notice = \"10d\"", "notice = \"60d\"", "UNSOUND", "deadlocks"),
-            ("\"1@depositor\", \"1@agent\"", "\"1@agent\"", "UNSOUND", "one organisation alone: 1 of trade-secret-center"),
-            ("\"1@depositor\", \"1@agent\"", "\"1@depositor\", \"one@agent\"", "BAD_TERMS", "needs is written"),
-            ("agent       = \"trade-secret-center\"", "agent = \"hanbit-parts\"", "UNSOUND", "named twice"),
-            ("agent       = \"trade-secret-center\"", "agent = \"Trade Secret\"", "BAD_TERMS", "a name or a list"),
-            ("agent       = \"trade-secret-center\"", "agent = \"somebody\"", "NO_FINGERPRINT", "somebody"),
+            (
+                "\"1@depositor\", \"1@agent\"",
+                "\"1@agent\"",
+                "UNSOUND",
+                "one organisation alone: 1 of trade-secret-center",
+            ),
+            (
+                "\"1@depositor\", \"1@agent\"",
+                "\"1@depositor\", \"one@agent\"",
+                "BAD_TERMS",
+                "needs is written",
+            ),
+            (
+                "agent       = \"trade-secret-center\"",
+                "agent = \"hanbit-parts\"",
+                "UNSOUND",
+                "named twice",
+            ),
+            (
+                "agent       = \"trade-secret-center\"",
+                "agent = \"Trade Secret\"",
+                "BAD_TERMS",
+                "a name or a list",
+            ),
+            (
+                "agent       = \"trade-secret-center\"",
+                "agent = \"somebody\"",
+                "NO_FINGERPRINT",
+                "somebody",
+            ),
             ("name = \"bankruptcy\"", "name = \"joint\"", "UNSOUND", "joint twice"),
         ] {
             let (found, message) = change(from, to);

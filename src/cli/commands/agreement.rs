@@ -40,9 +40,8 @@ pub(super) async fn propose(
         .and_then(|file| file.take(terms_text::BYTES_MAX + 1).read_to_string(&mut text));
     let shown = path.display();
     let hint = "`escrow agreement template` prints terms to start from";
-    let read = read.map_err(|fault| {
-        Failure::failed("UNREADABLE", format!("{shown}: {fault}"), hint)
-    })?;
+    let read =
+        read.map_err(|fault| Failure::failed("UNREADABLE", format!("{shown}: {fault}"), hint))?;
     if read as u64 > terms_text::BYTES_MAX {
         return Err(Failure::failed("BAD_TERMS", format!("{shown} is larger than 64 KiB"), hint));
     }

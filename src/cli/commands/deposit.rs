@@ -15,8 +15,8 @@ use crate::client::error::chain;
 use crate::client::session::Session;
 use crate::domain::agreement::Agreement;
 use crate::domain::id::Digest;
-use crate::domain::states::Record;
 use crate::domain::statement::Content;
+use crate::domain::states::Record;
 use crate::domain::text::Text;
 
 #[derive(Serialize)]
@@ -135,8 +135,8 @@ fn bundle(
 
 fn plan(output: &Output, what: &What) -> Result<Plan, Failure> {
     let surveyed = Plan::survey(&what.paths, &what.exclude);
-    let plan = surveyed
-        .map_err(|fault| Failure::failed("NOT_PACKED", chain(&fault), fault.hint()))?;
+    let plan =
+        surveyed.map_err(|fault| Failure::failed("NOT_PACKED", chain(&fault), fault.hint()))?;
     output.say(&format!("{} entries, {}", plan.entries(), size(plan.bytes())));
     Ok(plan)
 }

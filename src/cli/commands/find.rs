@@ -60,12 +60,10 @@ async fn find(
             "see `escrow agreement list`, `escrow deposits` and `escrow requests`",
         )
         .about(begin)),
-        ([], _) => {
-            Err(Failure::from(crate::client::error::ClientError::from(Refusal::NotFound(
-                begin.to_owned(),
-            )))
-            .about(begin))
-        }
+        ([], _) => Err(Failure::from(crate::client::error::ClientError::from(Refusal::NotFound(
+            begin.to_owned(),
+        )))
+        .about(begin)),
         (several, _) => {
             let ids: Vec<_> = several.iter().take(5).map(|found| found.id()).collect();
             let hint = format!("write more of it: {}", ids.join(", "));

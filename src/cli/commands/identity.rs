@@ -12,10 +12,9 @@ use crate::cli::output::{Output, fields};
 use crate::cli::view::MemberView;
 use crate::client::acts::agreement::key_fingerprint;
 use crate::client::acts::identity;
-use crate::client::connect;
 use crate::client::home::Home;
 use crate::client::invitation::Invitation;
-use crate::client::session::Session;
+use crate::client::session::{self, Session};
 use crate::domain::id::{Fingerprint, MemberName, MemberPath, OrganisationName};
 use crate::domain::refusal::Refusal;
 use crate::domain::states::Record;
@@ -127,12 +126,12 @@ async fn show_self(output: &Output, session: &mut Session) -> Result<(), Failure
     if path == MemberPath::operator() {
         return show_operator(output, session);
     }
-    let expires_at = connect::expires_at(&session.home.certificate()?)?;
+    let expires_at = session::expires_at(&session.home.certificate()?)?;
     let organisation = session.own_organisation().await?;
     let member = organisation.member(&path.name);
-    let unknown = || Failure::from(crate::client::error::ClientError::from(
-        Refusal::NotFound(path.to_string()),
-    ));
+    let unknown = || {
+        Failure::from(crate::client::error::ClientError::from(Refusal::NotFound(path.to_string())))
+    };
     let member = member.ok_or_else(unknown)?;
     let view = MemberView::new(&organisation, path.name.as_str(), member, true, Some(expires_at));
     output.record(&view, MemberView::text)
@@ -151,7 +150,7 @@ fn show_operator(output: &Output, session: &Session) -> Result<(), Failure> {
         name: "operator",
         fingerprint: key_fingerprint(&session.keys.statement.public()),
         vault: session.vault.log.origin.to_string(),
-        certificate_expires_at: connect::expires_at(&session.home.certificate()?)?,
+        certificate_expires_at: session::expires_at(&session.home.certificate()?)?,
     };
     output.record(&view, |view| {
         fields(&[
@@ -179,7 +178,7 @@ struct StatusView {
 /// `escrow status`
 pub(super) async fn status(output: &Output, session: &mut Session) -> Result<Exit, Failure> {
     let (owner, vault) = (session.owner.path.clone(), session.vault.clone());
-    let certificate_expires_at = connect::expires_at(&session.home.certificate()?)?;
+    let certificate_expires_at = session::expires_at(&session.home.certificate()?)?;
     let operator = owner == MemberPath::operator();
     let active = !operator && {
         let organisation = session.own_organisation().await?;

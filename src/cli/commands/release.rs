@@ -15,8 +15,8 @@ use crate::client::session::Session;
 use crate::domain::id::{MemberPath, RequestId, RuleName};
 use crate::domain::refusal::Refusal;
 use crate::domain::request::{Request, State};
-use crate::domain::states::Record;
 use crate::domain::statement::{Sealing, Withdrawn};
+use crate::domain::states::Record;
 use crate::domain::text::Text;
 use crate::domain::time::Timestamp;
 
@@ -118,11 +118,9 @@ pub(super) fn is_waiting_for(request: &Request, member: &MemberPath, now: Timest
         State::Open => fills_a_seat(),
         State::Satisfied => request.awaited_holders().contains(&&member.organisation),
         State::Released => request.requester() == member,
-        State::Notice
-        | State::Objected
-        | State::Retrieved
-        | State::Withdrawn
-        | State::Expired => false,
+        State::Notice | State::Objected | State::Retrieved | State::Withdrawn | State::Expired => {
+            false
+        }
     }
 }
 
@@ -258,7 +256,8 @@ pub(super) async fn retrieve(
     let state = matter.request.state(now());
     match state {
         State::Open | State::Notice | State::Objected | State::Satisfied => {
-            let missing = view(&matter).missing().iter().map(ToString::to_string).collect::<Vec<_>>();
+            let missing =
+                view(&matter).missing().iter().map(ToString::to_string).collect::<Vec<_>>();
             return Err(ClientError::NotYet {
                 message: format!("{id} is {state}; missing: {}", missing.join("; ")),
                 hint: state.remedy().to_owned(),

@@ -14,9 +14,7 @@ use crate::domain::id::{AgreementId, MemberPath, OrganisationName, PublicKey};
 use crate::domain::organisation::Organisation;
 use crate::domain::refusal::Refusal;
 use crate::domain::soundness::{self, TooFewMembers};
-use crate::domain::statement::{
-    self, Acceptance, Declination, Proposal, SealedShare, Termination,
-};
+use crate::domain::statement::{self, Acceptance, Declination, Proposal, SealedShare, Termination};
 use crate::domain::terms::Terms;
 use crate::wire::v1::FetchRequest;
 use crate::wire::v1::share_service_client::ShareServiceClient;

@@ -133,9 +133,8 @@ pub fn seal(
         let file = BufWriter::with_capacity(PIECE_BYTES, temporary.as_file());
         let sealer = Sealer::new(&key, file, &mut OsRng).map_err(|fault| disk(dir, &fault))?;
         let mut buffered = BufWriter::with_capacity(PIECE_BYTES, sealer);
-        plan.write_to(&mut buffered).map_err(|fault| {
-            ClientError::input("NOT_PACKED", chain(&fault), fault.hint())
-        })?;
+        plan.write_to(&mut buffered)
+            .map_err(|fault| ClientError::input("NOT_PACKED", chain(&fault), fault.hint()))?;
         let finished = buffered
             .into_inner()
             .map_err(io::IntoInnerError::into_error)
@@ -148,11 +147,7 @@ pub fn seal(
 }
 
 /// Seals files now, to be deposited later, and keeps the proof of origin beside the result.
-pub fn seal_to_file(
-    agreement: &Agreement,
-    plan: &Plan,
-    out: &Path,
-) -> Result<Sealed, ClientError> {
+pub fn seal_to_file(agreement: &Agreement, plan: &Plan, out: &Path) -> Result<Sealed, ClientError> {
     let dir = out.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let (temporary, sealed) = seal(agreement, plan, dir)?;
     let proof = Proof {
@@ -214,13 +209,13 @@ pub fn piped_bundle(
     content: Content,
     dir: &Path,
 ) -> Result<Bundle, ClientError> {
-    let spooled = || -> io::Result<File> {
+    let mut spool = || -> io::Result<File> {
         let mut file = tempfile::tempfile_in(dir)?;
         io::copy(&mut input, &mut file)?;
         file.rewind()?;
         Ok(file)
     };
-    bundle(agreement, spooled().map_err(|fault| disk(dir, &fault))?, content, None)
+    bundle(agreement, spool().map_err(|fault| disk(dir, &fault))?, content, None)
 }
 
 fn bundle(
@@ -257,9 +252,8 @@ fn bundle(
 
 /// Header, size and digest of an age file, which is rewound.
 fn read_through(file: &mut File) -> Result<(Header, u64, Digest), ClientError> {
-    let failed = |fault: io::Error| {
-        ClientError::input("UNREADABLE", fault, "check the file and try again")
-    };
+    let failed =
+        |fault: io::Error| ClientError::input("UNREADABLE", fault, "check the file and try again");
     let refused = |fault: HeaderFault| {
         let message = format!("this is not a bundle for the vault: {}", chain(&fault));
         ClientError::input("BAD_BUNDLE", message, fault.hint())

@@ -5,11 +5,12 @@ use std::time::SystemTime;
 use rand_core::{OsRng, RngCore as _};
 use zeroize::Zeroizing;
 
-use crate::client::connect::{self, Trust};
+use crate::client::connect;
 use crate::client::error::ClientError;
-use crate::client::home::{Home, Owner, VaultInfo};
+use crate::client::home::{Home, Joining, Keys, Owner, VaultInfo};
 use crate::client::invitation::Invitation;
 use crate::client::session::{self, Session};
+use crate::client::trust::Trust;
 use crate::crypto::signature;
 use crate::domain::id::{Fingerprint, MemberId, MemberPath, OrganisationName};
 use crate::domain::refusal::Refusal;
@@ -71,16 +72,52 @@ pub async fn join(home: &Home, invitation: &Invitation) -> Result<Owner, ClientE
     }
     let keys = home.keys()?;
     let trust = Trust::CaFingerprint(invitation.ca_sha256);
-    let connected = connect::connect(&invitation.address, &trust, None).await?;
+    let connected = connect::connect(&invitation.address, trust, None).await?;
     let mut service = IdentityServiceClient::new(connected.channel);
     let described = service.describe(crate::wire::v1::DescribeRequest {}).await?.into_inner();
     let described = present(described.vault, "vault").map_err(bad)?;
     let vault = vault_info(&invitation.address, described, &invitation.ca_sha256)?;
+    let secret_sha256 = invitation.secret_sha256();
+    let joining = match home.joining(&secret_sha256)? {
+        Some(begun) => begun,
+        None => {
+            let begun = begin(home, &keys, &vault, invitation)?;
+            home.keep_joining(&begun)?;
+            begun
+        }
+    };
+    let Joining { csr, join_sha256, statements, .. } = joining;
+    let request = JoinRequest {
+        secret: invitation.secret.to_vec().into(),
+        statements: statements.into_iter().map(SignedStatement::from).collect(),
+        certificate_request: hex::decode(csr).unwrap_or_default().into(),
+    };
+    let reply = service.join(request).await?.into_inner();
+    let own = match invitation.organisation_fingerprint {
+        Some(fingerprint) => fingerprint,
+        None => signature::fingerprint(&home.make_organisation_key()?.public()),
+    };
+    home.pin(&invitation.member.organisation, own)?;
+    home.set_certificate(&reply.certificate)?;
+    home.set_vault(&vault)?;
+    let owner = Owner { path: invitation.member.clone(), id: Some(MemberId::of(&join_sha256)) };
+    home.set_owner(&owner)?;
+    Ok(owner)
+}
+
+/// What a joining is made of. It is kept in the home before it is sent, so that one whose reply
+/// was lost can be sent again.
+fn begin(
+    home: &Home,
+    keys: &Keys,
+    vault: &VaultInfo,
+    invitation: &Invitation,
+) -> Result<Joining, ClientError> {
     let owner = Owner { path: invitation.member.clone(), id: None };
     let csr = keys.tls.csr_der().map_err(|fault| ClientError::Untrue(fault.to_string()))?;
     let age_recipient = keys.age.to_public().to_string().parse();
     let join = Statement::from(Join {
-        made: session::made(&owner, &vault),
+        made: session::made(&owner, vault),
         secret_sha256: invitation.secret_sha256(),
         key: keys.statement.public(),
         age_recipient: age_recipient.map_err(|fault| ClientError::Untrue(format!("{fault}")))?,
@@ -93,10 +130,10 @@ pub async fn join(home: &Home, invitation: &Invitation) -> Result<Owner, ClientE
         None => {
             // The organisation's first member makes its key and confirms itself with it.
             let key = home.make_organisation_key()?;
-            let made = session::made(&owner, &vault);
+            let made = session::made(&owner, vault);
             let organisation = statement::Organisation { made, key: key.public() };
             let confirmation = Confirmation {
-                made: session::made(&owner, &vault),
+                made: session::made(&owner, vault),
                 member: owner.path.clone(),
                 join_sha256,
                 administrator: true,
@@ -105,22 +142,8 @@ pub async fn join(home: &Home, invitation: &Invitation) -> Result<Owner, ClientE
             vec![organisation, join, session::sign(&key, &confirmation.into())?]
         }
     };
-    let request = JoinRequest {
-        secret: invitation.secret.to_vec().into(),
-        statements: statements.into_iter().map(SignedStatement::from).collect(),
-        certificate_request: csr.into(),
-    };
-    let reply = service.join(request).await?.into_inner();
-    let own = match invitation.organisation_fingerprint {
-        Some(fingerprint) => fingerprint,
-        None => signature::fingerprint(&home.make_organisation_key()?.public()),
-    };
-    home.pin(&owner.path.organisation, own)?;
-    home.set_certificate(&reply.certificate)?;
-    home.set_vault(&vault)?;
-    let owner = Owner { id: Some(MemberId::of(&join_sha256)), ..owner };
-    home.set_owner(&owner)?;
-    Ok(owner)
+    let secret_sha256 = invitation.secret_sha256();
+    Ok(Joining { secret_sha256, csr: hex::encode(csr), join_sha256, statements })
 }
 
 /// Says that a colleague's keys are that person's. `seen` is the fingerprint that was compared.

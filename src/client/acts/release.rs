@@ -187,11 +187,7 @@ pub async fn spend(session: &Session, matter: &Matter) -> Result<(), ClientError
 }
 
 /// Notice runs from the first sight of the request in this home, which the vault cannot back-date.
-fn notice_has_run(
-    session: &Session,
-    request: &Request,
-    now: Timestamp,
-) -> Result<(), ClientError> {
+fn notice_has_run(session: &Session, request: &Request, now: Timestamp) -> Result<(), ClientError> {
     let notice = request.rule().map(|rule| rule.notice).unwrap_or_default();
     let sight = session.home.first_sight(&request.id, now)?;
     let until = sight.after(notice);
@@ -208,11 +204,7 @@ fn notice_has_run(
 }
 
 /// Blocks a request.
-pub async fn object(
-    session: &Session,
-    matter: &Matter,
-    reason: Text,
-) -> Result<(), ClientError> {
+pub async fn object(session: &Session, matter: &Matter, reason: Text) -> Result<(), ClientError> {
     let objection = Objection {
         made: session.made(),
         ground: session.ground(&matter.agreement.id),
@@ -331,8 +323,8 @@ async fn fetch(
 ) -> Result<(Vec<Contribution>, File), ClientError> {
     let signed = session.sign(&retrieval.into())?;
     let request = RetrieveRequest { statement: Some(signed.into()) };
-    let mut service = BundleServiceClient::new(session.channel())
-        .max_decoding_message_size(MESSAGE_BYTES_MAX);
+    let mut service =
+        BundleServiceClient::new(session.channel()).max_decoding_message_size(MESSAGE_BYTES_MAX);
     let mut parts = service.retrieve(request).await?.into_inner();
     let untrue = |what: &str| ClientError::Untrue(what.to_owned());
     let first = parts.message().await?.and_then(|reply| reply.part);
@@ -382,7 +374,10 @@ fn request_secret(session: &Session, request: &Request) -> Result<RequestSecret,
     let gone = || {
         ClientError::input(
             "NO_SECRET",
-            format!("the secret of {} is not in this home, or was erased after retrieval", request.id),
+            format!(
+                "the secret of {} is not in this home, or was erased after retrieval",
+                request.id
+            ),
             "requests are retrieved where they were made, once; make a new request",
         )
     };
@@ -443,8 +438,7 @@ pub fn evidence(path: &Path) -> Result<Evidence, ClientError> {
     let size = io::copy(&mut file, &mut hash).map_err(failed)?;
     let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
     let name = name.parse::<Text>();
-    let name = name.map_err(|fault| {
-        ClientError::input("BAD_NAME", fault, "rename the file and try again")
-    })?;
+    let name = name
+        .map_err(|fault| ClientError::input("BAD_NAME", fault, "rename the file and try again"))?;
     Ok(Evidence { name, sha256: Bytes(hash.finalize().into()), size })
 }

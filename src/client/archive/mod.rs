@@ -1,0 +1,4 @@
+//! Archives: files packed and unpacked.
+
+pub mod pack;
+pub mod unpack;

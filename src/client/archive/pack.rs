@@ -1,0 +1,421 @@
+//! Packing: the same files make the same bytes, and anything but files and directories is
+//! refused by name before a byte is sent.
+
+use std::collections::BTreeSet;
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
+use std::path::{Component, Path, PathBuf};
+
+use rustix::fs::OFlags;
+
+use crate::domain::text::is_deceptive;
+
+/// Files and directories in one archive.
+pub const ENTRIES_MAX: usize = 1_000_000;
+/// Longest path within an archive, in bytes.
+pub const PATH_BYTES_MAX: usize = 4_096;
+
+/// Why files cannot be packed.
+#[derive(Debug, thiserror::Error)]
+pub enum PackFault {
+    /// Neither a file nor a directory.
+    #[error("{} is {kind}; only files and directories can be deposited", path.display())]
+    Kind {
+        /// Which.
+        path: PathBuf,
+        /// What it is.
+        kind: &'static str,
+    },
+    /// A name that others could not read, or would misread.
+    #[error("the name of {path:?} has characters that cannot be read or deceive the eye")]
+    Name {
+        /// Which.
+        path: PathBuf,
+    },
+    /// Two of the paths given end alike.
+    #[error("two of the paths are named {0}")]
+    Twice(String),
+    /// A path that goes too deep.
+    #[error("the path of {} is longer than 4096 bytes", path.display())]
+    TooLong {
+        /// Which.
+        path: PathBuf,
+    },
+    /// More than any deposit has.
+    #[error("there are more than {ENTRIES_MAX} files and directories")]
+    TooMany,
+    /// A pattern that leaves nothing out.
+    #[error("--exclude {0:?} matches nothing")]
+    NoMatch(String),
+    /// A file that is being written to.
+    #[error("{} changed while it was read", path.display())]
+    Changed {
+        /// Which.
+        path: PathBuf,
+    },
+    /// A file that cannot be read.
+    #[error("{} cannot be read", path.display())]
+    Read {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        cause: io::Error,
+    },
+    /// The archive cannot be written.
+    #[error("the archive cannot be written")]
+    Write(#[source] io::Error),
+}
+
+impl PackFault {
+    /// What to do about it.
+    pub fn hint(&self) -> &'static str {
+        match self {
+            Self::Kind { .. } => "put what it stands for in its place, or leave it out: --exclude",
+            Self::Name { .. } | Self::Twice(_) | Self::TooLong { .. } => {
+                "rename it, or leave it out: --exclude"
+            }
+            Self::TooMany => "deposit an archive of your own, sealed with `age` (stock_age)",
+            Self::NoMatch(_) => "check its spelling, in quotes: --exclude '*.tmp'",
+            Self::Changed { .. } => "wait until nothing writes to it, and try again",
+            Self::Read { .. } => "check that it exists and that you may read it",
+            Self::Write(_) => "make room on the disk and try again",
+        }
+    }
+}
+
+/// What will be packed.
+#[derive(Debug)]
+pub struct Plan {
+    items: Vec<Item>,
+    bytes: u64,
+}
+
+#[derive(Debug)]
+struct Item {
+    source: PathBuf,
+    name: String,
+    is_dir: bool,
+    is_executable: bool,
+    size: u64,
+    mtime: i64,
+}
+
+impl Plan {
+    /// Walks the paths, sorted by name. `exclude` are globs (`*`, `?`, `**`) over the name or the
+    /// path within the archive.
+    pub fn survey(paths: &[PathBuf], exclude: &[String]) -> Result<Self, PackFault> {
+        let mut walk =
+            Walk { exclude, matched: BTreeSet::new(), plan: Self { items: Vec::new(), bytes: 0 } };
+        let mut tops = Vec::with_capacity(paths.len());
+        for path in paths {
+            tops.push((top_name(path)?, path));
+        }
+        tops.sort();
+        for pair in tops.windows(2) {
+            if let [(one, _), (other, _)] = pair
+                && one == other
+            {
+                return Err(PackFault::Twice(one.clone()));
+            }
+        }
+        for (name, path) in tops {
+            walk.add(path, name)?;
+        }
+        match exclude.iter().find(|pattern| !walk.matched.contains(pattern.as_str())) {
+            Some(idle) => Err(PackFault::NoMatch(idle.clone())),
+            None => Ok(walk.plan),
+        }
+    }
+
+    /// How many files and directories.
+    pub fn entries(&self) -> usize {
+        self.items.len()
+    }
+
+    /// How many bytes in files.
+    pub fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    /// Writes the archive: a GNU tar without owners, with times in seconds and modes 0644 or
+    /// 0755. A file that changed since the survey, or changes meanwhile, is a fault.
+    pub fn write_to(&self, to: impl Write) -> Result<(), PackFault> {
+        let mut tar = tar::Builder::new(to);
+        for item in &self.items {
+            let mut header = tar::Header::new_gnu();
+            header.set_mtime(u64::try_from(item.mtime).unwrap_or(0));
+            header.set_uid(0);
+            header.set_gid(0);
+            let executable = item.is_dir || item.is_executable;
+            header.set_mode(if executable { 0o755 } else { 0o644 });
+            header.set_size(item.size);
+            if item.is_dir {
+                header.set_entry_type(tar::EntryType::Directory);
+                let name = format!("{}/", item.name);
+                tar.append_data(&mut header, name, io::empty()).map_err(PackFault::Write)?;
+            } else {
+                header.set_entry_type(tar::EntryType::Regular);
+                let mut source = Source::open(item)?;
+                let written = tar.append_data(&mut header, &item.name, &mut source);
+                source.check(item)?;
+                written.map_err(PackFault::Write)?;
+            }
+        }
+        tar.into_inner().and_then(|mut to| to.flush()).map_err(PackFault::Write)
+    }
+}
+
+/// The name a path has at the top of the archive: its last part.
+fn top_name(path: &Path) -> Result<String, PackFault> {
+    let read = |cause| PackFault::Read { path: path.to_owned(), cause };
+    // `.` and `..` have the name of the directory they stand for; links must not be followed.
+    let named = match path.components().next_back() {
+        Some(Component::Normal(_)) => path.to_owned(),
+        _ => path.canonicalize().map_err(read)?,
+    };
+    let name = named.file_name().and_then(|name| name.to_str()).map(str::to_owned);
+    name.ok_or_else(|| PackFault::Name { path: path.to_owned() })
+}
+
+struct Walk<'a> {
+    exclude: &'a [String],
+    matched: BTreeSet<&'a str>,
+    plan: Plan,
+}
+
+impl Walk<'_> {
+    fn add(&mut self, source: &Path, name: String) -> Result<(), PackFault> {
+        if self.is_excluded(&name) {
+            return Ok(());
+        }
+        let read = |cause| PackFault::Read { path: source.to_owned(), cause };
+        let found = fs::symlink_metadata(source).map_err(read)?;
+        let kind = found.file_type();
+        if !kind.is_file() && !kind.is_dir() {
+            let kind = if kind.is_symlink() { "a symbolic link" } else { "a special file" };
+            return Err(PackFault::Kind { path: source.to_owned(), kind });
+        }
+        if name.chars().any(is_deceptive) {
+            return Err(PackFault::Name { path: source.to_owned() });
+        }
+        if name.len() > PATH_BYTES_MAX {
+            return Err(PackFault::TooLong { path: source.to_owned() });
+        }
+        if self.plan.items.len() >= ENTRIES_MAX {
+            return Err(PackFault::TooMany);
+        }
+        let size = if kind.is_file() { found.len() } else { 0 };
+        self.plan.bytes += size;
+        self.plan.items.push(Item {
+            source: source.to_owned(),
+            name: name.clone(),
+            is_dir: kind.is_dir(),
+            is_executable: found.mode() & 0o100 != 0,
+            size,
+            mtime: found.mtime(),
+        });
+        if kind.is_dir() {
+            let mut inner = Vec::new();
+            for listed in fs::read_dir(source).map_err(read)? {
+                let path = listed.map_err(read)?.path();
+                let name = path.file_name().and_then(|name| name.to_str()).map(str::to_owned);
+                let name = name.ok_or_else(|| PackFault::Name { path: path.clone() })?;
+                inner.push((name, path));
+            }
+            inner.sort();
+            for (inner_name, path) in inner {
+                self.add(&path, format!("{name}/{inner_name}"))?;
+            }
+        }
+        Ok(())
+    }
+
+    fn is_excluded(&mut self, name: &str) -> bool {
+        let last = name.rsplit('/').next().unwrap_or(name);
+        let below_top = name.split_once('/').map_or("", |(_, rest)| rest);
+        let hits = self.exclude.iter().filter(|pattern| {
+            let pattern = pattern.trim_end_matches('/');
+            [name, below_top, last].iter().any(|name| glob(pattern.as_bytes(), name.as_bytes()))
+        });
+        let hits: Vec<&str> = hits.map(String::as_str).collect();
+        self.matched.extend(&hits);
+        !hits.is_empty()
+    }
+}
+
+/// `*` and `?` stand for characters within a name, `**` for anything. Linear in the length of
+/// both together, times the number of stars.
+fn glob(pattern: &[u8], text: &[u8]) -> bool {
+    match pattern {
+        [] => text.is_empty(),
+        [b'*', b'*', rest @ ..] => (0..=text.len()).any(|at| {
+            text.get(at..).is_some_and(|tail| glob(rest.strip_prefix(b"/").unwrap_or(rest), tail))
+        }),
+        [b'*', rest @ ..] => {
+            let name = text.iter().position(|c| *c == b'/').unwrap_or(text.len());
+            (0..=name).any(|at| text.get(at..).is_some_and(|tail| glob(rest, tail)))
+        }
+        [wanted, rest @ ..] => match text {
+            [c, tail @ ..] if *wanted == *c || (*wanted == b'?' && *c != b'/') => glob(rest, tail),
+            _ => false,
+        },
+    }
+}
+
+/// A file that must stay as it was surveyed while it is read.
+struct Source {
+    file: File,
+    left: u64,
+}
+
+impl Source {
+    fn open(item: &Item) -> Result<Self, PackFault> {
+        let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK;
+        let opened = OpenOptions::new()
+            .read(true)
+            .custom_flags(flags.bits().cast_signed())
+            .open(&item.source)
+            .map_err(|cause| PackFault::Read { path: item.source.clone(), cause })?;
+        let source = Self { file: opened, left: item.size };
+        source.check(item)?;
+        Ok(source)
+    }
+
+    fn check(&self, item: &Item) -> Result<(), PackFault> {
+        let read = |cause| PackFault::Read { path: item.source.clone(), cause };
+        let now = self.file.metadata().map_err(read)?;
+        if now.is_file() && now.len() == item.size && now.mtime() == item.mtime {
+            Ok(())
+        } else {
+            Err(PackFault::Changed { path: item.source.clone() })
+        }
+    }
+}
+
+impl Read for Source {
+    /// Exactly as many bytes as were surveyed: the header has said so.
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let room = buffer.len().min(usize::try_from(self.left).unwrap_or(usize::MAX));
+        let taken = self.file.read(buffer.get_mut(..room).unwrap_or_default())?;
+        self.left -= taken as u64;
+        if taken == 0 && room > 0 {
+            return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the file became shorter"));
+        }
+        Ok(taken)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::{PermissionsExt as _, symlink};
+
+    use super::*;
+
+    fn tree() -> tempfile::TempDir {
+        let dir = tempfile::tempdir().unwrap();
+        let top = dir.path().join("recipe");
+        fs::create_dir_all(top.join("b/c")).unwrap();
+        fs::write(top.join("b/c/step.txt"), "etch").unwrap();
+        fs::write(top.join("a.tmp"), "draft").unwrap();
+        fs::write(top.join("run.sh"), "#!/bin/sh\n").unwrap();
+        fs::set_permissions(top.join("run.sh"), fs::Permissions::from_mode(0o4711)).unwrap();
+        dir
+    }
+
+    fn packed(dir: &Path, exclude: &[&str]) -> Result<Vec<u8>, PackFault> {
+        let exclude: Vec<_> = exclude.iter().map(ToString::to_string).collect();
+        let mut bytes = Vec::new();
+        Plan::survey(&[dir.join("recipe")], &exclude)?.write_to(&mut bytes)?;
+        Ok(bytes)
+    }
+
+    fn names(bytes: &[u8]) -> Vec<String> {
+        let mut archive = tar::Archive::new(bytes);
+        let entries = archive.entries().unwrap();
+        entries.map(|e| e.unwrap().path().unwrap().display().to_string()).collect()
+    }
+
+    #[test]
+    fn the_same_files_make_the_same_bytes() {
+        let dir = tree();
+        let bytes = packed(dir.path(), &[]).unwrap();
+        assert_eq!(bytes, packed(dir.path(), &[]).unwrap());
+        let expected = [
+            "recipe/",
+            "recipe/a.tmp",
+            "recipe/b/",
+            "recipe/b/c/",
+            "recipe/b/c/step.txt",
+            "recipe/run.sh",
+        ];
+        assert_eq!(names(&bytes), expected);
+        let mut archive = tar::Archive::new(&bytes[..]);
+        for entry in archive.entries().unwrap() {
+            let header = entry.unwrap().header().clone();
+            assert_eq!((header.uid().unwrap(), header.gid().unwrap()), (0, 0));
+            assert!([0o644, 0o755].contains(&header.mode().unwrap()));
+        }
+    }
+
+    #[test]
+    fn links_and_specials_are_refused_by_name() {
+        let dir = tree();
+        let link = dir.path().join("recipe/b/link");
+        symlink("/etc/passwd", &link).unwrap();
+        let fault = packed(dir.path(), &[]).unwrap_err();
+        assert_eq!(
+            fault.to_string(),
+            format!(
+                "{} is a symbolic link; only files and directories can be deposited",
+                link.display()
+            )
+        );
+        fs::remove_file(&link).unwrap();
+        let socket = std::os::unix::net::UnixListener::bind(&link).unwrap();
+        assert!(packed(dir.path(), &[]).unwrap_err().to_string().contains("is a special file"));
+        drop(socket);
+        assert!(packed(dir.path(), &["link"]).is_ok(), "what is left out does no harm");
+    }
+
+    #[test]
+    fn patterns_leave_out_what_they_match_and_idle_ones_are_told() {
+        let dir = tree();
+        for (pattern, left) in [
+            ("*.tmp", 5),
+            ("recipe/a.tmp", 5),
+            ("b/c", 4),
+            ("b/**", 4),
+            ("**/step.txt", 5),
+            ("?.tmp", 5),
+            ("b/", 3),
+        ] {
+            let bytes = packed(dir.path(), &[pattern]).unwrap();
+            assert_eq!(names(&bytes).len(), left, "{pattern}: {:?}", names(&bytes));
+        }
+        let fault = packed(dir.path(), &["*.tpm"]).unwrap_err();
+        assert_eq!(fault.to_string(), r#"--exclude "*.tpm" matches nothing"#);
+    }
+
+    #[test]
+    fn what_cannot_be_packed_is_named() {
+        let dir = tree();
+        let top = dir.path().join("recipe");
+        let twice = Plan::survey(&[top.clone(), dir.path().join("recipe")], &[]).unwrap_err();
+        assert_eq!(twice.to_string(), "two of the paths are named recipe");
+        let missing = Plan::survey(&[dir.path().join("nothing")], &[]).unwrap_err();
+        assert!(missing.to_string().ends_with("nothing cannot be read"));
+        fs::write(top.join("two\nlines"), "").unwrap();
+        assert!(matches!(packed(dir.path(), &[]), Err(PackFault::Name { .. })));
+    }
+
+    #[test]
+    fn a_file_that_changes_is_a_fault() {
+        let dir = tree();
+        let plan = Plan::survey(&[dir.path().join("recipe")], &[]).unwrap();
+        fs::write(dir.path().join("recipe/a.tmp"), "longer than before").unwrap();
+        let fault = plan.write_to(io::sink()).unwrap_err();
+        assert!(matches!(fault, PackFault::Changed { path } if path.ends_with("a.tmp")));
+    }
+}

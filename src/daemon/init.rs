@@ -1,0 +1,128 @@
+//! `escrowd init`: a vault is made beside its place and moved there whole.
+
+use std::fs;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use rand_core::{OsRng, RngCore as _};
+
+use crate::cli::failure::{Exit, Failure};
+use crate::client::home::{Home, Owner, VaultInfo};
+use crate::crypto::keyfile;
+use crate::crypto::signature::SigningKey;
+use crate::daemon::config::{Config, Place, failed};
+use crate::domain::event::Note;
+use crate::domain::id::MemberPath;
+use crate::domain::statement::Log;
+use crate::domain::time::{Span, Timestamp};
+use crate::server::ca::Authority;
+use crate::server::peer::Subject;
+use crate::store::{DiskStore, Options};
+use crate::vault::{DomainProjector, Scribe, SystemClock, Vault};
+
+const PORT: u16 = 7443;
+/// How long the operator's certificate is good for; the operator's client renews it.
+const OPERATOR_LIFETIME: Span = Span::days(365);
+
+pub(super) async fn run(
+    data: &Path,
+    hosts: Vec<String>,
+    public_address: Option<String>,
+) -> Result<Exit, Failure> {
+    let taken = fs::read_dir(data).is_ok_and(|mut listing| listing.next().is_some());
+    if taken || data.is_file() {
+        let message = format!("{} is not empty", data.display());
+        let hint = "a vault is never overwritten; name another directory with --data";
+        return Err(Failure::failed("EXISTS", message, hint).about(data.display()));
+    }
+    let parent = data.parent().filter(|parent| !parent.as_os_str().is_empty());
+    let parent = parent.unwrap_or(Path::new("."));
+    let disk = |fault: std::io::Error| {
+        let message = format!("{}: {fault}", data.display());
+        Failure::failed("DISK", message, "name a place that you may write to")
+    };
+    fs::create_dir_all(parent).map_err(disk)?;
+    let building = tempfile::Builder::new().prefix(".escrowd-init-").tempdir_in(parent);
+    let building = building.map_err(disk)?;
+    let dir = building.path().join("vault");
+    keyfile::private_dir(&dir).map_err(failed)?;
+    let made = build(&Place::new(&dir), hosts, public_address).await?;
+    if data.exists() {
+        fs::remove_dir(data).map_err(disk)?;
+    }
+    fs::rename(&dir, data).map_err(disk)?;
+    fs::File::open(parent).and_then(|parent| parent.sync_all()).map_err(disk)?;
+    let shown = data.display();
+    eprintln!("A vault was made in {shown}; its log is {}.", made.origin);
+    eprintln!("Back up {shown}/keys and {shown}/operator: they are made once.");
+    eprintln!("Next: escrowd serve --data {shown}");
+    eprintln!("Then: escrow --home {shown}/operator invite --org ORGANISATION --member NAME");
+    Ok(Exit::Done)
+}
+
+async fn build(
+    place: &Place,
+    hosts: Vec<String>,
+    public_address: Option<String>,
+) -> Result<Config, Failure> {
+    let hosts = match hosts.is_empty() {
+        true => ["localhost", "127.0.0.1", "::1"].map(str::to_owned).to_vec(),
+        false => hosts,
+    };
+    let host = hosts.first().cloned().unwrap_or_default();
+    let mut random = [0; 8];
+    OsRng.fill_bytes(&mut random);
+    let origin = format!("{host}/escrow-vault/{}", hex::encode(random)).parse();
+    let origin = origin.map_err(|fault| {
+        Failure::failed("BAD_HOST", fault, "give a name or IP address with --host")
+    })?;
+    let address = match host.contains(':') {
+        true => format!("[{host}]:{PORT}"),
+        false => format!("{host}:{PORT}"),
+    };
+    let public_address = public_address.unwrap_or(address);
+    let listen = format!("127.0.0.1:{PORT}");
+    let config = Config::new(listen, public_address, hosts, origin);
+    let now = Timestamp::from(SystemTime::now());
+
+    keyfile::private_dir(&place.keys()).map_err(failed)?;
+    let authority = Authority::create("Escrow Vault CA", now).map_err(failed)?;
+    // A host that no certificate can carry is found now, not at the first start.
+    authority.issue_server(&config.hosts, now).map_err(|fault| {
+        let message = crate::client::error::chain(&fault);
+        Failure::failed("BAD_HOST", message, "give a name or IP address with --host")
+    })?;
+    authority.write_new(&place.keys()).map_err(failed)?;
+    let ledger_key = SigningKey::generate(&mut OsRng);
+    place.write_ledger_key(&ledger_key)?;
+    place.write_config(&config)?;
+
+    let log = Log { origin: config.origin.clone(), generation: config.generation };
+    let home = Home::create(&place.operator())?;
+    let keys = home.keys()?;
+    let csr = keys.tls.csr_der().map_err(failed)?;
+    let certificate = authority.issue_client(&csr, &Subject::Operator, now, OPERATOR_LIFETIME);
+    home.set_certificate(&certificate.map_err(failed)?)?;
+    home.set_vault(&VaultInfo {
+        address: config.public_address.clone(),
+        log: log.clone(),
+        ledger_key: ledger_key.public(),
+        operator_key: keys.statement.public(),
+        ca_certificate: hex::encode(authority.certificate()),
+    })?;
+    home.set_owner(&Owner { path: MemberPath::operator(), id: None })?;
+
+    let founded = Note::Founded {
+        ledger_key: ledger_key.public(),
+        operator_key: keys.statement.public(),
+        ca_sha256: authority.fingerprint(),
+    };
+    let store =
+        DiskStore::open(place.store(), &DomainProjector, &Options::default()).map_err(failed)?;
+    let scribe = Scribe { log, key: ledger_key };
+    let vault = Vault::open(store, scribe, Arc::new(SystemClock)).map_err(failed)?;
+    vault.found(founded).await.map_err(failed)?;
+    vault.close().await;
+    Ok(config)
+}

@@ -1,0 +1,97 @@
+//! `escrowd`: making, serving and checking a vault. Wiring of everything else.
+
+mod check;
+mod config;
+mod init;
+mod serve;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::cli::failure::{Exit, Failure};
+
+/// The program's name in messages, and the name under which `escrow demo` starts it.
+pub const PROGRAM: &str = "escrowd";
+
+/// Run an escrow vault: keeps what it cannot read, and hands it out only by the rules.
+#[derive(Debug, Parser)]
+#[command(name = "escrowd", version, max_term_width = 100)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Make a vault: CA, ledger key, configuration, and the operator's home (DIR/operator)
+    Init {
+        /// Where the vault lives; must not exist, or be empty
+        #[arg(long)]
+        data: PathBuf,
+        /// A name or IP address by which clients reach it; repeat for more [default: localhost,
+        /// 127.0.0.1 and ::1]
+        #[arg(long)]
+        host: Vec<String>,
+        /// What invitations say [default: the first host, port 7443]
+        #[arg(long, value_name = "HOST:PORT")]
+        public_address: Option<String>,
+    },
+    /// Serve a vault; logs on stderr
+    Serve {
+        /// Where the vault lives
+        #[arg(long)]
+        data: PathBuf,
+        /// Where to listen [default: from the configuration, at first 127.0.0.1:7443]
+        #[arg(long, value_name = "ADDR")]
+        listen: Option<String>,
+    },
+    /// Verify everything that is stored; exit 1 on damage. The vault must not be running
+    Check {
+        /// Where the vault lives
+        #[arg(long)]
+        data: PathBuf,
+    },
+    /// Make the index anew from the journal. The vault must not be running
+    Rebuild {
+        /// Where the vault lives
+        #[arg(long)]
+        data: PathBuf,
+    },
+    /// Try whether the index opens; `serve` runs this in a process of its own
+    #[command(hide = true)]
+    Probe {
+        /// The index
+        index: PathBuf,
+    },
+}
+
+/// Runs `escrowd` and says how it ended.
+pub fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(fault) => {
+            let exit = if fault.use_stderr() { Exit::Usage } else { Exit::Done };
+            drop(fault.print());
+            return exit.into();
+        }
+    };
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    let done = match (runtime, cli.command) {
+        (Err(fault), _) => Err(Failure::failed("RUNTIME", fault, "try again")),
+        (Ok(runtime), Command::Init { data, host, public_address }) => {
+            runtime.block_on(init::run(&data, host, public_address))
+        }
+        (Ok(runtime), Command::Serve { data, listen }) => {
+            runtime.block_on(serve::run(&data, listen))
+        }
+        (Ok(_), Command::Check { data }) => check::run(&data),
+        (Ok(_), Command::Rebuild { data }) => check::rebuild(&data),
+        (Ok(_), Command::Probe { index }) => Ok(check::probe(&index)),
+    };
+    match done {
+        Ok(exit) => exit.into(),
+        Err(failure) => failure.tell(PROGRAM, false).into(),
+    }
+}

@@ -1,0 +1,99 @@
+//! `escrowd serve`: until SIGTERM or SIGINT, which let open calls end first.
+
+use std::io::IsTerminal as _;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tracing_subscriber::EnvFilter;
+
+use crate::cli::failure::{Exit, Failure};
+use crate::daemon::check::probe_in_child;
+use crate::daemon::config::{Place, failed};
+use crate::domain::time::Timestamp;
+use crate::server::accept::{Limits, accept};
+use crate::server::service::routes;
+use crate::server::tls::{server_config, shared};
+use crate::server::transport::configure;
+use crate::store::{DiskStore, Options};
+use crate::vault::{DomainProjector, SystemClock, Vault};
+
+/// How long open calls may go on after a signal to stop.
+const DRAIN_MAX: Duration = Duration::from_secs(30);
+
+pub(super) async fn run(data: &Path, listen: Option<String>) -> Result<Exit, Failure> {
+    log_to_stderr();
+    let place = Place::new(data);
+    let config = place.config()?;
+    let (authority, scribe) = (place.authority()?, place.scribe(&config)?);
+    let identity = authority
+        .issue_server(&config.hosts, Timestamp::from(SystemTime::now()))
+        .map_err(failed)?;
+    let tls = server_config(authority.certificate(), &identity).map_err(failed)?;
+    let options =
+        Options { probe: Some(&probe_in_child), progress: Some(&tell), ..Options::default() };
+    let store = DiskStore::open(place.store(), &DomainProjector, &options).map_err(failed)?;
+    let vault = Arc::new(Vault::open(store, scribe, Arc::new(SystemClock)).map_err(failed)?);
+
+    let address = listen.unwrap_or(config.listen);
+    let listener = TcpListener::bind(&address).await.map_err(|fault| {
+        let message = format!("cannot listen on {address}: {fault}");
+        Failure::failed("LISTEN", message, "choose another address with --listen HOST:PORT")
+    })?;
+    let bound = listener.local_addr().map_err(failed)?;
+    let incoming = accept(listener, shared(tls), Limits::default());
+    let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+    let router = configure(tonic::transport::Server::builder())
+        .add_routes(routes(&vault, authority).map_err(failed)?);
+    let serving = router.serve_with_incoming_shutdown(incoming, async {
+        // An error means that the sender is gone: then it is time to stop as well.
+        drop(stopped.await);
+    });
+    let mut serving = tokio::spawn(serving);
+    let mut terminate = signal(SignalKind::terminate()).map_err(failed)?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(failed)?;
+    let mut broken = vault.failed();
+    eprintln!("listening on {bound}");
+
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+        ended = &mut serving => {
+            let fault = ended.map(|served| served.err().map(|fault| fault.to_string()));
+            tracing::error!(?fault, "serving ended by itself");
+        }
+        _ = broken.wait_for(|failed| *failed) => {
+            let message = "a write to the disk failed, and its outcome is not known";
+            let hint = "check the disk, then start again: what was acknowledged is safe";
+            return Err(Failure::failed("DISK", message, hint));
+        }
+    }
+    tracing::info!("stopping: open calls may end first");
+    drop(stop);
+    if tokio::time::timeout(DRAIN_MAX, serving).await.is_err() {
+        tracing::warn!("calls were still open after {DRAIN_MAX:?} and are cut off");
+    }
+    vault.close().await;
+    Ok(Exit::Done)
+}
+
+/// Told of entries applied while the index catches up with the journal.
+pub(super) fn tell(applied: u64, of: u64) {
+    if applied.is_multiple_of(100_000) || applied == of {
+        tracing::info!(applied, of, "the index catches up with the journal");
+    }
+}
+
+/// Text for people at a terminal, JSON lines for machines; `RUST_LOG` chooses what.
+fn log_to_stderr() {
+    let filter = EnvFilter::try_from_default_env()
+        .unwrap_or_else(|_| EnvFilter::new("warn,escrow_vault=info"));
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    if std::io::stderr().is_terminal() {
+        log.init();
+    } else {
+        log.json().init();
+    }
+}
