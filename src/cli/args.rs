@@ -31,6 +31,34 @@ pub struct Cli {
 /// What to do.
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    /// Tell the whole story on a temporary vault of its own
+    Demo {
+        /// What to deposit [default: a sample]
+        path: Option<PathBuf>,
+    },
+    /// Join with an invitation; makes your keys in your home
+    Join {
+        /// The invitation's file [default: standard input, or a prompt]
+        file: Option<PathBuf>,
+    },
+    /// Trust an organisation's key, after comparing its fingerprint by telephone or on paper
+    Trust {
+        /// Which organisation
+        org: OrganisationName,
+        /// The fingerprint they told you
+        fingerprint: Fingerprint,
+    },
+    /// Propose, accept, end agreements
+    #[command(subcommand)]
+    Agreement(AgreementCommand),
+    /// What takes a member's home and a connection.
+    #[command(flatten)]
+    Member(MemberCommand),
+}
+
+/// What members do.
+#[derive(Debug, Subcommand)]
+pub enum MemberCommand {
     /// Invite an organisation's first member (operator) or a colleague: prints one line
     Invite {
         /// Whose member [default: your own organisation]
@@ -42,11 +70,6 @@ pub enum Command {
         /// How long the invitation stays open
         #[arg(long, default_value = "7d")]
         valid: Span,
-    },
-    /// Join with an invitation; makes your keys in your home
-    Join {
-        /// The invitation's file [default: standard input, or a prompt]
-        file: Option<PathBuf>,
     },
     /// Show who you are here, with the fingerprints to compare
     Whoami,
@@ -65,16 +88,6 @@ pub enum Command {
         #[arg(long)]
         administrator: bool,
     },
-    /// Trust an organisation's key, after comparing its fingerprint by telephone or on paper
-    Trust {
-        /// Which organisation
-        org: OrganisationName,
-        /// The fingerprint they told you
-        fingerprint: Fingerprint,
-    },
-    /// Propose, accept, end agreements
-    #[command(subcommand)]
-    Agreement(AgreementCommand),
     /// Seal now, deposit later; keeps the proof of origin beside the sealed file
     Seal {
         /// Which agreement
@@ -167,11 +180,6 @@ pub enum Command {
         /// Which agreement
         agreement: String,
     },
-    /// Tell the whole story on a temporary vault of its own
-    Demo {
-        /// What to deposit [default: a sample]
-        path: Option<PathBuf>,
-    },
 }
 
 /// What goes into a bundle.
@@ -193,6 +201,14 @@ pub enum AgreementCommand {
         /// Which [default: three-party]
         name: Option<String>,
     },
+    /// What takes a member's home and a connection.
+    #[command(flatten)]
+    Member(MemberAgreementCommand),
+}
+
+/// What members do with agreements.
+#[derive(Debug, Subcommand)]
+pub enum MemberAgreementCommand {
     /// Check terms, deal their release key and propose them to the parties
     Propose {
         /// The terms, in TOML

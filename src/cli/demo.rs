@@ -3,6 +3,9 @@
 //! Every step runs the command that a person would type, in a process of its own, against a real
 //! server over real TLS. Nothing is simulated and nothing is left behind.
 
+#![expect(clippy::print_stdout, reason = "what the demo tells is its data")]
+#![expect(clippy::indexing_slicing, reason = "a JSON value answers any key, with null")]
+
 use std::fs;
 use std::io::{BufRead as _, BufReader};
 use std::os::unix::process::CommandExt as _;

@@ -5,7 +5,7 @@ mod commands;
 mod demo;
 pub mod failure;
 pub mod output;
-mod view;
+pub mod view;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -63,14 +63,18 @@ async fn run(cli: Cli) -> Result<Exit, Failure> {
             commands::agreement::template(&output, name.as_deref())
         }
         Command::Join { file } => {
-            commands::identity::join(&output, &home_dir(dir.clone())?, file.as_deref()).await
+            commands::identity::join(&output, &home_dir(dir)?, file.as_deref()).await
         }
         Command::Trust { org, fingerprint } => {
             commands::identity::trust(&output, &home()?, &org, fingerprint)
         }
-        command => {
+        Command::Member(command) => {
             let mut session = Session::open(home()?).await?;
             commands::run(&output, &mut session, command).await
+        }
+        Command::Agreement(AgreementCommand::Member(command)) => {
+            let mut session = Session::open(home()?).await?;
+            commands::agreement::run(&output, &mut session, command).await
         }
     }
 }

@@ -154,7 +154,6 @@ async fn next(parts: &mut Streaming<DepositRequest>) -> Result<Option<In>, Statu
     }
 }
 
-#[expect(clippy::result_large_err, reason = "a handler's own type")]
 fn retrieval(signed: &SignedText) -> Result<Retrieval, Status> {
     let not = VaultError::Malformed("not a retrieval");
     let parsed = statement::parse(signed).map(|stated| stated.statement);

@@ -10,7 +10,6 @@ use crate::server::status::status;
 use crate::vault::Talker;
 
 /// The caller, or the answer to whoever comes without a certificate.
-#[expect(clippy::result_large_err, reason = "a handler's own type")]
 pub(super) fn talker<T>(request: &Request<T>) -> Result<Talker, Status> {
     let peer = request.extensions().get::<Peer>();
     let certificate = peer.and_then(|peer| peer.certificate.as_ref());

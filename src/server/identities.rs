@@ -10,7 +10,7 @@ use crate::domain::time::{Span, Timestamp};
 use crate::server::ca::{Authority, CaError};
 use crate::server::csr::requested_key;
 use crate::server::peer::Subject;
-use crate::server::status::{answer, bad_field, status};
+use crate::server::status::{answer, bad_field, status, within};
 use crate::store::Store;
 use crate::vault::{Talker, Vault, VaultError};
 use crate::wire::convert::present;
@@ -54,8 +54,8 @@ impl<S: Store> IdentityService for Identities<S> {
         requested_key(&certificate_request).map_err(|fault| bad_request(fault.into()))?;
         let group = statements.into_iter().take(limit::STATEMENTS_MAX).map(SignedText::try_from);
         let group = group.collect::<Result<_, _>>().map_err(bad_field)?;
-        let joined = self.vault.join(&secret, group, &certificate_request).await;
-        let (path, id) = joined.map_err(answer)?;
+        let joining = self.vault.join(&secret, group, &certificate_request);
+        let (path, id) = within(joining).await?;
         let certificate = self.certify(&certificate_request, Subject::Member { id, path })?;
         Ok(Response::new(JoinResponse { certificate: certificate.into() }))
     }
@@ -68,7 +68,7 @@ impl<S: Store> IdentityService for Identities<S> {
         requested_key(&certificate_request).map_err(|fault| bad_request(fault.into()))?;
         let signed = present(statement, "statement").and_then(SignedText::try_from);
         let signed = signed.map_err(bad_field)?;
-        let talker = self.vault.renew(signed, &certificate_request).await.map_err(answer)?;
+        let talker = within(self.vault.renew(signed, &certificate_request)).await?;
         let subject = match talker {
             Talker::Operator => Subject::Operator,
             Talker::Member { path, id } => Subject::Member { id, path },
@@ -79,7 +79,6 @@ impl<S: Store> IdentityService for Identities<S> {
 }
 
 impl<S: Store> Identities<S> {
-    #[expect(clippy::result_large_err, reason = "a handler's own type")]
     fn certify(&self, csr: &[u8], subject: Subject) -> Result<Vec<u8>, Status> {
         let now = Timestamp::from(SystemTime::now());
         let issued = self.authority.issue_client(csr, &subject, now, CLIENT_LIFETIME);
@@ -88,14 +87,10 @@ impl<S: Store> Identities<S> {
 }
 
 fn bad_request(fault: CaError) -> Status {
-    match fault {
-        CaError::Csr(refused) => {
-            let hint = "use the `escrow` program of this vault's version";
-            status(Code::InvalidArgument, "BAD_CERTIFICATE_REQUEST", refused.to_string(), hint)
-        }
-        ours => {
-            tracing::error!(error = &ours as &dyn std::error::Error, "no certificate issued");
-            answer(VaultError::Unavailable)
-        }
+    if let CaError::Csr(refused) = fault {
+        let hint = "use the `escrow` program of this vault's version";
+        return status(Code::InvalidArgument, "BAD_CERTIFICATE_REQUEST", refused.to_string(), hint);
     }
+    tracing::error!(error = &fault as &dyn std::error::Error, "no certificate issued");
+    answer(VaultError::Unavailable)
 }

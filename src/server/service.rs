@@ -1,7 +1,6 @@
 //! All services of a vault as routes, with health and reflection.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use tonic::service::Routes;
 
@@ -23,8 +22,6 @@ use crate::wire::v1::stream_service_server::StreamServiceServer;
 
 /// Largest message from whoever has no certificate yet, in bytes.
 const STRANGER_MESSAGE_BYTES_MAX: usize = 64 * 1024;
-/// How long a call without a stream may take.
-pub(super) const CALL_MAX: Duration = Duration::from_secs(60);
 
 /// Every service of the vault.
 pub fn routes<S: Store>(

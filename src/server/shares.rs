@@ -7,7 +7,7 @@ use tonic::{Request, Response, Status};
 use crate::domain::id::AgreementId;
 use crate::domain::refusal::Refusal;
 use crate::server::caller::talker;
-use crate::server::status::answer;
+use crate::server::status::{answer, within};
 use crate::store::Store;
 use crate::vault::Vault;
 use crate::wire::v1::share_service_server::ShareService;
@@ -28,7 +28,7 @@ impl<S: Store> ShareService for Shares<S> {
             .agreement
             .parse()
             .map_err(|_| answer(Refusal::NotFound("that agreement".to_owned()).into()))?;
-        let sealed = self.0.share(talker, agreement).await.map_err(answer)?;
+        let sealed = within(self.0.share(talker, agreement)).await?;
         Ok(Response::new(FetchResponse { sealed_share: sealed.into() }))
     }
 }

@@ -6,7 +6,7 @@ use tonic::{Request, Response, Status};
 
 use crate::domain::event::SignedText;
 use crate::server::caller::talker;
-use crate::server::status::{answer, bad_field, status};
+use crate::server::status::{bad_field, status, within};
 use crate::store::Store;
 use crate::vault::{Done, Vault};
 use crate::wire::limit;
@@ -31,8 +31,7 @@ impl<S: Store> StatementService for Statements<S> {
         }
         let group = statements.into_iter().map(SignedText::try_from);
         let group = group.collect::<Result<_, _>>().map_err(bad_field)?;
-        let Done { entries, head } =
-            self.0.submit(talker, group, attachments).await.map_err(answer)?;
+        let Done { entries, head } = within(self.0.submit(talker, group, attachments)).await?;
         let entries = entries.into_iter().map(Into::into).collect();
         Ok(Response::new(SubmitResponse { entries, head: Some(head.into()) }))
     }

@@ -2,6 +2,7 @@
 //! goes out names cause and remedy and nothing internal.
 
 use std::error::Error;
+use std::time::Duration;
 
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt as _};
@@ -12,7 +13,20 @@ use crate::vault::{BundleFault, VaultError};
 use crate::wire::convert::BadField;
 
 /// The domain of our reasons in `google.rpc.ErrorInfo`.
-pub const DOMAIN: &str = "escrow-vault";
+const DOMAIN: &str = "escrow-vault";
+
+/// How long a call without a stream may take.
+const CALL_MAX: Duration = Duration::from_secs(60);
+
+/// Waits for a call that must not take forever, and answers it.
+pub(super) async fn within<T>(
+    work: impl Future<Output = Result<T, VaultError>>,
+) -> Result<T, Status> {
+    match tokio::time::timeout(CALL_MAX, work).await {
+        Ok(done) => done.map_err(answer),
+        Err(_) => Err(answer(VaultError::Stopping)),
+    }
+}
 
 /// A status with reason and remedy.
 pub(super) fn status(code: Code, reason: &str, message: String, hint: &str) -> Status {
@@ -55,7 +69,7 @@ pub(super) fn answer(error: VaultError) -> Status {
             status(Code::Unavailable, "UNAVAILABLE", message, unchanged)
         }
         VaultError::Stopping => {
-            let message = "the vault is stopping; whether this was done is not known".to_owned();
+            let message = "the vault did not finish; whether this was done is not known".to_owned();
             let hint = "look with `escrow show` once it is back, and try again if it was not";
             status(Code::Unavailable, "STOPPING", message, hint)
         }

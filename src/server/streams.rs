@@ -10,7 +10,7 @@ use crate::domain::refusal::Refusal;
 use crate::domain::stream::Stream;
 use crate::ledger::Entry;
 use crate::server::caller::talker;
-use crate::server::status::answer;
+use crate::server::status::{answer, within};
 use crate::store::Store;
 use crate::vault::{Reading, Vault, VaultError};
 use crate::wire::limit;
@@ -39,7 +39,7 @@ impl<S: Store> StreamService for Streams<S> {
             "" => None,
             text => Some(text.parse().map_err(|_| unknown())?),
         };
-        let reading = self.0.read(talker, stream, named).await.map_err(answer)?;
+        let reading = within(self.0.read(talker, stream, named)).await?;
         let (parts, replies) = tokio::sync::mpsc::channel(PARTS_AHEAD);
         let vault = Arc::clone(&self.0);
         tokio::task::spawn_blocking(move || {
@@ -74,7 +74,7 @@ impl<S: Store> StreamService for Streams<S> {
             }
         };
         let limit = limit::AGREEMENTS_PER_PAGE;
-        let ids = self.0.agreements(talker, after, limit).await.map_err(answer)?;
+        let ids = within(self.0.agreements(talker, after, limit)).await?;
         let agreements = ids.iter().map(ToString::to_string).collect();
         Ok(Response::new(ListAgreementsResponse { agreements }))
     }

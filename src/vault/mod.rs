@@ -32,7 +32,7 @@ use crate::domain::id::{
 use crate::domain::organisation::Member;
 use crate::domain::refusal::Refusal;
 use crate::domain::rules::{self, Circumstances};
-use crate::domain::statement::{Log, Retrieval, Stated, Statement};
+use crate::domain::statement::{Join, Log, Retrieval, Stated, Statement};
 use crate::domain::states::{Key, States, Vault as Founded};
 use crate::domain::stream::Stream;
 use crate::ledger::Entry;
@@ -181,18 +181,8 @@ impl<S: Store> Vault<S> {
         let (group, path, id) = self
             .blocking(move |vault| {
                 let group = verify(group)?;
-                let (join, digest) = match group.as_slice() {
-                    [(_, join)] => join,
-                    [(_, organisation), (_, join), (_, confirmation)]
-                        if matches!(organisation.statement, Statement::Organisation(_))
-                            && matches!(confirmation.statement, Statement::Confirmation(_)) =>
-                    {
-                        join
-                    }
-                    _ => return Err(VaultError::Malformed("not the statements of a joining")),
-                }
-                .as_join()
-                .ok_or(VaultError::Malformed("not the statements of a joining"))?;
+                let malformed = VaultError::Malformed("not the statements of a joining");
+                let (join, digest) = joining(&group).ok_or(malformed)?;
                 if join.secret_sha256 != secret_sha256
                     || join.certificate_request_sha256 != request_sha256
                 {
@@ -433,17 +423,15 @@ impl<S: Store> Vault<S> {
             (Talker::Operator, stream) => Err(Refusal::NotFound(stream.to_string()).into()),
             (Talker::Member { .. }, Stream::Agreement(id)) => {
                 let reader = self.reader(talker)?;
-                match &stated.statement {
-                    Statement::Proposal(proposal) => {
-                        let is_party = proposal.terms.role_of(&reader.organisation).is_some();
-                        is_party.then_some(()).ok_or(Refusal::NotFound(id.to_string()))?;
-                    }
-                    // Its agreement may come with it, so the rules alone judge it.
-                    Statement::ReleaseKey(_) => {}
-                    #[expect(clippy::wildcard_enum_match_arm, reason = "all rest on an agreement")]
-                    _ => self.may_read(&reader, &Stream::Agreement(id), None)?,
+                if let Statement::Proposal(proposal) = &stated.statement {
+                    let is_party = proposal.terms.role_of(&reader.organisation).is_some();
+                    return Ok(is_party.then_some(()).ok_or(Refusal::NotFound(id.to_string()))?);
                 }
-                Ok(())
+                // A release key's agreement may come with it: the rules alone judge that.
+                match stated.statement.ground() {
+                    Some(_) => self.may_read(&reader, &Stream::Agreement(id), None),
+                    None => Ok(()),
+                }
             }
             (Talker::Member { .. }, _) => self.reader(talker).map(|_| ()),
         }
@@ -620,23 +608,21 @@ impl Attachments {
 
     /// Takes what this statement names.
     fn take(&mut self, states: &States, stated: &Stated) -> Result<(), VaultError> {
-        match &stated.statement {
-            Statement::ReleaseKey(s) => {
-                s.shares.iter().try_for_each(|share| self.take_share(&share.sha256))
-            }
-            Statement::Reseal(s) => self.take_share(&s.share.sha256),
-            Statement::Contribution(s) => {
-                let bytes = self.take_named(&s.contribution_sha256)?;
-                let unknown = || Refusal::NotFound(s.request.id.to_string());
-                let request = states.request(&s.request.id).ok_or_else(unknown)?;
-                let holder = &s.made.by.organisation;
-                proofs::check_contribution(states, request, holder, &bytes)
-                    .map(|_| ())
-                    .map_err(VaultError::Unproven)
-            }
-            #[expect(clippy::wildcard_enum_match_arm, reason = "no other type names attachments")]
-            _ => Ok(()),
+        if let Statement::ReleaseKey(s) = &stated.statement {
+            s.shares.iter().try_for_each(|share| self.take_share(&share.sha256))?;
         }
+        if let Statement::Reseal(s) = &stated.statement {
+            self.take_share(&s.share.sha256)?;
+        }
+        if let Statement::Contribution(s) = &stated.statement {
+            let bytes = self.take_named(&s.contribution_sha256)?;
+            let unknown = || Refusal::NotFound(s.request.id.to_string());
+            let request = states.request(&s.request.id).ok_or_else(unknown)?;
+            let holder = &s.made.by.organisation;
+            proofs::check_contribution(states, request, holder, &bytes)
+                .map_err(VaultError::Unproven)?;
+        }
+        Ok(())
     }
 
     /// The vault cannot open a share; that it is sealed at all, it can see.
@@ -662,15 +648,18 @@ impl Attachments {
     }
 }
 
-impl Stated {
-    /// The joining this is, with its digest.
-    fn as_join(&self) -> Option<(&crate::domain::statement::Join, Digest)> {
-        match &self.statement {
-            Statement::Join(join) => Some((join, self.digest)),
-            #[expect(clippy::wildcard_enum_match_arm, reason = "one type is wanted")]
-            _ => None,
+/// The joining among the statements that come with an invitation: alone for a colleague, between
+/// the organisation's introduction and the confirmation for its first member.
+fn joining(group: &[(SignedText, Stated)]) -> Option<(&Join, Digest)> {
+    let statements: Vec<_> = group.iter().map(|(_, stated)| &stated.statement).collect();
+    let (join, at) = match statements.as_slice() {
+        [Statement::Join(join)] => (join, 0),
+        [Statement::Organisation(_), Statement::Join(join), Statement::Confirmation(_)] => {
+            (join, 1)
         }
-    }
+        _ => return None,
+    };
+    group.get(at).map(|(_, stated)| (join, stated.digest))
 }
 
 /// The digest under which a vault knows an invitation's secret.

@@ -6,6 +6,7 @@ use std::path::Path;
 
 use serde::Serialize;
 
+use crate::cli::args::MemberAgreementCommand;
 use crate::cli::commands::find;
 use crate::cli::failure::{Exit, Failure};
 use crate::cli::output::Output;
@@ -29,12 +30,25 @@ pub(crate) fn template(output: &Output, name: Option<&str>) -> Result<Exit, Fail
     }
 }
 
-/// `escrow agreement propose`
-pub(super) async fn propose(
+/// Runs a command of somebody who has joined.
+pub(crate) async fn run(
     output: &Output,
     session: &mut Session,
-    path: &Path,
+    command: MemberAgreementCommand,
 ) -> Result<Exit, Failure> {
+    use MemberAgreementCommand as Agreement;
+    match command {
+        Agreement::Propose { terms } => propose(output, session, &terms).await,
+        Agreement::List => list(output, session).await,
+        Agreement::Accept { agreement } => accept(output, session, &agreement).await,
+        Agreement::Decline { agreement } => decline(output, session, &agreement).await,
+        Agreement::Reseal { agreement } => reseal(output, session, &agreement).await,
+        Agreement::Terminate { agreement } => terminate(output, session, &agreement).await,
+    }
+}
+
+/// `escrow agreement propose`
+async fn propose(output: &Output, session: &mut Session, path: &Path) -> Result<Exit, Failure> {
     let mut text = String::new();
     let read = File::open(path)
         .and_then(|file| file.take(terms_text::BYTES_MAX + 1).read_to_string(&mut text));
@@ -72,7 +86,7 @@ pub(super) async fn propose(
 }
 
 /// `escrow agreement list`
-pub(super) async fn list(output: &Output, session: &mut Session) -> Result<Exit, Failure> {
+async fn list(output: &Output, session: &mut Session) -> Result<Exit, Failure> {
     let agreements = session.agreements().await?;
     let views: Vec<_> = agreements.iter().map(AgreementView::new).collect();
     output.list(&views, &["AGREEMENT", "STATE", "TITLE", "PARTIES"], AgreementView::row)?;
@@ -80,11 +94,7 @@ pub(super) async fn list(output: &Output, session: &mut Session) -> Result<Exit,
 }
 
 /// `escrow agreement accept`
-pub(super) async fn accept(
-    output: &Output,
-    session: &mut Session,
-    named: &str,
-) -> Result<Exit, Failure> {
+async fn accept(output: &Output, session: &mut Session, named: &str) -> Result<Exit, Failure> {
     let found = find::agreement(session, named).await?;
     let terms = AgreementView::new(&found).text();
     output.ask(&format!(
@@ -105,11 +115,7 @@ pub(super) async fn accept(
 }
 
 /// `escrow agreement decline`
-pub(super) async fn decline(
-    output: &Output,
-    session: &mut Session,
-    named: &str,
-) -> Result<Exit, Failure> {
+async fn decline(output: &Output, session: &mut Session, named: &str) -> Result<Exit, Failure> {
     let found = find::agreement(session, named).await?;
     let own = &session.owner.path.organisation;
     output.ask(&format!("This declines \"{}\" for {own}, for good.", found.terms.title))?;
@@ -125,11 +131,7 @@ struct ResealedView {
 }
 
 /// `escrow agreement reseal`
-pub(super) async fn reseal(
-    output: &Output,
-    session: &mut Session,
-    named: &str,
-) -> Result<Exit, Failure> {
+async fn reseal(output: &Output, session: &mut Session, named: &str) -> Result<Exit, Failure> {
     let found = find::agreement(session, named).await?;
     let own = &session.owner.path.organisation;
     output.ask(&format!(
@@ -149,11 +151,7 @@ pub(super) async fn reseal(
 }
 
 /// `escrow agreement terminate`
-pub(super) async fn terminate(
-    output: &Output,
-    session: &mut Session,
-    named: &str,
-) -> Result<Exit, Failure> {
+async fn terminate(output: &Output, session: &mut Session, named: &str) -> Result<Exit, Failure> {
     let found = find::agreement(session, named).await?;
     let own = &session.owner.path.organisation;
     output.ask(&format!(

@@ -38,11 +38,9 @@ pub async fn survey(session: &mut Session, terms: &Terms) -> Result<Surveyed, Cl
     let mut parties = BTreeMap::new();
     for name in terms.organisations() {
         let followed = session.organisation(name).await;
-        let missing = |error| match error {
-            ClientError::Answered { ref code, .. } if code == "NOT_FOUND" => {
-                ClientError::from(Refusal::PartyMissing(name.clone()))
-            }
-            other => other,
+        let missing = |error: ClientError| match error.code() {
+            "NOT_FOUND" => Refusal::PartyMissing(name.clone()).into(),
+            _ => error,
         };
         parties.insert(name.clone(), followed.map_err(missing)?);
     }

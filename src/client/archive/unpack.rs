@@ -416,7 +416,7 @@ mod tests {
         assert_eq!(attempt(&good, limits(2, 1000)).unwrap(), Unpacked { entries: 2, bytes: 1000 });
         let much = attempt(&good, limits(2, 999)).unwrap_err();
         assert!(matches!(much, UnpackFault::TooMuch("bytes")));
-        let huge = attempt(&archive(&[(EntryType::Regular, b"a"); 1]), limits(0, 0)).unwrap_err();
+        let huge = attempt(&archive(&[(EntryType::Regular, b"a")]), limits(0, 0)).unwrap_err();
         assert!(matches!(huge, UnpackFault::TooMuch("files and directories")));
         assert!(matches!(attempt(&good[..900], Limits::default()), Err(UnpackFault::Read(_))));
         let mut trailing = good.clone();
@@ -471,7 +471,7 @@ mod tests {
         fs::write(top.join("zero"), "").unwrap();
         fs::write(top.join("기판.txt"), vec![1; 70_000]).unwrap();
         let mut bytes = Vec::new();
-        Plan::survey(&[top.clone()], &[]).unwrap().write_to(&mut bytes).unwrap();
+        Plan::survey(std::slice::from_ref(&top), &[]).unwrap().write_to(&mut bytes).unwrap();
         let out = dir.path().join("out");
         unpack(&bytes[..], &out, Limits::default()).unwrap();
         let mut again = Vec::new();
