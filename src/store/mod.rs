@@ -3,11 +3,29 @@
 //! The journal is the truth; sled is a view of it that can be thrown away. Bytes go before the
 //! record that names them: an orphan is garbage, a dangling record is loss.
 
+mod batches;
+mod bundles;
+mod catch_up;
+mod disk;
+mod error;
+mod frame;
+mod head;
+mod index;
+mod journal;
+mod recovery;
+mod segments;
+
 use std::io;
 
 use crate::domain::id::{DepositId, Digest};
 use crate::domain::stream::Stream;
 use crate::ledger::Entry;
+
+pub use bundles::{StagedBundle, StoredBundle};
+pub use catch_up::Progress;
+pub use disk::{DiskStore, Options, Probe};
+pub use error::OpenError;
+pub use index::probe_index;
 
 /// Where a stream stands: how many events it has, and the commitment of the last of them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,0 +1,263 @@
+//! Large bundles: one file each, beside a table of chunk sums that every read is checked against.
+//!
+//! Bytes come before the record that names them: data and sums are written and synced in staging,
+//! renamed, their directory synced, and only then does the journal say that the bundle exists,
+//! with its size and the checksum of its sums. So what no journal record names is garbage, and a
+//! named bundle whose files differ in any bit is damaged, never served.
+
+use std::fs::{self, File};
+use std::io::{self, BufReader, BufWriter, Read, Write};
+use std::path::{Path, PathBuf};
+
+use bytes::Bytes;
+use tempfile::NamedTempFile;
+
+use crate::domain::id::DepositId;
+use crate::store::frame::BundleRecord;
+use crate::store::segments::{private_directory, sync_directory};
+use crate::store::{Bundle, ReadError, Staged};
+
+/// Bytes that share a checksum, and that are read at once.
+pub(crate) const CHUNK_BYTES: usize = 256 << 10;
+
+const MAGIC: &[u8; 8] = b"EVsums\0\0";
+const FORMAT: u32 = 1;
+const STAGING_NAME: &str = "staging";
+
+/// The directory of large bundles.
+#[derive(Debug, Clone)]
+pub(crate) struct Bundles {
+    directory: PathBuf,
+}
+
+impl Bundles {
+    /// Makes the directories where they are missing, and clears staging.
+    pub(crate) fn open(directory: PathBuf) -> io::Result<Self> {
+        let staging = directory.join(STAGING_NAME);
+        private_directory(&directory)?;
+        private_directory(&staging)?;
+        for item in fs::read_dir(&staging)? {
+            fs::remove_file(item?.path())?;
+        }
+        Ok(Self { directory })
+    }
+
+    /// Bundle files whose deposits `is_stored` does not know: left by a crash before their event.
+    pub(crate) fn orphans(
+        &self,
+        is_stored: &dyn Fn(&DepositId) -> Result<bool, ReadError>,
+    ) -> Result<Vec<PathBuf>, ReadError> {
+        let mut orphans = Vec::new();
+        for item in fs::read_dir(&self.directory)? {
+            let path = item?.path();
+            let id = path.file_stem().and_then(|stem| stem.to_str()?.parse::<DepositId>().ok());
+            if let Some(id) = id
+                && !is_stored(&id)?
+            {
+                orphans.push(path);
+            }
+        }
+        Ok(orphans)
+    }
+
+    pub(crate) fn stage(&self) -> io::Result<StagedBundle> {
+        let staging = self.directory.join(STAGING_NAME);
+        let data = NamedTempFile::new_in(&staging)?;
+        let mut sums = BufWriter::new(NamedTempFile::new_in(&staging)?);
+        let header = sums_header();
+        sums.write_all(&header)?;
+        let mut sums_crc = crc32fast::Hasher::new();
+        sums_crc.update(&header);
+        let (chunk, synced) = (Chunk::default(), false);
+        Ok(StagedBundle { data, sums, sums_crc, chunk, size: 0, synced })
+    }
+
+    /// Gives a synced bundle its name. Durable only after [`Bundles::sync`].
+    pub(crate) fn place(&self, id: &DepositId, staged: StagedBundle) -> io::Result<BundleRecord> {
+        let StagedBundle { data, sums, sums_crc, size, .. } = staged;
+        let sums = sums.into_inner().map_err(io::IntoInnerError::into_error)?;
+        sums.persist(self.sums_path(id)).map_err(|error| error.error)?;
+        data.persist(self.data_path(id)).map_err(|error| error.error)?;
+        Ok(BundleRecord { id: id.clone(), size, sums_crc: sums_crc.finalize() })
+    }
+
+    /// Makes the names given by [`Bundles::place`] durable.
+    pub(crate) fn sync(&self) -> io::Result<()> {
+        sync_directory(&self.directory)
+    }
+
+    /// Takes back what [`Bundles::place`] did, as far as that goes; the rest is an orphan.
+    pub(crate) fn discard(&self, id: &DepositId) {
+        let _ = fs::remove_file(self.data_path(id));
+        let _ = fs::remove_file(self.sums_path(id));
+    }
+
+    /// Opens a bundle the journal names, and checks its table of sums.
+    pub(crate) fn read(&self, record: &BundleRecord) -> Result<StoredBundle, ReadError> {
+        let (data_path, sums_path) = (self.data_path(&record.id), self.sums_path(&record.id));
+        let data = open_named(&data_path)?;
+        if data.metadata()?.len() != record.size {
+            return Err(damaged(&data_path, "its length is not what was stored"));
+        }
+        if checksum(open_named(&sums_path)?)? != record.sums_crc {
+            return Err(damaged(&sums_path, "it does not match its checksum"));
+        }
+        let mut sums = BufReader::new(open_named(&sums_path)?);
+        let mut header = sums_header();
+        sums.read_exact(&mut header)?;
+        if header != sums_header() {
+            return Err(damaged(&sums_path, "its format is not one this version reads"));
+        }
+        Ok(StoredBundle { path: data_path, data, sums, size: record.size, given: 0 })
+    }
+
+    fn data_path(&self, id: &DepositId) -> PathBuf {
+        self.directory.join(format!("{id}.age"))
+    }
+
+    fn sums_path(&self, id: &DepositId) -> PathBuf {
+        self.directory.join(format!("{id}.sums"))
+    }
+}
+
+/// A bundle in staging; removed when dropped.
+#[derive(Debug)]
+pub struct StagedBundle {
+    data: NamedTempFile,
+    sums: BufWriter<NamedTempFile>,
+    sums_crc: crc32fast::Hasher,
+    chunk: Chunk,
+    size: u64,
+    synced: bool,
+}
+
+#[derive(Debug, Default)]
+struct Chunk {
+    crc: crc32fast::Hasher,
+    bytes: usize,
+}
+
+impl StagedBundle {
+    /// Whether it was synced after its last byte.
+    pub(crate) fn is_synced(&self) -> bool {
+        self.synced
+    }
+
+    fn end_chunk(&mut self) -> io::Result<()> {
+        let sum = std::mem::take(&mut self.chunk).crc.finalize().to_be_bytes();
+        self.sums_crc.update(&sum);
+        self.sums.write_all(&sum)
+    }
+}
+
+impl Staged for StagedBundle {
+    fn write(&mut self, mut bytes: &[u8]) -> io::Result<()> {
+        if self.synced {
+            return Err(io::Error::other("the bundle is complete"));
+        }
+        self.data.as_file_mut().write_all(bytes)?;
+        self.size += bytes.len() as u64;
+        while !bytes.is_empty() {
+            let (now, later) = bytes.split_at(bytes.len().min(CHUNK_BYTES - self.chunk.bytes));
+            self.chunk.crc.update(now);
+            self.chunk.bytes += now.len();
+            if self.chunk.bytes == CHUNK_BYTES {
+                self.end_chunk()?;
+            }
+            bytes = later;
+        }
+        Ok(())
+    }
+
+    fn sync(&mut self) -> io::Result<()> {
+        if self.synced {
+            return Ok(());
+        }
+        if self.chunk.bytes > 0 {
+            self.end_chunk()?;
+        }
+        self.sums.flush()?;
+        self.sums.get_ref().as_file().sync_all()?;
+        self.data.as_file().sync_all()?;
+        self.synced = true;
+        Ok(())
+    }
+}
+
+/// A stored bundle being read.
+#[derive(Debug)]
+pub struct StoredBundle {
+    path: PathBuf,
+    data: File,
+    sums: BufReader<File>,
+    size: u64,
+    given: u64,
+}
+
+impl Bundle for StoredBundle {
+    fn size(&self) -> u64 {
+        self.size
+    }
+
+    fn next(&mut self) -> Result<Option<Bytes>, ReadError> {
+        let left = usize::try_from(self.size - self.given).unwrap_or(usize::MAX);
+        if left == 0 {
+            return Ok(None);
+        }
+        let mut chunk = vec![0; left.min(CHUNK_BYTES)];
+        let mut sum = [0; 4];
+        let read = self.data.read_exact(&mut chunk).and_then(|()| self.sums.read_exact(&mut sum));
+        if let Err(error) = read {
+            return Err(if error.kind() == io::ErrorKind::UnexpectedEof {
+                damaged(&self.path, "it became shorter while it was read")
+            } else {
+                error.into()
+            });
+        }
+        if crc32fast::hash(&chunk) != u32::from_be_bytes(sum) {
+            let end = self.given + chunk.len() as u64;
+            let how = format!("bytes {} to {end} do not match their checksum", self.given);
+            return Err(damaged(&self.path, &how));
+        }
+        self.given += chunk.len() as u64;
+        Ok(Some(chunk.into()))
+    }
+}
+
+const SUMS_HEADER_BYTES: usize = 8 + 4 + 4 + 4;
+
+/// Magic, format, bytes a chunk, and a CRC over these.
+fn sums_header() -> [u8; SUMS_HEADER_BYTES] {
+    let mut bytes = MAGIC.to_vec();
+    bytes.extend(FORMAT.to_be_bytes());
+    bytes.extend((CHUNK_BYTES as u32).to_be_bytes());
+    bytes.extend(crc32fast::hash(&bytes).to_be_bytes());
+    let mut header = [0; SUMS_HEADER_BYTES];
+    header.iter_mut().zip(bytes).for_each(|(to, from)| *to = from);
+    header
+}
+
+fn open_named(path: &Path) -> Result<File, ReadError> {
+    File::open(path).map_err(|error| {
+        if error.kind() == io::ErrorKind::NotFound {
+            damaged(path, "the file is missing")
+        } else {
+            error.into()
+        }
+    })
+}
+
+fn checksum(mut file: File) -> io::Result<u32> {
+    let (mut crc, mut buffer) = (crc32fast::Hasher::new(), vec![0; 64 << 10]);
+    loop {
+        let count = file.read(&mut buffer)?;
+        if count == 0 {
+            return Ok(crc.finalize());
+        }
+        crc.update(buffer.get(..count).unwrap_or_default());
+    }
+}
+
+fn damaged(path: &Path, how: &str) -> ReadError {
+    ReadError::Damaged { what: path.display().to_string(), how: how.to_owned() }
+}

@@ -1,0 +1,241 @@
+//! Brings the index level with the journal, or makes it again.
+//!
+//! The same [`Index::apply`] runs here as after a commit, with records from the [`Projector`].
+//! An index that will not open, belongs to another journal, is ahead of this one or contradicts
+//! it is set aside, never deleted and never believed; nothing is lost by that but time.
+
+use std::collections::HashMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use crate::ledger::Entry;
+use crate::store::batches::{BadBatch, Batches, CHAIN_START};
+use crate::store::disk::Options;
+use crate::store::error::{OpenError, damaged, io_at};
+use crate::store::head::Tip;
+use crate::store::index::{Index, Records};
+use crate::store::journal::{Committed, Journal, Location};
+use crate::store::recovery::after;
+use crate::store::segments::{SEGMENT_HEAD_BYTES, Segment, Series, private_directory};
+use crate::store::{Projector, ReadError};
+
+/// Name of the index's directory.
+pub(crate) const INDEX_NAME: &str = "sled";
+
+/// Most damaged indexes kept beside the one in use.
+const SET_ASIDE_MAX: u32 = 9999;
+
+/// Told how many entries are applied, and of how many.
+pub type Progress<'a> = &'a dyn Fn(u64, u64);
+
+/// Opens the index and brings it level with the journal.
+pub(crate) fn open_index(
+    directory: &Path,
+    journal: &Journal,
+    projector: &dyn Projector,
+    options: &Options<'_>,
+    progress: Progress<'_>,
+) -> Result<Index, OpenError> {
+    let path = directory.join(INDEX_NAME);
+    let existed = path.exists();
+    private_directory(&path).map_err(io_at("make", &path))?;
+    let first = || -> Result<Index, Unusable> {
+        if existed && let Some(probe) = options.probe {
+            match probe(&path) {
+                Ok(true) => (),
+                Ok(false) => return Err(Unusable::Because("it does not open".to_owned())),
+                Err(error) => return Err(Unusable::Open(io_at("probe", &path)(error))),
+            }
+        }
+        let index = Index::open(&path, options.cache_bytes).map_err(Unusable::Because)?;
+        level(&index, journal, projector, existed, progress)?;
+        Ok(index)
+    };
+    match first() {
+        Ok(index) => return Ok(index),
+        Err(Unusable::Open(error)) => return Err(error),
+        Err(Unusable::Because(why)) => {
+            let aside = set_aside(directory)?;
+            tracing::warn!(
+                index = %path.display(),
+                set_aside = %aside.display(),
+                why,
+                "the index is unusable and is made again from the journal; nothing is lost"
+            );
+        }
+    }
+    private_directory(&path).map_err(io_at("make", &path))?;
+    let failed =
+        |why| OpenError::Index(ReadError::Damaged { what: "a new index".to_owned(), how: why });
+    let index = Index::open(&path, options.cache_bytes).map_err(failed)?;
+    match level(&index, journal, projector, false, progress) {
+        Ok(()) => Ok(index),
+        Err(Unusable::Open(error)) => Err(error),
+        Err(Unusable::Because(why)) => Err(failed(why)),
+    }
+}
+
+/// Moves the index away, under a name nothing has yet.
+pub(crate) fn set_aside(directory: &Path) -> Result<PathBuf, OpenError> {
+    let path = directory.join(INDEX_NAME);
+    let free = (1..=SET_ASIDE_MAX)
+        .map(|number| directory.join(format!("{INDEX_NAME}.damaged-{number}")))
+        .find(|path| !path.exists());
+    let aside = free.unwrap_or_else(|| directory.join(format!("{INDEX_NAME}.damaged")));
+    fs::rename(&path, &aside).map_err(io_at("set aside", &path))?;
+    Ok(aside)
+}
+
+/// Why an index is not used.
+enum Unusable {
+    /// It contradicts the journal or cannot be read: made again.
+    Because(String),
+    /// Something else is wrong that making it again would not mend.
+    Open(OpenError),
+}
+
+impl From<ReadError> for Unusable {
+    fn from(error: ReadError) -> Self {
+        Self::Because(error.to_string())
+    }
+}
+
+fn level(
+    index: &Index,
+    journal: &Journal,
+    projector: &dyn Projector,
+    existed: bool,
+    progress: Progress<'_>,
+) -> Result<(), Unusable> {
+    let because = |why: &str| Err(Unusable::Because(why.to_owned()));
+    let start = Tip {
+        size: 0,
+        chain: CHAIN_START,
+        segment: 1,
+        end: SEGMENT_HEAD_BYTES,
+        blob_segment: 1,
+        blob_end: SEGMENT_HEAD_BYTES,
+    };
+    let applied = match index.applied()? {
+        Some((identity, _)) if identity != journal.identity => {
+            return because("it belongs to another journal");
+        }
+        Some((_, applied)) => applied,
+        None if existed && journal.tip.size > 0 => return because("it is empty"),
+        None => {
+            index.begin(&journal.identity, &start)?;
+            start
+        }
+    };
+    if applied.size > journal.tip.size {
+        return because("it is ahead of the journal");
+    }
+    let target = journal.tip;
+    let mut tip = applied;
+    while tip.size < target.size {
+        if tip.segment > target.segment {
+            return because("it names a segment the journal does not have");
+        }
+        tip = catch_up_segment(index, journal, projector, tip, progress)?;
+    }
+    if tip.chain != target.chain {
+        return because("its chain is not the journal's");
+    }
+    agrees_at_the_end(index, journal)?;
+    Ok(())
+}
+
+/// Applies what one segment holds behind `tip`.
+fn catch_up_segment(
+    index: &Index,
+    journal: &Journal,
+    projector: &dyn Projector,
+    mut tip: Tip,
+    progress: Progress<'_>,
+) -> Result<Tip, Unusable> {
+    let identity = &journal.identity;
+    let segment = Segment::open(&journal.directory, Series::Events, tip.segment, identity)
+        .map_err(Unusable::Open)?;
+    let read_failed = |error| Unusable::Open(io_at("read", &segment.path)(error));
+    let place = (identity, tip.segment);
+    let mut batches =
+        Batches::from(&segment.file, place, tip.end, (tip.size, tip.chain)).map_err(read_failed)?;
+    let resumed = tip.end > SEGMENT_HEAD_BYTES;
+    let mut first = true;
+    loop {
+        let batch = match batches.next() {
+            Ok(Some(batch)) => batch,
+            Ok(None) => break,
+            Err(BadBatch::Io(error)) => return Err(read_failed(error)),
+            // The index's word for where to go on may be what is wrong; the journal's is not.
+            Err(BadBatch::At { .. }) if resumed && first => {
+                let why = "the journal does not continue where it stands";
+                return Err(Unusable::Because(why.to_owned()));
+            }
+            Err(BadBatch::At { offset, how }) => {
+                return Err(Unusable::Open(damaged(&segment.path, offset, how)));
+            }
+        };
+        first = false;
+        tip = after(&tip, &batch);
+        let blobs = journal.reader().blobs(&batch.commit).map_err(blob_damage)?;
+        let records = project(index, projector, batch.entries.iter().map(|(entry, _)| entry))
+            .map_err(|error| Unusable::Open(OpenError::Index(error)))?;
+        let located = |(entry, offset)| (entry, Location { segment: tip.segment, offset });
+        let committed = Committed {
+            entries: batch.entries.into_iter().map(located).collect(),
+            blobs,
+            bundles: batch.commit.bundles,
+            tip,
+        };
+        index.apply(identity, &committed, records)?;
+        progress(tip.size, journal.tip.size);
+    }
+    if tip.size < journal.tip.size {
+        tip = Tip { segment: tip.segment + 1, end: SEGMENT_HEAD_BYTES, ..tip };
+    }
+    Ok(tip)
+}
+
+fn blob_damage(error: ReadError) -> Unusable {
+    Unusable::Open(OpenError::Index(error))
+}
+
+/// The records a batch changes; each entry sees what those before it changed.
+pub(crate) fn project<'a>(
+    index: &Index,
+    projector: &dyn Projector,
+    entries: impl Iterator<Item = &'a Entry>,
+) -> Result<Records, ReadError> {
+    let mut changed: HashMap<String, Option<Vec<u8>>> = HashMap::new();
+    for entry in entries {
+        let changes = projector.project(entry, &|name| match changed.get(name) {
+            Some(value) => Ok(value.clone()),
+            None => index.record(name),
+        })?;
+        changed.extend(changes);
+    }
+    Ok(changed.into_iter().collect())
+}
+
+/// Whether the entries of the last segment are found where they are: bounded, and where a loss
+/// that sled did not notice is likeliest.
+fn agrees_at_the_end(index: &Index, journal: &Journal) -> Result<(), Unusable> {
+    const CHECKED_MAX: u64 = 256;
+    let size = journal.tip.size;
+    for position in size.saturating_sub(CHECKED_MAX)..size {
+        let lost = || Unusable::Because(format!("entry {position} is not found in it"));
+        let at = index.position(position)?.ok_or_else(lost)?;
+        let entry = journal.reader().entry(at, position)?;
+        let found = index.in_stream(&entry.stream, entry.sequence)?.ok_or_else(lost)?;
+        let head = index.head(&entry.stream)?;
+        let last = head.sequence == entry.sequence;
+        if found != (position, entry.commitment())
+            || head.sequence < entry.sequence
+            || (last && head.commitment != entry.commitment())
+        {
+            return Err(Unusable::Because(format!("entry {position} is another one in it")));
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,350 @@
+//! The store on one machine's disk: journal, index and bundles behind the contract.
+//!
+//! A batch is checked, its bundles named, journalled (the commit point), then applied to the index
+//! under a write lock that every read takes for reading: a reader sees a batch whole or not yet.
+//! A batch that is journalled but cannot be applied is reported as unknown and the store refuses
+//! further commits; the next start applies it.
+
+use std::collections::{HashMap, HashSet};
+use std::fs::{File, TryLockError};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
+
+use crate::domain::id::DepositId;
+use crate::domain::stream::Stream;
+use crate::ledger::Entry;
+use crate::store::bundles::{Bundles, StagedBundle, StoredBundle};
+use crate::store::catch_up::{INDEX_NAME, Progress, open_index, set_aside};
+use crate::store::error::{OpenError, io_at};
+use crate::store::frame::{BATCH_BLOBS_MAX, BATCH_BUNDLES_MAX, BATCH_BYTES_MAX, BATCH_ENTRIES_MAX};
+use crate::store::index::Index;
+use crate::store::journal::{Journal, Reader};
+use crate::store::segments::{private_directory, private_file};
+use crate::store::{Batch, Blob, CommitError, Projector, ReadError, Store, StreamHead};
+
+/// Name of the journal's directory.
+pub(crate) const JOURNAL_NAME: &str = "journal";
+const BUNDLES_NAME: &str = "bundles";
+const LOCK_NAME: &str = "lock";
+/// What an entry's frames add to its payload at most, in bytes.
+const ENTRY_OVERHEAD_BYTES: usize = 512;
+
+/// Asks a child process whether the index at this path opens: see [`crate::store::probe_index`].
+pub type Probe<'a> = &'a dyn Fn(&Path) -> io::Result<bool>;
+
+/// How a store is opened.
+#[derive(Clone, Copy)]
+pub struct Options<'a> {
+    /// Tries the index in another process first, as a damaged one may abort or hang this one.
+    pub probe: Option<Probe<'a>>,
+    /// Told of entries applied while the index catches up.
+    pub progress: Option<Progress<'a>>,
+    /// Bytes after which a new segment is begun.
+    pub segment_bytes_max: u64,
+    /// Memory for sled's cache, in bytes.
+    pub cache_bytes: u64,
+}
+
+impl Default for Options<'_> {
+    fn default() -> Self {
+        Self { probe: None, progress: None, segment_bytes_max: 64 << 20, cache_bytes: 64 << 20 }
+    }
+}
+
+/// Journal, index and bundles in one directory that one process serves.
+#[derive(Debug)]
+pub struct DiskStore {
+    journal: Mutex<Journal>,
+    /// The ledger's size as readers see it; the lock makes applying a batch one step to them.
+    visible: RwLock<u64>,
+    index: Index,
+    bundles: Bundles,
+    reader: Reader,
+    _lock: File,
+}
+
+impl DiskStore {
+    /// Opens the store in this directory, or begins one. Finishes what a crash interrupted.
+    pub fn open(
+        directory: &Path,
+        projector: &dyn Projector,
+        options: &Options<'_>,
+    ) -> Result<Self, OpenError> {
+        private_directory(directory).map_err(io_at("make", directory))?;
+        let lock = lock(directory)?;
+        // An index without a journal is what is left when the journal was lost.
+        let may_begin = !directory.join(INDEX_NAME).exists();
+        let journal =
+            Journal::open(&directory.join(JOURNAL_NAME), options.segment_bytes_max, may_begin)?;
+        let progress = options.progress.unwrap_or(&|_, _| ());
+        let index = open_index(directory, &journal, projector, options, progress)?;
+        let bundles_path = directory.join(BUNDLES_NAME);
+        let bundles =
+            Bundles::open(bundles_path.clone()).map_err(io_at("prepare", &bundles_path))?;
+        let stored = |id: &DepositId| Ok(index.bundle(id.as_str())?.is_some());
+        for orphan in bundles.orphans(&stored).map_err(OpenError::Index)? {
+            tracing::info!(file = %orphan.display(), "removed a bundle that was never deposited");
+            std::fs::remove_file(&orphan).map_err(io_at("remove", &orphan))?;
+        }
+        let (visible, reader) = (RwLock::new(journal.tip.size), journal.reader());
+        Ok(Self { journal: Mutex::new(journal), visible, index, bundles, reader, _lock: lock })
+    }
+
+    /// Makes the index again from the journal; the old one is set aside.
+    pub fn rebuild(
+        directory: &Path,
+        projector: &dyn Projector,
+        progress: Progress<'_>,
+    ) -> Result<(), OpenError> {
+        let lock = lock(directory)?;
+        let journal_path = directory.join(JOURNAL_NAME);
+        let options = Options { progress: Some(progress), ..Options::default() };
+        // The journal must be sound before the old index goes.
+        let journal = Journal::open(&journal_path, options.segment_bytes_max, false)?;
+        if directory.join(INDEX_NAME).exists() {
+            set_aside(directory)?;
+        }
+        let index = open_index(directory, &journal, projector, &options, progress)?;
+        index.flush().map_err(OpenError::Index)?;
+        drop(lock);
+        Ok(())
+    }
+
+    /// Ends cleanly, so that the next start has nothing to catch up with.
+    pub fn close(self) -> io::Result<()> {
+        self.journal()?.close()?;
+        self.index.flush().map_err(io::Error::other)
+    }
+
+    fn journal(&self) -> io::Result<MutexGuard<'_, Journal>> {
+        self.journal.lock().map_err(|_| io::Error::other("an earlier commit panicked"))
+    }
+
+    /// Readers of one call share one view. A poisoned lock means a half-applied batch.
+    fn view(&self) -> Result<RwLockReadGuard<'_, u64>, ReadError> {
+        let failed = |_| ReadError::Io(io::Error::other("applying a batch panicked"));
+        self.visible.read().map_err(failed)
+    }
+
+    /// Refuses what contradicts the store or itself; nothing has happened.
+    fn check(&self, batch: &Batch<StagedBundle>, size: u64) -> Result<(), CommitError> {
+        for (stream, expected) in &batch.expected {
+            let current = self.index.head(stream).map_err(refused)?.sequence;
+            if current != *expected {
+                let (stream, expected) = (stream.clone(), *expected);
+                return Err(CommitError::Stale { stream, expected, current });
+            }
+        }
+        let unsound = |ok: bool, why| if ok { Ok(()) } else { Err(CommitError::Unsound(why)) };
+        let rest = batch.blobs.len() + batch.bundles.len() + batch.records.len();
+        unsound(!batch.entries.is_empty() || rest == 0, "it has no entry to hold what it brings")?;
+        unsound(batch.entries.len() <= BATCH_ENTRIES_MAX, "it has too many entries")?;
+        unsound(batch.bundles.len() <= BATCH_BUNDLES_MAX, "it has too many bundles")?;
+        unsound(batch.blobs.len() <= BATCH_BLOBS_MAX, "it has too many small objects")?;
+        let payloads: usize =
+            batch.entries.iter().map(|entry| entry.payload.len() + ENTRY_OVERHEAD_BYTES).sum();
+        unsound(payloads <= BATCH_BYTES_MAX, "its entries are too large together")?;
+        let blobs: usize = batch.blobs.iter().map(|blob| blob.bytes.len()).sum();
+        unsound(blobs <= BATCH_BYTES_MAX, "its small objects are too large together")?;
+        self.check_entries(&batch.entries, size)?;
+        self.check_objects(batch)
+    }
+
+    fn check_entries(&self, entries: &[Entry], size: u64) -> Result<(), CommitError> {
+        let mut heads: HashMap<&Stream, u64> = HashMap::new();
+        for (position, entry) in (size..).zip(entries) {
+            if entry.position != position {
+                return Err(CommitError::Unsound("an entry's position does not follow"));
+            }
+            let last = match heads.get(&entry.stream) {
+                Some(last) => *last,
+                None => self.index.head(&entry.stream).map_err(refused)?.sequence,
+            };
+            if entry.sequence != last + 1 {
+                return Err(CommitError::Unsound("an entry's sequence does not follow"));
+            }
+            if entry.payload.len() > Entry::PAYLOAD_BYTES_MAX {
+                return Err(CommitError::Unsound("an entry's payload is too large"));
+            }
+            heads.insert(&entry.stream, entry.sequence);
+        }
+        Ok(())
+    }
+
+    fn check_objects(&self, batch: &Batch<StagedBundle>) -> Result<(), CommitError> {
+        let mut names = HashSet::new();
+        for blob in &batch.blobs {
+            if blob.name.len() > Blob::NAME_BYTES_MAX || blob.bytes.len() > Blob::BYTES_MAX {
+                return Err(CommitError::Unsound("a small object is too large"));
+            }
+            let stored = self.index.blob(&blob.name).map_err(refused)?;
+            if stored.is_some() || !names.insert(blob.name.as_str()) {
+                return Err(CommitError::Unsound("a small object of this name exists"));
+            }
+        }
+        let mut ids = HashSet::new();
+        for (id, staged) in &batch.bundles {
+            let stored = self.index.bundle(id.as_str()).map_err(refused)?;
+            if stored.is_some() || !ids.insert(id) {
+                return Err(CommitError::Unsound("a bundle of this deposit exists"));
+            }
+            if !staged.is_synced() {
+                return Err(CommitError::Unsound("a bundle is not synced"));
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Store for DiskStore {
+    type Staged = StagedBundle;
+    type Bundle = StoredBundle;
+
+    fn commit(&self, batch: Batch<StagedBundle>) -> Result<(), CommitError> {
+        let mut journal = self.journal().map_err(CommitError::Unknown)?;
+        if journal.failed {
+            return Err(CommitError::Unknown(io::Error::other("an earlier write failed")));
+        }
+        self.check(&batch, journal.tip.size)?;
+        let Batch { entries, blobs, bundles, records, .. } = batch;
+        if entries.is_empty() {
+            return Ok(());
+        }
+        let ids: Vec<DepositId> = bundles.iter().map(|(id, _)| id.clone()).collect();
+        let take_back = || ids.iter().for_each(|id| self.bundles.discard(id));
+        let placed: io::Result<Vec<_>> =
+            bundles.into_iter().map(|(id, staged)| self.bundles.place(&id, staged)).collect();
+        let placed = placed.and_then(|placed| {
+            if !placed.is_empty() {
+                self.bundles.sync()?;
+            }
+            Ok(placed)
+        });
+        let placed = placed.map_err(|error| {
+            take_back();
+            CommitError::Refused(error)
+        })?;
+        let committed = journal.append(entries, &blobs, placed).inspect_err(|error| {
+            if matches!(error, CommitError::Refused(_)) {
+                take_back();
+            }
+        })?;
+        let unapplied = |error| CommitError::Unknown(io::Error::other(error));
+        journal.failed = true;
+        let mut visible =
+            self.visible.write().map_err(|_| unapplied("applying a batch panicked".into()))?;
+        self.index
+            .apply(&journal.identity, &committed, records)
+            .map_err(|error| unapplied(Box::<dyn std::error::Error + Send + Sync>::from(error)))?;
+        *visible = committed.tip.size;
+        journal.failed = false;
+        Ok(())
+    }
+
+    fn ledger_size(&self) -> u64 {
+        *self.visible.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn head(&self, stream: &Stream) -> Result<StreamHead, ReadError> {
+        let _view = self.view()?;
+        self.index.head(stream)
+    }
+
+    fn read_stream(
+        &self,
+        stream: &Stream,
+        from: u64,
+        limit: usize,
+    ) -> Result<Vec<Entry>, ReadError> {
+        let head = self.head(stream)?;
+        let wanted = (from.max(1)..=head.sequence).take(limit);
+        let places = wanted.map(|sequence| {
+            let missing = || lost(format!("entry {sequence} of {stream}"));
+            let (position, _) = self.index.in_stream(stream, sequence)?.ok_or_else(missing)?;
+            let entry = self.entry(position)?;
+            if entry.stream == *stream && entry.sequence == sequence {
+                Ok(entry)
+            } else {
+                Err(missing())
+            }
+        });
+        places.collect()
+    }
+
+    fn read_ledger(&self, from: u64, limit: usize) -> Result<Vec<Entry>, ReadError> {
+        let size = *self.view()?;
+        (from..size).take(limit).map(|position| self.entry(position)).collect()
+    }
+
+    fn record(&self, key: &str) -> Result<Option<Vec<u8>>, ReadError> {
+        let _view = self.view()?;
+        self.index.record(key)
+    }
+
+    fn keys(
+        &self,
+        prefix: &str,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<Vec<String>, ReadError> {
+        let _view = self.view()?;
+        self.index.record_keys(prefix, after, limit)
+    }
+
+    fn blob(&self, name: &str) -> Result<Option<Vec<u8>>, ReadError> {
+        let at = {
+            let _view = self.view()?;
+            self.index.blob(name)?
+        };
+        at.map(|at| self.reader.blob(at, name)).transpose()
+    }
+
+    fn stage(&self) -> io::Result<StagedBundle> {
+        self.bundles.stage()
+    }
+
+    fn bundle(&self, id: &DepositId) -> Result<Option<StoredBundle>, ReadError> {
+        let record = {
+            let _view = self.view()?;
+            self.index.bundle(id.as_str())?
+        };
+        record.map(|record| self.bundles.read(&record)).transpose()
+    }
+}
+
+impl DiskStore {
+    /// The entry at a position; entries never change, so this needs no view.
+    fn entry(&self, position: u64) -> Result<Entry, ReadError> {
+        let missing = || lost(format!("entry {position}"));
+        let at = self.index.position(position)?.ok_or_else(missing)?;
+        self.reader.entry(at, position)
+    }
+}
+
+/// Takes the directory for this process.
+pub(crate) fn lock(directory: &Path) -> Result<File, OpenError> {
+    let path: PathBuf = directory.join(LOCK_NAME);
+    let file = private_file().open(&path).map_err(io_at("open", &path))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(OpenError::Locked { path }),
+        Err(TryLockError::Error(error)) => Err(io_at("lock", &path)(error)),
+    }
+}
+
+/// Where the bundles lie in a data directory.
+pub(crate) fn bundles_path(directory: &Path) -> PathBuf {
+    directory.join(BUNDLES_NAME)
+}
+
+fn refused(error: ReadError) -> CommitError {
+    CommitError::Refused(io::Error::other(error))
+}
+
+fn lost(what: String) -> ReadError {
+    ReadError::Damaged {
+        what: format!("the index's {what}"),
+        how: "it is missing; `escrowd rebuild` makes the index again".to_owned(),
+    }
+}

@@ -1,0 +1,275 @@
+//! The index: a view of the journal in sled, made for looking things up, that can be thrown away.
+//!
+//! One tree holds every key space, told apart by a first byte, because sled recovers one
+//! `apply_batch` on one tree whole or not at all, and how far the journal is applied must never
+//! part from what was applied. Small objects are indexed by their place in the journal: a second
+//! copy would cost sled three writes for each byte and end in files that sled never syncs. sled's
+//! own flusher is the only one, and `flush_async` is never called; a flush is a convenience, as
+//! whatever the index has lost is applied again from the journal.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use crate::domain::id::{Bytes, Digest};
+use crate::domain::stream::Stream;
+use crate::store::frame::{BundleRecord, Fields, Identity};
+use crate::store::head::Tip;
+use crate::store::journal::{Committed, Location};
+use crate::store::{ReadError, StreamHead};
+
+/// A change of records: each as it is afterwards, `None` where it is deleted.
+pub(crate) type Records = Vec<(String, Option<Vec<u8>>)>;
+
+/// The layout of keys and values below.
+const FORMAT: u32 = 1;
+/// sled's own flusher runs this often.
+const FLUSH_EVERY_MS: u64 = 500;
+/// How long to wait for a predecessor's threads to let go of sled's lock.
+const LOCK_WAIT: Duration = Duration::from_secs(3);
+const LOCK_RETRY: Duration = Duration::from_millis(20);
+
+const RECORDS: u8 = b'r';
+const STREAMS: u8 = b's';
+const POSITIONS: u8 = b'p';
+const HEADS: u8 = b'h';
+const BLOBS: u8 = b'b';
+const BUNDLES: u8 = b'u';
+const META: &[u8] = b"m";
+
+/// The open index.
+#[derive(Debug)]
+pub(crate) struct Index {
+    tree: sled::Db,
+}
+
+impl Index {
+    /// Opens or makes the index at this path. What sled panics over comes back as text too, but a
+    /// panic in one of its threads does not: that is what the caller's probe is for.
+    pub(crate) fn open(path: &Path, cache_bytes: u64) -> Result<Self, String> {
+        let config = sled::Config::new()
+            .path(path)
+            .cache_capacity(cache_bytes)
+            .flush_every_ms(Some(FLUSH_EVERY_MS));
+        let begun = Instant::now();
+        loop {
+            let opened = catch_unwind(AssertUnwindSafe(|| config.open()));
+            match opened {
+                Ok(Ok(tree)) => return Ok(Self { tree }),
+                Ok(Err(error)) if is_locked(&error) && begun.elapsed() < LOCK_WAIT => {
+                    std::thread::sleep(LOCK_RETRY);
+                }
+                Ok(Err(error)) => return Err(error.to_string()),
+                Err(_) => return Err("opening it panics".to_owned()),
+            }
+        }
+    }
+
+    /// How far the journal is applied: `None` for a new index or one of another layout.
+    pub(crate) fn applied(&self) -> Result<Option<(Identity, Tip)>, ReadError> {
+        let Some(value) = self.get(META)? else { return Ok(None) };
+        let mut fields = Fields(&value);
+        let parse = |fields: &mut Fields<'_>| {
+            let format = fields.u32()?;
+            let identity = Bytes(fields.array()?);
+            (format == FORMAT).then_some((identity, Tip::decode(fields)?))
+        };
+        Ok(parse(&mut fields))
+    }
+
+    /// Marks a new index as belonging to this journal, with nothing applied.
+    pub(crate) fn begin(&self, identity: &Identity, tip: &Tip) -> Result<(), ReadError> {
+        self.tree.insert(META, meta(identity, tip)).map_err(failed).map(drop)
+    }
+
+    /// Applies one batch and remembers it as applied, whole or not at all.
+    pub(crate) fn apply(
+        &self,
+        identity: &Identity,
+        committed: &Committed,
+        records: Records,
+    ) -> Result<(), ReadError> {
+        let mut batch = sled::Batch::default();
+        for (entry, at) in &committed.entries {
+            let commitment = entry.commitment();
+            let mut value = entry.position.to_be_bytes().to_vec();
+            value.extend(commitment.0);
+            batch.insert(stream_key(&entry.stream, entry.sequence), value);
+            batch.insert(position_key(entry.position), encode_location(*at));
+            let mut head = entry.sequence.to_be_bytes().to_vec();
+            head.extend(commitment.0);
+            batch.insert(key(HEADS, entry.stream.to_string().as_bytes()), head);
+        }
+        for (name, at) in &committed.blobs {
+            batch.insert(key(BLOBS, name.as_bytes()), encode_location(*at));
+        }
+        for bundle in &committed.bundles {
+            batch.insert(key(BUNDLES, bundle.id.as_str().as_bytes()), bundle.encode());
+        }
+        for (name, value) in records {
+            match value {
+                Some(value) => batch.insert(key(RECORDS, name.as_bytes()), value),
+                None => batch.remove(key(RECORDS, name.as_bytes())),
+            }
+        }
+        batch.insert(META, meta(identity, &committed.tip));
+        self.tree.apply_batch(batch).map_err(failed)
+    }
+
+    pub(crate) fn head(&self, stream: &Stream) -> Result<StreamHead, ReadError> {
+        let value = self.get(&key(HEADS, stream.to_string().as_bytes()))?;
+        let none = StreamHead { sequence: 0, commitment: Bytes([0; 32]) };
+        value.map_or(Ok(none), |value| {
+            let (sequence, commitment) =
+                decode_numbered(&value).ok_or_else(|| broken(format!("the head of {stream}")))?;
+            Ok(StreamHead { sequence, commitment })
+        })
+    }
+
+    /// Position and commitment of an entry, by its number in its stream.
+    pub(crate) fn in_stream(
+        &self,
+        stream: &Stream,
+        sequence: u64,
+    ) -> Result<Option<(u64, Digest)>, ReadError> {
+        self.get(&stream_key(stream, sequence))?
+            .map(|value| {
+                decode_numbered(&value)
+                    .ok_or_else(|| broken(format!("entry {sequence} of {stream}")))
+            })
+            .transpose()
+    }
+
+    pub(crate) fn position(&self, position: u64) -> Result<Option<Location>, ReadError> {
+        self.location(&position_key(position))
+    }
+
+    pub(crate) fn blob(&self, name: &str) -> Result<Option<Location>, ReadError> {
+        self.location(&key(BLOBS, name.as_bytes()))
+    }
+
+    pub(crate) fn bundle(&self, id: &str) -> Result<Option<BundleRecord>, ReadError> {
+        let value = self.get(&key(BUNDLES, id.as_bytes()))?;
+        value
+            .map(|value| BundleRecord::decode(&value).ok_or_else(|| broken(format!("bundle {id}"))))
+            .transpose()
+    }
+
+    pub(crate) fn record(&self, name: &str) -> Result<Option<Vec<u8>>, ReadError> {
+        Ok(self.get(&key(RECORDS, name.as_bytes()))?.map(|value| value.to_vec()))
+    }
+
+    pub(crate) fn record_keys(
+        &self,
+        prefix: &str,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<Vec<String>, ReadError> {
+        let prefix = key(RECORDS, prefix.as_bytes());
+        let mut start = prefix.clone();
+        if let Some(after) = after {
+            let mut behind = key(RECORDS, after.as_bytes());
+            behind.push(0);
+            start = start.max(behind);
+        }
+        let found =
+            self.tree.range(start..).keys().take_while(|found| {
+                found.as_ref().map_or(true, |found| found.starts_with(&prefix))
+            });
+        found
+            .take(limit)
+            .map(|found| {
+                let found = found.map_err(failed)?;
+                let name = found.get(1..).unwrap_or_default().to_vec();
+                String::from_utf8(name).map_err(|_| broken("a record's key".to_owned()))
+            })
+            .collect()
+    }
+
+    /// How many streams, entries by stream, entries by position, blobs and bundles it has.
+    pub(crate) fn counts(&self) -> Result<[u64; 5], ReadError> {
+        let mut counts = [0; 5];
+        for (count, space) in counts.iter_mut().zip([HEADS, STREAMS, POSITIONS, BLOBS, BUNDLES]) {
+            for found in self.tree.scan_prefix([space]).keys() {
+                found.map_err(failed)?;
+                *count += 1;
+            }
+        }
+        Ok(counts)
+    }
+
+    /// Hands what is still in memory to the operating system.
+    pub(crate) fn flush(&self) -> Result<(), ReadError> {
+        self.tree.flush().map_err(failed).map(drop)
+    }
+
+    fn location(&self, key: &[u8]) -> Result<Option<Location>, ReadError> {
+        let Some(value) = self.get(key)? else { return Ok(None) };
+        let mut fields = Fields(&value);
+        match (fields.u32(), fields.u64()) {
+            (Some(segment), Some(offset)) => Ok(Some(Location { segment, offset })),
+            _ => Err(broken("a place in the journal".to_owned())),
+        }
+    }
+
+    fn get(&self, key: &[u8]) -> Result<Option<sled::IVec>, ReadError> {
+        self.tree.get(key).map_err(failed)
+    }
+}
+
+/// Whether the index at this path opens. For a child process: sled may panic, abort or hang.
+pub fn probe_index(path: &Path) -> bool {
+    let opened = Index::open(path, 8 << 20);
+    opened.is_ok_and(|index| index.applied().is_ok())
+}
+
+fn key(space: u8, name: &[u8]) -> Vec<u8> {
+    let mut key = Vec::with_capacity(1 + name.len());
+    key.push(space);
+    key.extend(name);
+    key
+}
+
+fn stream_key(stream: &Stream, sequence: u64) -> Vec<u8> {
+    let mut key = key(STREAMS, stream.to_string().as_bytes());
+    key.push(0);
+    key.extend(sequence.to_be_bytes());
+    key
+}
+
+fn position_key(position: u64) -> Vec<u8> {
+    key(POSITIONS, &position.to_be_bytes())
+}
+
+fn encode_location(at: Location) -> Vec<u8> {
+    let mut value = at.segment.to_be_bytes().to_vec();
+    value.extend(at.offset.to_be_bytes());
+    value
+}
+
+fn decode_numbered(value: &[u8]) -> Option<(u64, Digest)> {
+    let mut fields = Fields(value);
+    Some((fields.u64()?, Bytes(fields.array()?)))
+}
+
+fn meta(identity: &Identity, tip: &Tip) -> Vec<u8> {
+    let mut value = FORMAT.to_be_bytes().to_vec();
+    value.extend(identity.0);
+    value.extend(tip.encode());
+    value
+}
+
+fn is_locked(error: &sled::Error) -> bool {
+    matches!(error, sled::Error::Io(error) if error.to_string().contains("could not acquire lock"))
+}
+
+fn failed(error: sled::Error) -> ReadError {
+    ReadError::Io(std::io::Error::other(error))
+}
+
+fn broken(what: String) -> ReadError {
+    ReadError::Damaged {
+        what: format!("the index's {what}"),
+        how: "not what is written there; `escrowd rebuild` makes the index again".to_owned(),
+    }
+}

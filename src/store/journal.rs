@@ -1,0 +1,289 @@
+//! The journal: the only truth. A batch is committed when its event frames are synced.
+//!
+//! Order within a commit: blobs written and synced, then all event frames of the batch in one
+//! write and a sync, then the recorded head. A crash before the second sync leaves bytes behind
+//! the recorded head that start-up drops, or, where they are whole, keeps: nobody was told either
+//! way. After a failed sync nothing is known about the file, so the journal refuses every further
+//! commit and the process is meant to end.
+
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+
+use crate::domain::id::Digest;
+use crate::ledger::Entry;
+use crate::store::batches::{extend_chain, read_frame};
+use crate::store::frame::{
+    BundleRecord, Commit, FrameCrc, Identity, Kind, decode_blob, encode_blob, push,
+};
+use crate::store::head::{HeadFile, Tip};
+use crate::store::segments::{SEGMENT_HEAD_BYTES, Segment, SegmentHead, Series};
+use crate::store::{Blob, CommitError, ReadError};
+
+/// Name of the recorded head within the journal's directory.
+pub(crate) const HEAD_NAME: &str = "head";
+
+/// Where a frame lies.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Location {
+    /// Number of the segment.
+    pub(crate) segment: u32,
+    /// Offset of the frame in it.
+    pub(crate) offset: u64,
+}
+
+/// A batch that has become part of the journal.
+#[derive(Debug)]
+pub(crate) struct Committed {
+    /// Its entries with their commitments and places.
+    pub(crate) entries: Vec<(Entry, Location)>,
+    /// Its blobs' names and places.
+    pub(crate) blobs: Vec<(String, Location)>,
+    /// Its large bundles.
+    pub(crate) bundles: Vec<BundleRecord>,
+    /// Where the journal ends behind it.
+    pub(crate) tip: Tip,
+}
+
+/// The journal, open for appending. One thread appends; any number read through [`Reader`].
+#[derive(Debug)]
+pub(crate) struct Journal {
+    pub(crate) directory: PathBuf,
+    pub(crate) identity: Identity,
+    pub(crate) tip: Tip,
+    pub(crate) events: Segment,
+    pub(crate) blobs: Segment,
+    pub(crate) head: HeadFile,
+    pub(crate) segment_bytes_max: u64,
+    pub(crate) failed: bool,
+}
+
+impl Journal {
+    /// Appends a batch that the caller has checked; durable when this returns.
+    pub(crate) fn append(
+        &mut self,
+        entries: Vec<Entry>,
+        blobs: &[Blob],
+        bundles: Vec<BundleRecord>,
+    ) -> Result<Committed, CommitError> {
+        if self.failed {
+            return Err(CommitError::Unknown(io::Error::other("an earlier write failed")));
+        }
+        // Until the last line succeeds, every way out but a clean refusal poisons the journal.
+        self.failed = true;
+        let (blob_frames, blob_offsets) = self.blob_frames(blobs);
+        if self.blobs_full(blob_frames.len()) {
+            self.roll(Series::Blobs)?;
+        }
+        let blob_start = self.tip.blob_end;
+        if !blob_frames.is_empty() {
+            self.write(Series::Blobs, &blob_frames, blob_start)?;
+        }
+        let blob_end = blob_start + blob_frames.len() as u64;
+        let blob_segment = self.tip.blob_segment;
+        let blob_places = blob_offsets.into_iter().map(|(name, offset)| {
+            (name, Location { segment: blob_segment, offset: blob_start + offset })
+        });
+        let blob_places = blob_places.collect();
+
+        // Rolled before the frames are made: their checksums depend on the segment.
+        let estimate: usize = entries.iter().map(|entry| entry.payload.len() + 512).sum();
+        if self.tip.end > SEGMENT_HEAD_BYTES
+            && self.tip.end + estimate as u64 > self.segment_bytes_max
+        {
+            self.roll(Series::Events)?;
+        }
+        let blob_range = (blob_start, blob_end);
+        let (frames, offsets, commit) = self.event_frames(&entries, blob_range, bundles);
+        let start = self.tip.end;
+        self.write(Series::Events, &frames, start)?;
+
+        let segment = self.tip.segment;
+        let places = offsets.into_iter().map(|offset| Location { segment, offset: start + offset });
+        let places: Vec<_> = entries.into_iter().zip(places).collect();
+        self.tip = Tip {
+            size: commit.size,
+            chain: commit.chain,
+            end: start + frames.len() as u64,
+            blob_end,
+            ..self.tip
+        };
+        self.head.record(&self.tip).map_err(CommitError::Unknown)?;
+        self.failed = false;
+        let (blobs, bundles) = (blob_places, commit.bundles);
+        Ok(Committed { entries: places, blobs, bundles, tip: self.tip })
+    }
+
+    /// Makes the recorded head durable; for a clean end.
+    pub(crate) fn close(&self) -> io::Result<()> {
+        self.head.sync()
+    }
+
+    /// Reads frames without the lock that appending needs.
+    pub(crate) fn reader(&self) -> Reader {
+        Reader { directory: self.directory.clone(), identity: self.identity }
+    }
+
+    fn blob_frames(&self, blobs: &[Blob]) -> (Vec<u8>, Vec<(String, u64)>) {
+        // The checksum depends on the segment, so the question whether to roll comes first.
+        let bytes: usize = blobs.iter().map(|blob| blob.bytes.len() + 512).sum();
+        let segment = self.tip.blob_segment + u32::from(self.blobs_full(bytes));
+        let crc = FrameCrc::new(&self.identity, segment);
+        let (mut frames, mut offsets) = (Vec::new(), Vec::new());
+        for blob in blobs {
+            offsets.push((blob.name.clone(), frames.len() as u64));
+            push(&mut frames, &crc, Kind::Blob, self.tip.size, &encode_blob(blob));
+        }
+        (frames, offsets)
+    }
+
+    fn blobs_full(&self, bytes: usize) -> bool {
+        bytes > 0
+            && self.tip.blob_end > SEGMENT_HEAD_BYTES
+            && self.tip.blob_end + bytes as u64 > self.segment_bytes_max
+    }
+
+    fn event_frames(
+        &self,
+        entries: &[Entry],
+        (blob_start, blob_end): (u64, u64),
+        bundles: Vec<BundleRecord>,
+    ) -> (Vec<u8>, Vec<u64>, Commit) {
+        let crc = FrameCrc::new(&self.identity, self.tip.segment);
+        let (mut frames, mut offsets) = (Vec::new(), Vec::new());
+        let mut chain: Digest = self.tip.chain;
+        for entry in entries {
+            let encoded = entry.encode();
+            chain = extend_chain(&chain, &encoded);
+            offsets.push(frames.len() as u64);
+            push(&mut frames, &crc, Kind::Entry, entry.position, &encoded);
+        }
+        let commit = Commit {
+            size: self.tip.size + entries.len() as u64,
+            count: u32::try_from(entries.len()).unwrap_or(u32::MAX),
+            chain,
+            blob_segment: self.tip.blob_segment,
+            blob_start,
+            blob_end,
+            bundles,
+        };
+        push(&mut frames, &crc, Kind::Commit, commit.size, &commit.encode());
+        (frames, offsets, commit)
+    }
+
+    /// Writes and syncs. Where there is no space the half-written bytes are taken back, and
+    /// nothing has happened.
+    fn write(&mut self, series: Series, bytes: &[u8], at: u64) -> Result<(), CommitError> {
+        let file = match series {
+            Series::Events => &self.events.file,
+            Series::Blobs => &self.blobs.file,
+        };
+        if let Err(error) = file.write_all_at(bytes, at) {
+            let full =
+                matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded);
+            return Err(if full && file.set_len(at).is_ok() {
+                self.failed = false;
+                CommitError::Refused(error)
+            } else {
+                CommitError::Unknown(error)
+            });
+        }
+        file.sync_data().map_err(CommitError::Unknown)
+    }
+
+    fn roll(&mut self, series: Series) -> Result<(), CommitError> {
+        let (number, previous_bytes) = match series {
+            Series::Events => (self.tip.segment + 1, self.tip.end),
+            Series::Blobs => (self.tip.blob_segment + 1, self.tip.blob_end),
+        };
+        let (base, chain, identity) = (self.tip.size, self.tip.chain, self.identity);
+        // An orphan behind the end would make the new header's length a lie.
+        let current = match series {
+            Series::Events => &self.events.file,
+            Series::Blobs => &self.blobs.file,
+        };
+        current
+            .set_len(previous_bytes)
+            .and_then(|()| current.sync_all())
+            .map_err(CommitError::Unknown)?;
+        let head = SegmentHead { number, identity, base, chain, previous_bytes };
+        let segment =
+            Segment::create(&self.directory, series, head).map_err(CommitError::Unknown)?;
+        match series {
+            Series::Events => {
+                self.events = segment;
+                (self.tip.segment, self.tip.end) = (number, SEGMENT_HEAD_BYTES);
+            }
+            Series::Blobs => {
+                self.blobs = segment;
+                (self.tip.blob_segment, self.tip.blob_end) = (number, SEGMENT_HEAD_BYTES);
+            }
+        }
+        self.head.record(&self.tip).and_then(|()| self.head.sync()).map_err(CommitError::Unknown)
+    }
+}
+
+/// Reads single frames of a journal, checked.
+#[derive(Debug, Clone)]
+pub(crate) struct Reader {
+    directory: PathBuf,
+    identity: Identity,
+}
+
+impl Reader {
+    /// The entry at this place, which must have this position.
+    pub(crate) fn entry(&self, at: Location, position: u64) -> Result<Entry, ReadError> {
+        let path = Series::Events.path(&self.directory, at.segment);
+        let payload = self.payload(&path, Kind::Entry, at)?;
+        Entry::decode(&payload)
+            .ok()
+            .filter(|entry| entry.position == position)
+            .ok_or_else(|| unreadable(&path, at.offset, "not the entry that belongs here"))
+    }
+
+    /// The small object at this place, which must have this name.
+    pub(crate) fn blob(&self, at: Location, name: &str) -> Result<Vec<u8>, ReadError> {
+        let path = Series::Blobs.path(&self.directory, at.segment);
+        let payload = self.payload(&path, Kind::Blob, at)?;
+        decode_blob(&payload)
+            .filter(|blob| blob.name == name)
+            .map(|blob| blob.bytes)
+            .ok_or_else(|| unreadable(&path, at.offset, "not the object that belongs here"))
+    }
+
+    /// Names and places of the blobs of one batch.
+    pub(crate) fn blobs(&self, commit: &Commit) -> Result<Vec<(String, Location)>, ReadError> {
+        let path = Series::Blobs.path(&self.directory, commit.blob_segment);
+        let (mut offset, mut found) = (commit.blob_start, Vec::new());
+        while offset < commit.blob_end {
+            let at = Location { segment: commit.blob_segment, offset };
+            let payload = self.payload(&path, Kind::Blob, at)?;
+            let blob = decode_blob(&payload)
+                .ok_or_else(|| unreadable(&path, offset, "not a small object"))?;
+            found.push((blob.name, at));
+            offset += (crate::store::frame::FRAME_HEAD_BYTES + payload.len()) as u64;
+        }
+        if offset == commit.blob_end {
+            Ok(found)
+        } else {
+            Err(unreadable(&path, offset, "the objects end elsewhere than their batch says"))
+        }
+    }
+
+    fn payload(&self, path: &Path, kind: Kind, at: Location) -> Result<Vec<u8>, ReadError> {
+        let crc = FrameCrc::new(&self.identity, at.segment);
+        let file = File::open(path)?;
+        read_frame(&file, &crc, kind, at.offset).map(|(_, payload)| payload).map_err(|error| {
+            error.map_or_else(
+                || unreadable(path, at.offset, "the frame does not match its checksum"),
+                ReadError::Io,
+            )
+        })
+    }
+}
+
+/// A frame that is not what was written there.
+pub(crate) fn unreadable(path: &Path, offset: u64, how: &str) -> ReadError {
+    ReadError::Damaged { what: path.display().to_string(), how: format!("at byte {offset}, {how}") }
+}
