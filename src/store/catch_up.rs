@@ -13,11 +13,11 @@ use crate::store::batches::{BadBatch, Batches, CHAIN_START};
 use crate::store::disk::Options;
 use crate::store::error::{OpenError, damaged, io_at};
 use crate::store::head::Tip;
-use crate::store::index::{Index, Records};
+use crate::store::index::Index;
 use crate::store::journal::{Committed, Journal, Location};
 use crate::store::recovery::after;
 use crate::store::segments::{SEGMENT_HEAD_BYTES, Segment, Series, private_directory};
-use crate::store::{Projector, ReadError};
+use crate::store::{Projector, ReadError, Records};
 
 /// Name of the index's directory.
 pub(crate) const INDEX_NAME: &str = "sled";

@@ -6,6 +6,11 @@
 mod batches;
 mod bundles;
 mod catch_up;
+mod check;
+#[cfg(test)]
+mod contract;
+#[cfg(test)]
+mod damage;
 mod disk;
 mod error;
 mod frame;
@@ -23,6 +28,7 @@ use crate::ledger::Entry;
 
 pub use bundles::{StagedBundle, StoredBundle};
 pub use catch_up::Progress;
+pub use check::{Checked, Fault};
 pub use disk::{DiskStore, Options, Probe};
 pub use error::OpenError;
 pub use index::probe_index;
@@ -65,7 +71,7 @@ pub struct Batch<Staged> {
     /// Large bundles the entries name, written and synced before.
     pub bundles: Vec<(DepositId, Staged)>,
     /// Records as they are after the entries: `None` deletes.
-    pub records: Vec<(String, Option<Vec<u8>>)>,
+    pub records: Records,
 }
 
 /// Why a batch was not committed.
@@ -180,12 +186,14 @@ pub trait Bundle: Send + 'static {
     fn next(&mut self) -> Result<Option<bytes::Bytes>, ReadError>;
 }
 
+/// Records that change: each as it is afterwards, `None` where it is deleted.
+pub type Records = Vec<(String, Option<Vec<u8>>)>;
+
+/// Reads a record as it stands.
+pub type ReadRecord<'a> = &'a dyn Fn(&str) -> Result<Option<Vec<u8>>, ReadError>;
+
 /// Makes records from entries, the same way when a vault runs and when its index is made again.
 pub trait Projector: Send + Sync {
     /// The records that change with this entry, given how records stand before it.
-    fn project(
-        &self,
-        entry: &Entry,
-        read: &dyn Fn(&str) -> Result<Option<Vec<u8>>, ReadError>,
-    ) -> Result<Vec<(String, Option<Vec<u8>>)>, ReadError>;
+    fn project(&self, entry: &Entry, read: ReadRecord<'_>) -> Result<Records, ReadError>;
 }
