@@ -5,11 +5,20 @@ use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
+use sha2::{Digest as _, Sha256};
+
 use crate::cli::failure::{Exit, Failure};
+use crate::crypto::{signature, statement};
 use crate::daemon::PROGRAM;
 use crate::daemon::config::{Place, failed};
-use crate::store::{DiskStore, probe_index};
+use crate::domain::event::Act;
+use crate::domain::id::{Bytes, DepositId, Digest};
+use crate::domain::statement::Statement;
+use crate::store::{Bundle as _, DiskStore, Options, ReadError, Store as _, probe_index};
 use crate::vault::DomainProjector;
+
+/// The index's directory within the data directory.
+const INDEX: &str = "sled";
 
 /// `escrowd rebuild`
 pub(super) fn rebuild(data: &Path) -> Result<Exit, Failure> {
@@ -28,8 +37,90 @@ pub(super) fn rebuild(data: &Path) -> Result<Exit, Failure> {
 /// `escrowd check`
 pub(super) fn run(data: &Path) -> Result<Exit, Failure> {
     let place = Place::new(data);
-    place.config()?;
-    Ok(Exit::Done)
+    let config = place.config()?;
+    place.authority()?;
+    place.scribe(&config)?;
+    let mut faults = 0u64;
+    let mut report = |what: String| {
+        faults += 1;
+        eprintln!("{PROGRAM}: damage: {what}");
+    };
+    let index = place.store().join(INDEX);
+    if index.exists() && !probe_in_child(&index).map_err(failed)? {
+        report("the index (sled) does not open; `escrowd rebuild` makes it anew".to_owned());
+    }
+    let checked = DiskStore::verify(place.store(), &mut |fault| report(fault.to_string()));
+    let checked = checked.map_err(failed)?;
+    let told = format!(
+        "{} events, {} small objects and {} large bundles read",
+        checked.entries, checked.blobs, checked.bundles
+    );
+    if faults == 0 {
+        // What is stored is what was written; now, whether what was written is true.
+        let store = DiskStore::open(place.store(), &DomainProjector, &Options::default());
+        audit(&store.map_err(failed)?, &mut |what| {
+            faults += 1;
+            eprintln!("{PROGRAM}: damage: {what}");
+        })
+        .map_err(failed)?;
+    }
+    if faults == 0 {
+        eprintln!("{told}: whole. Signatures and digests hold.");
+        return Ok(Exit::Done);
+    }
+    let message = format!("{told}: {faults} faults");
+    let hint = "keep a copy of the directory; restore what is named from a backup";
+    Err(Failure::failed("DAMAGED", message, hint))
+}
+
+/// Verifies every statement's signature, and every bundle against its statement's digest.
+fn audit(store: &DiskStore, report: &mut dyn FnMut(String)) -> Result<(), ReadError> {
+    const PAGE: usize = 1_000;
+    let mut at = 0;
+    loop {
+        let entries = store.read_ledger(at, PAGE)?;
+        let Some(last) = entries.last() else { return Ok(()) };
+        at = last.position + 1;
+        for entry in &entries {
+            let place = format!("event {} of {}", entry.sequence, entry.stream);
+            let event = match statement::event(&entry.payload) {
+                Ok(event) => event,
+                Err(fault) => {
+                    report(format!("{place}: {fault}"));
+                    continue;
+                }
+            };
+            if event.stream != entry.stream || event.sequence != entry.sequence {
+                report(format!("{place}: it says it is another event"));
+            }
+            let Act::Stated(signed) = &event.act else { continue };
+            match statement::verify(signed) {
+                Err(fault) => report(format!("{place}: {fault}")),
+                Ok(stated) => {
+                    if let Statement::Deposit(deposit) = &stated.statement {
+                        let id = DepositId::of(&stated.digest);
+                        match digest(store, &id)? {
+                            Some(found) if found == deposit.sha256 => {}
+                            Some(_) => report(format!("{id}: the bundle is not the one stated")),
+                            None => report(format!("{id}: the bundle is missing")),
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn digest(store: &DiskStore, id: &DepositId) -> Result<Option<Digest>, ReadError> {
+    if let Some(bytes) = store.blob(id.as_str())? {
+        return Ok(Some(signature::sha256(&bytes)));
+    }
+    let Some(mut bundle) = store.bundle(id)? else { return Ok(None) };
+    let mut hash = Sha256::new();
+    while let Some(piece) = bundle.next()? {
+        hash.update(&piece);
+    }
+    Ok(Some(Bytes(hash.finalize().into())))
 }
 
 /// `escrowd probe`: exits 0 if the index opens.

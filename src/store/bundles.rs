@@ -42,12 +42,20 @@ impl Bundles {
         Ok(Self { directory })
     }
 
+    /// The bundles in this directory, as they are: nothing is made or cleared.
+    pub(crate) fn at(directory: PathBuf) -> Self {
+        Self { directory }
+    }
+
     /// Bundle files whose deposits `is_stored` does not know: left by a crash before their event.
     pub(crate) fn orphans(
         &self,
         is_stored: &dyn Fn(&DepositId) -> Result<bool, ReadError>,
     ) -> Result<Vec<PathBuf>, ReadError> {
         let mut orphans = Vec::new();
+        if !self.directory.exists() {
+            return Ok(orphans);
+        }
         for item in fs::read_dir(&self.directory)? {
             let path = item?.path();
             let id = path.file_stem().and_then(|stem| stem.to_str()?.parse::<DepositId>().ok());

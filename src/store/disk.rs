@@ -79,9 +79,8 @@ impl DiskStore {
             Journal::open(&directory.join(JOURNAL_NAME), options.segment_bytes_max, may_begin)?;
         let progress = options.progress.unwrap_or(&|_, _| ());
         let index = open_index(directory, &journal, projector, options, progress)?;
-        let bundles_path = directory.join(BUNDLES_NAME);
-        let bundles =
-            Bundles::open(bundles_path.clone()).map_err(io_at("prepare", &bundles_path))?;
+        let path = bundles_path(directory);
+        let bundles = Bundles::open(path.clone()).map_err(io_at("prepare", &path))?;
         let stored = |id: &DepositId| Ok(index.bundle(id.as_str())?.is_some());
         for orphan in bundles.orphans(&stored).map_err(OpenError::Index)? {
             tracing::info!(file = %orphan.display(), "removed a bundle that was never deposited");
@@ -109,6 +108,11 @@ impl DiskStore {
         index.flush().map_err(OpenError::Index)?;
         drop(lock);
         Ok(())
+    }
+
+    /// Ends cleanly, so that the next start has nothing to catch up with.
+    pub fn close(self) -> io::Result<()> {
+        self.settle()
     }
 
     fn journal(&self) -> io::Result<MutexGuard<'_, Journal>> {
@@ -191,11 +195,20 @@ impl DiskStore {
     }
 }
 
+#[cfg(test)]
+impl DiskStore {
+    /// Lets a test put another file in the place of the event segment.
+    pub(crate) fn swap_events_file(&self, file: File) -> File {
+        let mut journal = self.journal.lock().unwrap();
+        std::mem::replace(&mut journal.events.file, file)
+    }
+}
+
 impl Store for DiskStore {
     type Staged = StagedBundle;
     type Bundle = StoredBundle;
 
-    fn close(&self) -> io::Result<()> {
+    fn settle(&self) -> io::Result<()> {
         self.journal()?.close()?;
         self.index.flush().map_err(io::Error::other)
     }

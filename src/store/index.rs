@@ -16,10 +16,7 @@ use crate::domain::stream::Stream;
 use crate::store::frame::{BundleRecord, Fields, Identity};
 use crate::store::head::Tip;
 use crate::store::journal::{Committed, Location};
-use crate::store::{ReadError, StreamHead};
-
-/// A change of records: each as it is afterwards, `None` where it is deleted.
-pub(crate) type Records = Vec<(String, Option<Vec<u8>>)>;
+use crate::store::{ReadError, Records, StreamHead};
 
 /// The layout of keys and values below.
 const FORMAT: u32 = 1;

@@ -122,7 +122,7 @@ impl Journal {
 
     /// Reads frames without the lock that appending needs.
     pub(crate) fn reader(&self) -> Reader {
-        Reader { directory: self.directory.clone(), identity: self.identity }
+        Reader::new(&self.directory, self.identity)
     }
 
     fn blob_frames(&self, blobs: &[Blob]) -> (Vec<u8>, Vec<(String, u64)>) {
@@ -232,6 +232,11 @@ pub(crate) struct Reader {
 }
 
 impl Reader {
+    /// For the journal in this directory.
+    pub(crate) fn new(directory: &Path, identity: Identity) -> Self {
+        Self { directory: directory.to_owned(), identity }
+    }
+
     /// The entry at this place, which must have this position.
     pub(crate) fn entry(&self, at: Location, position: u64) -> Result<Entry, ReadError> {
         let path = Series::Events.path(&self.directory, at.segment);

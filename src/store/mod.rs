@@ -6,6 +6,13 @@
 mod batches;
 mod bundles;
 mod catch_up;
+mod check;
+#[cfg(test)]
+mod contract;
+#[cfg(test)]
+mod crash;
+#[cfg(test)]
+mod damage;
 mod disk;
 mod error;
 mod frame;
@@ -23,6 +30,7 @@ use crate::ledger::Entry;
 
 pub use bundles::{StagedBundle, StoredBundle};
 pub use catch_up::Progress;
+pub use check::{Checked, Fault};
 pub use disk::{DiskStore, Options, Probe};
 pub use error::OpenError;
 pub use index::probe_index;
@@ -65,14 +73,8 @@ pub struct Batch<Staged> {
     /// Large bundles the entries name, written and synced before.
     pub bundles: Vec<(DepositId, Staged)>,
     /// Records as they are after the entries: `None` deletes.
-    pub records: Vec<RecordChange>,
+    pub records: Records,
 }
-
-/// A record's key and what it is now: `None` deletes.
-pub type RecordChange = (String, Option<Vec<u8>>);
-
-/// Looks a record up by its key.
-pub type ReadRecord<'a> = &'a dyn Fn(&str) -> Result<Option<Vec<u8>>, ReadError>;
 
 /// Why a batch was not committed.
 #[derive(Debug, thiserror::Error)]
@@ -165,8 +167,8 @@ pub trait Store: Send + Sync + 'static {
     /// Begins a bundle too large for a blob.
     fn stage(&self) -> io::Result<Self::Staged>;
 
-    /// Syncs what may be synced late. Nothing is called after this.
-    fn close(&self) -> io::Result<()>;
+    /// Syncs what may be synced late, so that the next start has nothing to catch up with.
+    fn settle(&self) -> io::Result<()>;
 
     /// A stored large bundle, checked chunk by chunk as it is read.
     fn bundle(&self, id: &DepositId) -> Result<Option<Self::Bundle>, ReadError>;
@@ -189,8 +191,14 @@ pub trait Bundle: Send + 'static {
     fn next(&mut self) -> Result<Option<bytes::Bytes>, ReadError>;
 }
 
+/// Records that change: each as it is afterwards, `None` where it is deleted.
+pub type Records = Vec<(String, Option<Vec<u8>>)>;
+
+/// Reads a record as it stands.
+pub type ReadRecord<'a> = &'a dyn Fn(&str) -> Result<Option<Vec<u8>>, ReadError>;
+
 /// Makes records from entries, the same way when a vault runs and when its index is made again.
 pub trait Projector: Send + Sync {
     /// The records that change with this entry, given how records stand before it.
-    fn project(&self, entry: &Entry, read: ReadRecord<'_>) -> Result<Vec<RecordChange>, ReadError>;
+    fn project(&self, entry: &Entry, read: ReadRecord<'_>) -> Result<Records, ReadError>;
 }

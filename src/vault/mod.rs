@@ -120,7 +120,7 @@ impl<S: Store> Vault<S> {
     /// Ends the committer, after everything handed in has been committed, and closes the store.
     pub async fn close(&self) {
         self.committer.close().await;
-        if let Err(fault) = self.store.close() {
+        if let Err(fault) = self.store.settle() {
             // What was acknowledged is synced; the next start only has more to catch up with.
             tracing::warn!(error = &fault as &dyn std::error::Error, "not closed cleanly");
         }

@@ -6,7 +6,7 @@ use crate::domain::rules;
 use crate::domain::statement::Stated;
 use crate::domain::states::{Key, Record, States};
 use crate::ledger::Entry;
-use crate::store::{Projector, ReadError, ReadRecord, RecordChange};
+use crate::store::{Projector, ReadError, ReadRecord, Records};
 
 /// Loads the records a statement is judged by, those that are not there already.
 pub(super) fn load_for(
@@ -39,7 +39,7 @@ pub(super) fn load(
 }
 
 /// The records that changed, as the store keeps them.
-pub(super) fn changes(states: &mut States) -> Result<Vec<RecordChange>, ReadError> {
+pub(super) fn changes(states: &mut States) -> Result<Records, ReadError> {
     let changed = states.take_changed().into_iter();
     changed
         .map(|(key, record)| {
@@ -65,7 +65,7 @@ fn damaged(what: String, how: &dyn std::error::Error) -> ReadError {
 pub struct DomainProjector;
 
 impl Projector for DomainProjector {
-    fn project(&self, entry: &Entry, read: ReadRecord<'_>) -> Result<Vec<RecordChange>, ReadError> {
+    fn project(&self, entry: &Entry, read: ReadRecord<'_>) -> Result<Records, ReadError> {
         let event = event(entry)?;
         let mut states = States::default();
         match &event.act {

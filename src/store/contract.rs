@@ -1,0 +1,250 @@
+//! What every backend must do: one suite, run against each through a factory.
+
+use std::collections::BTreeMap;
+
+use sha2::{Digest as _, Sha256};
+
+use crate::domain::id::{Bytes, DepositId};
+use crate::domain::stream::Stream;
+use crate::ledger::{Entry, LabelKey};
+use crate::store::{
+    Batch, Blob, Bundle, CommitError, Projector, ReadError, ReadRecord, Records, Staged, Store,
+    StreamHead,
+};
+
+/// A backend under test: it can be ended and opened again on the same state.
+pub(crate) trait Factory {
+    type Store: Store;
+    fn open(&mut self) -> Self::Store;
+    fn close(&mut self, store: Self::Store);
+}
+
+/// Reads payloads such as `key=value`, `key-` (deletes) and `key+` (counts up): the last one makes
+/// applying an entry twice visible.
+pub(crate) struct TestProjector;
+
+impl Projector for TestProjector {
+    fn project(&self, entry: &Entry, read: ReadRecord<'_>) -> Result<Records, ReadError> {
+        let text = String::from_utf8_lossy(&entry.payload).into_owned();
+        let change = if let Some((key, value)) = text.split_once('=') {
+            (key.to_owned(), Some(value.as_bytes().to_vec()))
+        } else if let Some(key) = text.strip_suffix('-') {
+            (key.to_owned(), None)
+        } else {
+            let key = text.trim_end_matches('+');
+            let count = read(key)?.map_or(0, |value| value.len());
+            (key.to_owned(), Some(vec![b'x'; count + 1]))
+        };
+        Ok(vec![change])
+    }
+}
+
+pub(crate) fn agreement(number: u8) -> Stream {
+    let digest = Bytes([number; 32]);
+    Stream::Agreement(crate::domain::id::AgreementId::of(&digest))
+}
+
+pub(crate) fn deposit(number: u8) -> DepositId {
+    DepositId::of(&Bytes(Sha256::digest([number]).into()))
+}
+
+/// A batch of these payloads that follows on what is stored, with the records they make.
+pub(crate) fn batch<S: Store>(store: &S, payloads: &[(Stream, &str)]) -> Batch<S::Staged> {
+    let mut made = Batch {
+        expected: Vec::new(),
+        entries: Vec::new(),
+        blobs: Vec::new(),
+        bundles: Vec::new(),
+        records: Vec::new(),
+    };
+    let mut heads = BTreeMap::new();
+    let mut records: BTreeMap<String, Option<Vec<u8>>> = BTreeMap::new();
+    for (position, (stream, payload)) in (store.ledger_size()..).zip(payloads) {
+        let sequence = heads.entry(stream.clone()).or_insert_with(|| {
+            let now = store.head(stream).unwrap().sequence;
+            made.expected.push((stream.clone(), now));
+            now
+        });
+        *sequence += 1;
+        let entry = Entry {
+            position,
+            stream: stream.clone(),
+            sequence: *sequence,
+            label_key: LabelKey([1; 32]),
+            salt: Bytes([2; 32]),
+            payload: payload.as_bytes().to_vec(),
+        };
+        let read =
+            |key: &str| records.get(key).map_or_else(|| store.record(key), |v| Ok(v.clone()));
+        let changes = TestProjector.project(&entry, &read).unwrap();
+        records.extend(changes);
+        made.entries.push(entry);
+    }
+    made.records = records.into_iter().collect();
+    made
+}
+
+pub(crate) fn staged<S: Store>(store: &S, content: &[u8]) -> S::Staged {
+    let mut staged = store.stage().unwrap();
+    for piece in content.chunks(100_000) {
+        staged.write(piece).unwrap();
+    }
+    staged.sync().unwrap();
+    staged
+}
+
+pub(crate) fn read_bundle(mut bundle: impl Bundle) -> Result<Vec<u8>, ReadError> {
+    let mut content = Vec::new();
+    while let Some(piece) = bundle.next()? {
+        content.extend(piece);
+    }
+    Ok(content)
+}
+
+/// Everything a reader can see of the ledger and the records.
+pub(crate) fn seen<S: Store>(store: &S) -> (Vec<Entry>, Vec<(String, Vec<u8>)>) {
+    let keys = store.keys("", None, usize::MAX).unwrap();
+    let record = |key: String| (key.clone(), store.record(&key).unwrap().unwrap());
+    (store.read_ledger(0, usize::MAX).unwrap(), keys.into_iter().map(record).collect())
+}
+
+/// The whole suite.
+pub(crate) fn check(factory: &mut impl Factory) {
+    let store = factory.open();
+    an_empty_store_has_nothing(&store);
+    what_is_committed_is_read_back(&store);
+    what_does_not_follow_is_refused_and_changes_nothing(&store);
+    records_are_listed_in_order_and_deleted(&store);
+    objects_and_bundles_come_back_as_they_went(&store);
+    let before = seen(&store);
+    factory.close(store);
+    let store = factory.open();
+    assert_eq!(seen(&store), before, "a restart changes nothing");
+    objects_are_there_after_a_restart(&store);
+    what_is_committed_is_read_back(&store);
+    factory.close(store);
+}
+
+fn an_empty_store_has_nothing<S: Store>(store: &S) {
+    assert_eq!(store.ledger_size(), 0);
+    let none = StreamHead { sequence: 0, commitment: Bytes([0; 32]) };
+    assert_eq!(store.head(&Stream::Vault).unwrap(), none);
+    assert!(store.read_stream(&Stream::Vault, 1, 9).unwrap().is_empty());
+    assert!(store.read_ledger(0, 9).unwrap().is_empty());
+    assert_eq!(store.record("k").unwrap(), None);
+    assert_eq!(store.blob("k").unwrap(), None);
+    assert!(store.bundle(&deposit(1)).unwrap().is_none());
+    store.commit(batch(store, &[])).unwrap();
+    assert_eq!(store.ledger_size(), 0, "an empty batch is no event");
+}
+
+fn what_is_committed_is_read_back<S: Store>(store: &S) {
+    let (size, vault) = (store.ledger_size(), store.head(&Stream::Vault).unwrap().sequence);
+    let made = batch(store, &[(Stream::Vault, "a=1"), (agreement(1), "n+"), (Stream::Vault, "n+")]);
+    let entries = made.entries.clone();
+    store.commit(made).unwrap();
+    assert_eq!(store.ledger_size(), size + 3);
+    assert_eq!(store.read_ledger(size, 9).unwrap(), entries);
+    assert_eq!(store.read_ledger(size + 1, 1).unwrap(), entries[1..2]);
+    let head = StreamHead { sequence: vault + 2, commitment: entries[2].commitment() };
+    assert_eq!(store.head(&Stream::Vault).unwrap(), head);
+    let ours = store.read_stream(&Stream::Vault, vault + 1, 9).unwrap();
+    assert_eq!(ours, [entries[0].clone(), entries[2].clone()]);
+    assert_eq!(store.read_stream(&Stream::Vault, vault + 2, 9).unwrap(), entries[2..]);
+    assert_eq!(store.record("a").unwrap(), Some(b"1".to_vec()));
+}
+
+fn what_does_not_follow_is_refused_and_changes_nothing<S: Store>(store: &S) {
+    let before = seen(store);
+    let two = |store| batch(store, &[(Stream::Vault, "b=1"), (agreement(1), "b=2")]);
+    let mut stale = two(store);
+    stale.expected[1].1 += 1;
+    let refusal = store.commit(stale).unwrap_err();
+    assert!(matches!(refusal, CommitError::Stale { stream, expected, current }
+        if stream == agreement(1) && expected == current + 1));
+    type Spoil<S> = fn(&mut Batch<<S as Store>::Staged>);
+    let spoilt: [(&str, Spoil<S>); 9] = [
+        ("position skipped", |batch| batch.entries[1].position += 1),
+        ("position repeated", |batch| batch.entries[0].position -= 1),
+        ("sequence skipped", |batch| batch.entries[1].sequence += 1),
+        ("sequence repeated", |batch| batch.entries[1].sequence -= 1),
+        ("entries swapped", |batch| batch.entries.swap(0, 1)),
+        ("payload too large", |batch| {
+            batch.entries[0].payload = vec![b' '; Entry::PAYLOAD_BYTES_MAX + 1];
+        }),
+        ("object too large", |batch| {
+            let bytes = vec![0; Blob::BYTES_MAX + 1];
+            batch.blobs.push(Blob { name: "large".to_owned(), bytes });
+        }),
+        ("object named twice", |batch| {
+            let blob = Blob { name: "twice".to_owned(), bytes: vec![1] };
+            batch.blobs.extend([blob.clone(), blob]);
+        }),
+        ("records without an entry", |batch| batch.entries.clear()),
+    ];
+    for (what, spoil) in spoilt {
+        let mut made = two(store);
+        spoil(&mut made);
+        let refusal = store.commit(made).unwrap_err();
+        assert!(matches!(refusal, CommitError::Unsound(_)), "{what}: {refusal}");
+        assert_eq!(seen(store), before, "{what}");
+    }
+    assert_eq!(store.blob("twice").unwrap(), None);
+}
+
+fn records_are_listed_in_order_and_deleted<S: Store>(store: &S) {
+    let payloads = ["p/b=1", "p/a=2", "p=3", "p/c=4", "q/a=5", "p/b/x=6", "p/c-"];
+    let payloads = payloads.map(|payload| (Stream::Vault, payload));
+    store.commit(batch(store, &payloads)).unwrap();
+    for (prefix, after, limit, expected) in [
+        ("p/", None, 9, vec!["p/a", "p/b", "p/b/x"]),
+        ("p/", Some("p/a"), 9, vec!["p/b", "p/b/x"]),
+        ("p/", Some("p/b"), 1, vec!["p/b/x"]),
+        ("p/", Some("a"), 1, vec!["p/a"]),
+        ("p/", Some("z"), 9, vec![]),
+        ("x", None, 9, vec![]),
+        ("q", None, 0, vec![]),
+    ] {
+        assert_eq!(store.keys(prefix, after, limit).unwrap(), expected, "{prefix} {after:?}");
+    }
+    assert_eq!(store.record("p/c").unwrap(), None);
+    store.commit(batch(store, &[(Stream::Vault, "p/a-")])).unwrap();
+    assert_eq!(store.keys("p/", None, 9).unwrap(), ["p/b", "p/b/x"]);
+}
+
+fn large() -> Vec<u8> {
+    (0..700_000u32).map(|n| (n % 251) as u8).collect()
+}
+
+fn objects_and_bundles_come_back_as_they_went<S: Store>(store: &S) {
+    drop(staged(store, b"changed my mind"));
+    let mut made = batch(store, &[(agreement(2), "d=1")]);
+    made.blobs.push(Blob { name: "small".to_owned(), bytes: b"content".to_vec() });
+    made.blobs.push(Blob { name: "none".to_owned(), bytes: Vec::new() });
+    made.bundles.push((deposit(1), staged(store, &large())));
+    made.bundles.push((deposit(2), staged(store, b"")));
+    store.commit(made).unwrap();
+    objects_are_there_after_a_restart(store);
+
+    let mut again = batch(store, &[(agreement(2), "d=2")]);
+    again.bundles.push((deposit(1), staged(store, b"another")));
+    assert!(matches!(store.commit(again), Err(CommitError::Unsound(_))), "nothing is rewritten");
+    let mut again = batch(store, &[(agreement(2), "d=2")]);
+    again.blobs.push(Blob { name: "small".to_owned(), bytes: b"another".to_vec() });
+    assert!(matches!(store.commit(again), Err(CommitError::Unsound(_))), "nothing is rewritten");
+    let mut stale = batch(store, &[(agreement(2), "d=2")]);
+    stale.bundles.push((deposit(3), staged(store, b"unseen")));
+    stale.expected[0].1 -= 1;
+    assert!(matches!(store.commit(stale), Err(CommitError::Stale { .. })));
+    assert!(store.bundle(&deposit(3)).unwrap().is_none());
+}
+
+fn objects_are_there_after_a_restart<S: Store>(store: &S) {
+    assert_eq!(store.blob("small").unwrap(), Some(b"content".to_vec()));
+    assert_eq!(store.blob("none").unwrap(), Some(Vec::new()));
+    assert_eq!(store.blob("other").unwrap(), None);
+    let bundle = store.bundle(&deposit(1)).unwrap().unwrap();
+    assert_eq!(bundle.size(), 700_000);
+    assert_eq!(read_bundle(bundle).unwrap(), large());
+    assert_eq!(read_bundle(store.bundle(&deposit(2)).unwrap().unwrap()).unwrap(), b"");
+}
