@@ -10,9 +10,10 @@ fn with(changes: &[(&str, Value)]) -> Terms {
     let mut changed = three_party();
     for (pointer, value) in changes {
         let (parent, last) = pointer.rsplit_once('/').unwrap();
-        match changed.pointer_mut(parent).unwrap() {
-            Value::Object(fields) => drop(fields.insert(last.to_owned(), value.clone())),
-            list => list[last.parse::<usize>().unwrap()] = value.clone(),
+        let parent = changed.pointer_mut(parent).unwrap();
+        match last.parse::<usize>() {
+            Ok(index) => parent[index] = value.clone(),
+            Err(_) => parent[last] = value.clone(),
         }
     }
     terms(changed)

@@ -148,6 +148,8 @@ struct Trial {
     damaged: BTreeSet<DepositId>,
     entries: Vec<Entry>,
     said: Vec<Stated>,
+    /// Number of the last objection or withdrawal.
+    floor: u64,
 }
 
 impl Trial {
@@ -165,7 +167,8 @@ impl Trial {
             .collect();
         people.extend(["stranger/one".to_owned(), "nowhere/nil".to_owned()]);
         let (damaged, entries, said) = (BTreeSet::new(), Vec::new(), Vec::new());
-        let mut trial = Self { world, agreement, people, deposits, damaged, entries, said };
+        let mut trial =
+            Self { world, agreement, people, deposits, damaged, entries, said, floor: 0 };
         let rule = &terms.rules[0];
         trial.ask(terms.in_role(&rule.requesters[0])[0].as_str(), rule);
         trial
@@ -234,7 +237,8 @@ impl Trial {
                 return None;
             }
         };
-        let earlier = world.saw(&self.agreement, 1);
+        let head = world.ground(&self.agreement).saw.sequence;
+        let earlier = world.saw(&self.agreement, step.about.index(head as usize) as u64 + 1);
         let other = world.fresh();
         match (step.lie, &mut statement) {
             (Lie::Saw, Statement::Consent(s)) => s.ground.saw = earlier,
@@ -260,6 +264,11 @@ impl Trial {
         prop_assert!(by.name.as_str() != "pat", "a pending member's");
         prop_assert_eq!(stated.key, key_of(&by.to_string()), "somebody else's");
         let own = by.organisation.clone();
+        let saw = stated.statement.ground().map(|ground| ground.saw.sequence);
+        prop_assert!(saw >= Some(self.floor), "rests on what an objection or withdrawal overtook");
+        if matches!(stated.statement, Statement::Objection(_) | Statement::Withdrawal(_)) {
+            self.floor = self.world.ground(&self.agreement).saw.sequence;
+        }
         match &stated.statement {
             Statement::Deposit(_) => self.deposits.push(DepositId::of(&stated.digest)),
             Statement::Request(s) => {
@@ -328,7 +337,16 @@ impl Trial {
                 prop_assert!(!damaged.contains(&entry.deposit));
             }
             Statement::Termination(_) => {}
-            other => prop_assert!(false, "nobody tried {}", other.tag()),
+            Statement::Invitation(_)
+            | Statement::Organisation(_)
+            | Statement::Join(_)
+            | Statement::Confirmation(_)
+            | Statement::Renewal(_)
+            | Statement::Proposal(_)
+            | Statement::ReleaseKey(_)
+            | Statement::Acceptance(_)
+            | Statement::Declination(_)
+            | Statement::Reseal(_) => prop_assert!(false, "nobody tried this"),
         }
         Ok(())
     }

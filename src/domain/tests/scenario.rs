@@ -58,6 +58,21 @@ fn contribute(world: &mut World, by: &str, case: &Case) -> Result<(), Refusal> {
 }
 
 #[test]
+fn promise_2_never_one_organisation_even_under_a_rule_that_says_so() {
+    let (mut world, case) = asked("joint");
+    for by in [SORA, DANA] {
+        let consent = world.consent(by, &case);
+        world.accept(consent);
+    }
+    // Such terms are never accepted; the judgement does not rest on that.
+    let request = world.states.request_mut(&case.request.id).unwrap();
+    request.terms.rules[0].needs = serde_json::from_str("\"2@agent\"").unwrap();
+    assert_eq!(request.missing_consents().map(|open| open.len()), Some(0));
+    assert_eq!(world.state(&case), State::Open);
+    assert_eq!(contribute(&mut world, SORA, &case), Err(Refusal::RequestIs(State::Open)));
+}
+
+#[test]
 fn both_sides_agree() {
     let (mut world, case) = asked("joint");
     assert_eq!(world.state(&case), State::Open);
@@ -112,9 +127,12 @@ fn promise_6_an_objection_blocks_until_it_is_taken_back() {
     assert_eq!(world.try_say(twice).unwrap_err().code(), "ALREADY", "one for an organisation");
     let foreign = world.withdrawal(SORA, &case, Withdrawn::Objection);
     assert_eq!(world.try_say(foreign).unwrap_err().code(), "NOT_FOUND", "somebody else's");
+    let ready = world.contribution(SORA, &case);
     let withdrawal = world.withdrawal(MINJI, &case, Withdrawn::Objection);
     world.accept(withdrawal);
     assert_eq!(world.state(&case), State::Satisfied);
+    let early = world.try_say(ready).unwrap_err();
+    assert_eq!(early.code(), "OUTDATED", "signed before it was settled");
     assert_eq!(world.try_say(objection).unwrap_err().code(), "OUTDATED", "the old one again");
     let again = world.objection(MINJI, &case);
     world.accept(again);
@@ -140,7 +158,14 @@ fn an_objection_between_two_contributions_blocks_the_second() {
         let consent = world.consent(by, &case);
         world.accept(consent);
     }
+    let awaited = |world: &World| -> Vec<_> {
+        world.seen(&case).awaited_holders().iter().map(ToString::to_string).collect()
+    };
+    assert_eq!(awaited(&world), ["hanbit-parts", "trade-secret-center"]);
+    assert_eq!(world.seen(&case).contributions_missing(), 2);
     assert_eq!(contribute(&mut world, SORA, &case), Ok(()));
+    assert_eq!(awaited(&world), ["hanbit-parts"]);
+    assert_eq!(world.seen(&case).contributions_missing(), 1);
     assert_eq!(contribute(&mut world, DANA, &case).unwrap_err().code(), "ALREADY", "same share");
     assert_eq!(world.state(&case), State::Satisfied);
     let objection = world.objection(JUN, &case);
