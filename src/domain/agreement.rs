@@ -132,7 +132,7 @@ pub fn decide_release_key(
     if agreement.release_key.is_some() {
         return Err(Refusal::AgreementIs("dealt a release key already"));
     }
-    if dealt.made.by != agreement.proposer {
+    if agreement.terms.depositor() != Some(&dealt.made.by.organisation) {
         return Err(Refusal::NotDepositor(dealt.made.by.organisation.clone()));
     }
     if dealt.terms_sha256 != agreement.terms_sha256 {
@@ -204,8 +204,12 @@ pub fn decide_reseal(agreement: &Agreement, reseal: &statement::Reseal) -> Resul
     if by != &to.organisation || !agreement.terms.is_holder(by) {
         return Err(Refusal::Mismatch("the member the share is for"));
     }
-    if agreement.key()?.epoch != reseal.epoch {
+    let key = agreement.key()?;
+    if key.epoch != reseal.epoch {
         return Err(Refusal::Mismatch("the epoch of the release key"));
+    }
+    if !key.shares.contains_key(&reseal.made.by) {
+        return Err(Refusal::NotFound(format!("a share sealed to {}", reseal.made.by)));
     }
     Ok(())
 }

@@ -20,3 +20,6 @@ pub mod stream;
 pub mod terms;
 pub mod text;
 pub mod time;
+
+#[cfg(test)]
+mod tests;

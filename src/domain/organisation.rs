@@ -39,6 +39,12 @@ pub struct Invited {
     pub expires_at: Timestamp,
 }
 
+impl Invited {
+    fn is_for(&self, name: &MemberName, now: Timestamp) -> bool {
+        self.name == *name && now < self.expires_at
+    }
+}
+
 /// One person or service of an organisation.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Member {
@@ -112,9 +118,12 @@ impl Organisation {
         if member.is_active() { Ok(member) } else { Err(Refusal::Pending(by.clone())) }
     }
 
+    /// Whoever signs in a name learns nothing about it: a member that isn't there and a key that
+    /// isn't the member's are refused alike.
     fn signer(&self, by: &MemberPath, key: &PublicKey) -> Result<&Member, Refusal> {
-        let member = self.member(&by.name).ok_or_else(|| Refusal::NotFound(by.to_string()))?;
-        if member.key == *key { Ok(member) } else { Err(Refusal::WrongKey(by.clone())) }
+        self.member(&by.name)
+            .filter(|member| member.key == *key)
+            .ok_or_else(|| Refusal::WrongKey(by.clone()))
     }
 
     fn administrator(&self, stated: &Stated) -> Result<(), Refusal> {
@@ -130,23 +139,21 @@ impl Organisation {
 /// colleagues.
 pub fn decide_invitation(
     organisation: Option<&Organisation>,
-    by_operator: bool,
+    operator: Option<&PublicKey>,
     invitation: &statement::Invitation,
     stated: &Stated,
     now: Timestamp,
 ) -> Result<(), Refusal> {
+    let (by, name) = (&invitation.made.by, &invitation.member.organisation);
     let founded = organisation.filter(|organisation| organisation.key.is_some());
     match founded {
-        Some(organisation) => {
-            if invitation.made.by.organisation != organisation.name {
-                return Err(Refusal::OrganisationExists(organisation.name.clone()));
-            }
-            organisation.administrator(stated)?;
+        Some(organisation) if by.organisation == *name => organisation.administrator(stated)?,
+        Some(_) if operator == Some(&stated.key) => {
+            return Err(Refusal::OrganisationExists(name.clone()));
         }
-        None if !by_operator => {
-            return Err(Refusal::NotFound(invitation.member.organisation.to_string()));
-        }
-        None => {}
+        None if operator == Some(&stated.key) => {}
+        None if by.organisation == *name => return Err(Refusal::WrongKey(by.clone())),
+        Some(_) | None => return Err(Refusal::NotFound(name.to_string())),
     }
     if invitation.member.organisation == MemberPath::operator().organisation {
         return Err(Refusal::Mismatch("the name of the organisation, which is reserved,"));
@@ -167,19 +174,24 @@ pub fn decide_invitation(
     Ok(())
 }
 
-/// May this organisation key be introduced?
+/// May this organisation key be introduced? Only by somebody whose invitation is open.
 pub fn decide_organisation(
     organisation: Option<&Organisation>,
     introduced: &statement::Organisation,
     stated: &Stated,
+    now: Timestamp,
 ) -> Result<(), Refusal> {
+    let by = &introduced.made.by;
+    let is_invited = |organisation: &&Organisation| {
+        organisation.invitations.values().any(|open| open.is_for(&by.name, now))
+    };
     let organisation =
-        organisation.ok_or_else(|| Refusal::NotInvited(introduced.made.by.clone()))?;
+        organisation.filter(is_invited).ok_or_else(|| Refusal::NotInvited(by.clone()))?;
     if organisation.key.is_some() {
         return Err(Refusal::OrganisationExists(organisation.name.clone()));
     }
     if stated.key != introduced.key {
-        return Err(Refusal::WrongKey(introduced.made.by.clone()));
+        return Err(Refusal::WrongKey(by.clone()));
     }
     Ok(())
 }
@@ -194,12 +206,12 @@ pub fn decide_join(
     let by = &join.made.by;
     let not_invited = || Refusal::NotInvited(by.clone());
     let organisation = organisation.filter(|o| o.key.is_some()).ok_or_else(not_invited)?;
+    let invited = organisation.invitations.get(&join.secret_sha256);
+    if !invited.is_some_and(|open| open.is_for(&by.name, now)) {
+        return Err(not_invited());
+    }
     if organisation.members.contains_key(&by.name) {
         return Err(Refusal::AlreadyJoined(by.clone()));
-    }
-    let invited = organisation.invitations.get(&join.secret_sha256).ok_or_else(not_invited)?;
-    if invited.name != by.name || invited.expires_at <= now {
-        return Err(not_invited());
     }
     if stated.key != join.key {
         return Err(Refusal::WrongKey(by.clone()));
@@ -216,11 +228,12 @@ pub fn decide_confirmation(
     confirmation: &statement::Confirmation,
     stated: &Stated,
 ) -> Result<(), Refusal> {
-    let not_found = || Refusal::NotFound(confirmation.member.to_string());
-    let organisation = organisation.ok_or_else(not_found)?;
-    if confirmation.made.by.organisation != organisation.name {
+    let (by, member) = (&confirmation.made.by, &confirmation.member);
+    let not_found = || Refusal::NotFound(member.to_string());
+    if by.organisation != member.organisation {
         return Err(not_found());
     }
+    let organisation = organisation.ok_or_else(|| Refusal::WrongKey(by.clone()))?;
     if organisation.key != Some(stated.key) {
         organisation.administrator(stated)?;
     }
@@ -242,7 +255,7 @@ pub fn decide_renewal(
     stated: &Stated,
 ) -> Result<(), Refusal> {
     let by = &renewal.made.by;
-    let organisation = organisation.ok_or_else(|| Refusal::NotFound(by.to_string()))?;
+    let organisation = organisation.ok_or_else(|| Refusal::WrongKey(by.clone()))?;
     organisation.signer(by, &stated.key).map(|_| ())
 }
 

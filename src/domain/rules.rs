@@ -151,14 +151,18 @@ pub fn decide(
     if made.at > now.after(CLOCK_SKEW_MAX) {
         return Err(Refusal::Early { at: made.at, now });
     }
+    // A request or proposal accepted twice would begin anew, and forget what was said against it.
+    if states.statement(&stated.digest).is_some() {
+        return Err(Refusal::Already { who: made.by.to_string(), what: "made this statement" });
+    }
     let own = states.organisation(&made.by.organisation);
     match statement {
         Statement::Invitation(s) => {
+            let operator = states.vault().map(|vault| &vault.operator_key);
             let organisation = states.organisation(&s.member.organisation);
-            let operator = is_operator(states, stated);
             organisation::decide_invitation(organisation, operator, s, stated, now)
         }
-        Statement::Organisation(s) => organisation::decide_organisation(own, s, stated),
+        Statement::Organisation(s) => organisation::decide_organisation(own, s, stated, now),
         Statement::Join(s) => organisation::decide_join(own, s, stated, now),
         Statement::Confirmation(s) => {
             let organisation = states.organisation(&s.member.organisation);
@@ -168,8 +172,8 @@ pub fn decide(
         Statement::Renewal(s) => organisation::decide_renewal(own, s, stated),
         Statement::Proposal(s) => decide_proposal(states, own, s, stated),
         Statement::ReleaseKey(s) => {
-            let agreement = agreement(states, &s.agreement, &made.by)?;
             actor(own, stated)?;
+            let agreement = agreement(states, &s.agreement, &made.by)?;
             agreement::decide_release_key(agreement, s)?;
             s.shares.iter().try_for_each(|share| recipient(states, &share.member))
         }
@@ -227,7 +231,8 @@ pub fn decide(
 }
 
 /// The agreement a statement rests on, once signer, time and ground have been judged. Strangers
-/// are answered as if it did not exist.
+/// are answered as if it did not exist; the signer is judged first, so that nobody finds out in a
+/// party's name what that party may know.
 fn grounded<'s>(
     states: &'s States,
     own: Option<&Organisation>,
@@ -236,8 +241,8 @@ fn grounded<'s>(
     circumstances: &Circumstances,
 ) -> Result<&'s Agreement, Refusal> {
     let made = stated.statement.made();
-    let agreement = agreement(states, &ground.agreement, &made.by)?;
     actor(own, stated)?;
+    let agreement = agreement(states, &ground.agreement, &made.by)?;
     let (now, valid_until) = (circumstances.now, ground.valid_until);
     if now > valid_until {
         return Err(Refusal::Late { valid_until, now });
@@ -261,7 +266,7 @@ fn is_operator(states: &States, stated: &Stated) -> bool {
 
 fn actor(own: Option<&Organisation>, stated: &Stated) -> Result<(), Refusal> {
     let by = &stated.statement.made().by;
-    let own = own.ok_or_else(|| Refusal::NotFound(by.to_string()))?;
+    let own = own.ok_or_else(|| Refusal::WrongKey(by.clone()))?;
     own.actor(stated).map(|_| ())
 }
 

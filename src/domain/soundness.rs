@@ -8,6 +8,9 @@ use crate::domain::needs::{Alternative, TooComplex};
 use crate::domain::terms::{Rule, Terms, limit};
 use crate::domain::time::Span;
 
+#[cfg(test)]
+mod tests;
+
 /// What is wrong with terms.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Unsound {

@@ -1,0 +1,405 @@
+use proptest::prelude::*;
+use serde_json::{Value, json};
+
+use super::*;
+use crate::domain::needs::Needs;
+use crate::domain::tests::terms::{any_terms, is_met, terms, three_party};
+
+/// The three-party terms with some of them said otherwise, by JSON pointer.
+fn with(changes: &[(&str, Value)]) -> Terms {
+    let mut changed = three_party();
+    for (pointer, value) in changes {
+        let (parent, last) = pointer.rsplit_once('/').unwrap();
+        let parent = changed.pointer_mut(parent).unwrap();
+        match last.parse::<usize>() {
+            Ok(index) => parent[index] = value.clone(),
+            Err(_) => parent[last] = value.clone(),
+        }
+    }
+    terms(changed)
+}
+
+const NEEDS: &str = "/rules/0/needs";
+
+fn with_agent(role: &str) -> Value {
+    json!({"all": [format!("1@{role}"), "1@agent"]})
+}
+
+fn two_agents() -> (&'static str, Value) {
+    ("/parties/agent", json!(["trade-secret-center", "other-agent"]))
+}
+
+#[test]
+fn sound_terms_are_accepted() {
+    for (why, changes) in [
+        ("as the template has them", vec![]),
+        (
+            "one branch for each of two pairs",
+            vec![(
+                NEEDS,
+                json!({"any": [
+                    {"all": ["1@depositor", "1@agent"]}, {"all": ["1@beneficiary", "1@agent"]},
+                ]}),
+            )],
+        ),
+        (
+            "seats of two roles in `all` of `any`",
+            vec![(
+                NEEDS,
+                json!({"all": [
+                    {"any": ["1@depositor", "2@depositor"]}, {"any": ["1@agent", "1@beneficiary"]},
+                ]}),
+            )],
+        ),
+        (
+            "all three shares, one of them the requester's own",
+            vec![("/quorum", json!(3)), ("/rules/1/needs", with_agent("depositor"))],
+        ),
+        (
+            "the requester's share makes up for an agent who holds none",
+            vec![
+                ("/holders", json!(["depositor", "beneficiary"])),
+                ("/rules/1/needs", with_agent("depositor")),
+            ],
+        ),
+        (
+            "a requester without a share, two consents with one each",
+            vec![
+                ("/holders", json!(["depositor", "agent"])),
+                ("/rules/1/needs", with_agent("depositor")),
+            ],
+        ),
+        (
+            "two organisations of one role next to another role",
+            vec![two_agents(), (NEEDS, json!({"all": ["2@agent", "1@depositor"]}))],
+        ),
+        (
+            "a second of openness after notice",
+            vec![("/rules/0/notice", json!("3599s")), ("/rules/0/expires", json!("1h"))],
+        ),
+        (
+            "any may object",
+            vec![("/rules/0/objection", json!(["depositor", "beneficiary", "agent"]))],
+        ),
+    ] {
+        assert_eq!(check(&with(&changes)), Ok(()), "{why}");
+    }
+}
+
+#[test]
+fn unsound_terms_are_refused_in_a_sentence() {
+    let alone = "rule joint is met by one organisation alone: ";
+    for (why, changes, sentence) in [
+        (
+            "nobody deposits",
+            vec![("/parties", json!({"beneficiary": ["orient-display"], "agent": ["a"]}))],
+            "the terms name 0 depositors; an agreement has exactly one",
+        ),
+        (
+            "two deposit",
+            vec![("/parties/depositor", json!(["hanbit-parts", "second-source"]))],
+            "the terms name 2 depositors; an agreement has exactly one",
+        ),
+        (
+            "two roles for one",
+            vec![("/parties/arbiter", json!(["orient-display"]))],
+            "orient-display is named twice among the parties; an organisation has one role",
+        ),
+        (
+            "twice in one role",
+            vec![("/parties/agent", json!(["trade-secret-center", "trade-secret-center"]))],
+            "trade-secret-center is named twice among the parties; an organisation has one role",
+        ),
+        (
+            "a role for nobody",
+            vec![("/parties/arbiter", json!([]))],
+            "the role arbiter has no organisation",
+        ),
+        (
+            "a depositor on its own",
+            vec![("/parties", json!({"depositor": ["hanbit-parts"]}))],
+            "the terms have 1 parties; 2 to 16 are possible",
+        ),
+        (
+            "a crowd",
+            vec![(
+                "/parties/agent",
+                json!((0..15).map(|i| format!("agent-{i}")).collect::<Vec<_>>()),
+            )],
+            "the terms have 17 parties; 2 to 16 are possible",
+        ),
+        (
+            "one holder",
+            vec![("/holders", json!(["agent"]))],
+            "the terms have 1 holders; 2 to 16 are possible",
+        ),
+        (
+            "a quorum of one",
+            vec![("/quorum", json!(1))],
+            "the terms have 1 shares in the quorum; 2 to 3 are possible",
+        ),
+        (
+            "a quorum of more than all",
+            vec![("/quorum", json!(4))],
+            "the terms have 4 shares in the quorum; 2 to 3 are possible",
+        ),
+        (
+            "no way to a release",
+            vec![("/rules", json!([]))],
+            "the terms have 0 rules; 1 to 16 are possible",
+        ),
+        (
+            "a rule for nobody",
+            vec![("/rules/0/requesters", json!([]))],
+            "the terms have 0 requesters in a rule; 1 to 16 are possible",
+        ),
+        (
+            "an unknown holder",
+            vec![("/holders", json!(["depositor", "agnet"]))],
+            "holders names the role agnet, which no party has",
+        ),
+        (
+            "an unknown requester",
+            vec![("/rules/0/requesters", json!(["auditor"]))],
+            "requester of rule joint names the role auditor, which no party has",
+        ),
+        (
+            "an unknown objector",
+            vec![("/rules/1/objection", json!(["depositer"]))],
+            "objection of rule bankruptcy names the role depositer, which no party has",
+        ),
+        (
+            "an unknown seat in one branch",
+            vec![(
+                NEEDS,
+                json!({"any": [{"all": ["1@depositor", "1@agent"]}, {"all": [
+                    "1@arbiter", "1@agent",
+                ]}]}),
+            )],
+            "needs of rule joint names the role arbiter, which no party has",
+        ),
+        (
+            "a holder twice",
+            vec![("/holders", json!(["agent", "depositor", "agent"]))],
+            "holders names agent twice",
+        ),
+        (
+            "two rules of one name",
+            vec![("/rules/1/name", json!("joint"))],
+            "the list of rules names joint twice",
+        ),
+        (
+            "an objector twice",
+            vec![("/rules/1/objection", json!(["depositor", "depositor"]))],
+            "objection of rule bankruptcy names depositor twice",
+        ),
+        (
+            "too many ways",
+            vec![(NEEDS, json!({"all": vec![json!({"any": ["1@agent", "1@depositor"]}); 7]}))],
+            "rule joint: its needs cannot be checked",
+        ),
+        (
+            "an empty `all`, which everybody meets",
+            vec![(NEEDS, json!({"any": [{"all": []}, "1@agent"]}))],
+            "rule joint: its needs cannot be checked",
+        ),
+        (
+            "notice and expiry at once",
+            vec![("/rules/1/expires", json!("10d"))],
+            "rule bankruptcy deadlocks: a request expires after 10d, but notice runs 10d",
+        ),
+        (
+            "expiry before notice",
+            vec![("/rules/1/expires", json!("9d"))],
+            "rule bankruptcy deadlocks: a request expires after 9d, but notice runs 10d",
+        ),
+        ("one seat", vec![(NEEDS, json!("1@agent"))], &format!("{alone}1 of trade-secret-center")),
+        (
+            "two people of one house",
+            vec![(NEEDS, json!("2@agent"))],
+            &format!("{alone}2 of trade-secret-center"),
+        ),
+        (
+            "seats of one role, one by one",
+            vec![(NEEDS, json!({"all": ["1@agent", "1@agent"]}))],
+            &format!("{alone}2 of trade-secret-center"),
+        ),
+        (
+            "two of a role with two organisations, which one can fill",
+            vec![two_agents(), (NEEDS, json!("2@agent"))],
+            &format!("{alone}2 of trade-secret-center"),
+        ),
+        (
+            "one weak branch",
+            vec![(NEEDS, json!({"any": [{"all": ["1@depositor", "1@agent"]}, "2@depositor"]}))],
+            &format!("{alone}2 of hanbit-parts"),
+        ),
+        (
+            "a weak branch behind `all`",
+            vec![(
+                NEEDS,
+                json!({"all": ["1@agent", {"any": [
+                    "1@agent", "1@depositor",
+                ]}]}),
+            )],
+            &format!("{alone}2 of trade-secret-center"),
+        ),
+    ] {
+        let fault = check(&with(&changes)).expect_err(why);
+        assert_eq!(fault.to_string(), sentence, "{why}");
+        assert!(!fault.remedy().is_empty(), "{why}");
+    }
+}
+
+#[test]
+fn deadlocks_are_named_with_the_consents_that_lead_there() {
+    let center_and = |other: &str| format!("1 of trade-secret-center + 1 of {other}");
+    for (why, changes, rule, consents, requester, shares, quorum) in [
+        (
+            "an agent without a share; the requester's organisation counts its own once",
+            vec![("/holders", json!(["depositor", "beneficiary"]))],
+            "bankruptcy",
+            center_and("orient-display"),
+            "orient-display",
+            1,
+            2,
+        ),
+        (
+            "two of the three shares there are",
+            vec![("/quorum", json!(3))],
+            "bankruptcy",
+            center_and("orient-display"),
+            "orient-display",
+            2,
+            3,
+        ),
+        (
+            "enough for one requester, too few for another",
+            vec![
+                ("/quorum", json!(3)),
+                ("/rules/0/requesters", json!(["beneficiary", "depositor"])),
+            ],
+            "joint",
+            center_and("hanbit-parts"),
+            "hanbit-parts",
+            2,
+            3,
+        ),
+        (
+            "two people of one house hold one share",
+            vec![
+                ("/holders", json!(["depositor", "beneficiary"])),
+                (NEEDS, json!({"all": ["2@depositor", "1@agent"]})),
+                ("/rules/0/requesters", json!(["agent"])),
+            ],
+            "joint",
+            "1 of trade-secret-center + 2 of hanbit-parts".to_owned(),
+            "trade-secret-center",
+            1,
+            2,
+        ),
+    ] {
+        let fault = check(&with(&changes)).expect_err(why);
+        let sentence = format!(
+            "rule {rule} deadlocks: {consents} meet it, but with requester {requester} they hold \
+             {shares} of the {quorum} shares that open a bundle"
+        );
+        assert_eq!(fault.to_string(), sentence, "{why}");
+    }
+}
+
+#[test]
+fn fingerprints_are_for_every_party_and_nobody_else() {
+    let mut too_few = terms(three_party());
+    let agent = "trade-secret-center".parse().unwrap();
+    let pin = too_few.fingerprints.remove(&agent).unwrap();
+    assert_eq!(check(&too_few), Err(Unsound::Fingerprints(agent)));
+    let mut too_many = terms(three_party());
+    let stranger: OrganisationName = "acme".parse().unwrap();
+    too_many.fingerprints.insert(stranger.clone(), pin);
+    assert_eq!(check(&too_many), Err(Unsound::Fingerprints(stranger)));
+}
+
+#[test]
+fn a_house_with_too_few_people_is_warned_of_and_not_refused() {
+    let terms = terms(three_party());
+    let members = |counts: &[(&str, usize)]| -> BTreeMap<OrganisationName, usize> {
+        counts.iter().map(|(name, count)| (name.parse().unwrap(), *count)).collect()
+    };
+    let enough = members(&[("hanbit-parts", 1), ("orient-display", 2), ("trade-secret-center", 1)]);
+    assert_eq!(too_few_members(&terms, &enough), []);
+    let lonely = members(&[("hanbit-parts", 1), ("orient-display", 1), ("trade-secret-center", 1)]);
+    let warnings: Vec<_> =
+        too_few_members(&terms, &lonely).iter().map(ToString::to_string).collect();
+    assert_eq!(
+        warnings,
+        ["rule bankruptcy takes 2 people of role beneficiary (who requests never \
+                           consents), but only 1 have joined and been confirmed"]
+    );
+}
+
+/// A set of consents that meets a rule without a person to spare, found by trying every one:
+/// how many people of each organisation, the requester not among them.
+fn meeting(terms: &Terms, needs: &Needs) -> Vec<BTreeMap<OrganisationName, u16>> {
+    let people = |set: &BTreeMap<OrganisationName, u16>| {
+        let mut seated = BTreeMap::<Role, u16>::new();
+        for (organisation, count) in set {
+            *seated.entry(terms.role_of(organisation).unwrap().clone()).or_default() += count;
+        }
+        seated
+    };
+    let is_minimal = |set: &BTreeMap<OrganisationName, u16>| {
+        set.keys().all(|organisation| {
+            let mut fewer = set.clone();
+            *fewer.get_mut(organisation).unwrap() -= 1;
+            !is_met(needs, &people(&fewer))
+        })
+    };
+    let mut sets = vec![BTreeMap::new()];
+    for organisation in terms.organisations() {
+        let with_some = |set: &BTreeMap<OrganisationName, u16>, count: u16| {
+            let mut set = set.clone();
+            set.insert(organisation.clone(), count);
+            set
+        };
+        let more = |set: BTreeMap<_, _>| {
+            let some: Vec<_> = (1..=seats(needs)).map(|count| with_some(&set, count)).collect();
+            std::iter::once(set).chain(some)
+        };
+        sets = sets.into_iter().flat_map(more).collect();
+    }
+    sets.retain(|set| is_met(needs, &people(set)) && is_minimal(set));
+    sets
+}
+
+/// All the seats that are written down: no smallest set takes more people of one organisation.
+fn seats(needs: &Needs) -> u16 {
+    match needs {
+        Needs::Seats(seats) => seats.count,
+        Needs::All(list) => list.all.iter().map(seats).sum(),
+        Needs::Any(list) => list.any.iter().map(seats).max().unwrap_or(0),
+    }
+}
+
+fn is_sound(terms: &Terms, rule: &Rule) -> bool {
+    meeting(terms, &rule.needs).iter().all(|set| {
+        let requesters = rule.requesters.iter().flat_map(|role| terms.in_role(role));
+        let mut shares = requesters.map(|requester| {
+            let holding: BTreeSet<_> = set.keys().chain([requester]).collect();
+            holding.into_iter().filter(|who| terms.is_holder(who)).count()
+        });
+        set.len() >= 2 && shares.all(|shares| shares >= usize::from(terms.quorum))
+    })
+}
+
+proptest! {
+    #[test]
+    fn promise_3_the_check_agrees_with_trying_every_set_of_consents(terms in any_terms()) {
+        let sound = terms.rules.iter().all(|rule| is_sound(&terms, rule));
+        match check(&terms) {
+            Ok(()) => prop_assert!(sound),
+            Err(Unsound::OneOrganisation { .. } | Unsound::Deadlock { .. }) => prop_assert!(!sound),
+            Err(other) => prop_assert!(false, "{other}"),
+        }
+    }
+}

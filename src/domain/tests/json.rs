@@ -1,0 +1,139 @@
+//! Statements as text: one way to write each, nothing unknown, nothing missing.
+
+use serde_json::{Value, json};
+
+use super::scenario::{JUN, KENJI, MINJI, SORA, YUKI, consented};
+use super::terms::{terms, three_party};
+use super::world::{OPERATOR, bytes};
+use crate::domain::statement::{Sealing, Statement, Withdrawn};
+
+/// One statement of every type.
+fn one_of_each() -> Vec<Statement> {
+    let (mut world, case) = consented("bankruptcy");
+    let (agreement, deposit) = (case.agreement.clone(), world.seen(&case).deposit.clone());
+    let invitation = world.invitation(OPERATOR, "newco/ann");
+    let mut elsewhere = world.deposit(MINJI, &agreement);
+    elsewhere.sealing = Sealing::Elsewhere;
+    vec![
+        invitation.clone().into(),
+        world.organisation("newco/ann").into(),
+        world.join("newco/ann", &invitation).into(),
+        world.confirmation(MINJI, JUN, bytes("a join"), true).into(),
+        world.renewal(MINJI).into(),
+        world.proposal(MINJI, &terms(three_party())).into(),
+        world.release_key(MINJI, &agreement).into(),
+        world.acceptance(YUKI, &agreement).into(),
+        world.declination(YUKI, &agreement).into(),
+        world.termination(YUKI, &agreement).into(),
+        world.reseal(KENJI, &agreement, YUKI).into(),
+        world.deposit(MINJI, &agreement).into(),
+        elsewhere.into(),
+        world.request(YUKI, &deposit, "joint").into(),
+        world.consent(SORA, &case).into(),
+        world.contribution(SORA, &case).into(),
+        world.objection(MINJI, &case).into(),
+        world.withdrawal(MINJI, &case, Withdrawn::Objection).into(),
+        world.retrieval(YUKI, &case).into(),
+    ]
+}
+
+fn read(value: Value) -> Result<Statement, serde_json::Error> {
+    serde_json::from_str(&value.to_string())
+}
+
+#[test]
+fn statements_read_as_they_are_written_with_the_type_first() {
+    let mut seen = std::collections::BTreeSet::new();
+    for statement in one_of_each() {
+        let text = serde_json::to_string(&statement).unwrap();
+        let first = format!(r#"{{"type":"{}","made":{{"by":""#, statement.tag());
+        assert!(text.starts_with(&first), "{text}");
+        assert_eq!(serde_json::from_str::<Statement>(&text).unwrap(), statement, "{text}");
+        seen.insert(statement.tag());
+    }
+    assert_eq!(seen, Statement::TYPES.iter().copied().collect(), "one of each type");
+}
+
+/// Every object within, by JSON pointer.
+fn objects(value: &Value, at: String, found: &mut Vec<String>) {
+    match value {
+        Value::Object(fields) => {
+            found.push(at.clone());
+            for (name, value) in fields {
+                objects(value, format!("{at}/{name}"), found);
+            }
+        }
+        Value::Array(items) => {
+            for (i, value) in items.iter().enumerate() {
+                objects(value, format!("{at}/{i}"), found);
+            }
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+    }
+}
+
+#[test]
+fn unknown_and_missing_fields_are_refused_at_every_depth() {
+    // Maps by role and by organisation have no fields of their own.
+    let maps = ["/terms/parties", "/terms/fingerprints"];
+    let (mut unknown, mut missing) = (0, 0);
+    for statement in one_of_each() {
+        let written = serde_json::to_value(&statement).unwrap();
+        let mut found = Vec::new();
+        objects(&written, String::new(), &mut found);
+        for at in found.iter().filter(|at| !maps.contains(&at.as_str())) {
+            let mut more = written.clone();
+            more.pointer_mut(at).unwrap()["misspelt"] = json!(1);
+            assert!(read(more).is_err(), "{}{at}/misspelt", statement.tag());
+            unknown += 1;
+            let names: Vec<_> =
+                written.pointer(at).unwrap().as_object().unwrap().keys().cloned().collect();
+            for name in names.iter().filter(|name| *name != "contract_sha256") {
+                let mut less = written.clone();
+                less.pointer_mut(at).unwrap().as_object_mut().unwrap().remove(name);
+                assert!(read(less).is_err(), "{}{at}/{name}", statement.tag());
+                missing += 1;
+            }
+        }
+    }
+    assert!(unknown > 60 && missing > 200, "{unknown} and {missing} tried");
+}
+
+#[test]
+fn a_statement_under_another_type_or_twice_the_same_field_is_refused() {
+    let mut alike = 0;
+    for statement in one_of_each() {
+        let text = serde_json::to_string(&statement).unwrap();
+        for other in Statement::TYPES.iter().filter(|other| **other != statement.tag()) {
+            let swapped = text.replacen(statement.tag(), other, 1);
+            match serde_json::from_str::<Statement>(&swapped) {
+                Err(_) => {}
+                // Told apart by their type alone, which is what the signature covers first.
+                Ok(read) => {
+                    assert_eq!(read.tag(), *other);
+                    assert!(ALIKE.contains(&statement.tag()) && ALIKE.contains(other), "{swapped}");
+                    alike += 1;
+                }
+            }
+        }
+        for unknown in ["escrow-vault/consent/v2", "consent", ""] {
+            let swapped = text.replacen(statement.tag(), unknown, 1);
+            assert!(serde_json::from_str::<Statement>(&swapped).is_err(), "{swapped}");
+        }
+        let twice = text.replacen(r#""made":"#, r#""made":null,"made":"#, 1);
+        assert!(serde_json::from_str::<Statement>(&twice).is_err(), "{twice}");
+        let twice = text.replacen(r#"{"type":"#, r#"{"type":"x","type":"#, 1);
+        assert!(serde_json::from_str::<Statement>(&twice).is_err(), "{twice}");
+        let untyped = text.replacen(&format!(r#""type":"{}","#, statement.tag()), "", 1);
+        assert!(serde_json::from_str::<Statement>(&untyped).is_err(), "{untyped}");
+    }
+    assert_eq!(alike, 4, "consent and retrieval, declination and termination");
+}
+
+/// Types with the same fields.
+const ALIKE: [&str; 4] = [
+    "escrow-vault/consent/v1",
+    "escrow-vault/retrieval/v1",
+    "escrow-vault/declination/v1",
+    "escrow-vault/termination/v1",
+];

@@ -1,0 +1,11 @@
+//! Trials of the domain: attacks, promises, tables. Nothing here signs or hashes; digests and
+//! keys are any bytes unlike each other.
+
+mod identity;
+mod json;
+mod promises;
+mod scenario;
+mod swapped;
+mod table;
+pub(super) mod terms;
+mod world;

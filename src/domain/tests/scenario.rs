@@ -1,0 +1,388 @@
+//! The two rules of the three-party terms, walked through.
+
+use super::terms::{terms, three_party};
+use super::world::{Case, World};
+use crate::domain::event::Note;
+use crate::domain::id::{AgreementId, DepositId};
+use crate::domain::refusal::Refusal;
+use crate::domain::request::State;
+use crate::domain::statement::Withdrawn;
+use crate::domain::time::Span;
+
+pub(super) const MINJI: &str = "hanbit-parts/minji";
+pub(super) const JUN: &str = "hanbit-parts/jun";
+pub(super) const YUKI: &str = "orient-display/yuki";
+pub(super) const KENJI: &str = "orient-display/kenji";
+pub(super) const SORA: &str = "trade-secret-center/sora";
+pub(super) const DANA: &str = "trade-secret-center/dana";
+pub(super) const EVE: &str = "acme/eve";
+
+/// The three parties and a stranger.
+pub(super) fn parties() -> World {
+    World::of(&[
+        ("hanbit-parts", &["minji", "jun"]),
+        ("orient-display", &["yuki", "kenji"]),
+        ("trade-secret-center", &["sora", "dana"]),
+        ("acme", &["eve", "mal"]),
+    ])
+}
+
+/// An agreement in force, with a deposit.
+pub(super) fn deposited() -> (World, AgreementId, DepositId) {
+    let mut world = parties();
+    let agreement = world.agree(&terms(three_party()));
+    let deposit = world.store(&agreement);
+    (world, agreement, deposit)
+}
+
+/// A request of yuki's, open.
+pub(super) fn asked(rule: &str) -> (World, Case) {
+    let (mut world, _, deposit) = deposited();
+    let case = world.ask(YUKI, &deposit, rule);
+    (world, case)
+}
+
+/// A request of yuki's with all consents it takes.
+pub(super) fn consented(rule: &str) -> (World, Case) {
+    let (mut world, case) = asked(rule);
+    for by in [if rule == "joint" { MINJI } else { KENJI }, SORA] {
+        let consent = world.consent(by, &case);
+        world.accept(consent);
+    }
+    (world, case)
+}
+
+fn contribute(world: &mut World, by: &str, case: &Case) -> Result<(), Refusal> {
+    let contribution = world.contribution(by, case);
+    world.try_say(contribution)
+}
+
+#[test]
+fn promise_2_never_one_organisation_even_under_a_rule_that_says_so() {
+    let (mut world, case) = asked("joint");
+    for by in [SORA, DANA] {
+        let consent = world.consent(by, &case);
+        world.accept(consent);
+    }
+    // Such terms are never accepted; the judgement does not rest on that.
+    let request = world.states.request_mut(&case.request.id).unwrap();
+    request.terms.rules[0].needs = serde_json::from_str("\"2@agent\"").unwrap();
+    assert_eq!(request.missing_consents().map(|open| open.len()), Some(0));
+    assert_eq!(world.state(&case), State::Open);
+    assert_eq!(contribute(&mut world, SORA, &case), Err(Refusal::RequestIs(State::Open)));
+}
+
+#[test]
+fn both_sides_agree() {
+    let (mut world, case) = asked("joint");
+    assert_eq!(world.state(&case), State::Open);
+    let consent = world.consent(MINJI, &case);
+    world.accept(consent);
+    assert_eq!(world.state(&case), State::Open);
+    let early = contribute(&mut world, MINJI, &case);
+    assert_eq!(early, Err(Refusal::RequestIs(State::Open)));
+    let consent = world.consent(SORA, &case);
+    world.accept(consent);
+    assert_eq!(world.state(&case), State::Satisfied);
+    assert_eq!(contribute(&mut world, SORA, &case), Ok(()), "the last to consent completes it");
+    assert_eq!(world.state(&case), State::Released);
+    for _ in 0..2 {
+        let retrieval = world.retrieval(YUKI, &case);
+        world.accept(retrieval);
+        assert_eq!(world.state(&case), State::Retrieved);
+    }
+    world.pass(Span::days(400));
+    assert_eq!(world.state(&case), State::Retrieved, "what was released does not lapse");
+}
+
+#[test]
+fn an_event_is_attested_and_notice_runs() {
+    let (mut world, case) = consented("bankruptcy");
+    assert_eq!(world.state(&case), State::Notice);
+    world.pass(Span::seconds(10 * 86_400 - 1));
+    let early = contribute(&mut world, SORA, &case);
+    assert_eq!(early, Err(Refusal::RequestIs(State::Notice)), "the last second of notice");
+    world.pass(Span::seconds(1));
+    assert_eq!(world.state(&case), State::Satisfied);
+    let own = contribute(&mut world, KENJI, &case).unwrap_err();
+    assert_eq!(own.code(), "NOT_ENTITLED", "the requester's organisation uses its share at home");
+    assert_eq!(contribute(&mut world, DANA, &case), Ok(()), "a colleague of who consented");
+    assert_eq!(world.state(&case), State::Released);
+}
+
+#[test]
+fn promise_6_an_objection_blocks_until_it_is_taken_back() {
+    let (mut world, case) = consented("bankruptcy");
+    world.pass(Span::days(11));
+    assert_eq!(world.state(&case), State::Satisfied);
+    let ready = world.contribution(SORA, &case);
+    let objection = world.objection(JUN, &case);
+    world.accept(objection.clone());
+    assert_eq!(world.state(&case), State::Objected);
+    let late = world.try_say(ready).unwrap_err();
+    assert_eq!(late.code(), "OUTDATED", "signed before the objection was known");
+    let blocked = contribute(&mut world, SORA, &case);
+    assert_eq!(blocked, Err(Refusal::RequestIs(State::Objected)));
+    let twice = world.objection(MINJI, &case);
+    assert_eq!(world.try_say(twice).unwrap_err().code(), "ALREADY", "one for an organisation");
+    let foreign = world.withdrawal(SORA, &case, Withdrawn::Objection);
+    assert_eq!(world.try_say(foreign).unwrap_err().code(), "NOT_FOUND", "somebody else's");
+    let ready = world.contribution(SORA, &case);
+    let withdrawal = world.withdrawal(MINJI, &case, Withdrawn::Objection);
+    world.accept(withdrawal);
+    assert_eq!(world.state(&case), State::Satisfied);
+    let early = world.try_say(ready).unwrap_err();
+    assert_eq!(early.code(), "OUTDATED", "signed before it was settled");
+    assert_eq!(world.try_say(objection).unwrap_err().code(), "OUTDATED", "the old one again");
+    let again = world.objection(MINJI, &case);
+    world.accept(again);
+    assert_eq!(world.state(&case), State::Objected);
+    world.pass(Span::days(49));
+    assert_eq!(world.state(&case), State::Expired);
+    let settled = world.withdrawal(MINJI, &case, Withdrawn::Objection);
+    assert_eq!(world.try_say(settled), Err(Refusal::RequestIs(State::Expired)));
+}
+
+#[test]
+fn an_objection_between_two_contributions_blocks_the_second() {
+    let mut written = three_party();
+    written["quorum"] = 3.into();
+    written["rules"][1] = written["rules"][0].clone();
+    written["rules"][1]["name"] = "slow".into();
+    written["rules"][0]["objection"] = vec!["depositor"].into();
+    let mut world = parties();
+    let agreement = world.agree(&terms(written));
+    let deposit = world.store(&agreement);
+    let case = world.ask(YUKI, &deposit, "joint");
+    for by in [MINJI, SORA] {
+        let consent = world.consent(by, &case);
+        world.accept(consent);
+    }
+    let awaited = |world: &World| -> Vec<_> {
+        world.seen(&case).awaited_holders().iter().map(ToString::to_string).collect()
+    };
+    assert_eq!(awaited(&world), ["hanbit-parts", "trade-secret-center"]);
+    assert_eq!(world.seen(&case).contributions_missing(), 2);
+    assert_eq!(contribute(&mut world, SORA, &case), Ok(()));
+    assert_eq!(awaited(&world), ["hanbit-parts"]);
+    assert_eq!(world.seen(&case).contributions_missing(), 1);
+    assert_eq!(contribute(&mut world, DANA, &case).unwrap_err().code(), "ALREADY", "same share");
+    assert_eq!(world.state(&case), State::Satisfied);
+    let objection = world.objection(JUN, &case);
+    world.accept(objection);
+    assert_eq!(contribute(&mut world, MINJI, &case), Err(Refusal::RequestIs(State::Objected)));
+    let withdrawal = world.withdrawal(JUN, &case, Withdrawn::Objection);
+    world.accept(withdrawal);
+    assert_eq!(contribute(&mut world, MINJI, &case), Ok(()));
+    assert_eq!(world.state(&case), State::Released);
+}
+
+#[test]
+fn after_a_release_nothing_is_taken_back() {
+    let (mut world, case) = consented("joint");
+    assert_eq!(contribute(&mut world, SORA, &case), Ok(()));
+    let released = Err(Refusal::RequestIs(State::Released));
+    let statement = world.withdrawal(YUKI, &case, Withdrawn::Request);
+    assert_eq!(world.try_say(statement), released, "the request");
+    let statement = world.consent(JUN, &case);
+    assert_eq!(world.try_say(statement), released, "one more consent");
+    assert_eq!(contribute(&mut world, MINJI, &case), released, "one more contribution");
+    let (mut world, case) = consented("bankruptcy");
+    world.pass(Span::days(10));
+    assert_eq!(contribute(&mut world, SORA, &case), Ok(()));
+    let statement = world.objection(MINJI, &case);
+    assert_eq!(world.try_say(statement), released, "an objection too late");
+}
+
+#[test]
+fn a_request_lapses_to_the_moment() {
+    let (mut world, case) = consented("bankruptcy");
+    world.pass(Span::seconds(60 * 86_400 - 1));
+    assert_eq!(world.state(&case), State::Satisfied);
+    world.pass(Span::seconds(1));
+    assert_eq!(world.state(&case), State::Expired);
+    let lapsed = Err(Refusal::RequestIs(State::Expired));
+    assert_eq!(contribute(&mut world, SORA, &case), lapsed);
+    let consent = world.consent(DANA, &case);
+    assert_eq!(world.try_say(consent), lapsed);
+    let objection = world.objection(MINJI, &case);
+    assert_eq!(world.try_say(objection), lapsed);
+    let retrieval = world.retrieval(YUKI, &case);
+    assert_eq!(world.try_say(retrieval), lapsed);
+}
+
+#[test]
+fn a_request_is_taken_back_by_a_colleague_for_good() {
+    let (mut world, case) = consented("joint");
+    let foreign = world.withdrawal(SORA, &case, Withdrawn::Request);
+    assert_eq!(world.try_say(foreign).unwrap_err().code(), "NOT_ENTITLED");
+    let withdrawal = world.withdrawal(KENJI, &case, Withdrawn::Request);
+    world.accept(withdrawal);
+    assert_eq!(world.state(&case), State::Withdrawn);
+    let over = Err(Refusal::RequestIs(State::Withdrawn));
+    assert_eq!(contribute(&mut world, SORA, &case), over);
+    let again = world.withdrawal(YUKI, &case, Withdrawn::Request);
+    assert_eq!(world.try_say(again), over);
+}
+
+#[test]
+fn a_statement_counts_once() {
+    let (mut world, case) = asked("joint");
+    let consent = world.consent(MINJI, &case);
+    let consent = world.stated(consent);
+    world.submit(&consent).unwrap();
+    let before = world.records();
+    let already = Refusal::Already { who: MINJI.to_owned(), what: "made this statement" };
+    assert_eq!(world.submit(&consent), Err(already));
+    assert_eq!(world.records(), before);
+
+    let (mut world, _, deposit) = deposited();
+    let request = world.request(YUKI, &deposit, "joint");
+    let request = world.stated(request);
+    world.submit(&request).unwrap();
+    world.pass(Span::seconds(60));
+    assert_eq!(world.submit(&request).unwrap_err().code(), "ALREADY", "it would begin anew");
+}
+
+#[test]
+fn promise_5_a_request_is_judged_by_the_terms_it_named() {
+    let (mut world, case) = consented("bankruptcy");
+    let agreement = world.states.agreement_mut(&case.agreement).unwrap();
+    agreement.terms.rules.retain(|rule| rule.name.as_str() != "bankruptcy");
+    agreement.terms.quorum = 3;
+    agreement.version = 2;
+    assert_eq!(world.state(&case), State::Notice);
+    let objection = world.objection(MINJI, &case);
+    assert_eq!(world.clone().try_say(objection), Ok(()), "who could object still can");
+    world.pass(Span::days(10));
+    assert_eq!(contribute(&mut world, SORA, &case), Ok(()));
+    assert_eq!(world.state(&case), State::Released, "with the quorum it named");
+}
+
+#[test]
+fn a_share_of_a_later_key_is_not_spent_on_a_request_of_an_earlier_one() {
+    let (mut world, case) = consented("joint");
+    let agreement = world.states.agreement_mut(&case.agreement).unwrap();
+    agreement.release_key.as_mut().unwrap().epoch = 2;
+    for epoch in [1, 2] {
+        let mut contribution = world.contribution(SORA, &case);
+        contribution.epoch = epoch;
+        let epoch = Err(Refusal::Mismatch("the epoch of the release key"));
+        assert_eq!(world.try_say(contribution), epoch);
+    }
+}
+
+#[test]
+fn a_damaged_bundle_is_not_requested_spent_on_or_retrieved() {
+    let quarantined = Err(Refusal::DepositIs("quarantined"));
+    let (mut world, case) = consented("joint");
+    let deposit = world.seen(&case).deposit.clone();
+    let damage = Note::Quarantined { deposit: deposit.clone() };
+    let mut released = world.clone();
+    world.note(&damage);
+    let request = world.request(YUKI, &deposit, "joint");
+    assert_eq!(world.try_say(request), quarantined);
+    assert_eq!(contribute(&mut world, SORA, &case), quarantined);
+    assert_eq!(contribute(&mut released, SORA, &case), Ok(()));
+    released.note(&damage);
+    let retrieval = released.retrieval(YUKI, &case);
+    assert_eq!(released.try_say(retrieval), quarantined);
+}
+
+#[test]
+fn an_agreement_ends_when_every_party_has_signed() {
+    let (mut world, agreement, deposit) = deposited();
+    let case = world.ask(YUKI, &deposit, "joint");
+    for (by, word) in [(MINJI, "active"), (YUKI, "active"), (SORA, "terminated")] {
+        let termination = world.termination(by, &agreement);
+        world.accept(termination);
+        assert_eq!(world.states.agreement(&agreement).unwrap().phase.word(), word);
+        let twice = world.termination(by, &agreement);
+        let code = if word == "active" { "ALREADY" } else { "AGREEMENT_STATE" };
+        assert_eq!(world.try_say(twice).unwrap_err().code(), code);
+    }
+    let ended = Err(Refusal::AgreementIs("terminated"));
+    let late = world.deposit(MINJI, &agreement);
+    assert_eq!(world.try_say(late), ended, "a deposit");
+    let late = world.request(YUKI, &deposit, "joint");
+    assert_eq!(world.try_say(late), ended, "a request");
+    let consent = world.consent(MINJI, &case);
+    assert_eq!(world.try_say(consent), Ok(()), "what was asked for before goes its way");
+}
+
+#[test]
+fn an_agreement_is_countersigned_once_by_everybody_or_not_at_all() {
+    let mut world = parties();
+    let (agreement, _) = world.propose(&terms(three_party()));
+    let word = |world: &World| world.states.agreement(&agreement).unwrap().phase.word();
+    let acceptance = world.acceptance(YUKI, &agreement);
+    world.accept(acceptance);
+    let colleague = world.acceptance(KENJI, &agreement);
+    assert_eq!(world.try_say(colleague).unwrap_err().code(), "ALREADY", "same organisation");
+    let dealer = world.acceptance(MINJI, &agreement);
+    assert_eq!(world.try_say(dealer).unwrap_err().code(), "ALREADY", "signed by dealing");
+    assert_eq!(word(&world), "proposed");
+    let early = world.deposit(MINJI, &agreement);
+    assert_eq!(world.try_say(early), Err(Refusal::AgreementIs("proposed")));
+    let mut declined = world.clone();
+    let acceptance = world.acceptance(SORA, &agreement);
+    world.accept(acceptance);
+    assert_eq!(word(&world), "active");
+    let late = world.declination(SORA, &agreement);
+    assert_eq!(world.try_say(late), Err(Refusal::AgreementIs("active")));
+    let declination = declined.declination(SORA, &agreement);
+    declined.accept(declination);
+    assert_eq!(word(&declined), "declined");
+    let late = declined.acceptance(DANA, &agreement);
+    assert_eq!(declined.try_say(late), Err(Refusal::AgreementIs("declined")));
+}
+
+#[test]
+fn a_release_key_is_dealt_once_and_countersigned_as_dealt() {
+    let mut world = parties();
+    let proposal = world.proposal(MINJI, &terms(three_party()));
+    let agreement = AgreementId::of(&world.accept(proposal));
+    let too_early = world.acceptance(YUKI, &agreement);
+    let keyless = Err(Refusal::AgreementIs("without a release key"));
+    assert_eq!(world.try_say(too_early.clone()), keyless);
+    let colleague = world.release_key(JUN, &agreement);
+    assert_eq!(world.clone().try_say(colleague), Ok(()), "any member of the depositor");
+    let key = world.release_key(MINJI, &agreement);
+    world.accept(key);
+    let again = world.release_key(MINJI, &agreement);
+    let dealt = Err(Refusal::AgreementIs("dealt a release key already"));
+    assert_eq!(world.try_say(again), dealt);
+    let blind = world.try_say(too_early).unwrap_err();
+    assert_eq!(blind.code(), "OUTDATED", "signed before there was a key");
+}
+
+#[test]
+fn a_share_is_passed_on_by_who_has_it_within_the_house() {
+    let (mut world, agreement, _) = deposited();
+    let without = "a share sealed to orient-display/yuki".to_owned();
+    let elsewhere = Err(Refusal::Mismatch("the member the share is for"));
+    // Shares were sealed to the first member of each organisation by name: jun, kenji, dana.
+    for (why, by, to, expected) in [
+        ("by who has none", YUKI, KENJI, Err(Refusal::NotFound(without))),
+        ("to another house", KENJI, SORA, elsewhere),
+        ("to nobody", KENJI, "orient-display/nil", not_found("orient-display/nil")),
+        ("to who is pending", KENJI, "orient-display/pat", not_found("orient-display/pat")),
+        ("by who has it", KENJI, YUKI, Ok(())),
+        ("by who was given it", YUKI, KENJI, Ok(())),
+    ] {
+        let reseal = world.reseal(by, &agreement, to);
+        assert_eq!(world.try_say(reseal), expected, "{why}");
+    }
+}
+
+fn not_found(what: &str) -> Result<(), Refusal> {
+    Err(Refusal::NotFound(what.to_owned()))
+}
+
+#[test]
+fn the_same_bundle_is_deposited_once() {
+    let (mut world, agreement, deposit) = deposited();
+    let mut again = world.deposit(JUN, &agreement);
+    again.sha256 = world.states.deposit(&deposit).unwrap().statement.sha256;
+    assert_eq!(world.try_say(again), Err(Refusal::DepositedBefore(deposit.to_string())));
+}

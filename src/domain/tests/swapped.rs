@@ -1,0 +1,410 @@
+//! Every field of every statement inside an agreement is exchanged for another plausible one. It
+//! is refused for exactly that, or it is free: what the signer says, and nothing rests on it.
+
+use serde_json::{Value, json};
+
+use super::scenario::{JUN, KENJI, MINJI, SORA, YUKI, asked, consented, deposited, parties};
+use super::terms::{terms, three_party};
+use super::world::{Case, World, bytes, key_of};
+use crate::domain::id::{AgreementId, DepositId, RequestId};
+use crate::domain::refusal::Refusal;
+use crate::domain::rules::{CLOCK_SKEW_MAX, VALIDITY_MAX};
+use crate::domain::statement::{Sealing, Statement, Withdrawn};
+use crate::domain::states::Record;
+use crate::domain::time::Span;
+
+/// A field by JSON pointer, what to put there, and why that is refused; `None` if it is free.
+type Swap = (&'static str, Value, Option<Refusal>);
+
+fn no(pointer: &'static str, value: impl serde::Serialize, refusal: Refusal) -> Swap {
+    (pointer, json!(value), Some(refusal))
+}
+
+fn free(pointer: &'static str, value: impl serde::Serialize) -> Swap {
+    (pointer, json!(value), None)
+}
+
+fn mismatch(pointer: &'static str, what: &'static str) -> Swap {
+    no(pointer, bytes::<32>("another"), Refusal::Mismatch(what))
+}
+
+/// Tries each swap by itself, and that no field was forgotten.
+#[track_caller]
+fn check(world: &World, statement: impl Into<Statement>, swaps: Vec<Swap>) {
+    let honest = statement.into();
+    assert_eq!(world.clone().try_say(honest.clone()), Ok(()), "the baseline");
+    let written = serde_json::to_value(&honest).unwrap();
+    for (pointer, value, refusal) in &swaps {
+        let mut swapped = written.clone();
+        let field = swapped.pointer_mut(pointer).unwrap_or_else(|| panic!("no {pointer}"));
+        assert_ne!(field, value, "{pointer} as it was");
+        *field = value.clone();
+        let swapped: Statement = serde_json::from_value(swapped).unwrap();
+        let expected = refusal.clone().map_or(Ok(()), Err);
+        let mut world = world.clone();
+        let key = key_of(&honest.made().by.to_string());
+        assert_eq!(world.try_say_as(swapped, key), expected, "{}{pointer} = {value}", honest.tag());
+    }
+    let mut fields = Vec::new();
+    leaves(&written, String::new(), &mut fields);
+    // Another type is another statement, and format 1 knows one kind of deposit.
+    for field in fields.iter().filter(|field| !["/type", "/kind"].contains(&field.as_str())) {
+        let tried = |(pointer, _, _): &Swap| field.starts_with(pointer);
+        assert!(swaps.iter().any(tried), "{}{field} was not tried", honest.tag());
+    }
+}
+
+fn leaves(value: &Value, at: String, found: &mut Vec<String>) {
+    match value {
+        Value::Object(fields) => {
+            fields.iter().for_each(|(name, value)| leaves(value, format!("{at}/{name}"), found));
+        }
+        Value::Array(items) => {
+            let items = items.iter().enumerate();
+            items.for_each(|(i, value)| leaves(value, format!("{at}/{i}"), found));
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => found.push(at),
+    }
+}
+
+/// Who says it, when and where.
+fn made(world: &World, statement: &Statement) -> Vec<Swap> {
+    let (by, now) = (&statement.made().by, world.now);
+    let wrong = |who: &str| Refusal::WrongKey(who.parse().unwrap());
+    let colleague = if by.to_string() == MINJI { JUN } else { MINJI };
+    let ahead = now.after(CLOCK_SKEW_MAX);
+    let too_far = now.after(Span::seconds(10 * 60 + 1));
+    vec![
+        no("/made/by", colleague, wrong(colleague)),
+        no("/made/by", "hanbit-parts/nil", wrong("hanbit-parts/nil")),
+        no("/made/by", "nowhere/nil", wrong("nowhere/nil")),
+        no("/made/by", "acme/eve", wrong("acme/eve")),
+        free("/made/at", ahead),
+        no("/made/at", too_far, Refusal::Early { at: too_far, now }),
+        free("/made/nonce", bytes::<16>("another")),
+        no("/made/log/origin", "other.example/escrow", Refusal::OtherLog),
+        no("/made/log/generation", 2, Refusal::OtherLog),
+    ]
+}
+
+/// What it rests on, and who says it.
+fn grounded(world: &World, statement: &Statement) -> Vec<Swap> {
+    let ground = statement.ground().unwrap();
+    let (now, floor) = (world.now, world.states.agreement(&ground.agreement).unwrap().floor);
+    let unknown = AgreementId::of(&bytes("unknown"));
+    let past = "2026-03-01T23:59:59.999Z".parse().unwrap();
+    let saw = |sequence| world.saw(&ground.agreement, sequence);
+    let mut swaps = made(world, statement);
+    swaps.extend([
+        no("/ground/agreement", &unknown, Refusal::NotFound(unknown.to_string())),
+        no("/ground/agreement", second(world), Refusal::Forked),
+        no("/ground/saw/sequence", ground.saw.sequence + 1, Refusal::Forked),
+        no("/ground/saw/sequence", ground.saw.sequence - 1, Refusal::Forked),
+        no("/ground/saw/sequence", 0, Refusal::Forked),
+        no("/ground/saw/commitment", bytes::<32>("another"), Refusal::Forked),
+        no("/ground/saw", saw(floor - 1), Refusal::Outdated { saw: floor - 1, floor }),
+        no("/ground/valid_until", past, Refusal::Late { valid_until: past, now }),
+        free("/ground/valid_until", now),
+        free("/ground/valid_until", statement.made().at.after(VALIDITY_MAX)),
+        no("/ground/valid_until", now.after(Span::seconds(30 * 86_400 + 1)), Refusal::TooLong),
+    ]);
+    if ground.saw.sequence > floor {
+        swaps.push(free("/ground/saw", saw(floor)));
+    }
+    swaps
+}
+
+/// An agreement of the same parties.
+fn second(world: &World) -> AgreementId {
+    let mut second = world.states.iter().filter_map(|(_, record)| match record {
+        Record::Agreement(agreement) => {
+            (agreement.terms.title.as_str() == "the second").then(|| agreement.id.clone())
+        }
+        Record::Vault(_)
+        | Record::Organisation(_)
+        | Record::Party
+        | Record::Deposit(_)
+        | Record::Bundle(_)
+        | Record::Request(_)
+        | Record::Statement(_) => None,
+    });
+    second.next().unwrap()
+}
+
+/// Adds an agreement of the same parties, with a deposit and a request of its own.
+fn with_second(world: &mut World) -> Case {
+    let mut written = three_party();
+    written["title"] = json!("the second");
+    let agreement = world.agree(&terms(written));
+    let deposit = world.store(&agreement);
+    world.ask(YUKI, &deposit, "joint")
+}
+
+/// Which request it is about.
+fn about(swaps: &mut Vec<Swap>, world: &mut World, case: &Case, other: &Case) {
+    let unknown = RequestId::of(&bytes("unknown"));
+    let deposit = world.seen(case).deposit.clone();
+    let sibling = world.ask(KENJI, &deposit, "bankruptcy").request;
+    let missing = |id: &RequestId| Refusal::NotFound(id.to_string());
+    swaps.extend([
+        no("/request/id", &unknown, missing(&unknown)),
+        no("/request/id", &other.request.id, missing(&other.request.id)),
+        no("/request/id", &sibling.id, Refusal::Mismatch("the digest of the request")),
+        no("/request/sha256", sibling.sha256, Refusal::Mismatch("the digest of the request")),
+        no("/request", &other.request, missing(&other.request.id)),
+    ]);
+}
+
+fn not_entitled(who: &str, what: &'static str, rule: &str) -> Refusal {
+    let (who, rule) = (who.parse().unwrap(), rule.parse().unwrap());
+    Refusal::NotEntitled { who, what, rule }
+}
+
+#[test]
+fn promise_4_a_request_pins_what_it_is_about() {
+    let (mut world, _, deposit) = deposited();
+    let other = with_second(&mut world);
+    let elsewhere = world.seen(&other).deposit.clone();
+    let sibling = world.store(&world.states.deposit(&deposit).unwrap().agreement.clone());
+    let unknown = DepositId::of(&bytes("unknown"));
+    let request = world.request(YUKI, &deposit, "joint");
+    let mut swaps = grounded(&world, &request.clone().into());
+    let epoch = "the epoch of the release key";
+    swaps.extend([
+        mismatch("/terms_sha256", "the digest of the terms"),
+        mismatch("/release_key_sha256", "the digest of the release key"),
+        no("/epoch", 2, Refusal::Mismatch(epoch)),
+        no("/epoch", 0, Refusal::Mismatch(epoch)),
+        no("/deposit", &unknown, Refusal::NotFound(unknown.to_string())),
+        no("/deposit", &elsewhere, Refusal::NotFound(elsewhere.to_string())),
+        no("/deposit", &sibling, Refusal::Mismatch("the digest of the deposit")),
+        mismatch("/deposit_sha256", "the digest of the deposit"),
+        mismatch("/bundle_sha256", "the digest of the bundle"),
+        mismatch("/header_sha256", "the digest of the header"),
+        no("/rule", "insolvency", Refusal::NoSuchRule("insolvency".parse().unwrap())),
+        free("/rule", "bankruptcy"),
+        free("/purpose", "something else"),
+        free("/evidence", json!([])),
+        no(
+            "/evidence",
+            vec![&request.evidence[0]; 33],
+            Refusal::Limit { what: "documents with this request", limit: 32 },
+        ),
+        free("/evidence", vec![&request.evidence[0]; 32]),
+        // The point and its proof are checked by whoever can do the mathematics.
+        free("/point", bytes::<32>("another")),
+        free("/proof/commitment", bytes::<32>("another")),
+        free("/proof/response", bytes::<32>("another")),
+    ]);
+    check(&world, request, swaps);
+}
+
+#[test]
+fn promise_4_a_consent_is_to_one_request() {
+    let (mut world, case) = asked("joint");
+    let other = with_second(&mut world);
+    let consent = world.consent(MINJI, &case);
+    let mut swaps = grounded(&world, &consent.clone().into());
+    about(&mut swaps, &mut world, &case, &other);
+    check(&world, consent, swaps);
+}
+
+#[test]
+fn promise_4_a_contribution_is_for_one_request() {
+    let (mut world, case) = consented("joint");
+    let other = with_second(&mut world);
+    let contribution = world.contribution(SORA, &case);
+    let mut swaps = grounded(&world, &contribution.clone().into());
+    about(&mut swaps, &mut world, &case, &other);
+    swaps.extend([
+        no("/epoch", 2, Refusal::Mismatch("the epoch of the release key")),
+        // The contribution is checked against its digest by whoever has it.
+        free("/contribution_sha256", bytes::<32>("another")),
+    ]);
+    check(&world, contribution, swaps);
+}
+
+#[test]
+fn promise_4_an_objection_is_to_one_request() {
+    let (mut world, case) = consented("bankruptcy");
+    let other = with_second(&mut world);
+    let objection = world.objection(MINJI, &case);
+    let mut swaps = grounded(&world, &objection.clone().into());
+    about(&mut swaps, &mut world, &case, &other);
+    swaps.push(free("/reason", "another"));
+    check(&world, objection, swaps);
+}
+
+#[test]
+fn promise_4_a_withdrawal_is_of_one_thing() {
+    let (mut world, case) = consented("bankruptcy");
+    let other = with_second(&mut world);
+    let objection = world.objection(MINJI, &case);
+    world.accept(objection);
+    for (by, withdrawn, swap) in [
+        (
+            YUKI,
+            Withdrawn::Request,
+            no(
+                "/withdrawn",
+                "objection",
+                Refusal::NotFound("an objection of orient-display".to_owned()),
+            ),
+        ),
+        (
+            MINJI,
+            Withdrawn::Objection,
+            no(
+                "/withdrawn",
+                "request",
+                not_entitled(MINJI, "withdraw somebody else's request", "bankruptcy"),
+            ),
+        ),
+    ] {
+        let withdrawal = world.withdrawal(by, &case, withdrawn);
+        let mut swaps = grounded(&world, &withdrawal.clone().into());
+        about(&mut swaps, &mut world, &case, &other);
+        swaps.push(swap);
+        check(&world, withdrawal, swaps);
+    }
+}
+
+#[test]
+fn promise_4_a_retrieval_is_of_one_request() {
+    let (mut world, case) = consented("joint");
+    let other = with_second(&mut world);
+    let contribution = world.contribution(SORA, &case);
+    world.accept(contribution);
+    let retrieval = world.retrieval(YUKI, &case);
+    let mut swaps = grounded(&world, &retrieval.clone().into());
+    about(&mut swaps, &mut world, &case, &other);
+    check(&world, retrieval, swaps);
+}
+
+#[test]
+fn a_deposit_pins_its_key_and_tells_the_rest() {
+    let (mut world, agreement, deposit) = deposited();
+    with_second(&mut world);
+    let earlier = world.states.deposit(&deposit).unwrap().statement.sha256;
+    let said = world.deposit(MINJI, &agreement);
+    let mut swaps = grounded(&world, &said.clone().into());
+    swaps.extend([
+        mismatch("/release_key_sha256", "the release key that the bundle is sealed to"),
+        free("/label", "line 8"),
+        free("/content", "opaque"),
+        no("/sealing", "elsewhere", Refusal::OriginUnproven),
+        // Sizes, digests and proof are checked against the bundle by whoever has it.
+        free("/sealing/escrow/proof/commitment", bytes::<32>("another")),
+        free("/sealing/escrow/proof/response", bytes::<32>("another")),
+        free("/sealing/escrow/plaintext_sha256", bytes::<32>("another")),
+        free("/sealing/escrow/plaintext_size", 1),
+        free("/size", 1_u64 << 40),
+        no("/size", (1_u64 << 40) + 1, Refusal::Mismatch("the bundle's size, at most 1 TiB,")),
+        free("/sha256", bytes::<32>("another")),
+        no("/sha256", earlier, Refusal::DepositedBefore(deposit.to_string())),
+        free("/header_size", 201),
+        free("/header_sha256", bytes::<32>("another")),
+        free("/ephemeral", bytes::<32>("another")),
+    ]);
+    check(&world, said, swaps);
+}
+
+#[test]
+fn bundles_sealed_elsewhere_are_admitted_where_the_terms_say_so() {
+    let mut written = three_party();
+    written["stock_age"] = json!(true);
+    let mut world = parties();
+    let agreement = world.agree(&terms(written));
+    let mut deposit = world.deposit(MINJI, &agreement);
+    deposit.sealing = Sealing::Elsewhere;
+    assert_eq!(world.try_say(deposit), Ok(()));
+}
+
+#[test]
+fn an_acceptance_is_of_one_digest_of_terms_and_key() {
+    let mut world = parties();
+    with_second(&mut world);
+    let (agreement, _) = world.propose(&terms(three_party()));
+    let acceptance = world.acceptance(YUKI, &agreement);
+    let mut swaps = grounded(&world, &acceptance.clone().into());
+    swaps.extend([
+        mismatch("/terms_sha256", "the digest of terms and release key"),
+        mismatch("/release_key_sha256", "the digest of terms and release key"),
+    ]);
+    check(&world, acceptance, swaps);
+    let declination = world.declination(YUKI, &agreement);
+    let swaps = grounded(&world, &declination.clone().into());
+    check(&world, declination, swaps);
+}
+
+#[test]
+fn an_end_is_of_one_agreement() {
+    let (mut world, agreement, _) = deposited();
+    with_second(&mut world);
+    let termination = world.termination(SORA, &agreement);
+    let swaps = grounded(&world, &termination.clone().into());
+    check(&world, termination, swaps);
+}
+
+#[test]
+fn a_share_goes_to_one_colleague_for_one_key() {
+    let (mut world, agreement, _) = deposited();
+    with_second(&mut world);
+    let reseal = world.reseal(KENJI, &agreement, YUKI);
+    let mut swaps = grounded(&world, &reseal.clone().into());
+    swaps.extend([
+        no("/epoch", 2, Refusal::Mismatch("the epoch of the release key")),
+        no("/share/member", MINJI, Refusal::Mismatch("the member the share is for")),
+        no(
+            "/share/member",
+            "orient-display/pat",
+            Refusal::NotFound("orient-display/pat".to_owned()),
+        ),
+        // Whether it opens, only its recipient can tell.
+        free("/share/sha256", bytes::<32>("another")),
+    ]);
+    check(&world, reseal, swaps);
+}
+
+#[test]
+fn a_release_key_is_dealt_for_its_terms_and_holders() {
+    let mut world = parties();
+    let other = with_second(&mut world);
+    let proposal = world.proposal(MINJI, &terms(three_party()));
+    let id = AgreementId::of(&world.accept(proposal));
+    let key = world.release_key(MINJI, &id);
+    let unknown = AgreementId::of(&bytes("unknown"));
+    let mut swaps = made(&world, &key.clone().into());
+    let [epoch, holders, shares] = [
+        "the release key's epoch or commitment",
+        "the release key's list of holders",
+        "the release key's list of sealed shares",
+    ];
+    swaps.extend([
+        no("/agreement", &unknown, Refusal::NotFound(unknown.to_string())),
+        no("/agreement", &other.agreement, Refusal::AgreementIs("active")),
+        mismatch("/terms_sha256", "the release key's digest of the terms"),
+        no("/epoch", 2, Refusal::Mismatch(epoch)),
+        no("/epoch", 0, Refusal::Mismatch(epoch)),
+        no("/commitment", &key.commitment[..1], Refusal::Mismatch(epoch)),
+        no("/commitment", vec![key.commitment[0]; 3], Refusal::Mismatch(epoch)),
+        // Points are checked by every client that countersigns.
+        free("/commitment/0", bytes::<32>("another")),
+        free("/commitment/1", bytes::<32>("another")),
+        no("/holders/0/organisation", "acme", Refusal::Mismatch(holders)),
+        no("/holders/0/identifier", 2, Refusal::Mismatch(holders)),
+        no("/holders", &key.holders[..2], Refusal::Mismatch(holders)),
+        no("/shares", &key.shares[..2], Refusal::Mismatch(shares)),
+        no("/shares/1", &key.shares[0], Refusal::Mismatch(shares)),
+        no("/shares/0/member", "acme/eve", Refusal::Mismatch(shares)),
+        no(
+            "/shares/2/member",
+            "hanbit-parts/pat",
+            Refusal::NotFound("hanbit-parts/pat".to_owned()),
+        ),
+        free("/shares/0/sha256", bytes::<32>("another")),
+        free("/shares/1/sha256", bytes::<32>("another")),
+        free("/shares/2/sha256", bytes::<32>("another")),
+    ]);
+    check(&world, key, swaps);
+}

@@ -1,0 +1,423 @@
+//! A vault in memory: streams, a clock moved by hand, and members who say things.
+
+use std::collections::BTreeMap;
+
+use crate::domain::event::Note;
+use crate::domain::id::{
+    AgreementId, Bytes, DepositId, Digest, MemberPath, OrganisationName, PublicKey, RequestId,
+};
+use crate::domain::refusal::Refusal;
+use crate::domain::request::{Request, State};
+use crate::domain::rules::{self, Circumstances};
+use crate::domain::statement::{
+    self as say, Content, Evidence, Ground, Holder, Kind, Knowledge, Log, Made, RequestRef, Saw,
+    SealedShare, Sealing, Stated, Statement, Withdrawn,
+};
+use crate::domain::states::{Key, Record, States};
+use crate::domain::stream::Stream;
+use crate::domain::terms::Terms;
+use crate::domain::time::{Span, Timestamp};
+
+pub(super) const OPERATOR: &str = "vault/operator";
+/// A member who has joined and was never confirmed; every organisation has one.
+pub(super) const PENDING: &str = "pat";
+
+/// Bytes unlike those of any other text.
+pub(super) fn bytes<const N: usize>(text: &str) -> Bytes<N> {
+    let stir = |hash: u64, byte: u8| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
+    let mut hash = text.bytes().fold(0xcbf2_9ce4_8422_2325, stir);
+    let mut filled = [0; N];
+    for byte in &mut filled {
+        hash = stir(hash, 0xff);
+        *byte = (hash >> 32) as u8;
+    }
+    Bytes(filled)
+}
+
+/// The key of a member, an organisation or the operator.
+pub(super) fn key_of(whose: &str) -> PublicKey {
+    bytes(&format!("the key of {whose}"))
+}
+
+pub(super) fn path(text: &str) -> MemberPath {
+    text.parse().unwrap()
+}
+
+pub(super) fn log() -> Log {
+    Log { origin: "vault.example/escrow".parse().unwrap(), generation: 1 }
+}
+
+/// A request and the agreement it was made in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Case {
+    pub agreement: AgreementId,
+    pub request: RequestRef,
+}
+
+#[derive(Clone)]
+pub(super) struct World {
+    pub states: States,
+    pub now: Timestamp,
+    heads: BTreeMap<Stream, Vec<Digest>>,
+    counter: u64,
+}
+
+impl World {
+    /// A vault with these organisations and their members, the first of each its administrator.
+    pub(super) fn of(organisations: &[(&str, &[&str])]) -> Self {
+        let mut world = Self {
+            states: States::default(),
+            now: "2026-03-02T09:00:00.000Z".parse().unwrap(),
+            heads: BTreeMap::new(),
+            counter: 0,
+        };
+        let founded = Note::Founded {
+            ledger_key: key_of("ledger"),
+            operator_key: key_of(OPERATOR),
+            ca_sha256: bytes("ca"),
+        };
+        world.note(&founded);
+        for (organisation, members) in organisations {
+            world.found(organisation, members);
+        }
+        world
+    }
+
+    fn found(&mut self, organisation: &str, members: &[&str]) {
+        let (first, colleagues) = members.split_first().unwrap();
+        let first = format!("{organisation}/{first}");
+        let invitation = self.invitation(OPERATOR, &first);
+        self.accept(invitation.clone());
+        let introduced = self.organisation(&first);
+        self.accept_as(introduced, key_of(organisation));
+        let join = self.join(&first, &invitation);
+        let joined = self.accept(join);
+        let confirmation = self.confirmation(&first, &first, joined, true);
+        self.accept_as(confirmation, key_of(organisation));
+        for name in colleagues.iter().chain(&[PENDING]) {
+            let colleague = format!("{organisation}/{name}");
+            let invitation = self.invitation(&first, &colleague);
+            self.accept(invitation.clone());
+            let join = self.join(&colleague, &invitation);
+            let joined = self.accept(join);
+            if *name != PENDING {
+                let confirmation = self.confirmation(&first, &colleague, joined, false);
+                self.accept(confirmation);
+            }
+        }
+    }
+
+    /// Brings an agreement into force.
+    pub(super) fn agree(&mut self, terms: &Terms) -> AgreementId {
+        let (id, _) = self.propose(terms);
+        for organisation in terms.organisations() {
+            if Some(organisation) != terms.depositor() {
+                let acceptance = self.acceptance(&self.first(organisation), &id);
+                self.accept(acceptance);
+            }
+        }
+        id
+    }
+
+    /// Terms and release key, not countersigned yet.
+    pub(super) fn propose(&mut self, terms: &Terms) -> (AgreementId, Digest) {
+        let proposer = self.first(terms.depositor().unwrap());
+        let proposal = self.proposal(&proposer, terms);
+        let id = AgreementId::of(&self.accept(proposal));
+        let key = self.release_key(&proposer, &id);
+        (id, self.accept(key))
+    }
+
+    /// Deposits a bundle.
+    pub(super) fn store(&mut self, agreement: &AgreementId) -> DepositId {
+        let depositor = self.states.agreement(agreement).unwrap().terms.depositor().unwrap();
+        let depositor = self.first(&depositor.clone());
+        let deposit = self.deposit(&depositor, agreement);
+        DepositId::of(&self.accept(deposit))
+    }
+
+    /// Requests a deposit.
+    pub(super) fn ask(&mut self, by: &str, deposit: &DepositId, rule: &str) -> Case {
+        let request = self.request(by, deposit, rule);
+        let agreement = request.ground.agreement.clone();
+        let sha256 = self.accept(request);
+        Case { agreement, request: RequestRef { id: RequestId::of(&sha256), sha256 } }
+    }
+
+    /// Says it with the member's own key, and is believed.
+    #[track_caller]
+    pub(super) fn accept(&mut self, statement: impl Into<Statement>) -> Digest {
+        let stated = self.stated(statement);
+        assert_eq!(self.submit(&stated), Ok(()), "{:?}", stated.statement);
+        stated.digest
+    }
+
+    #[track_caller]
+    pub(super) fn accept_as(&mut self, statement: impl Into<Statement>, key: PublicKey) -> Digest {
+        let stated = Stated { key, ..self.stated(statement) };
+        assert_eq!(self.submit(&stated), Ok(()), "{:?}", stated.statement);
+        stated.digest
+    }
+
+    /// Says it with the member's own key, and learns whether it is believed.
+    pub(super) fn try_say(&mut self, statement: impl Into<Statement>) -> Result<(), Refusal> {
+        let stated = self.stated(statement);
+        self.submit(&stated)
+    }
+
+    pub(super) fn try_say_as(
+        &mut self,
+        statement: impl Into<Statement>,
+        key: PublicKey,
+    ) -> Result<(), Refusal> {
+        let stated = Stated { key, ..self.stated(statement) };
+        self.submit(&stated)
+    }
+
+    pub(super) fn stated(&mut self, statement: impl Into<Statement>) -> Stated {
+        let statement = statement.into();
+        let key = key_of(&statement.made().by.to_string());
+        Stated { statement, digest: self.fresh(), key }
+    }
+
+    /// Decides, and applies what was accepted.
+    pub(super) fn submit(&mut self, stated: &Stated) -> Result<(), Refusal> {
+        rules::decide(&self.states, stated, &self.circumstances(stated))?;
+        let stream = rules::stream(stated);
+        let commitment = self.fresh();
+        let events = self.heads.entry(stream).or_default();
+        events.push(commitment);
+        rules::apply(&mut self.states, stated, self.now, events.len() as u64);
+        Ok(())
+    }
+
+    pub(super) fn circumstances(&self, stated: &Stated) -> Circumstances {
+        let event = |ground: &Ground| {
+            let events = self.heads.get(&rules::stream(stated))?;
+            events.get(usize::try_from(ground.saw.sequence.checked_sub(1)?).unwrap()).copied()
+        };
+        Circumstances { log: log(), now: self.now, saw: stated.statement.ground().and_then(event) }
+    }
+
+    pub(super) fn note(&mut self, note: &Note) {
+        rules::apply_note(&mut self.states, note, self.now);
+    }
+
+    pub(super) fn pass(&mut self, span: Span) {
+        self.now = self.now.after(span);
+    }
+
+    pub(super) fn seen(&self, case: &Case) -> &Request {
+        self.states.request(&case.request.id).unwrap()
+    }
+
+    pub(super) fn state(&self, case: &Case) -> State {
+        self.seen(case).state(self.now)
+    }
+
+    /// Every record, to be compared.
+    pub(super) fn records(&self) -> Vec<(Key, Record)> {
+        self.states.iter().map(|(key, record)| (key.clone(), record.clone())).collect()
+    }
+
+    /// Where the agreement's stream stood at this event.
+    pub(super) fn saw(&self, agreement: &AgreementId, sequence: u64) -> Saw {
+        let events = &self.heads[&Stream::Agreement(agreement.clone())];
+        Saw { sequence, commitment: events[usize::try_from(sequence).unwrap() - 1] }
+    }
+
+    /// The organisation's first confirmed member by name.
+    pub(super) fn first(&self, organisation: &OrganisationName) -> String {
+        let found = self.states.organisation(organisation).unwrap();
+        let (name, _) = found.active_members().next().unwrap();
+        format!("{organisation}/{name}")
+    }
+
+    pub(super) fn fresh<const N: usize>(&mut self) -> Bytes<N> {
+        self.counter += 1;
+        bytes(&format!("number {}", self.counter))
+    }
+}
+
+/// What members say, true in every field.
+impl World {
+    pub(super) fn made(&mut self, by: &str) -> Made {
+        Made { by: path(by), at: self.now, nonce: self.fresh(), log: log() }
+    }
+
+    pub(super) fn ground(&self, agreement: &AgreementId) -> Ground {
+        let events = self.heads.get(&Stream::Agreement(agreement.clone()));
+        let sequence = events.map_or(1, Vec::len) as u64;
+        let commitment = events.and_then(|events| events.last().copied()).unwrap_or_default();
+        Ground {
+            agreement: agreement.clone(),
+            saw: Saw { sequence, commitment },
+            valid_until: self.now.after(Span::days(1)),
+        }
+    }
+
+    fn knowledge(&mut self) -> Knowledge {
+        Knowledge { commitment: self.fresh(), response: self.fresh() }
+    }
+
+    pub(super) fn invitation(&mut self, by: &str, member: &str) -> say::Invitation {
+        let expires_at = self.now.after(Span::days(7));
+        let secret_sha256 = self.fresh();
+        say::Invitation { made: self.made(by), member: path(member), secret_sha256, expires_at }
+    }
+
+    pub(super) fn organisation(&mut self, by: &str) -> say::Organisation {
+        say::Organisation { made: self.made(by), key: key_of(path(by).organisation.as_str()) }
+    }
+
+    pub(super) fn join(&mut self, by: &str, invitation: &say::Invitation) -> say::Join {
+        say::Join {
+            made: self.made(by),
+            secret_sha256: invitation.secret_sha256,
+            key: key_of(by),
+            age_recipient: "age1example".parse().unwrap(),
+            certificate_request_sha256: self.fresh(),
+        }
+    }
+
+    pub(super) fn confirmation(
+        &mut self,
+        by: &str,
+        member: &str,
+        join_sha256: Digest,
+        administrator: bool,
+    ) -> say::Confirmation {
+        say::Confirmation { made: self.made(by), member: path(member), join_sha256, administrator }
+    }
+
+    pub(super) fn renewal(&mut self, by: &str) -> say::Renewal {
+        say::Renewal { made: self.made(by), certificate_request_sha256: self.fresh() }
+    }
+
+    pub(super) fn proposal(&mut self, by: &str, terms: &Terms) -> say::Proposal {
+        say::Proposal { made: self.made(by), terms: terms.clone() }
+    }
+
+    pub(super) fn release_key(&mut self, by: &str, id: &AgreementId) -> say::ReleaseKey {
+        let agreement = self.states.agreement(id).unwrap().clone();
+        let organisations = agreement.terms.holder_organisations();
+        let members: Vec<_> = organisations.iter().map(|who| path(&self.first(who))).collect();
+        let holder = |(organisation, identifier)| Holder { organisation, identifier };
+        say::ReleaseKey {
+            made: self.made(by),
+            agreement: id.clone(),
+            terms_sha256: agreement.terms_sha256,
+            epoch: 1,
+            commitment: (0..agreement.terms.quorum).map(|_| self.fresh()).collect(),
+            holders: organisations.into_iter().zip(1..).map(holder).collect(),
+            shares: members.into_iter().map(|member| self.share(member)).collect(),
+        }
+    }
+
+    fn share(&mut self, member: MemberPath) -> SealedShare {
+        SealedShare { member, sha256: self.fresh() }
+    }
+
+    pub(super) fn acceptance(&mut self, by: &str, id: &AgreementId) -> say::Acceptance {
+        let agreement = self.states.agreement(id);
+        let terms_sha256 = agreement.map(|agreement| agreement.terms_sha256);
+        let key = agreement.and_then(|agreement| Some(agreement.release_key.as_ref()?.sha256));
+        say::Acceptance {
+            made: self.made(by),
+            ground: self.ground(id),
+            terms_sha256: terms_sha256.unwrap_or_default(),
+            release_key_sha256: key.unwrap_or_default(),
+        }
+    }
+
+    pub(super) fn declination(&mut self, by: &str, id: &AgreementId) -> say::Declination {
+        say::Declination { made: self.made(by), ground: self.ground(id) }
+    }
+
+    pub(super) fn termination(&mut self, by: &str, id: &AgreementId) -> say::Termination {
+        say::Termination { made: self.made(by), ground: self.ground(id) }
+    }
+
+    pub(super) fn reseal(&mut self, by: &str, id: &AgreementId, to: &str) -> say::Reseal {
+        let share = self.share(path(to));
+        say::Reseal { made: self.made(by), ground: self.ground(id), epoch: 1, share }
+    }
+
+    pub(super) fn deposit(&mut self, by: &str, id: &AgreementId) -> say::Deposit {
+        let key = self.states.agreement(id).and_then(|a| Some(a.release_key.as_ref()?.sha256));
+        let sealing = Sealing::Escrow {
+            proof: self.knowledge(),
+            plaintext_sha256: self.fresh(),
+            plaintext_size: 4_000,
+        };
+        say::Deposit {
+            made: self.made(by),
+            ground: self.ground(id),
+            release_key_sha256: key.unwrap_or_default(),
+            label: "line 7".parse().unwrap(),
+            kind: Kind::Full,
+            content: Content::Tar,
+            sealing,
+            size: 5_000,
+            sha256: self.fresh(),
+            header_size: 200,
+            header_sha256: self.fresh(),
+            ephemeral: self.fresh(),
+        }
+    }
+
+    pub(super) fn request(&mut self, by: &str, id: &DepositId, rule: &str) -> say::Request {
+        let deposit = self.states.deposit(id).unwrap().clone();
+        let agreement = self.states.agreement(&deposit.agreement).unwrap();
+        let terms_sha256 = agreement.terms_sha256;
+        let name = "findings.pdf".parse().unwrap();
+        say::Request {
+            made: self.made(by),
+            ground: self.ground(&deposit.agreement),
+            terms_sha256,
+            release_key_sha256: deposit.statement.release_key_sha256,
+            epoch: 1,
+            deposit: id.clone(),
+            deposit_sha256: deposit.statement_sha256,
+            bundle_sha256: deposit.statement.sha256,
+            header_sha256: deposit.statement.header_sha256,
+            rule: rule.parse().unwrap(),
+            purpose: "audit of line 7".parse().unwrap(),
+            evidence: vec![Evidence { name, sha256: self.fresh(), size: 10 }],
+            point: self.fresh(),
+            proof: self.knowledge(),
+        }
+    }
+
+    pub(super) fn consent(&mut self, by: &str, case: &Case) -> say::Consent {
+        let (made, ground) = (self.made(by), self.ground(&case.agreement));
+        say::Consent { made, ground, request: case.request.clone() }
+    }
+
+    pub(super) fn contribution(&mut self, by: &str, case: &Case) -> say::Contribution {
+        let (made, ground) = (self.made(by), self.ground(&case.agreement));
+        let (request, contribution_sha256) = (case.request.clone(), self.fresh());
+        say::Contribution { made, ground, request, epoch: 1, contribution_sha256 }
+    }
+
+    pub(super) fn objection(&mut self, by: &str, case: &Case) -> say::Objection {
+        let (made, ground) = (self.made(by), self.ground(&case.agreement));
+        let reason = "no such event".parse().unwrap();
+        say::Objection { made, ground, request: case.request.clone(), reason }
+    }
+
+    pub(super) fn withdrawal(
+        &mut self,
+        by: &str,
+        case: &Case,
+        withdrawn: Withdrawn,
+    ) -> say::Withdrawal {
+        let (made, ground) = (self.made(by), self.ground(&case.agreement));
+        say::Withdrawal { made, ground, request: case.request.clone(), withdrawn }
+    }
+
+    pub(super) fn retrieval(&mut self, by: &str, case: &Case) -> say::Retrieval {
+        let (made, ground) = (self.made(by), self.ground(&case.agreement));
+        say::Retrieval { made, ground, request: case.request.clone() }
+    }
+}
