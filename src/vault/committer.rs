@@ -28,6 +28,10 @@ use crate::vault::records;
 
 /// Jobs in one batch.
 const BATCH_JOBS_MAX: usize = 256;
+/// Small objects in one batch, unless one job alone has more.
+const BATCH_BLOBS_MAX: usize = 512;
+/// Bytes of statements and small objects in one batch, unless one job alone has more.
+const BATCH_BYTES_MAX: usize = 16 << 20;
 /// Jobs waiting for the next batch; beyond that, callers wait.
 const BACKLOG_MAX: usize = 1_024;
 
@@ -84,10 +88,15 @@ impl<S: Store> Committer<S> {
         let thread = named.spawn(move || {
             let mut jobs = Vec::with_capacity(BATCH_JOBS_MAX);
             while inbox.blocking_recv_many(&mut jobs, BATCH_JOBS_MAX) > 0 {
-                if let Err(fatal) = desk.commit(jobs.drain(..)) {
-                    tracing::error!(error = &fatal as &dyn std::error::Error, "stopping");
-                    failed.send_replace(true);
-                    return;
+                let mut waiting = jobs.drain(..).peekable();
+                while waiting.peek().is_some() {
+                    let mut load = Load::default();
+                    let fitting = std::iter::from_fn(|| waiting.next_if(|job| load.takes(job)));
+                    if let Err(fatal) = desk.commit(fitting) {
+                        tracing::error!(error = &fatal as &dyn std::error::Error, "stopping");
+                        failed.send_replace(true);
+                        return;
+                    }
                 }
             }
         })?;
@@ -111,6 +120,27 @@ impl<S: Store> Committer<S> {
         let sent = jobs.ok_or(VaultError::Stopping)?.send(Job { work, reply }).await;
         sent.map_err(|_| VaultError::Stopping)?;
         outcome.await.map_err(|_| VaultError::Stopping)?
+    }
+}
+
+/// How much a batch has to carry, so that the store can take it.
+#[derive(Default)]
+struct Load {
+    blobs: usize,
+    bytes: usize,
+}
+
+impl Load {
+    /// Whether this job still fits; the first always does.
+    fn takes<S: Store>(&mut self, job: &Job<S>) -> bool {
+        let first = self.blobs == 0 && self.bytes == 0;
+        if let Work::Statements { group, blobs, .. } = &job.work {
+            self.blobs += blobs.len();
+            self.bytes += blobs.iter().map(|blob| blob.bytes.len()).sum::<usize>();
+            // In an event a statement is escaped: twice its size at most.
+            self.bytes += group.iter().map(|(signed, _)| 2 * signed.statement.len()).sum::<usize>();
+        }
+        first || (self.blobs <= BATCH_BLOBS_MAX && self.bytes <= BATCH_BYTES_MAX)
     }
 }
 
@@ -255,7 +285,13 @@ impl<S: Store> Desk<S> {
         for (stream, act) in acts {
             self.append(draft, stream, act)?;
         }
-        draft.batch.blobs.extend(blobs);
+        for blob in blobs {
+            // Attachments are named by their digest: one that is there already is the same.
+            let held = draft.batch.blobs.iter().any(|other| other.name == blob.name);
+            if !held && self.store.blob(&blob.name)?.is_none() {
+                draft.batch.blobs.push(blob);
+            }
+        }
         draft.batch.bundles.extend(bundle);
         Ok(Outcome::New(first..draft.batch.entries.len()))
     }
