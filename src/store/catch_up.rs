@@ -218,12 +218,14 @@ pub(crate) fn project<'a>(
     Ok(changed.into_iter().collect())
 }
 
-/// Whether the entries of the last segment are found where they are: bounded, and where a loss
-/// that sled did not notice is likeliest.
+/// Whether the last entries are found where they are: bounded, and where a loss that sled did not
+/// notice is likeliest. Only entries of the segment in use, which was just read and found sound:
+/// so what disagrees is the index.
 fn agrees_at_the_end(index: &Index, journal: &Journal) -> Result<(), Unusable> {
     const CHECKED_MAX: u64 = 256;
     let size = journal.tip.size;
-    for position in size.saturating_sub(CHECKED_MAX)..size {
+    let first = size.saturating_sub(CHECKED_MAX).max(journal.events.head.base);
+    for position in first..size {
         let lost = || Unusable::Because(format!("entry {position} is not found in it"));
         let at = index.position(position)?.ok_or_else(lost)?;
         let entry = journal.reader().entry(at, position)?;

@@ -1,15 +1,13 @@
-//! The disk store against crashes and damage.
+//! The disk store against damage: nothing wrong is served, and the culprit is named.
 
 use std::fs;
 use std::path::{Path, PathBuf};
-
-use proptest::prelude::*;
 
 use crate::domain::stream::Stream;
 use crate::store::contract::{
     Factory, TestProjector, agreement, batch, check, deposit, read_bundle, seen, staged,
 };
-use crate::store::{Batch, Blob, CommitError, DiskStore, OpenError, Options, ReadError, Store};
+use crate::store::{Batch, Blob, DiskStore, OpenError, Options, ReadError, Store};
 
 struct OnDisk(tempfile::TempDir);
 
@@ -28,11 +26,11 @@ fn options() -> Options<'static> {
     Options { segment_bytes_max: 2000, cache_bytes: 8 << 20, ..Options::default() }
 }
 
-fn open(path: &Path) -> Result<DiskStore, OpenError> {
+pub(crate) fn open(path: &Path) -> Result<DiskStore, OpenError> {
     DiskStore::open(path, &TestProjector, &options())
 }
 
-fn faults(path: &Path) -> Vec<String> {
+pub(crate) fn faults(path: &Path) -> Vec<String> {
     let mut found = Vec::new();
     DiskStore::verify(path, &mut |fault| found.push(fault.to_string())).unwrap();
     found
@@ -45,14 +43,14 @@ fn filled(path: &Path, batches: usize) {
     store.close().unwrap();
 }
 
-fn numbered(store: &DiskStore, number: usize) -> Batch<super::StagedBundle> {
+pub(crate) fn numbered(store: &DiskStore, number: usize) -> Batch<super::StagedBundle> {
     let text = format!("k{number}={number}");
     let mut made = batch(store, &[(Stream::Vault, &text), (agreement(1), "n+")]);
     made.blobs.push(Blob { name: format!("b{number}"), bytes: vec![7; 100] });
     made
 }
 
-fn copy(from: &Path, to: &Path) {
+pub(crate) fn copy(from: &Path, to: &Path) {
     fs::create_dir_all(to).unwrap();
     for item in fs::read_dir(from).unwrap() {
         let item = item.unwrap();
@@ -65,11 +63,11 @@ fn copy(from: &Path, to: &Path) {
     }
 }
 
-fn journal_file(path: &Path, name: &str) -> PathBuf {
+pub(crate) fn journal_file(path: &Path, name: &str) -> PathBuf {
     path.join("journal").join(name)
 }
 
-fn flip(path: &Path, offset: usize) {
+pub(crate) fn flip(path: &Path, offset: usize) {
     let mut bytes = fs::read(path).unwrap();
     bytes[offset] ^= 0x10;
     fs::write(path, bytes).unwrap();
@@ -87,54 +85,6 @@ fn a_second_process_is_told_who_holds_the_directory() {
     assert!(matches!(open(directory.path()), Err(OpenError::Locked { .. })));
     store.close().unwrap();
     assert!(open(directory.path()).is_ok());
-}
-
-#[test]
-fn a_tail_torn_anywhere_is_dropped_before_the_head_and_refused_behind_it() {
-    let directory = tempfile::tempdir().unwrap();
-    let path = directory.path().join("live");
-    let store = DiskStore::open(&path, &TestProjector, &Options::default()).unwrap();
-    store.commit(numbered(&store, 0)).unwrap();
-    let events = journal_file(&path, "events-000001.log");
-    let whole = fs::metadata(&events).unwrap().len();
-    let acknowledged = seen(&store);
-    let older = fs::read(journal_file(&path, "head")).unwrap();
-    store.commit(numbered(&store, 1)).unwrap();
-    let both = seen(&store);
-    store.close().unwrap();
-    let end = fs::metadata(&events).unwrap().len();
-    // Only journals: the index is made from each.
-    let trial = directory.path().join("trial");
-    for cut in (whole..=end).rev() {
-        for head_was_written in [true, false] {
-            let _ = fs::remove_dir_all(&trial);
-            copy(&path.join("journal"), &trial.join("journal"));
-            let tail = journal_file(&trial, "events-000001.log");
-            fs::OpenOptions::new().write(true).open(&tail).unwrap().set_len(cut).unwrap();
-            if !head_was_written {
-                fs::write(journal_file(&trial, "head"), &older).unwrap();
-            }
-            let opened = super::journal::Journal::open(&trial.join("journal"), 1 << 20, false);
-            if cut == end {
-                assert_eq!(opened.unwrap().tip.size, 4, "whole batches are kept");
-            } else if head_was_written {
-                assert!(matches!(opened, Err(OpenError::Damaged { .. })), "cut at {cut}");
-                assert_eq!(fs::metadata(&tail).unwrap().len(), cut, "nothing was changed");
-            } else {
-                assert_eq!(opened.unwrap().tip.size, 2, "cut at {cut}");
-                assert_eq!(fs::metadata(&tail).unwrap().len(), whole);
-            }
-        }
-    }
-    let _ = fs::remove_dir_all(&trial);
-    copy(&path, &trial);
-    assert_eq!(seen(&open(&trial).unwrap()), both);
-    // An index that is ahead of its journal is set aside.
-    fs::write(journal_file(&trial, "head"), &older).unwrap();
-    let tail = journal_file(&trial, "events-000001.log");
-    fs::OpenOptions::new().write(true).open(&tail).unwrap().set_len(whole + 1).unwrap();
-    assert_eq!(seen(&open(&trial).unwrap()), acknowledged);
-    assert!(trial.join("sled.damaged-1").exists());
 }
 
 #[test]
@@ -237,7 +187,7 @@ fn a_damaged_journal_is_refused_by_file_or_found_by_reading_and_checking() {
         assert_ne!(faults(&trial), [] as [String; 0], "{what}");
     }
     // Old segments are not read at start-up, but nothing wrong in them is ever handed out.
-    flip(&journal_file(&path, "events-000001.log"), 200);
+    flip(&journal_file(&path, "events-000001.log"), 120);
     let store = open(&path).unwrap();
     assert!(matches!(store.read_ledger(0, 1), Err(ReadError::Damaged { .. })));
     store.close().unwrap();
@@ -276,6 +226,20 @@ fn a_useless_index_is_set_aside_and_made_again() {
         assert_eq!(trial.join("sled.damaged-1").exists(), aside, "{what}");
         assert_eq!(faults(&trial), [] as [String; 0], "{what}");
     }
+    // Wherever bits flip: either sled notices, or what was applied last is compared, or the flip
+    // hit nothing in use. Never a panic, and never another answer.
+    let db = fs::read(path.join("sled/db")).unwrap();
+    for round in 0..5 {
+        let trial = directory.path().join("flipped");
+        let _ = fs::remove_dir_all(&trial);
+        copy(&path, &trial);
+        let mut bytes = db.clone();
+        for offset in (round * 37..bytes.len()).step_by(701) {
+            bytes[offset] ^= 0x08;
+        }
+        fs::write(trial.join("sled/db"), bytes).unwrap();
+        assert_eq!(seen(&open(&trial).unwrap()), before, "round {round}");
+    }
     // A probe that says no is believed.
     let refuse = |_: &Path| Ok(false);
     let probing = Options { probe: Some(&refuse), ..options() };
@@ -300,7 +264,8 @@ fn a_damaged_bundle_is_found_and_never_handed_out() {
     let orphan = path.join("bundles").join(format!("{}.age", deposit(2)));
     fs::write(&orphan, b"never journalled").unwrap();
     fs::write(path.join("bundles/staging/left"), b"over").unwrap();
-    let spoilt: [(&str, &Path, fn(&Path)); 4] = [
+    type Spoil = fn(&Path);
+    let spoilt: [(&str, &Path, Spoil); 4] = [
         ("a bit", &data, |file| flip(file, 300_000)),
         ("its end", &data, |file| {
             fs::OpenOptions::new().write(true).open(file).unwrap().set_len(599_999).unwrap();
@@ -320,67 +285,4 @@ fn a_damaged_bundle_is_found_and_never_handed_out() {
     }
     assert!(!orphan.exists() && !path.join("bundles/staging/left").exists());
     assert_eq!(faults(path), [] as [String; 0]);
-}
-
-#[test]
-fn after_a_failed_write_nothing_more_is_committed() {
-    let directory = tempfile::tempdir().unwrap();
-    let store = open(directory.path()).unwrap();
-    store.commit(numbered(&store, 0)).unwrap();
-    // Takes writes and cannot be cut, as a failing disk would: no byte fits, none is taken back.
-    let full = fs::OpenOptions::new().read(true).write(true).open("/dev/full").unwrap();
-    let whole = store.swap_events_file(full);
-    assert!(matches!(store.commit(numbered(&store, 1)), Err(CommitError::Unknown(_))));
-    store.swap_events_file(whole);
-    assert!(matches!(store.commit(numbered(&store, 1)), Err(CommitError::Unknown(_))));
-    assert_eq!(store.ledger_size(), 2, "readers see what was committed");
-    drop(store);
-    let store = open(directory.path()).unwrap();
-    store.commit(numbered(&store, 1)).unwrap();
-    assert_eq!(store.ledger_size(), 4);
-}
-
-proptest! {
-    #![proptest_config(ProptestConfig::with_cases(24))]
-
-    /// Whatever was committed, and wherever the last batch was cut before its head was recorded,
-    /// what is there afterwards is the model at a batch's end.
-    #[test]
-    fn a_crash_leaves_whole_batches(
-        batches in prop::collection::vec(prop::collection::vec((0u8..3, 0usize..6), 1..5), 1..8),
-        keep in 0.0f64..1.0,
-        lose_index in any::<bool>(),
-    ) {
-        let texts = ["a=1", "a=2", "a-", "n+", "b/c=x", "b/c-"];
-        let directory = tempfile::tempdir().unwrap();
-        let path = directory.path();
-        let opened = || DiskStore::open(path, &TestProjector, &Options::default()).unwrap();
-        let store = opened();
-        let (head, events) =
-            (journal_file(path, "head"), journal_file(path, "events-000001.log"));
-        let mut model = vec![seen(&store)];
-        let (mut before, mut older) = (0, Vec::new());
-        for made in &batches {
-            before = fs::metadata(&events).unwrap().len();
-            older = fs::read(&head).unwrap();
-            let payloads: Vec<_> =
-                made.iter().map(|(stream, text)| (agreement(*stream), texts[*text])).collect();
-            store.commit(batch(&store, &payloads)).unwrap();
-            model.push(seen(&store));
-        }
-        drop(store);
-        let end = fs::metadata(&events).unwrap().len();
-        let cut = before + ((end - before) as f64 * keep) as u64;
-        fs::OpenOptions::new().write(true).open(&events).unwrap().set_len(cut).unwrap();
-        fs::write(&head, older).unwrap();
-        if lose_index {
-            fs::remove_dir_all(path.join("sled")).unwrap();
-        }
-        let store = opened();
-        let expected = if cut == end { batches.len() } else { batches.len() - 1 };
-        prop_assert_eq!(&seen(&store), &model[expected]);
-        store.commit(batch(&store, &[(agreement(0), "n+")])).unwrap();
-        store.close().unwrap();
-        prop_assert_eq!(faults(path), [] as [String; 0]);
-    }
 }

@@ -10,6 +10,8 @@ mod check;
 #[cfg(test)]
 mod contract;
 #[cfg(test)]
+mod crash;
+#[cfg(test)]
 mod damage;
 mod disk;
 mod error;
