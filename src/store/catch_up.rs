@@ -13,7 +13,7 @@ use crate::store::batches::{BadBatch, Batches, CHAIN_START};
 use crate::store::disk::Options;
 use crate::store::error::{OpenError, damaged, io_at};
 use crate::store::head::Tip;
-use crate::store::index::Index;
+use crate::store::index::{Index, NotOpened};
 use crate::store::journal::{Committed, Journal, Location};
 use crate::store::recovery::after;
 use crate::store::segments::{SEGMENT_HEAD_BYTES, Segment, Series, private_directory};
@@ -47,7 +47,10 @@ pub(crate) fn open_index(
                 Err(error) => return Err(Unusable::Open(io_at("probe", &path)(error))),
             }
         }
-        let index = Index::open(&path, options.cache_bytes).map_err(Unusable::Because)?;
+        let index = Index::open(&path, options.cache_bytes).map_err(|error| match error {
+            NotOpened::Locked => Unusable::Open(OpenError::Locked { path: path.clone() }),
+            NotOpened::Because(why) => Unusable::Because(why),
+        })?;
         level(&index, journal, projector, existed, progress)?;
         Ok(index)
     };
@@ -67,7 +70,8 @@ pub(crate) fn open_index(
     private_directory(&path).map_err(io_at("make", &path))?;
     let failed =
         |why| OpenError::Index(ReadError::Damaged { what: "a new index".to_owned(), how: why });
-    let index = Index::open(&path, options.cache_bytes).map_err(failed)?;
+    let index =
+        Index::open(&path, options.cache_bytes).map_err(|error| failed(error.to_string()))?;
     match level(&index, journal, projector, false, progress) {
         Ok(()) => Ok(index),
         Err(Unusable::Open(error)) => Err(error),
@@ -123,6 +127,10 @@ fn level(
         Some((_, applied)) => applied,
         None if existed && journal.tip.size > 0 => return because("it is empty"),
         None => {
+            if journal.tip.size > 0 {
+                let entries = journal.tip.size;
+                tracing::warn!(entries, "there is no index; it is made from the journal");
+            }
             index.begin(&journal.identity, &start)?;
             start
         }

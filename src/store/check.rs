@@ -69,7 +69,7 @@ impl DiskStore {
             None => None,
             Some(Ok(index)) => Some(index),
             Some(Err(why)) => {
-                report(index_fault(&index_path, &why));
+                report(index_fault(&index_path, &why.to_string()));
                 None
             }
         };

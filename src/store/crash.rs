@@ -138,7 +138,7 @@ fn after_a_failed_write_nothing_more_is_committed() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(24))]
+    #![proptest_config(ProptestConfig::with_cases(12))]
 
     /// Whatever was committed, and wherever the last batch was cut before its head was recorded,
     /// what is there afterwards is the model at a batch's end.

@@ -34,6 +34,17 @@ const BLOBS: u8 = b'b';
 const BUNDLES: u8 = b'u';
 const META: &[u8] = b"m";
 
+/// Why the index did not open.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum NotOpened {
+    /// Somebody has it open: no reason to doubt it.
+    #[error("it is open elsewhere")]
+    Locked,
+    /// It is unusable.
+    #[error("{0}")]
+    Because(String),
+}
+
 /// The open index.
 #[derive(Debug)]
 pub(crate) struct Index {
@@ -43,7 +54,7 @@ pub(crate) struct Index {
 impl Index {
     /// Opens or makes the index at this path. What sled panics over comes back as text too, but a
     /// panic in one of its threads does not: that is what the caller's probe is for.
-    pub(crate) fn open(path: &Path, cache_bytes: u64) -> Result<Self, String> {
+    pub(crate) fn open(path: &Path, cache_bytes: u64) -> Result<Self, NotOpened> {
         let config = sled::Config::new()
             .path(path)
             .cache_capacity(cache_bytes)
@@ -53,11 +64,14 @@ impl Index {
             let opened = catch_unwind(AssertUnwindSafe(|| config.open()));
             match opened {
                 Ok(Ok(tree)) => return Ok(Self { tree }),
-                Ok(Err(error)) if is_locked(&error) && begun.elapsed() < LOCK_WAIT => {
+                Ok(Err(error)) if is_locked(&error) => {
+                    if begun.elapsed() > LOCK_WAIT {
+                        return Err(NotOpened::Locked);
+                    }
                     std::thread::sleep(LOCK_RETRY);
                 }
-                Ok(Err(error)) => return Err(error.to_string()),
-                Err(_) => return Err("opening it panics".to_owned()),
+                Ok(Err(error)) => return Err(NotOpened::Because(error.to_string())),
+                Err(_) => return Err(NotOpened::Because("opening it panics".to_owned())),
             }
         }
     }
