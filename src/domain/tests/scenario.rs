@@ -1,7 +1,7 @@
 //! The two rules of the three-party terms, walked through.
 
 use super::terms::{terms, three_party};
-use super::world::{Case, World};
+use super::world::{Case, World, path};
 use crate::domain::event::Note;
 use crate::domain::id::{AgreementId, DepositId};
 use crate::domain::refusal::Refusal;
@@ -70,6 +70,17 @@ fn promise_2_never_one_organisation_even_under_a_rule_that_says_so() {
     assert_eq!(request.missing_consents().map(|open| open.len()), Some(0));
     assert_eq!(world.state(&case), State::Open);
     assert_eq!(contribute(&mut world, SORA, &case), Err(Refusal::RequestIs(State::Open)));
+}
+
+#[test]
+fn promise_2_the_requester_fills_no_seat_even_if_its_consent_were_there() {
+    let (mut world, case) = asked("bankruptcy");
+    let consent = world.consent(SORA, &case);
+    world.accept(consent);
+    world.pass(Span::days(10));
+    let (now, own) = (world.now, path(YUKI));
+    world.states.request_mut(&case.request.id).unwrap().consented(&own, now);
+    assert_eq!(world.state(&case), State::Open);
 }
 
 #[test]
