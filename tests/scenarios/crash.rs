@@ -1,0 +1,66 @@
+//! kill -9 of the real server under load, against a record of what was acknowledged.
+
+use std::collections::BTreeSet;
+use std::sync::Mutex;
+use std::sync::mpsc;
+
+use super::{World, id};
+
+/// Cycles of the normal run; `ESCROW_TEST_CRASHES` makes it any number.
+const CYCLES: usize = 10;
+/// Acknowledgements after which a cycle's server is killed.
+const ACKNOWLEDGED: usize = 4;
+
+#[test]
+fn promise_7_nothing_acknowledged_is_lost_to_kill_9() {
+    let cycles = std::env::var("ESCROW_TEST_CRASHES").ok().and_then(|n| n.parse().ok());
+    let (mut world, agreement) = World::with_agreement();
+    let acknowledged = Mutex::new(BTreeSet::new());
+    for cycle in 0..cycles.unwrap_or(CYCLES) {
+        let (tell, told) = mpsc::channel();
+        std::thread::scope(|scope| {
+            let (world, agreement, acknowledged) = (&world, &agreement, &acknowledged);
+            for clerk in 0..3usize {
+                let tell = tell.clone();
+                scope.spawn(move || {
+                    for number in 0.. {
+                        // Small ones ride in the journal, large ones are files.
+                        let size = if number % 2 == 0 { 100 } else { 100_000 };
+                        let name = format!("load/{cycle}-{clerk}-{number}");
+                        let file = world.file(&name, format!("{name} ").repeat(size / name.len()));
+                        let ended =
+                            world.escrow("hanbit-parts", &["deposit", agreement, &file, "--yes"]);
+                        if ended.code != 0 {
+                            return;
+                        }
+                        acknowledged.lock().unwrap().insert(id(&ended.record()));
+                        if tell.send(()).is_err() {
+                            return;
+                        }
+                    }
+                });
+            }
+            let heard = told.iter().take(ACKNOWLEDGED).count();
+            assert_eq!(heard, ACKNOWLEDGED, "{}", world.said());
+            kill(world);
+            drop(told);
+        });
+        world.kill();
+        world.serve();
+        let listed = world.escrow("orient-display", &["deposits", &agreement]).records();
+        let listed: BTreeSet<_> = listed.iter().map(id).collect();
+        let acknowledged = acknowledged.lock().unwrap();
+        let lost: Vec<_> = acknowledged.difference(&listed).collect();
+        assert!(lost.is_empty(), "lost in cycle {cycle}: {lost:?}");
+    }
+    world.stop();
+    let checked = world.escrowd(&["check"]);
+    assert_eq!(checked.code, 0, "{}", checked.err);
+}
+
+/// Kills the server while its clients are at it.
+fn kill(world: &World) {
+    let server = world.server.as_ref().unwrap().process.id();
+    let pid = rustix::process::Pid::from_raw(server.cast_signed()).unwrap();
+    rustix::process::kill_process(pid, rustix::process::Signal::KILL).unwrap();
+}

@@ -1,0 +1,116 @@
+//! Joining, confirming, trusting, and who may act.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+
+use super::World;
+
+#[test]
+fn invitations_work_once_for_one_member() {
+    let world = World::new();
+    let line = world.invite("operator", &["--org", "hanbit-parts", "--member", "minji"]);
+    world.escrow_with("first", &["join"], line.as_bytes()).record();
+    let stolen = world.escrow_with("second", &["join"], line.as_bytes());
+    assert_eq!(stolen.refusal(), "NOT_INVITED");
+    let cut = world.escrow_with("third", &["join"], &line.as_bytes()[..line.len() - 9]);
+    assert_eq!(cut.refusal(), "BAD_INVITATION");
+    let over = world.invite("operator", &["--org", "late-works", "--member", "a", "--valid", "1s"]);
+    // Waits on the state: the invitation's own expiry by this computer's clock.
+    while world.escrow_with("late", &["join"], over.as_bytes()).code == 0 {
+        fs::remove_dir_all(world.home("late")).unwrap();
+    }
+    let again = world.escrow_with("first", &["join"], line.as_bytes());
+    assert_eq!(again.refusal(), "HOME", "a home has one member");
+}
+
+#[test]
+fn a_new_member_is_pending_until_a_colleague_confirms() {
+    let (world, agreement) = World::with_agreement();
+    let line = world.invite("orient-display", &["--member", "haerin"]);
+    let joined = world.escrow_with("haerin", &["join"], line.as_bytes()).record();
+    assert_eq!(joined["state"], "invited");
+    assert_eq!(world.escrow("haerin", &["show", &agreement]).refusal(), "PENDING");
+    assert_eq!(world.escrow("haerin", &["invite", "--member", "x", "--yes"]).refusal(), "PENDING");
+    // The operator opens doors and confirms nobody.
+    let confirm = ["confirm", "orient-display/haerin", "--yes"];
+    assert_eq!(world.escrow("operator", &confirm).refusal(), "NOT_FOUND");
+    assert_eq!(world.escrow("hanbit-parts", &confirm).refusal(), "NOT_FOUND");
+    let confirmed = world.escrow("orient-display", &confirm).record();
+    assert_eq!(confirmed["state"], "active");
+    assert_eq!(world.escrow("orient-display", &confirm).refusal(), "ALREADY");
+    world.escrow("haerin", &["show", &agreement]).record();
+    // Active, but no administrator.
+    let invite = world.escrow("haerin", &["invite", "--member", "x", "--yes"]);
+    assert_eq!(invite.refusal(), "NOT_ADMINISTRATOR");
+    // Without the share a holder's member cannot request; a colleague passes it on.
+    let deposit = world.deposit(&agreement, "recipe");
+    let request = ["request", &deposit, "--rule", "joint", "--purpose", "audit", "--yes"];
+    assert_eq!(world.escrow("haerin", &request).refusal(), "NO_SHARE");
+    let passed = world.escrow("orient-display", &["agreement", "reseal", &agreement, "--yes"]);
+    assert_eq!(passed.record()["members"][0], "orient-display/haerin");
+    world.escrow("haerin", &request).record();
+}
+
+#[test]
+fn promise_13_another_key_under_a_trusted_name_is_refused() {
+    let world = World::new();
+    world.join("hanbit-parts", "minji");
+    world.join("orient-display", "junho");
+    world.join("trade-secret-center", "sora");
+    let (right, wrong) = (world.fingerprint("orient-display"), world.fingerprint("hanbit-parts"));
+    let trust = |fingerprint: &str| {
+        world.escrow("trade-secret-center", &["trust", "orient-display", fingerprint])
+    };
+    trust(&wrong).record();
+    let members = world.escrow("trade-secret-center", &["members", "orient-display"]);
+    assert_eq!(members.refusal(), "NOT_FOUND", "the vault shows no stranger's members");
+    assert_eq!(trust(&right).refusal(), "OTHER_FINGERPRINT");
+    let typo = world.escrow("trade-secret-center", &["trust", "orient-display", "abcd"]);
+    assert_eq!(typo.code, 2);
+}
+
+#[test]
+fn keys_that_others_can_read_are_refused() {
+    let world = World::new();
+    world.join("hanbit-parts", "minji");
+    let home = world.home("hanbit-parts");
+    for name in ["statement.key", "age.key", "tls.key", "organisation.key"] {
+        let path = home.join(name);
+        let mode = |mode| fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600, "{name}");
+        if name == "organisation.key" {
+            continue;
+        }
+        mode(0o640);
+        let ended = world.escrow("hanbit-parts", &["whoami"]);
+        assert_eq!(ended.refusal(), "HOME", "{name}");
+        assert!(ended.error()["message"].as_str().unwrap().contains("chmod 600"), "{name}");
+        mode(0o600);
+    }
+    world.escrow("hanbit-parts", &["whoami"]).record();
+}
+
+#[test]
+fn a_home_without_certificate_time_renews_by_its_statement_key() {
+    let world = World::new();
+    world.join("hanbit-parts", "minji");
+    let path = world.home("hanbit-parts").join("tls.crt");
+    // The operator's own first certificate would do as well: any that is about to expire.
+    let now = escrow_vault::domain::time::Timestamp::from(std::time::SystemTime::now());
+    let authority = escrow_vault::server::ca::Authority::load(&world.data().join("keys")).unwrap();
+    let keys = fs::read(world.home("hanbit-parts").join("tls.key")).unwrap();
+    let key = escrow_vault::client::tls_key::TlsKey::from_pkcs8_der(&keys).unwrap();
+    let own = world.escrow("hanbit-parts", &["whoami"]).record();
+    let subject = escrow_vault::server::peer::Subject::Member {
+        id: own["id"].as_str().unwrap().parse().unwrap(),
+        path: "hanbit-parts/minji".parse().unwrap(),
+    };
+    let earlier =
+        escrow_vault::domain::time::Timestamp::from_millis(now.as_millis() - 40 * 86_400_000);
+    let day = escrow_vault::domain::time::Span::days(1);
+    let expired = authority.issue_client(&key.csr_der().unwrap(), &subject, earlier, day).unwrap();
+    fs::write(&path, &expired).unwrap();
+    let own = world.escrow("hanbit-parts", &["whoami"]).record();
+    assert!(own["certificate_expires_at"].as_str().unwrap() > now.to_string().as_str());
+    assert_ne!(fs::read(&path).unwrap(), expired.to_vec());
+}

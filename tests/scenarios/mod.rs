@@ -1,0 +1,360 @@
+//! Scenarios with the real programs: real processes, real TLS, real files in temporary places.
+
+mod blind;
+mod clerk;
+mod crash;
+mod index;
+mod members;
+mod release;
+mod stock_age;
+mod strangers;
+mod wire;
+
+use std::fs;
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
+
+use serde_json::Value;
+
+/// The people of most scenarios, each in a home of the organisation's name.
+pub(crate) const PEOPLE: [(&str, &str); 3] =
+    [("hanbit-parts", "minji"), ("orient-display", "junho"), ("trade-secret-center", "sora")];
+
+/// Terms of three parties; `{}` is put before the rules.
+pub(crate) const TERMS: &str = r#"
+title = "Substrate process recipe"
+quorum = 2
+stock_age = true
+[parties]
+depositor = "hanbit-parts"
+beneficiary = "orient-display"
+agent = "trade-secret-center"
+[[rule]]
+name = "joint"
+requester = "beneficiary"
+needs = { all = ["1@depositor", "1@agent"] }
+[[rule]]
+name = "bankruptcy"
+requester = "beneficiary"
+needs = { all = ["1@beneficiary", "1@agent"] }
+notice = "10d"
+objection = ["depositor"]
+expires = "60d"
+[[rule]]
+name = "contested"
+requester = "beneficiary"
+needs = { all = ["1@depositor", "1@agent"] }
+objection = ["depositor"]
+"#;
+
+/// A vault of its own, its server, and everybody's homes. Removed when dropped.
+pub(crate) struct World {
+    dir: tempfile::TempDir,
+    address: String,
+    server: Option<Server>,
+    said: Arc<Mutex<String>>,
+}
+
+struct Server {
+    process: Child,
+    listener: JoinHandle<()>,
+}
+
+/// How a command ended.
+#[derive(Debug)]
+pub(crate) struct Ended {
+    pub code: i32,
+    pub out: Vec<Value>,
+    pub err: String,
+}
+
+impl Ended {
+    /// The one record put out by a command that succeeded.
+    #[track_caller]
+    pub(crate) fn record(self) -> Value {
+        assert_eq!(self.code, 0, "{}", self.err);
+        assert_eq!(self.out.len(), 1, "{:?}", self.out);
+        self.out.into_iter().next().unwrap()
+    }
+
+    /// The records put out by a command that succeeded.
+    #[track_caller]
+    pub(crate) fn records(self) -> Vec<Value> {
+        assert_eq!(self.code, 0, "{}", self.err);
+        self.out
+    }
+
+    /// The code of the error it failed with, having put out nothing.
+    #[track_caller]
+    pub(crate) fn refusal(&self) -> String {
+        assert_ne!(self.code, 0, "it succeeded: {:?}", self.out);
+        self.error()["code"].as_str().unwrap().to_owned()
+    }
+
+    #[track_caller]
+    pub(crate) fn error(&self) -> Value {
+        let last = self.err.trim().lines().last().unwrap_or_default();
+        let told: Value = serde_json::from_str(last).unwrap_or_else(|_| panic!("{}", self.err));
+        for part in ["code", "message", "hint"] {
+            assert!(told["error"][part].as_str().is_some_and(|t| !t.is_empty()), "{told}");
+        }
+        told["error"].clone()
+    }
+}
+
+impl World {
+    /// A vault that is being served, and nobody in it.
+    pub(crate) fn new() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let address = free.to_string();
+        let said = Arc::default();
+        let mut world = Self { dir, address, server: None, said };
+        let made = world.escrowd(&["init", "--public-address", &world.address]);
+        assert_eq!(made.code, 0, "{}", made.err);
+        world.serve();
+        world
+    }
+
+    /// A vault with the three organisations, who trust each other, and an active agreement.
+    pub(crate) fn with_agreement() -> (Self, String) {
+        let world = Self::new();
+        PEOPLE.iter().for_each(|(organisation, member)| world.join(organisation, member));
+        world.trust_each_other();
+        let agreement = world.propose(TERMS);
+        for (organisation, _) in &PEOPLE[1..] {
+            world.escrow(organisation, &["agreement", "accept", &agreement, "--yes"]).record();
+        }
+        (world, agreement)
+    }
+
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    pub(crate) fn data(&self) -> PathBuf {
+        self.path("vault")
+    }
+
+    /// A file of this content; its path as text.
+    pub(crate) fn file(&self, name: &str, content: impl AsRef<[u8]>) -> String {
+        let path = self.path(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(&path, content).unwrap();
+        path.display().to_string()
+    }
+
+    pub(crate) fn said(&self) -> String {
+        self.said.lock().unwrap().clone()
+    }
+
+    /// Starts the server and waits until it listens.
+    #[track_caller]
+    pub(crate) fn serve(&mut self) {
+        self.try_serve().unwrap_or_else(|said| panic!("{said}"));
+    }
+
+    /// Starts the server; what it said if it ended instead of listening.
+    pub(crate) fn try_serve(&mut self) -> Result<(), String> {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_escrowd"));
+        command.arg("serve").arg("--data").arg(self.data()).args(["--listen", &self.address]);
+        let mut process = command
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let speech = BufReader::new(process.stderr.take().unwrap());
+        let said = Arc::clone(&self.said);
+        let (ready, listening) = std::sync::mpsc::channel();
+        let listener = std::thread::spawn(move || {
+            for line in speech.lines().map_while(Result::ok) {
+                let is_ready = line.starts_with("listening on ");
+                let mut said = said.lock().unwrap();
+                said.push_str(&line);
+                said.push('\n');
+                if is_ready {
+                    let _ = ready.send(());
+                }
+            }
+        });
+        match listening.recv() {
+            Ok(()) => {
+                self.server = Some(Server { process, listener });
+                Ok(())
+            }
+            Err(_) => {
+                process.wait().unwrap();
+                Err(self.said())
+            }
+        }
+    }
+
+    /// Ends the server with SIGKILL.
+    pub(crate) fn kill(&mut self) {
+        let mut server = self.server.take().unwrap();
+        server.process.kill().unwrap();
+        server.process.wait().unwrap();
+        server.listener.join().unwrap();
+    }
+
+    /// Ends the server as its operator would; it must end well.
+    pub(crate) fn stop(&mut self) {
+        let mut server = self.server.take().unwrap();
+        let pid = rustix::process::Pid::from_raw(server.process.id().cast_signed()).unwrap();
+        rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
+        assert!(server.process.wait().unwrap().success(), "{}", self.said());
+        server.listener.join().unwrap();
+    }
+
+    /// Runs `escrowd` on the vault.
+    pub(crate) fn escrowd(&self, arguments: &[&str]) -> Ended {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_escrowd"));
+        command.args(&arguments[..1]).arg("--data").arg(self.data()).args(&arguments[1..]);
+        ended(command.stdin(Stdio::null()).output().unwrap())
+    }
+
+    /// Runs `escrow --json` in a home.
+    pub(crate) fn escrow(&self, home: &str, arguments: &[&str]) -> Ended {
+        self.escrow_with(home, arguments, b"")
+    }
+
+    /// Runs `escrow --json` in a home, with something on standard input.
+    pub(crate) fn escrow_with(&self, home: &str, arguments: &[&str], input: &[u8]) -> Ended {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_escrow"));
+        command.arg("--json").arg("--home").arg(self.home(home)).args(arguments);
+        let mut child = command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        // A program that does not read its input closes it.
+        drop(child.stdin.take().unwrap().write_all(input));
+        ended(child.wait_with_output().unwrap())
+    }
+
+    pub(crate) fn home(&self, name: &str) -> PathBuf {
+        if name == "operator" {
+            self.data().join("operator")
+        } else {
+            self.path("homes").join(name)
+        }
+    }
+
+    /// An organisation's first member joins; the home has the organisation's name.
+    pub(crate) fn join(&self, organisation: &str, member: &str) {
+        let invitation = self.invite("operator", &["--org", organisation, "--member", member]);
+        self.escrow_with(organisation, &["join"], invitation.as_bytes()).record();
+    }
+
+    /// A colleague joins and is confirmed; the home has the member's name.
+    pub(crate) fn join_colleague(&self, organisation: &str, member: &str) {
+        let invitation = self.invite(organisation, &["--member", member]);
+        self.escrow_with(member, &["join"], invitation.as_bytes()).record();
+        let path = format!("{organisation}/{member}");
+        self.escrow(organisation, &["confirm", &path, "--yes"]).record();
+    }
+
+    pub(crate) fn invite(&self, by: &str, arguments: &[&str]) -> String {
+        let invited = self.escrow(by, &[&["invite", "--yes"], arguments].concat()).record();
+        invited["invitation"].as_str().unwrap().to_owned()
+    }
+
+    pub(crate) fn fingerprint(&self, home: &str) -> String {
+        let own = self.escrow(home, &["whoami"]).record();
+        own["organisation_fingerprint"].as_str().unwrap().to_owned()
+    }
+
+    pub(crate) fn trust_each_other(&self) {
+        for (organisation, _) in PEOPLE {
+            let fingerprint = self.fingerprint(organisation);
+            for (other, _) in PEOPLE.iter().filter(|(other, _)| *other != organisation) {
+                self.escrow(other, &["trust", organisation, &fingerprint]).record();
+            }
+        }
+    }
+
+    /// The depositor proposes terms; the agreement's id.
+    pub(crate) fn propose(&self, terms: &str) -> String {
+        let terms = self.file("terms.toml", terms);
+        let proposed = self.escrow("hanbit-parts", &["agreement", "propose", &terms, "--yes"]);
+        id(&proposed.record())
+    }
+
+    /// The depositor deposits a file of this content; the deposit's id.
+    pub(crate) fn deposit(&self, agreement: &str, content: impl AsRef<[u8]>) -> String {
+        let file = self.file("bundle/recipe.txt", content);
+        id(&self.escrow("hanbit-parts", &["deposit", agreement, &file, "--yes"]).record())
+    }
+
+    /// The beneficiary requests a deposit; the request's id.
+    pub(crate) fn request(&self, deposit: &str, rule: &str) -> String {
+        let arguments = ["request", deposit, "--rule", rule, "--purpose", "an audit", "--yes"];
+        id(&self.escrow("orient-display", &arguments).record())
+    }
+
+    /// Somebody approves; the state of the request after it.
+    #[track_caller]
+    pub(crate) fn approve(&self, home: &str, request: &str) -> String {
+        let approved = self.escrow(home, &["approve", request, "--yes"]).record();
+        approved["request"]["state"].as_str().unwrap().to_owned()
+    }
+
+    /// The state of a request as somebody sees it.
+    pub(crate) fn state(&self, home: &str, request: &str) -> String {
+        let shown = self.escrow(home, &["show", request]).record();
+        shown["state"].as_str().unwrap().to_owned()
+    }
+}
+
+impl Drop for World {
+    fn drop(&mut self) {
+        if let Some(mut server) = self.server.take() {
+            drop(server.process.kill());
+            drop(server.process.wait());
+        }
+    }
+}
+
+fn ended(output: std::process::Output) -> Ended {
+    let out = String::from_utf8(output.stdout).unwrap();
+    let records = out.lines().map(|line| serde_json::from_str(line).unwrap_or(Value::Null));
+    Ended {
+        code: output.status.code().unwrap_or(-1),
+        out: records.collect(),
+        err: String::from_utf8(output.stderr).unwrap(),
+    }
+}
+
+pub(crate) fn id(record: &Value) -> String {
+    record["id"].as_str().unwrap().to_owned()
+}
+
+/// Whether a program that a test cannot do without is there. Said in one line if it is not;
+/// `ESCROW_TEST_STRICT` makes that a failure.
+pub(crate) fn have(program: &str) -> bool {
+    let found = Command::new(program).arg("--version").output().is_ok();
+    if !found {
+        eprintln!("PASSED OVER: the program `{program}` is not installed");
+        let strict = std::env::var_os("ESCROW_TEST_STRICT").is_some();
+        assert!(!strict, "`{program}` is not installed, and ESCROW_TEST_STRICT is set");
+    }
+    found
+}
+
+/// Every file below a directory.
+pub(crate) fn files_below(dir: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    let mut open = vec![dir.to_owned()];
+    while let Some(dir) = open.pop() {
+        for item in fs::read_dir(dir).unwrap() {
+            let path = item.unwrap().path();
+            if path.is_dir() { open.push(path) } else { found.push(path) }
+        }
+    }
+    found
+}

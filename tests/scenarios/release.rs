@@ -1,0 +1,292 @@
+//! The ways of a request, from asking to opening.
+
+use std::fs;
+
+use serde_json::Value;
+
+use super::{World, id};
+
+#[test]
+fn promise_2_the_joint_rule_releases_by_two_organisations() {
+    let (mut world, agreement) = World::with_agreement();
+    let deposit = world.deposit(&agreement, "etch for 90 s");
+    let request = world.request(&deposit, "joint");
+    let out = world.path("out").display().to_string();
+    let retrieve = ["retrieve", &request, "--out", &out, "--yes"];
+
+    let alone = world.escrow("orient-display", &["approve", &request, "--yes"]);
+    assert_eq!((alone.code, alone.refusal().as_str()), (1, "OWN_REQUEST"));
+    let early = world.escrow("orient-display", &retrieve);
+    assert_eq!((early.code, early.refusal().as_str()), (3, "NOT_YET"));
+    assert_eq!(world.approve("trade-secret-center", &request), "open");
+    let again = world.escrow("trade-secret-center", &["approve", &request, "--yes"]);
+    assert_eq!(again.code, 3, "nothing is due from whoever has consented: {}", again.err);
+    let waiting = |home: &str| {
+        let listed = world.escrow(home, &["requests", "--waiting-for-me"]).records();
+        listed.iter().map(id).collect::<Vec<_>>()
+    };
+    assert_eq!(waiting("hanbit-parts"), [request.clone()]);
+    assert_eq!(waiting("trade-secret-center"), [""; 0]);
+    assert_eq!(world.approve("hanbit-parts", &request), "released");
+    assert_eq!(waiting("orient-display"), [request.clone()]);
+
+    for other in ["hanbit-parts", "trade-secret-center"] {
+        assert_eq!(world.escrow(other, &retrieve).refusal(), "NOT_ENTITLED");
+    }
+    let got = world.escrow("orient-display", &retrieve).record();
+    assert_eq!((&got["plaintext_checked"], &got["entries"]), (&Value::from(true), &Value::from(1)));
+    assert_eq!(fs::read_to_string(world.path("out/recipe.txt")).unwrap(), "etch for 90 s");
+    assert_eq!(world.state("hanbit-parts", &request), "retrieved");
+    let again = world.escrow("orient-display", &retrieve);
+    assert_eq!(again.refusal(), "EXISTS", "nothing is overwritten");
+
+    world.stop();
+    let checked = world.escrowd(&["check"]);
+    assert_eq!(checked.code, 0, "{}", checked.err);
+}
+
+#[test]
+fn the_fields_that_scripts_rely_on_are_there() {
+    let (world, agreement) = World::with_agreement();
+    let deposit = world.deposit(&agreement, "recipe");
+    let evidence = world.file("order.pdf", "court order");
+    let arguments = [
+        "request",
+        &deposit,
+        "--rule",
+        "contested",
+        "--purpose",
+        "audit",
+        "--evidence",
+        &evidence,
+        "--yes",
+    ];
+    let request = id(&world.escrow("orient-display", &arguments).record());
+    world.approve("trade-secret-center", &request);
+    let reason = ["object", &request, "--reason", "not due yet", "--yes"];
+    world.escrow("hanbit-parts", &reason).record();
+    let has = |record: &Value, fields: &[&str]| {
+        for field in fields {
+            assert!(record.get(field).is_some(), "{field} is missing in {record}");
+        }
+    };
+    let show = |id: &str| world.escrow("hanbit-parts", &["show", id]).record();
+    let shown = show(&agreement);
+    has(&shown, &["id", "title", "version", "sha256", "state", "recipient", "quorum", "rules"]);
+    has(&shown["parties"][0], &["role", "organisation", "holder", "state"]);
+    has(
+        &show(&deposit),
+        &[
+            "id",
+            "agreement",
+            "label",
+            "kind",
+            "content",
+            "sealed_by",
+            "member",
+            "size",
+            "sha256",
+            "header_sha256",
+            "state",
+            "deposited_at",
+        ],
+    );
+    let shown = show(&request);
+    has(
+        &shown,
+        &[
+            "id",
+            "agreement",
+            "agreement_version",
+            "deposit",
+            "rule",
+            "requester",
+            "purpose",
+            "state",
+            "opened_at",
+            "notice_ends_at",
+            "expires_at",
+            "contributions",
+            "missing",
+        ],
+    );
+    assert_eq!(shown["state"], "objected");
+    has(&shown["consents"][0], &["member", "organisation", "at"]);
+    has(&shown["evidence"][0], &["name", "sha256", "size"]);
+    has(&shown["objections"][0], &["member", "organisation", "reason", "at"]);
+    let own = world.escrow("hanbit-parts", &["whoami"]).record();
+    has(
+        &own,
+        &[
+            "id",
+            "organisation",
+            "organisation_fingerprint",
+            "name",
+            "state",
+            "fingerprint",
+            "age_recipient",
+            "certificate_expires_at",
+        ],
+    );
+    let audit = world.escrow("hanbit-parts", &["audit", &agreement]).records();
+    for event in &audit {
+        has(
+            event,
+            &[
+                "sequence",
+                "at",
+                "kind",
+                "member",
+                "organisation",
+                "subject",
+                "outcome",
+                "statement_sha256",
+            ],
+        );
+    }
+    let kinds: Vec<_> = audit.iter().map(|event| event["kind"].as_str().unwrap()).collect();
+    for kind in ["proposed", "accepted", "deposited", "requested", "consented", "objected"] {
+        assert!(kinds.contains(&kind), "{kind} is missing in {kinds:?}");
+    }
+}
+
+#[test]
+fn promise_6_an_objection_blocks_until_it_is_withdrawn() {
+    let (world, agreement) = World::with_agreement();
+    let deposit = world.deposit(&agreement, "recipe");
+    let request = world.request(&deposit, "contested");
+    assert_eq!(world.approve("trade-secret-center", &request), "open");
+    let object = ["object", &request, "--reason", "not due", "--yes"];
+    assert_eq!(world.escrow("trade-secret-center", &object).refusal(), "NOT_ENTITLED");
+    world.escrow("hanbit-parts", &object).record();
+    assert_eq!(world.escrow("hanbit-parts", &object).refusal(), "ALREADY");
+    // Consents are counted, but release nothing while it stands.
+    assert_eq!(world.approve("hanbit-parts", &request), "objected");
+    let withdraw = ["withdraw", &request, "--objection", "--yes"];
+    assert_eq!(world.escrow("trade-secret-center", &withdraw).refusal(), "NOT_FOUND");
+    let shown = world.escrow("hanbit-parts", &withdraw).record();
+    assert_eq!(shown["state"], "satisfied");
+    assert_eq!(world.approve("hanbit-parts", &request), "released");
+    assert_eq!(world.escrow("hanbit-parts", &object).refusal(), "REQUEST_STATE");
+}
+
+#[test]
+fn notice_is_waited_for_and_withdrawn_requests_are_over() {
+    let (world, agreement) = World::with_agreement();
+    world.join_colleague("orient-display", "haerin");
+    world.escrow("orient-display", &["agreement", "reseal", &agreement, "--yes"]).record();
+    let deposit = world.deposit(&agreement, "recipe");
+    let request = world.request(&deposit, "bankruptcy");
+    assert_eq!(world.approve("trade-secret-center", &request), "open");
+    assert_eq!(world.approve("haerin", &request), "notice");
+    let spend = world.escrow("trade-secret-center", &["approve", &request, "--yes"]);
+    assert_eq!(spend.code, 3, "notice runs: {}", spend.err);
+    let withdraw = ["withdraw", &request, "--yes"];
+    assert_eq!(world.escrow("hanbit-parts", &withdraw).refusal(), "NOT_ENTITLED");
+    world.escrow("haerin", &withdraw).record();
+    assert_eq!(world.state("orient-display", &request), "withdrawn");
+    let late = world.escrow("trade-secret-center", &["approve", &request, "--yes"]);
+    assert_eq!(late.refusal(), "REQUEST_STATE");
+}
+
+#[test]
+fn agreements_are_declined_and_ended_by_their_parties() {
+    let (world, agreement) = World::with_agreement();
+    let deposit = world.deposit(&agreement, "recipe");
+    let request = world.request(&deposit, "joint");
+    let declined = world.propose(&super::TERMS.replace("Substrate", "Other"));
+    let decline = ["agreement", "decline", &declined, "--yes"];
+    assert_eq!(world.escrow("orient-display", &decline).record()["state"], "declined");
+    let accept = ["agreement", "accept", &declined, "--yes"];
+    assert_eq!(world.escrow("trade-secret-center", &accept).refusal(), "AGREEMENT_STATE");
+    let end = ["agreement", "terminate", &agreement, "--yes"];
+    for home in ["orient-display", "trade-secret-center"] {
+        assert_eq!(world.escrow(home, &end).record()["state"], "active");
+    }
+    assert_eq!(world.escrow("hanbit-parts", &end).record()["state"], "terminated");
+    let file = world.file("late.txt", "too late");
+    let late = world.escrow("hanbit-parts", &["deposit", &agreement, &file, "--yes"]);
+    assert_eq!(late.refusal(), "AGREEMENT_STATE");
+    let arguments = ["request", &deposit, "--rule", "joint", "--purpose", "late", "--yes"];
+    assert_eq!(world.escrow("orient-display", &arguments).refusal(), "AGREEMENT_STATE");
+    // An open request and the bundle stay.
+    world.approve("trade-secret-center", &request);
+    assert_eq!(world.approve("hanbit-parts", &request), "released");
+}
+
+#[test]
+fn whole_directories_survive_and_large_bundles_are_files() {
+    let (mut world, agreement) = World::with_agreement();
+    let big: Vec<u8> = (0..3_000_000u32).map(|i| (i ^ i >> 8) as u8).collect();
+    world.file("project/src/deep/main.c", "int main(void) { return 0; }");
+    world.file("project/mask.bin", &big);
+    world.file("project/notes.tmp", "not this one");
+    fs::create_dir(world.path("project/empty")).unwrap();
+    let project = world.path("project").display().to_string();
+    let arguments = ["deposit", &agreement, &project, "--exclude", "*.tmp", "--yes"];
+    let made = world.escrow("hanbit-parts", &arguments).record();
+    assert_eq!((&made["content"], &made["label"]), (&Value::from("tar"), &Value::from("project")));
+    assert!(world.data().join("bundles").join(format!("{}.age", id(&made))).is_file());
+    let request = world.request(&id(&made), "joint");
+    world.approve("trade-secret-center", &request);
+    world.approve("hanbit-parts", &request);
+    // Whatever happens to the server meanwhile.
+    world.kill();
+    world.serve();
+    let out = world.path("out");
+    let retrieve = ["retrieve", &request, "--out", out.to_str().unwrap(), "--yes"];
+    world.escrow("orient-display", &retrieve).record();
+    assert_eq!(fs::read(out.join("project/mask.bin")).unwrap(), big);
+    assert!(out.join("project/empty").is_dir());
+    assert!(!out.join("project/notes.tmp").exists());
+}
+
+#[test]
+fn promise_9_a_vault_set_back_to_an_earlier_day_is_refused_by_those_who_saw_more() {
+    let (mut world, agreement) = World::with_agreement();
+    world.stop();
+    let copied = std::process::Command::new("cp")
+        .arg("-a")
+        .args([world.data(), world.path("earlier")])
+        .status()
+        .unwrap();
+    assert!(copied.success());
+    world.serve();
+    world.deposit(&agreement, "seen by its depositor");
+    world.stop();
+    fs::remove_dir_all(world.data()).unwrap();
+    fs::rename(world.path("earlier"), world.data()).unwrap();
+    world.serve();
+    let shown = world.escrow("hanbit-parts", &["deposits", &agreement]);
+    assert_eq!(shown.refusal(), "UNTRUE");
+    // Grown again past what was seen, it is another history.
+    for home in ["orient-display", "trade-secret-center"] {
+        let end = ["agreement", "terminate", &agreement, "--yes"];
+        world.escrow(home, &end).record();
+    }
+    assert_eq!(world.escrow("hanbit-parts", &["deposits", &agreement]).refusal(), "UNTRUE");
+}
+
+#[test]
+fn promise_7_bundles_that_rot_are_never_served() {
+    let (mut world, agreement) = World::with_agreement();
+    let content: Vec<u8> = (0..400_000u32).map(|i| (i * 7 >> 3) as u8).collect();
+    let deposit = world.deposit(&agreement, &content);
+    let request = world.request(&deposit, "joint");
+    world.approve("trade-secret-center", &request);
+    world.approve("hanbit-parts", &request);
+    let path = world.data().join("bundles").join(format!("{deposit}.age"));
+    let mut bytes = fs::read(&path).unwrap();
+    bytes[300_000] ^= 1;
+    fs::write(&path, bytes).unwrap();
+    let out = world.path("out").display().to_string();
+    let got = world.escrow("orient-display", &["retrieve", &request, "--out", &out, "--yes"]);
+    assert_eq!(got.refusal(), "DAMAGED");
+    assert!(!world.path("out").exists(), "nothing half is left");
+    let shown = world.escrow("hanbit-parts", &["show", &deposit]).record();
+    assert_eq!(shown["state"], "quarantined");
+    world.stop();
+    let checked = world.escrowd(&["check"]);
+    assert_eq!(checked.code, 1);
+    assert!(checked.err.contains(&deposit), "{}", checked.err);
+}

@@ -1,0 +1,58 @@
+//! Who isn't a party sees nothing, not even that a thing exists.
+
+use super::World;
+
+#[test]
+fn promise_10_strangers_are_answered_as_if_nothing_were_there() {
+    let (world, agreement) = World::with_agreement();
+    let deposit = world.deposit(&agreement, "recipe");
+    let request = world.request(&deposit, "joint");
+    world.join("curious-trading", "jack");
+    let other = |id: &str| format!("{}{}", &id[..4], "a".repeat(26));
+    let file = world.file("x.txt", "x");
+    let commands = |agreement: &str, deposit: &str, request: &str| {
+        [
+            vec!["show", agreement],
+            vec!["show", deposit],
+            vec!["show", request],
+            vec!["deposits", agreement],
+            vec!["audit", agreement],
+            vec!["agreement", "accept", agreement],
+            vec!["agreement", "decline", agreement],
+            vec!["agreement", "terminate", agreement],
+            vec!["agreement", "reseal", agreement],
+            vec!["deposit", agreement, &file],
+            vec!["request", deposit, "--rule", "joint", "--purpose", "p"],
+            vec!["approve", request],
+            vec!["object", request, "--reason", "r"],
+            vec!["withdraw", request],
+            vec!["retrieve", request, "--out", "nowhere"],
+        ]
+        .map(|words| {
+            [words, vec!["--yes"]].concat().iter().map(ToString::to_string).collect::<Vec<_>>()
+        })
+    };
+    let real = commands(&agreement, &deposit, &request);
+    let (a, d, r) = (other(&agreement), other(&deposit), other(&request));
+    let none = commands(&a, &d, &r);
+    for (real, none) in real.iter().zip(&none) {
+        let run = |words: &[String]| {
+            let words: Vec<&str> = words.iter().map(String::as_str).collect();
+            let ended = world.escrow("curious-trading", &words);
+            assert_eq!(ended.refusal(), "NOT_FOUND", "{words:?}");
+            let mut told = ended.error().to_string();
+            for id in [&agreement, &deposit, &request, &a, &d, &r] {
+                told = told.replace(id, "ID");
+            }
+            (ended.code, told)
+        };
+        assert_eq!(run(real), run(none), "{real:?}");
+    }
+    let listed = |words: &[&str]| world.escrow("curious-trading", words).records().len();
+    assert_eq!(listed(&["agreement", "list"]), 0);
+    assert_eq!(listed(&["requests"]), 0);
+    let members = world.escrow("curious-trading", &["members", "hanbit-parts"]);
+    let nobody = world.escrow("curious-trading", &["members", "nobody-at-all"]);
+    let told = |text: &str| text.replace("hanbit-parts", "X").replace("nobody-at-all", "X");
+    assert_eq!(told(&members.err), told(&nobody.err));
+}
