@@ -1,7 +1,7 @@
 //! The home directory: a member's keys, pins and memory.
 //!
-//! Keys are files of their own that only their owner can read. What the member has seen of each
-//! stream is remembered, so that a vault cannot later show another history.
+//! Keys are files of their own that only their owner can read. Any number of programs may use a
+//! home at once.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
 use crate::client::error::ClientError;
+use crate::client::memory::Memory;
 use crate::client::tls_key::TlsKey;
 use crate::crypto::keyfile;
 use crate::crypto::signature::SigningKey;
@@ -20,11 +21,9 @@ use crate::domain::id::{
     AgreementId, Digest, Fingerprint, MemberId, MemberPath, OrganisationName, PublicKey, RequestId,
 };
 use crate::domain::statement::Log;
-use crate::domain::stream::Stream;
 use crate::domain::time::Timestamp;
-use crate::ledger::Entry;
 
-/// Largest file of a home directory besides remembered streams, in bytes.
+/// Largest file read whole, in bytes.
 const FILE_BYTES_MAX: usize = 1 << 20;
 
 /// Which vault this home belongs to.
@@ -93,6 +92,8 @@ const STATEMENT_KEY: &str = "statement.key";
 const ORGANISATION_KEY: &str = "organisation.key";
 const AGE_KEY: &str = "age.key";
 const TLS_KEY: &str = "tls.key";
+/// Held while a file is read and written again, so that two programs at once lose nothing.
+const LOCK: &str = "lock";
 
 impl Home {
     /// Opens the home of somebody who has joined.
@@ -120,7 +121,7 @@ impl Home {
                 "name another directory with --home to join a second time",
             ));
         }
-        for dir in ["", "streams", "shares", "requests", "proofs"] {
+        for dir in ["", "streams", "shares", "requests"] {
             keyfile::private_dir(&home.file(dir))?;
         }
         Ok(home)
@@ -235,6 +236,7 @@ impl Home {
         organisation: &OrganisationName,
         fingerprint: Fingerprint,
     ) -> Result<(), ClientError> {
+        let _held = keyfile::lock(&self.file(LOCK))?;
         let mut pins = self.pins()?;
         match pins.insert(organisation.clone(), fingerprint) {
             Some(before) if before != fingerprint => Err(ClientError::input(
@@ -257,6 +259,7 @@ impl Home {
         request: &RequestId,
         now: Timestamp,
     ) -> Result<Timestamp, ClientError> {
+        let _held = keyfile::lock(&self.file(LOCK))?;
         let mut sights: BTreeMap<RequestId, Timestamp> = self.read_json_or_default(SIGHTS)?;
         if let Some(sight) = sights.get(request) {
             return Ok(*sight);
@@ -308,59 +311,9 @@ impl Home {
         self.file("shares").join(format!("{agreement}.age"))
     }
 
-    /// The streams that have been followed from here.
-    pub fn remembered(&self) -> Result<Vec<Stream>, ClientError> {
-        let dir = self.file("streams");
-        let listing = fs::read_dir(&dir)
-            .map_err(|fault| self.fault(dir, &fault.to_string(), "restore it from your backup"))?;
-        let names = listing.filter_map(|item| item.ok()?.file_name().into_string().ok());
-        Ok(names
-            .filter_map(|name| name.strip_suffix(".log")?.replace('+', "/").parse().ok())
-            .collect())
-    }
-
-    /// What was seen of a stream.
-    pub fn memory(&self, stream: &Stream) -> Result<Vec<Entry>, ClientError> {
-        let path = self.stream_file(stream);
-        let text = match fs::read_to_string(&path) {
-            Ok(text) => text,
-            Err(fault) if fault.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
-            Err(fault) => return Err(self.fault(path, &fault.to_string(), RETRY)),
-        };
-        // A last line without its newline was being written when the computer stopped.
-        let whole = text.rfind('\n').map_or("", |end| text.get(..end).unwrap_or_default());
-        let lines = whole.lines().map(|line| {
-            let bytes = hex::decode(line).ok();
-            bytes.and_then(|bytes| Entry::decode(&bytes).ok())
-        });
-        let entries: Option<Vec<_>> = lines.collect();
-        entries.ok_or_else(|| {
-            let hint = "restore it from your backup; it shows what you have seen of this stream";
-            self.fault(path, "the memory of this stream is damaged", hint)
-        })
-    }
-
-    /// Remembers further entries of a stream.
-    pub fn remember(&self, stream: &Stream, entries: &[Entry]) -> Result<(), ClientError> {
-        if entries.is_empty() {
-            return Ok(());
-        }
-        let path = self.stream_file(stream);
-        let lines: String =
-            entries.iter().map(|entry| hex::encode(entry.encode()) + "\n").collect();
-        let torn = fs::read(&path).is_ok_and(|bytes| bytes.last().is_some_and(|b| *b != b'\n'));
-        if torn {
-            let whole = self.memory(stream)?;
-            let text: String =
-                whole.iter().map(|entry| hex::encode(entry.encode()) + "\n").collect();
-            keyfile::replace(&path, text.as_bytes())?;
-        }
-        Ok(keyfile::append(&path, lines.as_bytes())?)
-    }
-
-    fn stream_file(&self, stream: &Stream) -> PathBuf {
-        let name = stream.to_string().replace('/', "+");
-        self.file("streams").join(format!("{name}.log"))
+    /// What was seen of the vault's streams.
+    pub fn memory(&self) -> Memory {
+        Memory::new(self.file("streams"))
     }
 
     fn file(&self, name: &str) -> PathBuf {

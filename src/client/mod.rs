@@ -8,6 +8,7 @@ mod connect_fault;
 pub mod error;
 pub mod home;
 pub mod invitation;
+pub mod memory;
 pub mod session;
 pub mod terms_text;
 pub mod tls_key;

@@ -133,7 +133,7 @@ impl Session {
             after = last;
         }
         // What was seen before must be shown again.
-        for stream in self.home.remembered()? {
+        for stream in self.home.memory().streams()? {
             if let Stream::Agreement(id) = stream
                 && !ids.contains(&id)
             {
@@ -197,7 +197,7 @@ impl Session {
         named: Option<Fingerprint>,
     ) -> Result<(), ClientError> {
         let mut followed = Followed::default();
-        for entry in self.home.memory(stream)? {
+        for entry in self.home.memory().recall(stream)? {
             followed.follow(&self.vault.log, stream, entry).map_err(not_true)?;
         }
         let remembered = followed.saw();
@@ -217,8 +217,9 @@ impl Session {
         }
         let head = present(head, "head").and_then(SignedHead::try_from).map_err(bad_field)?;
         self.check_head(stream, &head, &followed)?;
-        let new = usize::try_from(remembered.sequence).unwrap_or(usize::MAX);
-        self.home.remember(stream, followed.entries().get(new..).unwrap_or_default())?;
+        if followed.saw() != remembered {
+            self.home.memory().keep(stream, followed.entries())?;
+        }
         self.streams.insert(stream.clone(), followed);
         Ok(())
     }

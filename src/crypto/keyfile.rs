@@ -94,6 +94,15 @@ pub fn append(path: &Path, bytes: &[u8]) -> Result<(), KeyFileError> {
     file.sync_data().map_err(failure("sync", path))
 }
 
+/// Waits until nobody else holds the lock of this name, and holds it until dropped.
+pub fn lock(path: &Path) -> Result<File, KeyFileError> {
+    let mut options = OpenOptions::new();
+    let opened = options.append(true).create(true).mode(0o600).open(path);
+    let file = opened.map_err(failure("open", path))?;
+    file.lock().map_err(failure("lock", path))?;
+    Ok(file)
+}
+
 /// Reads a secret of at most `bytes_max` bytes from a regular file that group and others have no
 /// access to.
 pub fn read(path: &Path, bytes_max: usize) -> Result<Zeroizing<Vec<u8>>, KeyFileError> {

@@ -31,17 +31,20 @@ fn promise_7_nothing_acknowledged_is_lost_to_kill_9() {
                         let ended =
                             world.escrow("hanbit-parts", &["deposit", agreement, &file, "--yes"]);
                         if ended.code != 0 {
+                            drop(tell.send(Err(ended.err)));
                             return;
                         }
                         acknowledged.lock().unwrap().insert(id(&ended.record()));
-                        if tell.send(()).is_err() {
+                        if tell.send(Ok(())).is_err() {
                             return;
                         }
                     }
                 });
             }
-            let heard = told.iter().take(ACKNOWLEDGED).count();
-            assert_eq!(heard, ACKNOWLEDGED, "{}", world.said());
+            for _ in 0..ACKNOWLEDGED {
+                let heard: Result<(), String> = told.recv().unwrap();
+                heard.unwrap_or_else(|refused| panic!("{refused}{}", world.said()));
+            }
             kill(world);
             drop(told);
         });

@@ -31,7 +31,7 @@ fn promise_7_a_lost_or_damaged_index_is_made_again() {
         damage();
         world.serve();
         let listed = world.escrow("orient-display", &["deposits", &agreement]).records();
-        assert_eq!(listed.iter().map(id).collect::<Vec<_>>(), [deposit.clone()], "{how}");
+        assert_eq!(listed.iter().map(id).collect::<Vec<_>>(), [deposit.as_str()], "{how}");
         assert_eq!(world.state("orient-display", &request), "open", "{how}");
         world.stop();
         let checked = world.escrowd(&["check"]);

@@ -25,10 +25,10 @@ fn promise_2_the_joint_rule_releases_by_two_organisations() {
         let listed = world.escrow(home, &["requests", "--waiting-for-me"]).records();
         listed.iter().map(id).collect::<Vec<_>>()
     };
-    assert_eq!(waiting("hanbit-parts"), [request.clone()]);
+    assert_eq!(waiting("hanbit-parts"), [request.as_str()]);
     assert_eq!(waiting("trade-secret-center"), [""; 0]);
     assert_eq!(world.approve("hanbit-parts", &request), "released");
-    assert_eq!(waiting("orient-display"), [request.clone()]);
+    assert_eq!(waiting("orient-display"), [request.as_str()]);
 
     for other in ["hanbit-parts", "trade-secret-center"] {
         assert_eq!(world.escrow(other, &retrieve).refusal(), "NOT_ENTITLED");
@@ -270,7 +270,7 @@ fn promise_9_a_vault_set_back_to_an_earlier_day_is_refused_by_those_who_saw_more
 #[test]
 fn promise_7_bundles_that_rot_are_never_served() {
     let (mut world, agreement) = World::with_agreement();
-    let content: Vec<u8> = (0..400_000u32).map(|i| (i * 7 >> 3) as u8).collect();
+    let content: Vec<u8> = (0..400_000u32).map(|i| ((i * 7) >> 3) as u8).collect();
     let deposit = world.deposit(&agreement, &content);
     let request = world.request(&deposit, "joint");
     world.approve("trade-secret-center", &request);

@@ -77,8 +77,8 @@ fn promise_11_malformed_calls_are_refused_and_change_nothing() {
         }
         let empty = SubmitRequest::default();
         assert_eq!(statements.submit(empty).await.unwrap_err().code(), Code::InvalidArgument);
-        let mut many = SubmitRequest::default();
-        many.statements = vec![SignedStatement::default(); 9];
+        let statements_in = vec![SignedStatement::default(); 9];
+        let many = SubmitRequest { statements: statements_in, attachments: vec![] };
         assert_eq!(statements.submit(many).await.unwrap_err().code(), Code::InvalidArgument);
         let join = JoinRequest { secret: vec![0; 32].into(), ..Default::default() };
         let refused = IdentityServiceClient::new(nobody).join(join).await.unwrap_err();
@@ -104,7 +104,7 @@ fn promise_4_statements_count_for_their_signer_and_log_only() {
     let request = world.request(&deposit, "joint");
     let home = Home::open(&world.home("hanbit-parts")).unwrap();
     let (owner, vault) = (home.owner().unwrap(), home.vault().unwrap());
-    let entries = home.memory(&agreement.parse().unwrap()).unwrap();
+    let entries = home.memory().recall(&agreement.parse().unwrap()).unwrap();
     let shown = world.escrow("trade-secret-center", &["audit", &agreement]).records();
     let made = |shown: &serde_json::Value| shown["kind"] == "requested";
     let sha256 = shown.iter().find(|e| made(e)).unwrap()["statement_sha256"].as_str().unwrap();

@@ -1,0 +1,144 @@
+//! What a member has seen of the vault's streams, so that the vault cannot show another history.
+//!
+//! One file a stream, appended to: an entry a line, in hexadecimal. Programs that use a home at
+//! once add to the same files; what each adds must agree with what is there.
+
+use std::fs;
+use std::io::ErrorKind;
+use std::path::PathBuf;
+
+use crate::client::error::ClientError;
+use crate::crypto::keyfile;
+use crate::domain::stream::Stream;
+use crate::ledger::Entry;
+
+/// The remembered streams of a home.
+#[derive(Debug, Clone)]
+pub struct Memory {
+    dir: PathBuf,
+}
+
+impl Memory {
+    /// The streams kept in this directory.
+    pub(crate) fn new(dir: PathBuf) -> Self {
+        Self { dir }
+    }
+
+    /// Which streams have been followed.
+    pub fn streams(&self) -> Result<Vec<Stream>, ClientError> {
+        let listing = fs::read_dir(&self.dir)
+            .map_err(|fault| home_fault(self.dir.clone(), &fault.to_string(), RESTORE))?;
+        let names = listing.filter_map(|item| item.ok()?.file_name().into_string().ok());
+        Ok(names
+            .filter_map(|name| name.strip_suffix(".log")?.replace('+', "/").parse().ok())
+            .collect())
+    }
+
+    /// What was seen of a stream.
+    pub fn recall(&self, stream: &Stream) -> Result<Vec<Entry>, ClientError> {
+        let path = self.file(stream);
+        let text = match fs::read_to_string(&path) {
+            Ok(text) => text,
+            Err(fault) if fault.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(fault) => {
+                return Err(home_fault(path, &fault.to_string(), "mend that and try again"));
+            }
+        };
+        // A last line without its newline was being written when the computer stopped.
+        let whole = text.rfind('\n').map_or("", |end| text.get(..end).unwrap_or_default());
+        let lines = whole.lines().map(|line| {
+            let bytes = hex::decode(line).ok();
+            bytes.and_then(|bytes| Entry::decode(&bytes).ok())
+        });
+        let entries: Option<Vec<_>> = lines.collect();
+        entries.ok_or_else(|| home_fault(path, "the memory of this stream is damaged", RESTORE))
+    }
+
+    /// Keeps a stream as it was just followed, from its first entry. Another program may have
+    /// kept it further meanwhile; what both saw must be the same.
+    pub fn keep(&self, stream: &Stream, followed: &[Entry]) -> Result<(), ClientError> {
+        let _held = keyfile::lock(&self.dir.join("lock"))?;
+        let kept = self.recall(stream)?;
+        if kept.iter().zip(followed).any(|(kept, shown)| kept != shown) {
+            return Err(ClientError::Untrue(format!(
+                "{stream} was shown differently to another program that uses this home"
+            )));
+        }
+        let new = followed.get(kept.len()..).unwrap_or_default();
+        if new.is_empty() {
+            return Ok(());
+        }
+        let lines = |entries: &[Entry]| -> String {
+            entries.iter().map(|entry| hex::encode(entry.encode()) + "\n").collect()
+        };
+        let path = self.file(stream);
+        let torn = fs::read(&path).is_ok_and(|bytes| bytes.last().is_some_and(|b| *b != b'\n'));
+        let written = match torn {
+            true => keyfile::replace(&path, lines(followed).as_bytes()),
+            false => keyfile::append(&path, lines(new).as_bytes()),
+        };
+        Ok(written?)
+    }
+
+    fn file(&self, stream: &Stream) -> PathBuf {
+        let name = stream.to_string().replace('/', "+");
+        self.dir.join(format!("{name}.log"))
+    }
+}
+
+const RESTORE: &str = "restore it from your backup; it shows what you have seen of the vault";
+
+fn home_fault(path: PathBuf, what: &str, hint: &str) -> ClientError {
+    ClientError::Home { path, what: what.to_owned(), hint: hint.to_owned() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::id::Bytes;
+    use crate::ledger::LabelKey;
+
+    fn entry(sequence: u64, payload: &[u8]) -> Entry {
+        Entry {
+            position: sequence,
+            stream: Stream::Vault,
+            sequence,
+            label_key: LabelKey([1; 32]),
+            salt: Bytes([2; 32]),
+            payload: payload.to_vec(),
+        }
+    }
+
+    #[test]
+    fn what_two_programs_saw_is_kept_once_and_must_agree() {
+        let dir = tempfile::tempdir().unwrap();
+        let memory = Memory::new(dir.path().to_owned());
+        let all = [entry(1, b"a"), entry(2, b"b"), entry(3, b"c")];
+        // Both began with nothing; one is slower and has seen less.
+        memory.keep(&Stream::Vault, &all).unwrap();
+        memory.keep(&Stream::Vault, &all[..2]).unwrap();
+        assert_eq!(memory.recall(&Stream::Vault).unwrap(), all);
+        assert_eq!(memory.streams().unwrap(), [Stream::Vault]);
+        let other = [entry(1, b"a"), entry(2, b"x")];
+        let refused = memory.keep(&Stream::Vault, &other).unwrap_err();
+        assert!(matches!(refused, ClientError::Untrue(_)), "{refused}");
+        assert_eq!(memory.recall(&Stream::Vault).unwrap(), all);
+    }
+
+    #[test]
+    fn a_line_cut_short_is_written_again_and_a_damaged_one_is_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let memory = Memory::new(dir.path().to_owned());
+        let all = [entry(1, b"a"), entry(2, b"b")];
+        memory.keep(&Stream::Vault, &all).unwrap();
+        let path = dir.path().join("vault.log");
+        let text = fs::read_to_string(&path).unwrap();
+        fs::write(&path, &text[..text.len() - 5]).unwrap();
+        assert_eq!(memory.recall(&Stream::Vault).unwrap(), all[..1]);
+        memory.keep(&Stream::Vault, &all).unwrap();
+        assert_eq!(memory.recall(&Stream::Vault).unwrap(), all);
+        fs::write(&path, text.replacen('0', "g", 1)).unwrap();
+        let refused = memory.recall(&Stream::Vault).unwrap_err();
+        assert!(matches!(refused, ClientError::Home { .. }), "{refused}");
+    }
+}
