@@ -147,6 +147,11 @@ impl Dialer {
     }
 }
 
+/// The host of an address; `None` for anything but a host, a colon and a port.
+pub fn host(address: &str) -> Option<String> {
+    parse(address).map(|(_, name)| name.to_str().into_owned())
+}
+
 /// The address as HTTP and as TLS have it; `None` for anything but a host, a colon and a port.
 fn parse(address: &str) -> Option<(Uri, ServerName<'static>)> {
     let authority: Authority = address.parse().ok()?;

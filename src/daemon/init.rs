@@ -8,6 +8,7 @@ use std::time::SystemTime;
 use rand_core::{OsRng, RngCore as _};
 
 use crate::cli::failure::{Exit, Failure};
+use crate::client::connect;
 use crate::client::home::{Home, Owner, VaultInfo};
 use crate::crypto::keyfile;
 use crate::crypto::signature::SigningKey;
@@ -66,10 +67,19 @@ async fn build(
     hosts: Vec<String>,
     public_address: Option<String>,
 ) -> Result<Config, Failure> {
-    let hosts = match hosts.is_empty() {
-        true => ["localhost", "127.0.0.1", "::1"].map(str::to_owned).to_vec(),
-        false => hosts,
-    };
+    let mut hosts = hosts;
+    if let Some(address) = &public_address {
+        let host = connect::host(address).ok_or_else(|| {
+            let message = format!("{address} is not a host and a port");
+            Failure::failed("BAD_HOST", message, "write it like vault.example:7443")
+        })?;
+        if !hosts.contains(&host) {
+            hosts.insert(0, host);
+        }
+    }
+    if hosts.is_empty() {
+        hosts = ["localhost", "127.0.0.1", "::1"].map(str::to_owned).to_vec();
+    }
     let host = hosts.first().cloned().unwrap_or_default();
     let mut random = [0; 8];
     OsRng.fill_bytes(&mut random);

@@ -14,6 +14,7 @@ use std::fs;
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 
@@ -109,8 +110,11 @@ impl World {
     /// A vault that is being served, and nobody in it.
     pub(crate) fn new() -> Self {
         let dir = tempfile::tempdir().unwrap();
-        let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-        let address = free.to_string();
+        // A loopback address of its own: a port found free could be taken before it is used.
+        static WORLDS: AtomicU8 = AtomicU8::new(1);
+        let world = WORLDS.fetch_add(1, Ordering::Relaxed);
+        let [_, _, high, low] = std::process::id().to_be_bytes();
+        let address = format!("127.{}.{low}.{world}:7443", high | 0x40);
         let said = Arc::default();
         let mut world = Self { dir, address, server: None, said };
         let made = world.escrowd(&["init", "--public-address", &world.address]);
