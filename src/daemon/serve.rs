@@ -7,7 +7,11 @@ use std::time::{Duration, SystemTime};
 
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
-use tracing_subscriber::EnvFilter;
+use tracing::Level;
+use tracing_subscriber::Layer as _;
+use tracing_subscriber::filter::Targets;
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
 
 use crate::cli::failure::{Exit, Failure};
 use crate::daemon::check::probe_in_child;
@@ -88,12 +92,12 @@ pub(super) fn tell(applied: u64, of: u64) {
 
 /// Text for people at a terminal, JSON lines for machines; `RUST_LOG` chooses what.
 fn log_to_stderr() {
-    let filter = EnvFilter::try_from_default_env()
-        .unwrap_or_else(|_| EnvFilter::new("warn,escrow_vault=info"));
-    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
-    if std::io::stderr().is_terminal() {
-        log.init();
-    } else {
-        log.json().init();
-    }
+    let wanted = std::env::var("RUST_LOG").ok().and_then(|text| text.parse::<Targets>().ok());
+    let ours = || Targets::new().with_default(Level::WARN).with_target("escrow_vault", Level::INFO);
+    let text = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
+    let lines = match std::io::stderr().is_terminal() {
+        true => text.boxed(),
+        false => text.json().boxed(),
+    };
+    tracing_subscriber::registry().with(wanted.unwrap_or_else(ours)).with(lines).init();
 }
