@@ -274,8 +274,8 @@ impl Check<'_> {
         }
     }
 
-    /// Bundles without a record are garbage the next start removes; files that only look like
-    /// bundles are for the operator to explain.
+    /// Bundles without a record are garbage, left by a crash before their event, that a rebuild
+    /// removes.
     fn orphans(&mut self) {
         let known = |id: &DepositId| Ok(self.bundle_ids.contains(id));
         match self.bundles.orphans(&known) {

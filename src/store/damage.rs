@@ -283,6 +283,28 @@ fn a_damaged_bundle_is_found_and_never_handed_out() {
         assert_eq!(faults(path).len(), 1, "{what}");
         fs::write(file, whole).unwrap();
     }
-    assert!(!orphan.exists() && !path.join("bundles/staging/left").exists());
+    assert!(!path.join("bundles/staging/left").exists());
     assert_eq!(faults(path), [] as [String; 0]);
+    assert!(orphan.exists(), "no start removes a bundle on the index's word");
+    DiskStore::rebuild(path, &TestProjector, &|_, _| ()).unwrap();
+    assert!(!orphan.exists() && data.exists());
+}
+
+#[test]
+fn promise_12_a_start_reads_the_end_of_the_journal_only() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path();
+    filled(path, 50);
+    let segments = fs::read_dir(path.join("journal")).unwrap().count();
+    assert!(segments > 8, "{segments}");
+    // What is not read is not missed: the content of a segment long full.
+    let old = journal_file(path, "events-000002.log");
+    flip(&old, 1000);
+    let applied = std::cell::Cell::new(0);
+    let progress = |_, _| applied.set(applied.get() + 1);
+    let options = Options { progress: Some(&progress), ..options() };
+    DiskStore::open(path, &TestProjector, &options).unwrap().close().unwrap();
+    assert_eq!(applied.get(), 0, "a clean stop leaves nothing to catch up with");
+    let found = faults(path);
+    assert!(found[0].contains("events-000002.log"), "a check reads everything: {found:?}");
 }

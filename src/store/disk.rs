@@ -81,16 +81,13 @@ impl DiskStore {
         let index = open_index(directory, &journal, projector, options, progress)?;
         let path = bundles_path(directory);
         let bundles = Bundles::open(path.clone()).map_err(io_at("prepare", &path))?;
-        let stored = |id: &DepositId| Ok(index.bundle(id.as_str())?.is_some());
-        for orphan in bundles.orphans(&stored).map_err(OpenError::Index)? {
-            tracing::info!(file = %orphan.display(), "removed a bundle that was never deposited");
-            std::fs::remove_file(&orphan).map_err(io_at("remove", &orphan))?;
-        }
         let (visible, reader) = (RwLock::new(journal.tip.size), journal.reader());
         Ok(Self { journal: Mutex::new(journal), visible, index, bundles, reader, _lock: lock })
     }
 
-    /// Makes the index again from the journal; the old one is set aside.
+    /// Makes the index again from the journal; the old one is set aside. Only here, where the
+    /// whole journal has just been read, are bundles removed that no event names: an index that
+    /// has lost a record must never cost a bundle.
     pub fn rebuild(
         directory: &Path,
         projector: &dyn Projector,
@@ -106,6 +103,12 @@ impl DiskStore {
         }
         let index = open_index(directory, &journal, projector, &options, progress)?;
         index.flush().map_err(OpenError::Index)?;
+        let stored = |id: &DepositId| Ok(index.bundle(id.as_str())?.is_some());
+        let bundles = Bundles::at(bundles_path(directory));
+        for orphan in bundles.orphans(&stored).map_err(OpenError::Index)? {
+            tracing::info!(file = %orphan.display(), "removed a bundle that was never deposited");
+            std::fs::remove_file(&orphan).map_err(io_at("remove", &orphan))?;
+        }
         drop(lock);
         Ok(())
     }
