@@ -1,0 +1,175 @@
+//! Bundles: taken in while they stream, handed out to who requested them.
+
+use std::sync::Arc;
+
+use bytes::Bytes as Buffer;
+
+use crate::domain::event::{Note, SignedText};
+use crate::domain::id::DepositId;
+use crate::domain::refusal::Refusal;
+use crate::domain::statement::{Retrieval, Stated, Statement};
+use crate::domain::states::{Key, States};
+use crate::domain::stream::Stream;
+use crate::store::{Blob, ReadError, Store};
+use crate::vault::attachments;
+use crate::vault::committer::{Done, Work};
+use crate::vault::error::VaultError;
+use crate::vault::intake::{Arrived, Intake};
+use crate::vault::{Talker, Vault, verify};
+
+/// What a requester is handed.
+pub struct Delivery<S: Store> {
+    /// Each holder's contribution, as JSON.
+    pub contributions: Vec<Vec<u8>>,
+    /// The retrieval's event.
+    pub done: Done,
+    /// The bundle.
+    pub bundle: BundleBytes<S>,
+}
+
+/// A stored bundle's bytes.
+pub enum BundleBytes<S: Store> {
+    /// All of them.
+    Small(Buffer),
+    /// Piece by piece.
+    Large(S::Bundle),
+}
+
+/// A deposit whose bytes are being taken. Dropped before its end, it leaves nothing.
+pub struct Incoming<S: Store> {
+    vault: Arc<Vault<S>>,
+    group: Vec<(SignedText, Stated)>,
+    id: DepositId,
+    intake: Intake<S>,
+}
+
+impl<S: Store> Incoming<S> {
+    /// Takes the next bytes.
+    pub async fn write(self, bytes: Buffer) -> Result<Self, VaultError> {
+        let mut incoming = self;
+        let written = tokio::task::spawn_blocking(move || {
+            incoming.intake.write(&bytes)?;
+            Ok(incoming)
+        });
+        written.await.map_err(|_| VaultError::Unavailable)?
+    }
+
+    /// Ends the bundle; bundle and event are durable on return.
+    pub async fn finish(self) -> Result<Done, VaultError> {
+        let Self { vault, group, id, intake } = self;
+        let arrived = tokio::task::spawn_blocking(move || intake.finish()).await;
+        let (mut blobs, mut bundle) = (Vec::new(), None);
+        match arrived.map_err(|_| VaultError::Unavailable)?? {
+            Arrived::Small(bytes) => blobs.push(Blob { name: id.to_string(), bytes }),
+            Arrived::Large(staged) => bundle = Some((id, staged)),
+        }
+        vault.committer.submit(Work::Statements { group, blobs, bundle }).await
+    }
+}
+
+impl<S: Store> Vault<S> {
+    /// Begins a deposit: judges its statement before any of its bytes are taken.
+    pub async fn begin_deposit(
+        self: &Arc<Self>,
+        talker: Talker,
+        signed: SignedText,
+    ) -> Result<Incoming<S>, VaultError> {
+        self.blocking(move |vault| {
+            let group = verify(vec![signed])?;
+            let [(_, stated)] = group.as_slice() else {
+                return Err(VaultError::Malformed("not a deposit"));
+            };
+            let Statement::Deposit(deposit) = stated.statement.clone() else {
+                return Err(VaultError::Malformed("not a deposit"));
+            };
+            vault.may_carry(&talker, stated)?;
+            vault.prepare(&group, Vec::new())?;
+            let id = DepositId::of(&stated.digest);
+            let intake = Intake::begin(vault.store.as_ref(), deposit)?;
+            Ok(Incoming { vault: Arc::clone(vault), group, id, intake })
+        })
+        .await
+    }
+
+    /// Hands a released bundle to its requester. That it does is durable on return.
+    pub async fn retrieve(
+        self: &Arc<Self>,
+        talker: Talker,
+        signed: SignedText,
+    ) -> Result<Delivery<S>, VaultError> {
+        let (group, retrieval) = self
+            .blocking(move |vault| {
+                let group = verify(vec![signed])?;
+                let [(_, stated)] = group.as_slice() else {
+                    return Err(VaultError::Malformed("not a retrieval"));
+                };
+                let Statement::Retrieval(retrieval) = stated.statement.clone() else {
+                    return Err(VaultError::Malformed("not a retrieval"));
+                };
+                vault.may_carry(&talker, stated)?;
+                // Others may carry statements in, but deliveries go to who is named as receiver.
+                if vault.reader(&talker)? != retrieval.made.by {
+                    return Err(Refusal::WrongKey(retrieval.made.by).into());
+                }
+                vault.prepare(&group, Vec::new())?;
+                Ok((group, retrieval))
+            })
+            .await?;
+        let (contributions, bundle) = self.gather(&retrieval).await?;
+        let work = Work::Statements { group, blobs: Vec::new(), bundle: None };
+        let done = self.committer.submit(work).await?;
+        let (by, request) = (retrieval.made.by, retrieval.request.id);
+        let stream = Stream::AgreementAccesses(retrieval.ground.agreement);
+        let note = Note::HandedOut { by, request };
+        self.committer.submit(Work::Note { stream, note }).await?;
+        Ok(Delivery { contributions, done, bundle })
+    }
+
+    /// Takes a bundle out of service that was found damaged while it was read.
+    pub async fn quarantine(&self, retrieval: &Retrieval) -> Result<(), VaultError> {
+        let mut states = States::default();
+        self.load(&mut states, [Key::Request(retrieval.request.id.clone())])?;
+        let Some(request) = states.request(&retrieval.request.id) else { return Ok(()) };
+        let note = Note::Quarantined { deposit: request.deposit.clone() };
+        let stream = Stream::Agreement(retrieval.ground.agreement.clone());
+        self.committer.submit(Work::Note { stream, note }).await.map(|_| ())
+    }
+
+    /// What is handed out, found before the hand-out is entered.
+    async fn gather(
+        self: &Arc<Self>,
+        retrieval: &Retrieval,
+    ) -> Result<(Vec<Vec<u8>>, BundleBytes<S>), VaultError> {
+        let id = retrieval.request.id.clone();
+        let found = self
+            .blocking(move |vault| {
+                let mut states = States::default();
+                vault.load(&mut states, [Key::Request(id.clone())])?;
+                let request =
+                    states.request(&id).ok_or_else(|| Refusal::NotFound(id.to_string()))?;
+                let missing = |what: String| ReadError::Damaged {
+                    what,
+                    how: "it is recorded, but is not there".to_owned(),
+                };
+                let mut contributions = Vec::with_capacity(request.contributions.len());
+                for spent in &request.contributions {
+                    let name = attachments::name(&spent.contribution_sha256);
+                    contributions.push(vault.store.blob(&name)?.ok_or_else(|| missing(name))?);
+                }
+                let deposit = &request.deposit;
+                let bundle = match vault.store.blob(deposit.as_str())? {
+                    Some(bytes) => BundleBytes::Small(bytes.into()),
+                    None => {
+                        let bundle = vault.store.bundle(deposit)?;
+                        BundleBytes::Large(bundle.ok_or_else(|| missing(deposit.to_string()))?)
+                    }
+                };
+                Ok((contributions, bundle))
+            })
+            .await;
+        if let Err(VaultError::Read(ReadError::Damaged { .. })) = &found {
+            self.quarantine(retrieval).await?;
+        }
+        found
+    }
+}
