@@ -42,3 +42,35 @@ pub fn parse(signed: &SignedText) -> Result<Stated, JsonFault> {
 pub fn event(payload: &[u8]) -> Result<Event, JsonFault> {
     strict_json::parse(payload, Event::BYTES_MAX)
 }
+
+#[cfg(test)]
+mod tests {
+    use rand_core::OsRng;
+
+    use super::*;
+    use crate::domain::tests::json::one_of_each;
+
+    #[test]
+    fn every_type_is_accepted_under_its_own_tag_only() {
+        let key = SigningKey::generate(&mut OsRng);
+        let signed = |text: &str, tag: &str| {
+            let signature = key.sign(tag, text.as_bytes());
+            SignedText { statement: text.to_owned(), key: key.public(), signature }
+        };
+        let others = ["escrow-vault/head/v1", "escrow-vault/consent/v2", ""];
+        let tags: Vec<&str> = Statement::TYPES.iter().copied().chain(others).collect();
+        for statement in one_of_each() {
+            let (text, own) = (serde_json::to_string(&statement).unwrap(), statement.tag());
+            for tag in &tags {
+                let verified = verify(&signed(&text, tag)).map(|stated| stated.statement);
+                assert_eq!(verified.ok(), (*tag == own).then(|| statement.clone()), "{tag} {own}");
+                // Called by another name after it was signed.
+                let renamed =
+                    SignedText { statement: text.replacen(own, tag, 1), ..signed(&text, own) };
+                assert_eq!(verify(&renamed).is_ok(), *tag == own, "{own} called {tag}");
+                let head = text.replacen(own, "escrow-vault/head/v1", 1);
+                assert!(verify(&signed(&head, tag)).is_err(), "a head is no statement");
+            }
+        }
+    }
+}

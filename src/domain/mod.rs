@@ -22,4 +22,4 @@ pub mod text;
 pub mod time;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -1,9 +1,11 @@
 //! Scenarios with the real programs: real processes, real TLS, real files in temporary places.
 
 mod blind;
+mod bounded;
 mod clerk;
 mod crash;
 mod index;
+mod lying;
 mod members;
 mod release;
 mod stock_age;
@@ -195,6 +197,14 @@ impl World {
                 Err(self.said())
             }
         }
+    }
+
+    /// The most memory the server ever had resident, in MiB.
+    pub(crate) fn resident_mib_max(&self) -> usize {
+        let server = self.server.as_ref().unwrap().process.id();
+        let status = fs::read_to_string(format!("/proc/{server}/status")).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+        line.trim().strip_suffix(" kB").unwrap().trim().parse::<usize>().unwrap() >> 10
     }
 
     /// Ends the server with SIGKILL.

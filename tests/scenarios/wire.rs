@@ -1,18 +1,18 @@
 //! Hostile calls to a real server: one clear error each, nothing changed, nothing leaked.
 
-use std::sync::Arc;
-
 use escrow_vault::client::connect::connect;
 use escrow_vault::client::home::Home;
 use escrow_vault::client::trust::Trust;
-use escrow_vault::crypto::signature;
+use escrow_vault::crypto::{signature, statement};
+use escrow_vault::domain::event::Act;
 use escrow_vault::domain::statement::{Consent, Ground, Made, RequestRef, Saw, Statement};
 use escrow_vault::wire::v1::bundle_service_client::BundleServiceClient;
 use escrow_vault::wire::v1::identity_service_client::IdentityServiceClient;
 use escrow_vault::wire::v1::statement_service_client::StatementServiceClient;
 use escrow_vault::wire::v1::stream_service_client::StreamServiceClient;
 use escrow_vault::wire::v1::{
-    DepositRequest, JoinRequest, ReadRequest, SignedStatement, SubmitRequest, deposit_request,
+    DepositRequest, JoinRequest, ReadRequest, RenewRequest, RetrieveRequest, SignedStatement,
+    SubmitRequest, deposit_request,
 };
 use tonic::Code;
 use tonic::transport::Channel;
@@ -168,7 +168,70 @@ fn promise_4_statements_count_for_their_signer_and_log_only() {
     assert_eq!(refusals, expected);
     let shown = world.escrow("orient-display", &["show", &request]).record();
     assert_eq!(shown["consents"].as_array().unwrap().len(), 1);
-    drop(Arc::new(shown));
+}
+
+#[test]
+fn promise_11_each_call_takes_its_own_statements_only() {
+    let (world, agreement) = World::with_agreement();
+    let deposit = world.deposit(&agreement, "recipe");
+    let request = world.request(&deposit, "contested");
+    let object = ["object", &request, "--reason", "not due", "--yes"];
+    world.escrow("hanbit-parts", &object).record();
+    world.escrow("hanbit-parts", &["withdraw", &request, "--objection", "--yes"]).record();
+    world.approve("trade-secret-center", &request);
+    world.approve("hanbit-parts", &request);
+    let out = world.path("out").display().to_string();
+    world.escrow("orient-display", &["retrieve", &request, "--out", &out, "--yes"]).record();
+    world.escrow("hanbit-parts", &["agreement", "terminate", &agreement, "--yes"]).record();
+
+    let home = Home::open(&world.home("hanbit-parts")).unwrap();
+    let mut made = std::collections::BTreeMap::new();
+    for stream in home.memory().streams().unwrap() {
+        for entry in home.memory().recall(&stream).unwrap() {
+            if let Act::Stated(signed) = statement::event(&entry.payload).unwrap().act {
+                let stated = statement::verify(&signed).unwrap();
+                made.insert(stated.statement.tag(), SignedStatement::from(signed));
+            }
+        }
+    }
+    assert_eq!(made.len(), 15, "{:?}", made.keys());
+    runtime().block_on(async {
+        let member = channel(&world, Some("hanbit-parts")).await;
+        for (tag, signed) in made {
+            let statement = Some(signed.clone());
+            let mut identity = IdentityServiceClient::new(member.clone());
+            let mut bundles = BundleServiceClient::new(member.clone());
+            let mut statements = StatementServiceClient::new(member.clone());
+            let submit = SubmitRequest { statements: vec![signed.clone()], attachments: vec![] };
+            let join = JoinRequest { statements: vec![signed.clone()], ..Default::default() };
+            let renew = RenewRequest { statement: statement.clone(), ..Default::default() };
+            let first = DepositRequest { part: Some(deposit_request::Part::Statement(signed)) };
+            let retrieve = RetrieveRequest { statement };
+            let calls = [
+                ("submit", statements.submit(submit).await.err()),
+                ("join", identity.join(join).await.err()),
+                ("renew", identity.renew(renew).await.err()),
+                ("deposit", bundles.deposit(tokio_stream::once(first)).await.err()),
+                ("retrieve", bundles.retrieve(retrieve).await.err()),
+            ];
+            let own = match tag {
+                "escrow-vault/organisation/v1" | "escrow-vault/join/v1" => "join",
+                "escrow-vault/deposit/v1" => "deposit",
+                "escrow-vault/retrieval/v1" => "retrieve",
+                _ => "submit",
+            };
+            for (call, refused) in calls {
+                let malformed =
+                    refused.is_some_and(|status| status.code() == Code::InvalidArgument);
+                // A joining needs a certificate request, too, and a deposit its bundle.
+                assert_eq!(
+                    malformed,
+                    call != own || matches!(own, "join" | "deposit"),
+                    "{tag} in {call}"
+                );
+            }
+        }
+    });
 }
 
 #[test]
@@ -190,6 +253,26 @@ fn promise_8_looks_and_hand_outs_are_entered_before_anything_is_shown() {
         assert!((1..=3).contains(&looks), "{member} looked {looks} times, folded by the minute");
         assert!(told(member, "fetched a sealed share") >= 1, "{member}");
     }
+    // Another party has read the requester's statement, but gets nothing by handing it in.
+    let home = Home::open(&world.home("hanbit-parts")).unwrap();
+    let entries = home.memory().recall(&agreement.parse().unwrap()).unwrap();
+    let retrieval = entries.iter().find_map(|entry| {
+        let Act::Stated(signed) = statement::event(&entry.payload).unwrap().act else {
+            return None;
+        };
+        let stated = statement::parse(&signed).unwrap().statement;
+        matches!(stated, Statement::Retrieval(_)).then(|| SignedStatement::from(signed))
+    });
+    let refused = runtime().block_on(async {
+        let mut service = BundleServiceClient::new(channel(&world, Some("hanbit-parts")).await);
+        service.retrieve(RetrieveRequest { statement: retrieval }).await.unwrap_err()
+    });
+    assert_eq!(refused.code(), Code::PermissionDenied, "{refused:?}");
+    let audit = world.escrow("hanbit-parts", &["audit", &agreement]).records();
+    let told = |member: &str, kind: &str| {
+        let fits = |e: &&serde_json::Value| e["member"] == member && e["kind"] == kind;
+        audit.iter().filter(fits).count()
+    };
     assert_eq!(told("orient-display/junho", "retrieved"), 1);
     assert_eq!(told("orient-display/junho", "was handed the bundle"), 1);
 }
@@ -199,9 +282,24 @@ fn health_and_reflection_are_there() {
     let world = World::new();
     runtime().block_on(async {
         let channel = channel(&world, None).await;
-        let mut health = tonic_health::pb::health_client::HealthClient::new(channel);
+        let mut health = tonic_health::pb::health_client::HealthClient::new(channel.clone());
         let request = tonic_health::pb::HealthCheckRequest::default();
         let status = health.check(request).await.unwrap().into_inner().status();
         assert_eq!(status, tonic_health::pb::health_check_response::ServingStatus::Serving);
+        // Clients ask for either version of reflection.
+        use tonic_reflection::pb::{v1, v1alpha};
+        let host = String::new;
+        let list = v1::server_reflection_request::MessageRequest::ListServices(host());
+        let ask = v1::ServerReflectionRequest { host: host(), message_request: Some(list) };
+        let mut client = v1::server_reflection_client::ServerReflectionClient::new(channel.clone());
+        let replies = client.server_reflection_info(tokio_stream::once(ask)).await.unwrap();
+        let reply = replies.into_inner().message().await.unwrap();
+        assert!(format!("{reply:?}").contains("escrow.vault.v1.BundleService"), "{reply:?}");
+        let list = v1alpha::server_reflection_request::MessageRequest::ListServices(host());
+        let ask = v1alpha::ServerReflectionRequest { host: host(), message_request: Some(list) };
+        let mut client = v1alpha::server_reflection_client::ServerReflectionClient::new(channel);
+        let replies = client.server_reflection_info(tokio_stream::once(ask)).await.unwrap();
+        let reply = replies.into_inner().message().await.unwrap();
+        assert!(format!("{reply:?}").contains("escrow.vault.v1.BundleService"), "{reply:?}");
     });
 }

@@ -8,7 +8,7 @@ use super::world::{OPERATOR, bytes};
 use crate::domain::statement::{Sealing, Statement, Withdrawn};
 
 /// One statement of every type.
-fn one_of_each() -> Vec<Statement> {
+pub(crate) fn one_of_each() -> Vec<Statement> {
     let (mut world, case) = consented("bankruptcy");
     let (agreement, deposit) = (case.agreement.clone(), world.seen(&case).deposit.clone());
     let invitation = world.invitation(OPERATOR, "newco/ann");

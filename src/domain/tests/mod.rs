@@ -2,7 +2,7 @@
 //! keys are any bytes unlike each other.
 
 mod identity;
-mod json;
+pub(crate) mod json;
 mod promises;
 mod scenario;
 mod swapped;
