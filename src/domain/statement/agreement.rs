@@ -1,0 +1,105 @@
+//! Statements that bring agreements into force and end them.
+
+use serde::{Deserialize, Serialize};
+
+use crate::domain::id::{AgreementId, Digest, Element, MemberPath, OrganisationName};
+use crate::domain::statement::{Ground, Made};
+use crate::domain::terms::Terms;
+
+/// Proposes terms. The agreement's id comes from this statement.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Proposal {
+    /// By a member of the depositor.
+    pub made: Made,
+    /// What is proposed.
+    pub terms: Terms,
+}
+
+/// A share on its way to one member, named by digest.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SealedShare {
+    /// The holder's member who can open it.
+    pub member: MemberPath,
+    /// Digest of the age file that holds it.
+    pub sha256: Digest,
+}
+
+/// One holder of the release key.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Holder {
+    /// Which organisation.
+    pub organisation: OrganisationName,
+    /// Its place in the secret sharing: the polynomial's argument, from 1.
+    pub identifier: u16,
+}
+
+/// Deals a release key for an agreement's terms.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ReleaseKey {
+    /// By a member of the depositor.
+    pub made: Made,
+    /// For which agreement.
+    pub agreement: AgreementId,
+    /// Digest of the statement that proposed its terms.
+    pub terms_sha256: Digest,
+    /// Counts the keys of these terms, from 1.
+    pub epoch: u32,
+    /// Feldman commitment to the sharing polynomial: `quorum` compressed points.
+    pub commitment: Vec<Element>,
+    /// Who holds which share.
+    pub holders: Vec<Holder>,
+    /// The shares as sealed to the holders' members.
+    pub shares: Vec<SealedShare>,
+}
+
+/// Countersigns terms and key for an organisation.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Acceptance {
+    /// By whom and when.
+    pub made: Made,
+    /// In which agreement.
+    pub ground: Ground,
+    /// Digest of the terms' statement.
+    pub terms_sha256: Digest,
+    /// Digest of the release key's statement.
+    pub release_key_sha256: Digest,
+}
+
+/// Refuses to enter an agreement.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Declination {
+    /// By whom and when.
+    pub made: Made,
+    /// Which agreement.
+    pub ground: Ground,
+}
+
+/// Agrees to end an agreement; it ends when every party has.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Termination {
+    /// By whom and when.
+    pub made: Made,
+    /// Which agreement.
+    pub ground: Ground,
+}
+
+/// Passes a holder's share on to a colleague, sealed anew.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Reseal {
+    /// By a colleague who has the share.
+    pub made: Made,
+    /// Which agreement.
+    pub ground: Ground,
+    /// Of which of its release keys.
+    pub epoch: u32,
+    /// For whom.
+    pub share: SealedShare,
+}

@@ -1,0 +1,206 @@
+//! Statements about deposits and about requests for them.
+
+use serde::{Deserialize, Serialize};
+
+use crate::domain::id::{DepositId, Digest, Element, RequestId, RuleName};
+use crate::domain::statement::{Ground, Knowledge, Made};
+use crate::domain::text::Text;
+
+/// What lies inside a bundle, as far as the depositor says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Content {
+    /// A tar archive of files and directories.
+    Tar,
+    /// Anything.
+    Opaque,
+}
+
+/// How a deposit relates to earlier ones. Format 1 knows one way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Kind {
+    /// Complete in itself.
+    Full,
+}
+
+/// Which program sealed a bundle, and so what is known of its origin.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum Sealing {
+    /// Sealed here: it is proved that the depositor made this header itself.
+    Escrow {
+        /// Of the ephemeral secret behind the header, bound to agreement, depositor and header.
+        proof: Knowledge,
+        /// SHA-256 of what was sealed.
+        plaintext_sha256: Digest,
+        /// Its size in bytes.
+        plaintext_size: u64,
+    },
+    /// Sealed by another age program: origin unproven.
+    Elsewhere,
+}
+
+/// Hands over a bundle.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Deposit {
+    /// By a member of the depositor.
+    pub made: Made,
+    /// Under which agreement.
+    pub ground: Ground,
+    /// The release key it is sealed to, by the digest of that key's statement.
+    pub release_key_sha256: Digest,
+    /// What the depositor calls it.
+    pub label: Text,
+    /// How it relates to earlier ones.
+    pub kind: Kind,
+    /// What lies inside.
+    pub content: Content,
+    /// Who sealed it, with proof.
+    pub sealing: Sealing,
+    /// Size of the age file in bytes.
+    pub size: u64,
+    /// SHA-256 of the age file.
+    pub sha256: Digest,
+    /// Size of the file's header in bytes.
+    pub header_size: u32,
+    /// SHA-256 of its header, MAC line included.
+    pub header_sha256: Digest,
+    /// The header's ephemeral point *E*, a u-coordinate.
+    pub ephemeral: Element,
+}
+
+/// A document that supports a request, named by digest; it stays with the requester.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Evidence {
+    /// File name.
+    pub name: Text,
+    /// SHA-256 of the file.
+    pub sha256: Digest,
+    /// Its size in bytes.
+    pub size: u64,
+}
+
+/// Asks for one deposit under one rule.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Request {
+    /// By the requester.
+    pub made: Made,
+    /// Under which agreement.
+    pub ground: Ground,
+    /// Digest of the terms it is judged by.
+    pub terms_sha256: Digest,
+    /// Digest of the release key's statement.
+    pub release_key_sha256: Digest,
+    /// That key's epoch.
+    pub epoch: u32,
+    /// Which deposit.
+    pub deposit: DepositId,
+    /// Digest of the deposit's statement.
+    pub deposit_sha256: Digest,
+    /// SHA-256 of the bundle.
+    pub bundle_sha256: Digest,
+    /// SHA-256 of the bundle's header.
+    pub header_sha256: Digest,
+    /// Under which rule.
+    pub rule: RuleName,
+    /// What for.
+    pub purpose: Text,
+    /// With what support.
+    pub evidence: Vec<Evidence>,
+    /// The requester's fresh point *R*, to which contributions are blinded.
+    pub point: Element,
+    /// That the requester knows its logarithm.
+    pub proof: Knowledge,
+}
+
+/// Which request, by id and digest: change anything in it and this is void.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RequestRef {
+    /// Which request.
+    pub id: RequestId,
+    /// Digest of its statement.
+    pub sha256: Digest,
+}
+
+/// Says yes to a request. Spends nothing.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Consent {
+    /// By whom and when.
+    pub made: Made,
+    /// Under which agreement.
+    pub ground: Ground,
+    /// To which request.
+    pub request: RequestRef,
+}
+
+/// Spends a holder's share on one file for one request.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Contribution {
+    /// By a member of the holder.
+    pub made: Made,
+    /// Under which agreement.
+    pub ground: Ground,
+    /// For which request.
+    pub request: RequestRef,
+    /// Epoch of the release key.
+    pub epoch: u32,
+    /// Digest of the contribution itself, which the requester gets on release.
+    pub contribution_sha256: Digest,
+}
+
+/// Blocks a request while it stands.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Objection {
+    /// By whom and when.
+    pub made: Made,
+    /// Under which agreement.
+    pub ground: Ground,
+    /// To which request.
+    pub request: RequestRef,
+    /// Why.
+    pub reason: Text,
+}
+
+/// What is taken back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Withdrawn {
+    /// The request itself, by the requester's organisation.
+    Request,
+    /// The signer's organisation's objection to it.
+    Objection,
+}
+
+/// Takes back a request or an objection.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Withdrawal {
+    /// By whom and when.
+    pub made: Made,
+    /// Under which agreement.
+    pub ground: Ground,
+    /// Concerning which request.
+    pub request: RequestRef,
+    /// What is taken back.
+    pub withdrawn: Withdrawn,
+}
+
+/// Takes delivery of a released bundle and its contributions.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Retrieval {
+    /// By the requester.
+    pub made: Made,
+    /// Under which agreement.
+    pub ground: Ground,
+    /// Of which request.
+    pub request: RequestRef,
+}
