@@ -147,6 +147,10 @@ pub enum MemberCommand {
     Approve {
         /// Which request
         request: String,
+        /// A document that shows that those who may object were notified of the request, named
+        /// by digest; for when they do not look by themselves
+        #[arg(long, value_name = "FILE")]
+        notified: Option<PathBuf>,
     },
     /// Block a request
     Object {

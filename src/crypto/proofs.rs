@@ -92,6 +92,8 @@ pub fn check(states: &States, stated: &Stated) -> Result<(), Unproven> {
         | Statement::Reseal(_)
         | Statement::Consent(_)
         | Statement::Contribution(_)
+        | Statement::Seen(_)
+        | Statement::Notification(_)
         | Statement::Objection(_)
         | Statement::Withdrawal(_)
         | Statement::Retrieval(_) => Ok(()),

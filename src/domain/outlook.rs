@@ -26,6 +26,11 @@ pub enum Missing {
         /// By whose organisation.
         organisation: OrganisationName,
     },
+    /// Those who may object have to see the request, or to be notified of it.
+    Notification {
+        /// Which organisations.
+        organisations: Vec<OrganisationName>,
+    },
     /// Time has to pass.
     Notice {
         /// Until when.
@@ -65,6 +70,10 @@ pub fn missing(request: &Request, now: Timestamp) -> Vec<Missing> {
         let organisations = request.terms.in_role(&role).to_vec();
         found.push(Missing::Consents { seats, role, organisations });
     }
+    let organisations: Vec<_> = request.unaware().into_iter().cloned().collect();
+    if !organisations.is_empty() {
+        found.push(Missing::Notification { organisations });
+    }
     if now < request.notice_ends_at {
         found.push(Missing::Notice { until: request.notice_ends_at });
     }
@@ -91,6 +100,11 @@ impl fmt::Display for Missing {
             Self::Withdrawal { organisation } => {
                 write!(f, "withdrawal of the objection of {organisation}")
             }
+            Self::Notification { organisations } => write!(
+                f,
+                "a look at the request by {}, or evidence that they were notified",
+                organisations.iter().map(ToString::to_string).collect::<Vec<_>>().join(" and ")
+            ),
             Self::Notice { until } => write!(f, "notice to run until {until}"),
             Self::Contributions { count: 1, organisations } => {
                 write!(f, "contribution of {}", list(organisations))

@@ -50,6 +50,8 @@ pub fn stream(stated: &Stated) -> Stream {
         Statement::Request(s) => in_agreement(&s.ground),
         Statement::Consent(s) => in_agreement(&s.ground),
         Statement::Contribution(s) => in_agreement(&s.ground),
+        Statement::Seen(s) => in_agreement(&s.ground),
+        Statement::Notification(s) => in_agreement(&s.ground),
         Statement::Objection(s) => in_agreement(&s.ground),
         Statement::Withdrawal(s) => in_agreement(&s.ground),
         Statement::Retrieval(s) => in_agreement(&s.ground),
@@ -100,6 +102,8 @@ pub fn reads(stated: &Stated) -> Vec<Key> {
         | Statement::Termination(_)
         | Statement::Consent(_)
         | Statement::Contribution(_)
+        | Statement::Seen(_)
+        | Statement::Notification(_)
         | Statement::Objection(_)
         | Statement::Withdrawal(_)
         | Statement::Retrieval(_) => {}
@@ -113,6 +117,8 @@ pub fn request_named(statement: &Statement) -> Option<&RequestId> {
     match statement {
         Statement::Consent(s) => Some(&s.request.id),
         Statement::Contribution(s) => Some(&s.request.id),
+        Statement::Seen(s) => Some(&s.request.id),
+        Statement::Notification(s) => Some(&s.request.id),
         Statement::Objection(s) => Some(&s.request.id),
         Statement::Withdrawal(s) => Some(&s.request.id),
         Statement::Retrieval(s) => Some(&s.request.id),
@@ -212,6 +218,14 @@ pub fn decide(
             let request = request(states, &s.request, agreement)?;
             let deposit = deposit(states, &request.deposit, agreement)?;
             request::decide_contribution(agreement, request, deposit, s, now)
+        }
+        Statement::Seen(s) => {
+            let agreement = grounded(states, own, stated, &s.ground, circumstances)?;
+            request::decide_seen(request(states, &s.request, agreement)?, s, now)
+        }
+        Statement::Notification(s) => {
+            let agreement = grounded(states, own, stated, &s.ground, circumstances)?;
+            request::decide_notification(request(states, &s.request, agreement)?, s, now)
         }
         Statement::Objection(s) => {
             let agreement = grounded(states, own, stated, &s.ground, circumstances)?;
@@ -392,6 +406,12 @@ pub fn apply(states: &mut States, stated: &Stated, at: Timestamp, sequence: u64)
         }
         Statement::Contribution(s) => {
             with(states.request_mut(&s.request.id), |r| r.contributed(s, at));
+        }
+        Statement::Seen(s) => {
+            with(states.request_mut(&s.request.id), |r| r.seen(s, at));
+        }
+        Statement::Notification(s) => {
+            with(states.request_mut(&s.request.id), |r| r.notified(s, at));
         }
         Statement::Objection(s) => {
             with(states.request_mut(&s.request.id), |r| r.objected(s, at));

@@ -291,6 +291,8 @@ fn may_be_submitted(statement: &Statement) -> bool {
         | Statement::Request(_)
         | Statement::Consent(_)
         | Statement::Contribution(_)
+        | Statement::Seen(_)
+        | Statement::Notification(_)
         | Statement::Objection(_)
         | Statement::Withdrawal(_) => true,
     }

@@ -47,6 +47,11 @@ notice = "10d"
 objection = ["depositor"]
 expires = "60d"
 [[rule]]
+name = "attested"
+requester = "beneficiary"
+needs = { all = ["1@beneficiary", "1@agent"] }
+objection = ["depositor"]
+[[rule]]
 name = "contested"
 requester = "beneficiary"
 needs = { all = ["1@depositor", "1@agent"] }

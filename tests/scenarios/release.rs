@@ -171,6 +171,39 @@ fn promise_6_an_objection_blocks_until_it_is_withdrawn() {
 }
 
 #[test]
+fn promise_6_nothing_is_spent_before_who_may_object_knows() {
+    let (world, agreement) = World::with_agreement();
+    world.join_colleague("orient-display", "haerin");
+    let deposit = world.deposit(&agreement, "recipe");
+    let agent = "trade-secret-center";
+    let letter = world.file("letter.pdf", "registered letter, delivered");
+    for by_letter in [false, true] {
+        let request = world.request(&deposit, "attested");
+        world.approve("haerin", &request);
+        let approved = world.escrow(agent, &["approve", &request, "--yes"]).record();
+        assert_eq!(approved["request"]["state"], "notice", "{approved}");
+        let missing = &approved["request"]["missing"][0];
+        assert_eq!(missing["what"], "notification");
+        assert_eq!(missing["organisations"][0], "hanbit-parts");
+        let early = world.escrow(agent, &["approve", &request, "--yes"]);
+        assert_eq!(early.code, 3, "{}", early.err);
+        if by_letter {
+            let notified = ["approve", &request, "--notified", &letter, "--yes"];
+            let own = world.escrow("haerin", &notified);
+            assert_eq!(own.refusal(), "NOT_ENTITLED", "the requester's organisation");
+            let approved = world.escrow(agent, &notified).record();
+            assert_eq!(approved["request"]["notifications"][0]["evidence"]["name"], "letter.pdf");
+            assert_eq!(approved["request"]["state"], "released");
+        } else {
+            // To look at it is to have seen it: that is signed.
+            let seen = world.escrow("hanbit-parts", &["requests"]).records();
+            assert_eq!(seen[0]["seen"][0]["member"], "hanbit-parts/minji");
+            assert_eq!(world.approve(agent, &request), "released");
+        }
+    }
+}
+
+#[test]
 fn notice_is_waited_for_and_withdrawn_requests_are_over() {
     let (world, agreement) = World::with_agreement();
     world.join_colleague("orient-display", "haerin");

@@ -194,7 +194,7 @@ fn promise_11_each_call_takes_its_own_statements_only() {
             }
         }
     }
-    assert_eq!(made.len(), 15, "{:?}", made.keys());
+    assert_eq!(made.len(), 16, "{:?}", made.keys());
     runtime().block_on(async {
         let member = channel(&world, Some("hanbit-parts")).await;
         for (tag, signed) in made {

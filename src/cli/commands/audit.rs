@@ -67,6 +67,8 @@ fn deed(stated: &Stated, agreement: &AgreementId) -> (&'static str, String) {
         Statement::Request(_) => ("requested", RequestId::of(&stated.digest).to_string()),
         Statement::Consent(s) => ("consented", s.request.id.to_string()),
         Statement::Contribution(s) => ("contributed", s.request.id.to_string()),
+        Statement::Seen(s) => ("saw the request", s.request.id.to_string()),
+        Statement::Notification(s) => ("recorded a notification", s.request.id.to_string()),
         Statement::Objection(s) => ("objected", s.request.id.to_string()),
         Statement::Withdrawal(s) => match s.withdrawn {
             Withdrawn::Request => ("withdrew the request", s.request.id.to_string()),

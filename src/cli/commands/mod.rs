@@ -43,7 +43,9 @@ pub(super) async fn run(
         MemberCommand::Requests { waiting_for_me } => {
             release::list(output, session, waiting_for_me).await
         }
-        MemberCommand::Approve { request } => release::approve(output, session, &request).await,
+        MemberCommand::Approve { request, notified } => {
+            release::approve(output, session, &request, notified.as_deref()).await
+        }
         MemberCommand::Object { request, reason } => {
             release::object(output, session, &request, reason).await
         }

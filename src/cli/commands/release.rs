@@ -78,31 +78,38 @@ pub(super) async fn list(
 ) -> Result<Exit, Failure> {
     session.agreements().await?;
     let (own, now) = (session.owner.path.clone(), now());
-    let mut requests: Vec<&Request> = session
-        .states()
-        .iter()
-        .filter_map(|(_, record)| match record {
-            Record::Request(request) => Some(request),
-            Record::Vault(_)
-            | Record::Organisation(_)
-            | Record::Agreement(_)
-            | Record::Party
-            | Record::Deposit(_)
-            | Record::Bundle(_)
-            | Record::Statement(_) => None,
-        })
+    let mut has_signed = false;
+    for request in every_request(session) {
+        has_signed |= release::see(session, request).await?;
+    }
+    if has_signed {
+        session.agreements().await?;
+    }
+    let mut requests: Vec<&Request> = every_request(session)
         .filter(|request| !waiting_for_me || is_waiting_for(request, &own, now))
         .collect();
     requests.sort_by_key(|request| request.opened_at);
     let mut views = Vec::with_capacity(requests.len());
     for request in requests {
-        session.home.first_sight(&request.id, now)?;
         let deposit = session.states().deposit(&request.deposit);
         views.push(RequestView::new(request, deposit, now));
     }
     let head = ["REQUEST", "STATE", "RULE", "REQUESTER", "MISSING"];
     output.list(&views, &head, RequestView::row)?;
     Ok(Exit::Done)
+}
+
+fn every_request(session: &Session) -> impl Iterator<Item = &Request> {
+    session.states().iter().filter_map(|(_, record)| match record {
+        Record::Request(request) => Some(request),
+        Record::Vault(_)
+        | Record::Organisation(_)
+        | Record::Agreement(_)
+        | Record::Party
+        | Record::Deposit(_)
+        | Record::Bundle(_)
+        | Record::Statement(_) => None,
+    })
 }
 
 /// Whether a request waits for this member: to consent, to contribute or to retrieve.
@@ -135,10 +142,25 @@ pub(super) async fn approve(
     output: &Output,
     session: &mut Session,
     named: &str,
+    notified: Option<&Path>,
 ) -> Result<Exit, Failure> {
     let (agreement, id) = find::request(session, named).await?;
     let mut matter = release::look(session, &agreement, &id).await?;
     let mut did = Vec::new();
+    if let Some(document) = notified {
+        let evidence = release::evidence(document)?;
+        let who = matter.request.objectors().map(ToString::to_string).collect::<Vec<_>>();
+        output.ask(&format!(
+            "{}\nThis records that {} shows that {} were notified of the request. Its SHA-256: {}",
+            view(&matter).text(),
+            evidence.name,
+            who.join(" and "),
+            evidence.sha256
+        ))?;
+        release::notified(session, &matter, evidence).await?;
+        did.push("recorded the notification");
+        matter = release::look(session, &agreement, &id).await?;
+    }
     match release::due(session, &matter)? {
         Due::Consent => {
             output.ask(&approval_text(&matter, "consents to the request"))?;

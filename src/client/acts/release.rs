@@ -22,8 +22,8 @@ use crate::domain::id::{AgreementId, Bytes, DepositId, Digest, RequestId, RuleNa
 use crate::domain::refusal::Refusal;
 use crate::domain::request::{self, Request, State};
 use crate::domain::statement::{
-    self, Consent, Content, Evidence, Objection, RequestRef, Retrieval, Sealing, Withdrawal,
-    Withdrawn,
+    self, Consent, Content, Evidence, Notification, Objection, RequestRef, Retrieval, Sealing,
+    Seen, Withdrawal, Withdrawn,
 };
 use crate::domain::text::Text;
 use crate::domain::time::Timestamp;
@@ -44,19 +44,40 @@ pub struct Matter {
     pub request: Request,
 }
 
-/// Looks at a request. When it was first seen here is remembered: notice runs from then.
+/// Looks at a request. When it was first seen here is remembered: notice runs from then. If the
+/// member's organisation may object, the look is signed: it has been seen.
 pub async fn look(
     session: &mut Session,
     agreement: &AgreementId,
     id: &RequestId,
 ) -> Result<Matter, ClientError> {
-    let agreement = session.agreement(agreement).await?;
     let not_found = |id: &str| Refusal::NotFound(id.to_owned());
+    let mut agreement = session.agreement(agreement).await?;
+    let found = session.states().request(id).ok_or_else(|| not_found(id.as_str()))?.clone();
+    if see(session, &found).await? {
+        agreement = session.agreement(&found.agreement).await?;
+    }
     let request = session.states().request(id).ok_or_else(|| not_found(id.as_str()))?.clone();
-    session.home.first_sight(id, now())?;
     let deposit = session.states().deposit(&request.deposit);
     let deposit = deposit.ok_or_else(|| not_found(request.deposit.as_str()))?.clone();
     Ok(Matter { agreement, deposit, request })
+}
+
+/// Remembers when a request was first seen here, and says so where that counts. Whether it did.
+pub async fn see(session: &Session, request: &Request) -> Result<bool, ClientError> {
+    let now = now();
+    session.home.first_sight(&request.id, now)?;
+    let seen = Seen {
+        made: session.made(),
+        ground: session.ground(&request.agreement),
+        request: named(request),
+    };
+    if request::decide_seen(request, &seen, now).is_err() {
+        return Ok(false);
+    }
+    let signed = session.sign(&seen.into())?;
+    session.submit(vec![signed], Vec::new()).await?;
+    Ok(true)
 }
 
 /// What a member asks for.
@@ -186,21 +207,41 @@ pub async fn spend(session: &Session, matter: &Matter) -> Result<(), ClientError
     session.submit(vec![signed], vec![bytes]).await
 }
 
-/// Notice runs from the first sight of the request in this home, which the vault cannot back-date.
+/// Notice runs from what the vault cannot make alone: the first sight of the request in this home,
+/// or that of somebody who may object, whichever was earlier.
 fn notice_has_run(session: &Session, request: &Request, now: Timestamp) -> Result<(), ClientError> {
     let notice = request.rule().map(|rule| rule.notice).unwrap_or_default();
-    let sight = session.home.first_sight(&request.id, now)?;
+    let own = session.home.first_sight(&request.id, now)?;
+    let sight = request.first_sight().map_or(own, |sight| sight.min(own));
     let until = sight.after(notice);
     if now < until {
         return Err(ClientError::NotYet {
             message: format!(
-                "{} was first seen here at {sight}; its notice of {notice} runs here until {until}",
+                "nothing but the vault's word shows that {} was known before {sight}; its notice \
+                 of {notice} runs here until {until}",
                 request.id
             ),
             hint: format!("run `escrow approve {}` again after that", request.id),
         });
     }
     Ok(())
+}
+
+/// Records evidence that those who may object were notified.
+pub async fn notified(
+    session: &Session,
+    matter: &Matter,
+    evidence: Evidence,
+) -> Result<(), ClientError> {
+    let notification = Notification {
+        made: session.made(),
+        ground: session.ground(&matter.agreement.id),
+        request: named(&matter.request),
+        evidence,
+    };
+    request::decide_notification(&matter.request, &notification, now())?;
+    let signed = session.sign(&notification.into())?;
+    session.submit(vec![signed], Vec::new()).await
 }
 
 /// Blocks a request.
@@ -431,7 +472,7 @@ impl<R: Read> Read for Checked<R> {
 pub fn evidence(path: &Path) -> Result<Evidence, ClientError> {
     let failed = |fault: io::Error| {
         let message = format!("{}: {fault}", path.display());
-        ClientError::input("UNREADABLE", message, "check the path of --evidence")
+        ClientError::input("UNREADABLE", message, "check the path; name a file that you may read")
     };
     let mut file = File::open(path).map_err(failed)?;
     let mut hash = Sha256::new();

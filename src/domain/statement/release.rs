@@ -169,6 +169,33 @@ pub struct Objection {
     pub reason: Text,
 }
 
+/// Says that the signer has been shown a request to which its organisation may object. Clients
+/// make one when they show it, so that notice rests on more than the vault's word.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Seen {
+    /// By whom and when.
+    pub made: Made,
+    /// Under which agreement.
+    pub ground: Ground,
+    /// Which request.
+    pub request: RequestRef,
+}
+
+/// Records evidence that whoever may object to a request was notified of it otherwise.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Notification {
+    /// By a member who may consent to the request.
+    pub made: Made,
+    /// Under which agreement.
+    pub ground: Ground,
+    /// Of which request.
+    pub request: RequestRef,
+    /// What shows it; the document stays with the signer.
+    pub evidence: Evidence,
+}
+
 /// What is taken back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

@@ -31,6 +31,8 @@ pub(crate) fn one_of_each() -> Vec<Statement> {
         world.request(YUKI, &deposit, "joint").into(),
         world.consent(SORA, &case).into(),
         world.contribution(SORA, &case).into(),
+        world.sight(JUN, &case).into(),
+        world.notification(SORA, &case).into(),
         world.objection(MINJI, &case).into(),
         world.withdrawal(MINJI, &case, Withdrawn::Objection).into(),
         world.retrieval(YUKI, &case).into(),
@@ -127,12 +129,13 @@ fn a_statement_under_another_type_or_twice_the_same_field_is_refused() {
         let untyped = text.replacen(&format!(r#""type":"{}","#, statement.tag()), "", 1);
         assert!(serde_json::from_str::<Statement>(&untyped).is_err(), "{untyped}");
     }
-    assert_eq!(alike, 4, "consent and retrieval, declination and termination");
+    assert_eq!(alike, 8, "consent, sight and retrieval; declination and termination");
 }
 
 /// Types with the same fields.
-const ALIKE: [&str; 4] = [
+const ALIKE: [&str; 5] = [
     "escrow-vault/consent/v1",
+    "escrow-vault/seen/v1",
     "escrow-vault/retrieval/v1",
     "escrow-vault/declination/v1",
     "escrow-vault/termination/v1",

@@ -24,6 +24,8 @@ enum Try {
     Ask,
     Consent,
     Contribute,
+    See,
+    Notify,
     Object,
     TakeBack,
     Settle,
@@ -66,6 +68,8 @@ fn step() -> impl Strategy<Value = Step> {
         2 => Just(Try::Ask),
         16 => Just(Try::Consent),
         12 => Just(Try::Contribute),
+        4 => Just(Try::See),
+        1 => Just(Try::Notify),
         2 => Just(Try::Object),
         1 => Just(Try::TakeBack),
         3 => Just(Try::Settle),
@@ -110,6 +114,9 @@ struct Entry {
     consents: BTreeSet<MemberPath>,
     contributions: BTreeSet<OrganisationName>,
     objections: BTreeSet<OrganisationName>,
+    /// Who has shown to know of it.
+    aware: BTreeSet<OrganisationName>,
+    is_notified: bool,
     is_withdrawn: bool,
     is_released: bool,
 }
@@ -128,6 +135,11 @@ impl Entry {
         prop_assert!(now >= self.opened_at.after(self.rule.notice), "notice had not run");
         prop_assert!(now < self.opened_at.after(self.rule.expires), "it had lapsed");
         prop_assert!(self.objections.is_empty(), "promise 6: under objection");
+        let objectors = self.rule.objection.iter().flat_map(|role| self.terms.in_role(role));
+        for who in objectors.filter(|who| **who != self.requester.organisation) {
+            let knows = self.is_notified || self.aware.contains(who);
+            prop_assert!(knows, "promise 6: {who} may object and knows nothing");
+        }
         prop_assert!(!self.is_withdrawn, "it was taken back");
         Ok(())
     }
@@ -223,6 +235,8 @@ impl Trial {
             }
             Try::Consent => world.consent(&by, &case?).into(),
             Try::Contribute => world.contribution(&by, &case?).into(),
+            Try::See => world.sight(&by, &case?).into(),
+            Try::Notify => world.notification(&by, &case?).into(),
             Try::Object => world.objection(&by, &case?).into(),
             Try::TakeBack => world.withdrawal(&by, &case?, Withdrawn::Request).into(),
             Try::Settle => world.withdrawal(&by, &case?, Withdrawn::Objection).into(),
@@ -288,6 +302,8 @@ impl Trial {
                     consents: BTreeSet::new(),
                     contributions: BTreeSet::new(),
                     objections: BTreeSet::new(),
+                    aware: BTreeSet::new(),
+                    is_notified: false,
                     is_withdrawn: false,
                     is_released: false,
                 });
@@ -298,6 +314,7 @@ impl Trial {
                 prop_assert!(by != entry.requester, "promise 2: the requester consents");
                 prop_assert!(!entry.is_released && !entry.is_withdrawn);
                 prop_assert!(entry.consents.insert(by), "promise 2: a second seat");
+                entry.aware.insert(own);
             }
             Statement::Contribution(s) => {
                 let damaged = self.damaged.clone();
@@ -313,11 +330,24 @@ impl Trial {
                 prop_assert!(entry.contributions.insert(own), "the same share twice");
                 entry.is_released = entry.shares() >= usize::from(entry.terms.quorum);
             }
+            Statement::Seen(s) => {
+                let entry = self.entry(&s.request);
+                prop_assert!(!entry.is_released && !entry.is_withdrawn);
+                prop_assert!(entry.rule.objection.contains(entry.terms.role_of(&own).unwrap()));
+                entry.aware.insert(own);
+            }
+            Statement::Notification(s) => {
+                let entry = self.entry(&s.request);
+                prop_assert!(!entry.is_released && !entry.is_withdrawn);
+                prop_assert!(own != entry.requester.organisation, "by who gains from it");
+                entry.is_notified = true;
+            }
             Statement::Objection(s) => {
                 let entry = self.entry(&s.request);
                 prop_assert!(!entry.is_released && !entry.is_withdrawn);
                 prop_assert!(entry.rule.objection.contains(entry.terms.role_of(&own).unwrap()));
-                prop_assert!(entry.objections.insert(own));
+                prop_assert!(entry.objections.insert(own.clone()));
+                entry.aware.insert(own);
             }
             Statement::Withdrawal(s) => {
                 let entry = self.entry(&s.request);
@@ -380,7 +410,8 @@ impl Trial {
 
     /// Everybody says honestly what is due, as often as it takes.
     fn finish(&mut self) -> Result<(), TestCaseError> {
-        let say: [fn(&mut World, &str, &Case) -> Statement; 4] = [
+        let say: [fn(&mut World, &str, &Case) -> Statement; 5] = [
+            |world, by, case| world.sight(by, case).into(),
             |world, by, case| world.withdrawal(by, case, Withdrawn::Objection).into(),
             |world, by, case| world.consent(by, case).into(),
             |world, by, case| world.contribution(by, case).into(),

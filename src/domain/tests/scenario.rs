@@ -42,9 +42,13 @@ pub(super) fn asked(rule: &str) -> (World, Case) {
     (world, case)
 }
 
-/// A request of yuki's with all consents it takes.
+/// A request of yuki's with all consents it takes; who may object has seen it.
 pub(super) fn consented(rule: &str) -> (World, Case) {
     let (mut world, case) = asked(rule);
+    if rule == "bankruptcy" {
+        let sight = world.sight(MINJI, &case);
+        world.accept(sight);
+    }
     for by in [if rule == "joint" { MINJI } else { KENJI }, SORA] {
         let consent = world.consent(by, &case);
         world.accept(consent);
@@ -152,6 +156,44 @@ fn promise_6_an_objection_blocks_until_it_is_taken_back() {
     assert_eq!(world.state(&case), State::Expired);
     let settled = world.withdrawal(MINJI, &case, Withdrawn::Objection);
     assert_eq!(world.try_say(settled), Err(Refusal::RequestIs(State::Expired)));
+}
+
+#[test]
+fn promise_6_nothing_is_spent_before_who_may_object_knows() {
+    let (mut world, case) = asked("bankruptcy");
+    for by in [KENJI, SORA] {
+        let consent = world.consent(by, &case);
+        world.accept(consent);
+    }
+    world.pass(Span::days(11));
+    assert_eq!(world.state(&case), State::Notice, "notice has run, and nobody has seen it");
+    let unaware: Vec<_> = world.seen(&case).unaware().into_iter().map(|who| who.as_str()).collect();
+    assert_eq!(unaware, ["hanbit-parts"]);
+    let early = contribute(&mut world, SORA, &case);
+    assert_eq!(early, Err(Refusal::RequestIs(State::Notice)));
+
+    let mut told = world.clone();
+    let requester = told.notification(KENJI, &case);
+    assert_eq!(told.try_say(requester).unwrap_err().code(), "NOT_ENTITLED", "the requester's");
+    let notification = told.notification(DANA, &case);
+    told.accept(notification);
+    assert_eq!(contribute(&mut told, SORA, &case), Ok(()), "on recorded evidence");
+
+    let mut objected = world.clone();
+    let objection = objected.objection(JUN, &case);
+    objected.accept(objection);
+    let withdrawal = objected.withdrawal(JUN, &case, Withdrawn::Objection);
+    objected.accept(withdrawal);
+    assert_eq!(contribute(&mut objected, SORA, &case), Ok(()), "who objects has seen it");
+
+    let sight = world.sight(JUN, &case);
+    world.accept(sight);
+    let again = world.sight(JUN, &case);
+    assert_eq!(world.try_say(again).unwrap_err().code(), "ALREADY");
+    let colleague = world.sight(MINJI, &case);
+    world.accept(colleague);
+    assert_eq!(world.seen(&case).first_sight(), Some(world.now));
+    assert_eq!(contribute(&mut world, SORA, &case), Ok(()));
 }
 
 #[test]

@@ -236,6 +236,25 @@ fn promise_4_an_objection_is_to_one_request() {
 }
 
 #[test]
+fn promise_4_a_sight_and_a_notification_are_of_one_request() {
+    let (mut world, case) = asked("bankruptcy");
+    let other = with_second(&mut world);
+    let sight = world.sight(MINJI, &case);
+    let mut swaps = grounded(&world, &sight.clone().into());
+    about(&mut swaps, &mut world, &case, &other);
+    check(&world, sight, swaps);
+    let notification = world.notification(SORA, &case);
+    let mut swaps = grounded(&world, &notification.clone().into());
+    about(&mut swaps, &mut world, &case, &other);
+    swaps.extend([
+        free("/evidence/name", "another.pdf"),
+        free("/evidence/sha256", bytes::<32>("another")),
+        free("/evidence/size", 11),
+    ]);
+    check(&world, notification, swaps);
+}
+
+#[test]
 fn promise_4_a_withdrawal_is_of_one_thing() {
     let (mut world, case) = consented("bankruptcy");
     let other = with_second(&mut world);

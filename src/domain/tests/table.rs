@@ -31,6 +31,10 @@ const TABLE: &str = "
     request joint   may   may   ok    ok    may   may   pend  none  key
     consent joint   ok    ok    own   may   ok    ok    pend  none  key
     consent bankr.  may   may   own   ok    ok    ok    pend  none  key
+    see joint       may   may   may   may   may   may   pend  none  key
+    see bankruptcy  ok    ok    may   may   may   may   pend  none  key
+    notify joint    may   may   may   may   may   may   pend  none  key
+    notify bankr.   may   may   may   may   ok    ok    pend  none  key
     object joint    may   may   may   may   may   may   pend  none  key
     object bankr.   ok    ok    may   may   may   may   pend  none  key
     contribute j.   ok    ok    may   may   ok    ok    pend  none  key
@@ -122,6 +126,10 @@ fn command(name: &str) -> Due {
         }
         "consent joint" => about(asked("joint"), World::consent),
         "consent bankr." => about(asked("bankruptcy"), World::consent),
+        "see joint" => about(asked("joint"), World::sight),
+        "see bankruptcy" => about(asked("bankruptcy"), World::sight),
+        "notify joint" => about(asked("joint"), World::notification),
+        "notify bankr." => about(asked("bankruptcy"), World::notification),
         "object joint" => about(consented("joint"), World::objection),
         "object bankr." => about(consented("bankruptcy"), World::objection),
         "contribute j." => about(consented("joint"), World::contribution),
@@ -182,7 +190,7 @@ fn everybody_may_exactly_what_their_role_may() {
         assert_eq!(outcomes, expected, "{name}");
         tried += outcomes.len();
     }
-    assert_eq!(tried, 16 * ACTORS.len());
+    assert_eq!(tried, 20 * ACTORS.len());
 }
 
 /// The same statement about things that aren't there.
@@ -202,6 +210,8 @@ fn about_nothing(mut statement: Statement) -> Statement {
         }
         Statement::Consent(s) => (s.ground.agreement, s.request) = (agreement, request),
         Statement::Contribution(s) => (s.ground.agreement, s.request) = (agreement, request),
+        Statement::Seen(s) => (s.ground.agreement, s.request) = (agreement, request),
+        Statement::Notification(s) => (s.ground.agreement, s.request) = (agreement, request),
         Statement::Objection(s) => (s.ground.agreement, s.request) = (agreement, request),
         Statement::Withdrawal(s) => (s.ground.agreement, s.request) = (agreement, request),
         Statement::Retrieval(s) => (s.ground.agreement, s.request) = (agreement, request),

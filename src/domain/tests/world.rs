@@ -400,6 +400,18 @@ impl World {
         say::Contribution { made, ground, request, epoch: 1, contribution_sha256 }
     }
 
+    pub(super) fn sight(&mut self, by: &str, case: &Case) -> say::Seen {
+        let (made, ground) = (self.made(by), self.ground(&case.agreement));
+        say::Seen { made, ground, request: case.request.clone() }
+    }
+
+    pub(super) fn notification(&mut self, by: &str, case: &Case) -> say::Notification {
+        let (made, ground) = (self.made(by), self.ground(&case.agreement));
+        let name = "registered-letter.pdf".parse().unwrap();
+        let evidence = Evidence { name, sha256: self.fresh(), size: 10 };
+        say::Notification { made, ground, request: case.request.clone(), evidence }
+    }
+
     pub(super) fn objection(&mut self, by: &str, case: &Case) -> say::Objection {
         let (made, ground) = (self.made(by), self.ground(&case.agreement));
         let reason = "no such event".parse().unwrap();

@@ -1,0 +1,96 @@
+//! How a request changes by what was accepted.
+
+use crate::domain::agreement::Agreement;
+use crate::domain::id::{Digest, MemberPath, RequestId};
+use crate::domain::request::{Act, Notified, Objection, Outcome, Request, Sight, Spent};
+use crate::domain::statement::{self, Withdrawn};
+use crate::domain::time::Timestamp;
+
+impl Request {
+    /// A request was opened under an agreement whose terms were checked to have its rule.
+    pub fn opened(
+        agreement: &Agreement,
+        statement: &statement::Request,
+        sha256: Digest,
+        at: Timestamp,
+    ) -> Self {
+        let rule = agreement.terms.rule(&statement.rule);
+        Self {
+            id: RequestId::of(&sha256),
+            agreement: agreement.id.clone(),
+            terms: agreement.terms.clone(),
+            terms_version: agreement.version,
+            deposit: statement.deposit.clone(),
+            statement: statement.clone(),
+            statement_sha256: sha256,
+            opened_at: at,
+            notice_ends_at: rule.map_or(Timestamp::MAX, |rule| at.after(rule.notice)),
+            expires_at: rule.map_or(at, |rule| at.after(rule.expires)),
+            consents: Vec::new(),
+            contributions: Vec::new(),
+            sights: Vec::new(),
+            notifications: Vec::new(),
+            objections: Vec::new(),
+            outcome: Outcome::Undecided,
+        }
+    }
+
+    /// A consent was counted.
+    pub fn consented(&mut self, by: &MemberPath, at: Timestamp) {
+        self.consents.push(Act { by: by.clone(), at });
+    }
+
+    /// A share was spent; the last one needed releases.
+    pub fn contributed(&mut self, contribution: &statement::Contribution, at: Timestamp) {
+        let by = contribution.made.by.clone();
+        let contribution_sha256 = contribution.contribution_sha256;
+        self.contributions.push(Spent { by, at, contribution_sha256 });
+        if self.contributions_missing() == 0 {
+            self.outcome = Outcome::Released { at };
+        }
+    }
+
+    /// Somebody who may object has seen it.
+    pub fn seen(&mut self, seen: &statement::Seen, at: Timestamp) {
+        self.sights.push(Sight { by: seen.made.by.clone(), at, seen_at: seen.made.at });
+    }
+
+    /// Those who may object were notified.
+    pub fn notified(&mut self, notification: &statement::Notification, at: Timestamp) {
+        let (by, evidence) = (notification.made.by.clone(), notification.evidence.clone());
+        self.notifications.push(Notified { by, at, evidence });
+    }
+
+    /// An objection stands.
+    pub fn objected(&mut self, objection: &statement::Objection, at: Timestamp) {
+        let (by, reason) = (objection.made.by.clone(), objection.reason.clone());
+        self.objections.push(Objection { by, at, reason, withdrawn_at: None });
+    }
+
+    /// Something was taken back.
+    pub fn withdrawn(&mut self, withdrawal: &statement::Withdrawal, at: Timestamp) {
+        match withdrawal.withdrawn {
+            Withdrawn::Request => self.outcome = Outcome::Withdrawn { at },
+            Withdrawn::Objection => {
+                let organisation = &withdrawal.made.by.organisation;
+                let standing = |o: &&mut Objection| {
+                    o.withdrawn_at.is_none() && o.by.organisation == *organisation
+                };
+                self.objections
+                    .iter_mut()
+                    .filter(standing)
+                    .for_each(|objection| objection.withdrawn_at = Some(at));
+            }
+        }
+    }
+
+    /// Delivery was taken.
+    pub fn retrieved(&mut self, now: Timestamp) {
+        match self.outcome {
+            Outcome::Released { at: released_at } | Outcome::Retrieved { released_at, .. } => {
+                self.outcome = Outcome::Retrieved { released_at, at: now };
+            }
+            Outcome::Undecided | Outcome::Withdrawn { .. } => {}
+        }
+    }
+}

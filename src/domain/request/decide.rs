@@ -1,0 +1,222 @@
+//! What may be said about a request, by whom, and when.
+
+use crate::domain::agreement::Agreement;
+use crate::domain::deposit::Deposit;
+use crate::domain::id::MemberPath;
+use crate::domain::refusal::Refusal;
+use crate::domain::request::{Request, State};
+use crate::domain::statement::{self, RequestRef, Withdrawn};
+use crate::domain::time::Timestamp;
+
+/// Documents that may support one request.
+pub const EVIDENCE_MAX: usize = 32;
+/// Notifications that may be recorded with one request.
+pub const NOTIFICATIONS_MAX: usize = 32;
+
+const UNDECIDED: [State; 4] = [State::Open, State::Notice, State::Objected, State::Satisfied];
+
+/// May this request be opened?
+pub fn decide_request(
+    agreement: &Agreement,
+    deposit: &Deposit,
+    request: &statement::Request,
+) -> Result<(), Refusal> {
+    agreement.in_force()?;
+    deposit.is_stored()?;
+    let key = agreement.key()?;
+    let pins = [
+        ("the digest of the terms", request.terms_sha256, agreement.terms_sha256),
+        ("the digest of the release key", request.release_key_sha256, key.sha256),
+        ("the release key of the deposit", key.sha256, deposit.statement.release_key_sha256),
+        ("the digest of the deposit", request.deposit_sha256, deposit.statement_sha256),
+        ("the digest of the bundle", request.bundle_sha256, deposit.statement.sha256),
+        ("the digest of the header", request.header_sha256, deposit.statement.header_sha256),
+    ];
+    if let Some((what, _, _)) = pins.iter().find(|(_, named, actual)| named != actual) {
+        return Err(Refusal::Mismatch(what));
+    }
+    if request.epoch != key.epoch {
+        return Err(Refusal::Mismatch("the epoch of the release key"));
+    }
+    if request.evidence.len() > EVIDENCE_MAX {
+        return Err(Refusal::Limit { what: "documents with this request", limit: EVIDENCE_MAX });
+    }
+    let rule = agreement
+        .terms
+        .rule(&request.rule)
+        .ok_or_else(|| Refusal::NoSuchRule(request.rule.clone()))?;
+    let by = &request.made.by;
+    match agreement.terms.role_of(&by.organisation) {
+        Some(role) if rule.requesters.contains(role) => Ok(()),
+        Some(_) | None => {
+            let rule = request.rule.clone();
+            Err(Refusal::NotEntitled { who: by.clone(), what: "request", rule })
+        }
+    }
+}
+
+/// May this consent be counted?
+pub fn decide_consent(
+    request: &Request,
+    consent: &statement::Consent,
+    now: Timestamp,
+) -> Result<(), Refusal> {
+    let by = &consent.made.by;
+    request.is_meant(&consent.request)?;
+    if by == request.requester() {
+        return Err(Refusal::OwnRequest(by.clone()));
+    }
+    if request.has_consented(by) {
+        return Err(Refusal::Already { who: by.to_string(), what: "consented" });
+    }
+    request.refuse_unless(now, &UNDECIDED)?;
+    if request.may_consent(by) { Ok(()) } else { Err(request.not_entitled(by, "consent")) }
+}
+
+/// May this contribution be taken? Its mathematics is checked before, by whoever has it.
+pub fn decide_contribution(
+    agreement: &Agreement,
+    request: &Request,
+    deposit: &Deposit,
+    contribution: &statement::Contribution,
+    now: Timestamp,
+) -> Result<(), Refusal> {
+    let by = &contribution.made.by;
+    request.is_meant(&contribution.request)?;
+    deposit.is_stored()?;
+    if contribution.epoch != request.statement.epoch || contribution.epoch != agreement.key()?.epoch
+    {
+        return Err(Refusal::Mismatch("the epoch of the release key"));
+    }
+    if request.has_contributed(&by.organisation) {
+        return Err(Refusal::Already { who: by.organisation.to_string(), what: "contributed" });
+    }
+    request.refuse_unless(now, &[State::Satisfied])?;
+    if request.awaited_holders().contains(&&by.organisation) {
+        Ok(())
+    } else {
+        Err(request.not_entitled(by, "contribute"))
+    }
+}
+
+/// May this sight be entered?
+pub fn decide_seen(
+    request: &Request,
+    seen: &statement::Seen,
+    now: Timestamp,
+) -> Result<(), Refusal> {
+    let by = &seen.made.by;
+    request.is_meant(&seen.request)?;
+    request.refuse_unless(now, &UNDECIDED)?;
+    if !request.objectors().any(|who| *who == by.organisation) {
+        return Err(request.not_entitled(by, "object, so its sight means nothing"));
+    }
+    if request.awaits_sight_by(by) {
+        Ok(())
+    } else {
+        Err(Refusal::Already { who: by.to_string(), what: "seen this request" })
+    }
+}
+
+/// May this notification be recorded?
+pub fn decide_notification(
+    request: &Request,
+    notification: &statement::Notification,
+    now: Timestamp,
+) -> Result<(), Refusal> {
+    let by = &notification.made.by;
+    request.is_meant(&notification.request)?;
+    request.refuse_unless(now, &UNDECIDED)?;
+    if request.notifications.len() >= NOTIFICATIONS_MAX {
+        let what = "notifications of this request";
+        return Err(Refusal::Limit { what, limit: NOTIFICATIONS_MAX });
+    }
+    let is_requesters = by.organisation == request.requester().organisation;
+    if request.objectors().next().is_some() && request.may_consent(by) && !is_requesters {
+        Ok(())
+    } else {
+        Err(request.not_entitled(by, "record notifications"))
+    }
+}
+
+/// May this objection stand?
+pub fn decide_objection(
+    request: &Request,
+    objection: &statement::Objection,
+    now: Timestamp,
+) -> Result<(), Refusal> {
+    let by = &objection.made.by;
+    request.is_meant(&objection.request)?;
+    if request.standing_objections().any(|standing| standing.by.organisation == by.organisation) {
+        return Err(Refusal::Already { who: by.organisation.to_string(), what: "objected" });
+    }
+    request.refuse_unless(now, &UNDECIDED)?;
+    let role = request.terms.role_of(&by.organisation);
+    let objectors = request.rule().map_or(&[][..], |rule| &rule.objection);
+    if role.is_some_and(|role| objectors.contains(role)) {
+        Ok(())
+    } else {
+        Err(request.not_entitled(by, "object"))
+    }
+}
+
+/// May this be taken back?
+pub fn decide_withdrawal(
+    request: &Request,
+    withdrawal: &statement::Withdrawal,
+    now: Timestamp,
+) -> Result<(), Refusal> {
+    let by = &withdrawal.made.by;
+    request.is_meant(&withdrawal.request)?;
+    match withdrawal.withdrawn {
+        Withdrawn::Request if by.organisation != request.requester().organisation => {
+            Err(request.not_entitled(by, "withdraw somebody else's request"))
+        }
+        Withdrawn::Request => request.refuse_unless(now, &UNDECIDED),
+        Withdrawn::Objection => {
+            request.refuse_unless(now, &UNDECIDED)?;
+            let organisation = &by.organisation;
+            if request.standing_objections().any(|o| o.by.organisation == *organisation) {
+                Ok(())
+            } else {
+                Err(Refusal::NotFound(format!("an objection of {organisation}")))
+            }
+        }
+    }
+}
+
+/// May delivery be taken?
+pub fn decide_retrieval(
+    request: &Request,
+    deposit: &Deposit,
+    retrieval: &statement::Retrieval,
+    now: Timestamp,
+) -> Result<(), Refusal> {
+    let by = &retrieval.made.by;
+    request.is_meant(&retrieval.request)?;
+    if by != request.requester() {
+        return Err(request.not_entitled(by, "retrieve"));
+    }
+    request.refuse_unless(now, &[State::Released, State::Retrieved])?;
+    deposit.is_stored()
+}
+
+impl Request {
+    fn refuse_unless(&self, now: Timestamp, states: &[State]) -> Result<(), Refusal> {
+        let state = self.state(now);
+        if states.contains(&state) { Ok(()) } else { Err(Refusal::RequestIs(state)) }
+    }
+
+    fn is_meant(&self, named: &RequestRef) -> Result<(), Refusal> {
+        if named.id == self.id && named.sha256 == self.statement_sha256 {
+            Ok(())
+        } else {
+            Err(Refusal::Mismatch("the digest of the request"))
+        }
+    }
+
+    fn not_entitled(&self, who: &MemberPath, what: &'static str) -> Refusal {
+        let rule = self.statement.rule.clone();
+        Refusal::NotEntitled { who: who.clone(), what, rule }
+    }
+}

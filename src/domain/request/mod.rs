@@ -1,0 +1,329 @@
+//! Requests: the whole way from asking to opening.
+
+mod apply;
+mod decide;
+
+pub use decide::*;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::domain::id::{
+    AgreementId, DepositId, Digest, MemberPath, OrganisationName, RequestId, Role,
+};
+use crate::domain::needs::Alternative;
+use crate::domain::statement::{self, Evidence};
+use crate::domain::terms::{Rule, Terms};
+use crate::domain::text::Text;
+use crate::domain::time::Timestamp;
+
+/// A request as its agreement's stream tells it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Request {
+    /// Its id.
+    pub id: RequestId,
+    /// Under which agreement.
+    pub agreement: AgreementId,
+    /// The terms it is judged by, whatever happens to the agreement's.
+    pub terms: Terms,
+    /// Their version.
+    pub terms_version: u32,
+    /// Which deposit.
+    pub deposit: DepositId,
+    /// What the requester said.
+    pub statement: statement::Request,
+    /// Digest of that statement.
+    pub statement_sha256: Digest,
+    /// When it was opened, by the vault's time.
+    pub opened_at: Timestamp,
+    /// When notice has run, by the vault's time.
+    pub notice_ends_at: Timestamp,
+    /// When it lapses unless released.
+    pub expires_at: Timestamp,
+    /// Who said yes.
+    pub consents: Vec<Act>,
+    /// Whose shares were spent.
+    pub contributions: Vec<Spent>,
+    /// Who of those who may object has seen it.
+    pub sights: Vec<Sight>,
+    /// What shows that those who may object were notified.
+    pub notifications: Vec<Notified>,
+    /// What was said against it.
+    pub objections: Vec<Objection>,
+    /// How it ended, if it did.
+    pub outcome: Outcome,
+}
+
+/// Somebody did something.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Act {
+    /// Who.
+    pub by: MemberPath,
+    /// When, by the vault's time.
+    pub at: Timestamp,
+}
+
+/// A holder's share was spent on a request.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Spent {
+    /// By whom.
+    pub by: MemberPath,
+    /// When, by the vault's time.
+    pub at: Timestamp,
+    /// Digest of the contribution.
+    pub contribution_sha256: Digest,
+}
+
+/// Somebody who may object has seen a request.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Sight {
+    /// Who.
+    pub by: MemberPath,
+    /// When, by the vault's time.
+    pub at: Timestamp,
+    /// When, by the signer's own clock.
+    pub seen_at: Timestamp,
+}
+
+/// Those who may object were notified, as somebody has recorded.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Notified {
+    /// Who recorded it.
+    pub by: MemberPath,
+    /// When, by the vault's time.
+    pub at: Timestamp,
+    /// What shows it.
+    pub evidence: Evidence,
+}
+
+/// Something said against a request.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Objection {
+    /// By whom.
+    pub by: MemberPath,
+    /// When, by the vault's time.
+    pub at: Timestamp,
+    /// Why.
+    pub reason: Text,
+    /// When it was taken back, if it was.
+    pub withdrawn_at: Option<Timestamp>,
+}
+
+/// How a request ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    /// Not at all yet.
+    Undecided,
+    /// Contributions are handed out.
+    Released {
+        /// When.
+        at: Timestamp,
+    },
+    /// The requester has taken delivery.
+    Retrieved {
+        /// When it was released.
+        released_at: Timestamp,
+        /// When delivery was last taken.
+        at: Timestamp,
+    },
+    /// Taken back.
+    Withdrawn {
+        /// When.
+        at: Timestamp,
+    },
+}
+
+/// Where a request stands at some moment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum State {
+    /// Consents are missing.
+    Open,
+    /// Consents are there; notice is running, or somebody who may object knows nothing yet.
+    Notice,
+    /// Blocked.
+    Objected,
+    /// The rule is met; contributions are missing.
+    Satisfied,
+    /// Contributions are handed out.
+    Released,
+    /// Delivery was taken.
+    Retrieved,
+    /// Taken back.
+    Withdrawn,
+    /// Lapsed.
+    Expired,
+}
+
+impl State {
+    /// Every state there is.
+    pub const ALL: [Self; 8] = [
+        Self::Open,
+        Self::Notice,
+        Self::Objected,
+        Self::Satisfied,
+        Self::Released,
+        Self::Retrieved,
+        Self::Withdrawn,
+        Self::Expired,
+    ];
+
+    /// As one word.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Open => "open",
+            Self::Notice => "notice",
+            Self::Objected => "objected",
+            Self::Satisfied => "satisfied",
+            Self::Released => "released",
+            Self::Retrieved => "retrieved",
+            Self::Withdrawn => "withdrawn",
+            Self::Expired => "expired",
+        }
+    }
+
+    /// What to do about it.
+    pub fn remedy(self) -> &'static str {
+        match self {
+            Self::Open => "wait for the missing consents; `escrow show` says whose",
+            Self::Notice => "wait until notice has run; `escrow show` says until when",
+            Self::Objected => "settle the objection with whoever raised it",
+            Self::Satisfied => "wait for the missing contributions; `escrow show` says whose",
+            Self::Released | Self::Retrieved => "the requester can run `escrow retrieve`",
+            Self::Withdrawn | Self::Expired => "make a new request if it is still wanted",
+        }
+    }
+}
+
+impl fmt::Display for State {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.word())
+    }
+}
+
+impl Request {
+    /// The member who asks.
+    pub fn requester(&self) -> &MemberPath {
+        &self.statement.made.by
+    }
+
+    /// The rule it is judged by. A request of an unknown rule is never accepted.
+    pub fn rule(&self) -> Option<&Rule> {
+        self.terms.rule(&self.statement.rule)
+    }
+
+    /// Where the request stands.
+    pub fn state(&self, now: Timestamp) -> State {
+        match self.outcome {
+            Outcome::Released { .. } => State::Released,
+            Outcome::Retrieved { .. } => State::Retrieved,
+            Outcome::Withdrawn { .. } => State::Withdrawn,
+            Outcome::Undecided if now >= self.expires_at => State::Expired,
+            Outcome::Undecided if self.standing_objections().next().is_some() => State::Objected,
+            Outcome::Undecided if !self.is_consented() => State::Open,
+            Outcome::Undecided if now < self.notice_ends_at => State::Notice,
+            Outcome::Undecided if !self.unaware().is_empty() => State::Notice,
+            Outcome::Undecided => State::Satisfied,
+        }
+    }
+
+    /// Objections not taken back.
+    pub fn standing_objections(&self) -> impl Iterator<Item = &Objection> {
+        self.objections.iter().filter(|objection| objection.withdrawn_at.is_none())
+    }
+
+    /// Organisations that may object, other than the requester's own.
+    pub fn objectors(&self) -> impl Iterator<Item = &OrganisationName> {
+        let roles = self.rule().map_or(&[][..], |rule| &rule.objection);
+        let requester = &self.requester().organisation;
+        roles.iter().flat_map(|role| self.terms.in_role(role)).filter(move |who| *who != requester)
+    }
+
+    /// Organisations that may object and have neither seen the request nor been notified of it:
+    /// until they know, no share is spent.
+    pub fn unaware(&self) -> Vec<&OrganisationName> {
+        if !self.notifications.is_empty() {
+            return Vec::new();
+        }
+        let sights = self.sights.iter().map(|sight| &sight.by);
+        let consents = self.consents.iter().map(|consent| &consent.by);
+        let objections = self.objections.iter().map(|objection| &objection.by);
+        let acted: Vec<_> = sights.chain(consents).chain(objections).collect();
+        self.objectors().filter(|who| acted.iter().all(|by| by.organisation != **who)).collect()
+    }
+
+    /// Whether this member should say that it has seen the request.
+    pub fn awaits_sight_by(&self, member: &MemberPath) -> bool {
+        self.objectors().any(|who| *who == member.organisation)
+            && !self.sights.iter().any(|sight| sight.by == *member)
+    }
+
+    /// When somebody who may object first said to have seen it, by their own clock.
+    pub fn first_sight(&self) -> Option<Timestamp> {
+        self.sights.iter().map(|sight| sight.seen_at).min()
+    }
+
+    /// The seats still empty on the shortest way to meet the rule; `None` if the rule itself
+    /// cannot be judged, which is never satisfied.
+    pub fn missing_consents(&self) -> Option<Alternative> {
+        let mut seated: BTreeMap<Role, u16> = BTreeMap::new();
+        let people: BTreeSet<_> = self.consents.iter().map(|consent| &consent.by).collect();
+        for person in people.into_iter().filter(|person| *person != self.requester()) {
+            if let Some(role) = self.terms.role_of(&person.organisation) {
+                let seats = seated.entry(role.clone()).or_default();
+                *seats = seats.saturating_add(1);
+            }
+        }
+        self.rule()?.needs.missing(&seated).ok()
+    }
+
+    fn is_consented(&self) -> bool {
+        self.missing_consents().is_some_and(|open| open.is_empty())
+            && self.consenting_organisations().len() >= 2
+    }
+
+    fn consenting_organisations(&self) -> BTreeSet<&OrganisationName> {
+        self.consents.iter().map(|consent| &consent.by.organisation).collect()
+    }
+
+    /// Whether this member's consent could fill a seat.
+    pub fn may_consent(&self, member: &MemberPath) -> bool {
+        let role = self.terms.role_of(&member.organisation);
+        let alternatives = self.rule().and_then(|rule| rule.needs.alternatives().ok());
+        member != self.requester()
+            && alternatives
+                .into_iter()
+                .flatten()
+                .any(|way| role.is_some_and(|r| way.contains_key(r)))
+    }
+
+    /// Whether this member has consented.
+    pub fn has_consented(&self, member: &MemberPath) -> bool {
+        self.consents.iter().any(|consent| consent.by == *member)
+    }
+
+    /// Holders whose contribution the request could take: they consented, are not the
+    /// requester's own organisation (which uses its share at home) and have not contributed.
+    pub fn awaited_holders(&self) -> Vec<&OrganisationName> {
+        let requester = &self.requester().organisation;
+        self.consenting_organisations()
+            .into_iter()
+            .filter(|who| *who != requester && self.terms.is_holder(who))
+            .filter(|who| !self.has_contributed(who))
+            .collect()
+    }
+
+    /// How many more contributions release the request.
+    pub fn contributions_missing(&self) -> usize {
+        let needed = self.terms.contributions_needed(&self.requester().organisation);
+        needed.saturating_sub(self.contributions.len())
+    }
+
+    /// Whether this holder's share was spent on it.
+    pub fn has_contributed(&self, organisation: &OrganisationName) -> bool {
+        self.contributions.iter().any(|spent| spent.by.organisation == *organisation)
+    }
+}
