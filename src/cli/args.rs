@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 use crate::domain::id::{Fingerprint, MemberName, MemberPath, OrganisationName, RuleName};
+use crate::domain::request::State;
 use crate::domain::text::Text;
 use crate::domain::time::Span;
 
@@ -151,6 +152,9 @@ pub enum MemberCommand {
         /// by digest; for when they do not look by themselves
         #[arg(long, value_name = "FILE")]
         notified: Option<PathBuf>,
+        /// Wait until your share can be contributed, and contribute it
+        #[arg(long)]
+        wait: bool,
     },
     /// Block a request
     Object {
@@ -179,11 +183,35 @@ pub enum MemberCommand {
         #[arg(long)]
         raw: bool,
     },
+    /// Tell of requests as they change, until interrupted
+    Watch {
+        /// Only this request
+        request: Option<String>,
+        /// End once it is in this state; fail if it no longer can be
+        #[arg(long, value_name = "STATE", requires = "request")]
+        until: Option<UntilState>,
+    },
+    /// Keep running: contribute to what you have consented to, once it is due
+    Attend,
     /// Tell who did and saw what in an agreement
     Audit {
         /// Which agreement
         agreement: String,
     },
+}
+
+/// A state that a request may be waited for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct UntilState(pub State);
+
+impl std::str::FromStr for UntilState {
+    type Err = String;
+
+    fn from_str(word: &str) -> Result<Self, String> {
+        let state = State::ALL.into_iter().find(|state| state.word() == word);
+        let words = || State::ALL.map(State::word).join(", ");
+        state.map(Self).ok_or_else(|| format!("a request is one of: {}", words()))
+    }
 }
 
 /// What goes into a bundle.

@@ -36,6 +36,7 @@ pub struct Failure {
     hint: String,
     subject: Option<String>,
     exit: Exit,
+    may_pass: bool,
 }
 
 impl Failure {
@@ -47,6 +48,7 @@ impl Failure {
             hint: hint.to_string(),
             subject: None,
             exit: Exit::Usage,
+            may_pass: false,
         }
     }
 
@@ -61,9 +63,19 @@ impl Failure {
         self
     }
 
+    /// Whether the vault was not there, and may be back later.
+    pub fn may_pass(&self) -> bool {
+        self.may_pass
+    }
+
+    /// What went wrong, on one line.
+    pub fn message(&self) -> &str {
+        &self.message
+    }
+
     /// Tells it on stderr, and how to end.
     pub fn tell(&self, program: &str, json: bool) -> Exit {
-        let Self { code, message, hint, subject, exit } = self;
+        let Self { code, message, hint, subject, exit, may_pass: _ } = self;
         if json {
             let error =
                 json!({ "code": code, "message": message, "hint": hint, "subject": subject });
@@ -92,8 +104,8 @@ impl From<ClientError> for Failure {
             | ClientError::Home { .. }
             | ClientError::Input { .. } => Exit::Failed,
         };
-        let (code, hint) = (error.code().to_owned(), error.hint());
-        Self { code, hint, exit, ..Self::usage(error, "") }
+        let (code, hint, may_pass) = (error.code().to_owned(), error.hint(), error.may_pass());
+        Self { code, hint, exit, may_pass, ..Self::usage(error, "") }
     }
 }
 

@@ -119,43 +119,91 @@ impl Followed {
     }
 }
 
-/// Replays streams together, in the order of the ledger.
-pub fn replay(
-    log: &Log,
-    vault: Vault,
-    streams: &BTreeMap<Stream, Followed>,
-) -> Result<States, Untrue> {
-    let mut states = States::default();
-    states.put(Key::Vault, Record::Vault(vault));
-    let mut events: Vec<&Believed> =
-        streams.values().flat_map(|followed| followed.events()).collect();
-    events.sort_by_key(|believed| believed.position);
-    for Believed { event, stated, .. } in events {
-        let (stream, sequence) = (&event.stream, event.sequence);
-        let broken = |why: String| Untrue::Rules { stream: stream.clone(), sequence, why };
-        match (stated, &event.act) {
-            (Some(stated), _) => {
-                if rules::stream(stated) != *stream {
-                    return Err(broken("it belongs to another stream".to_owned()));
-                }
-                let saw = stated.statement.ground().and_then(|ground| {
-                    let stream = Stream::Agreement(ground.agreement.clone());
-                    streams.get(&stream)?.commitment(ground.saw.sequence)
-                });
-                let circumstances = Circumstances { log: log.clone(), now: event.at, saw };
-                rules::decide(&states, stated, &circumstances)
-                    .map_err(|refusal| broken(refusal.to_string()))?;
-                proofs::check(&states, stated).map_err(|fault| broken(fault.to_string()))?;
-                rules::apply(&mut states, stated, event.at, sequence);
-            }
-            (None, Act::Noted(note)) => match note {
-                Note::Founded { .. } => return Err(broken("a vault is founded once".to_owned())),
-                Note::Quarantined { .. } | Note::Access { .. } | Note::HandedOut { .. } => {
-                    rules::apply_note(&mut states, note, event.at);
-                }
-            },
-            (None, Act::Stated(_)) => return Err(broken("it was not verified".to_owned())),
-        }
+/// Streams replayed together, in the order of the ledger, and what came of it.
+#[derive(Debug, Clone, Default)]
+pub struct Replay {
+    states: States,
+    counts: BTreeMap<Stream, usize>,
+    position: Option<u64>,
+}
+
+impl Replay {
+    /// What is believed.
+    pub fn states(&self) -> &States {
+        &self.states
     }
-    Ok(states)
+
+    /// Replays what was not replayed before. Where events turn up that belong before some that
+    /// were, everything is replayed anew.
+    pub fn go_on(
+        &mut self,
+        log: &Log,
+        vault: &Vault,
+        streams: &BTreeMap<Stream, Followed>,
+    ) -> Result<(), Untrue> {
+        let mut events = self.new_events(streams);
+        if events.first().is_some_and(|event| Some(event.position) <= self.position) {
+            *self = Self::default();
+            events = self.new_events(streams);
+        }
+        if self.counts.is_empty() {
+            self.states.put(Key::Vault, Record::Vault(vault.clone()));
+        }
+        for believed in events {
+            if let Err(untrue) = replay(&mut self.states, log, streams, believed) {
+                *self = Self::default();
+                return Err(untrue);
+            }
+            self.position = Some(believed.position);
+            *self.counts.entry(believed.event.stream.clone()).or_default() += 1;
+        }
+        Ok(())
+    }
+
+    fn new_events<'a>(&self, streams: &'a BTreeMap<Stream, Followed>) -> Vec<&'a Believed> {
+        let new = streams.iter().flat_map(|(stream, followed)| {
+            let count = self.counts.get(stream).copied().unwrap_or_default();
+            followed.events().get(count..).unwrap_or_default()
+        });
+        let mut events: Vec<_> = new.collect();
+        events.sort_by_key(|believed| believed.position);
+        events
+    }
+}
+
+/// Believes one more event, if an honest vault would have accepted it.
+fn replay(
+    states: &mut States,
+    log: &Log,
+    streams: &BTreeMap<Stream, Followed>,
+    believed: &Believed,
+) -> Result<(), Untrue> {
+    let Believed { event, stated, .. } = believed;
+    let (stream, sequence) = (&event.stream, event.sequence);
+    let broken = |why: String| Untrue::Rules { stream: stream.clone(), sequence, why };
+    match (stated, &event.act) {
+        (Some(stated), _) => {
+            if rules::stream(stated) != *stream {
+                return Err(broken("it belongs to another stream".to_owned()));
+            }
+            let saw = stated.statement.ground().and_then(|ground| {
+                let stream = Stream::Agreement(ground.agreement.clone());
+                streams.get(&stream)?.commitment(ground.saw.sequence)
+            });
+            let circumstances = Circumstances { log: log.clone(), now: event.at, saw };
+            rules::decide(states, stated, &circumstances)
+                .map_err(|refusal| broken(refusal.to_string()))?;
+            proofs::check(states, stated).map_err(|fault| broken(fault.to_string()))?;
+            rules::apply(states, stated, event.at, sequence);
+            Ok(())
+        }
+        (None, Act::Noted(Note::Founded { .. })) => {
+            Err(broken("a vault is founded once".to_owned()))
+        }
+        (None, Act::Noted(note)) => {
+            rules::apply_note(states, note, event.at);
+            Ok(())
+        }
+        (None, Act::Stated(_)) => Err(broken("it was not verified".to_owned())),
+    }
 }

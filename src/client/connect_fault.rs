@@ -116,6 +116,25 @@ pub enum Refusal {
 }
 
 impl ConnectFault {
+    /// Whether the vault was not there, and may be back later.
+    pub fn may_pass(&self) -> bool {
+        match self {
+            Self::Unreachable { .. }
+            | Self::Silent { .. }
+            | Self::Closed { .. }
+            | Self::CertificateExpired { .. }
+            | Self::Http2 { .. } => true,
+            Self::Address { .. }
+            | Self::NotTrusted { .. }
+            | Self::CertificateNotYetValid { .. }
+            | Self::WrongName { .. }
+            | Self::ClientCertificate { .. }
+            | Self::OwnIdentity(_)
+            | Self::Tls { .. }
+            | Self::NotHttp2 { .. } => false,
+        }
+    }
+
     /// What somebody can do about it, on one line.
     pub fn hint(&self) -> &'static str {
         match self {

@@ -85,6 +85,20 @@ impl ClientError {
         }
     }
 
+    /// Whether the vault was not there, and may be back later.
+    pub fn may_pass(&self) -> bool {
+        match self {
+            Self::Connect(fault) => fault.may_pass(),
+            Self::Answered { unreachable, .. } => *unreachable,
+            Self::Refused(_)
+            | Self::Untrue(_)
+            | Self::KeyFile(_)
+            | Self::Home { .. }
+            | Self::Input { .. }
+            | Self::NotYet { .. } => false,
+        }
+    }
+
     /// What to do next.
     pub fn hint(&self) -> String {
         match self {

@@ -7,7 +7,7 @@ use rand_core::{OsRng, RngCore as _};
 use rustls::pki_types::CertificateDer;
 use tonic::transport::Channel;
 
-use crate::client::chronicle::{Followed, replay};
+use crate::client::chronicle::{Followed, Replay};
 use crate::client::connect::connect;
 use crate::client::error::ClientError;
 use crate::client::home::{Home, Keys, Owner, VaultInfo};
@@ -50,7 +50,7 @@ pub struct Session {
     pub vault: VaultInfo,
     channel: Channel,
     streams: BTreeMap<Stream, Followed>,
-    states: States,
+    replayed: Replay,
 }
 
 impl Session {
@@ -71,8 +71,8 @@ impl Session {
         }
         let with = (vec![CertificateDer::from(certificate)], &keys.tls);
         let channel = connect(&vault.address, trust(&vault)?, Some(with)).await?.channel;
-        let (streams, states) = (BTreeMap::new(), States::default());
-        Ok(Self { home, owner, keys, vault, channel, streams, states })
+        let (streams, replayed) = (BTreeMap::new(), Replay::default());
+        Ok(Self { home, owner, keys, vault, channel, streams, replayed })
     }
 
     /// The connection, for services that are called directly.
@@ -82,7 +82,7 @@ impl Session {
 
     /// What is believed, of the streams that were followed.
     pub fn states(&self) -> &States {
-        &self.states
+        self.replayed.states()
     }
 
     /// A stream as far as it was followed.
@@ -170,9 +170,9 @@ impl Session {
     }
 
     /// The agreement by what was replayed, its parties' keys compared with those trusted here.
-    fn believed_agreement(&self, id: &AgreementId) -> Result<Agreement, ClientError> {
+    pub fn believed_agreement(&self, id: &AgreementId) -> Result<Agreement, ClientError> {
         let agreement =
-            self.states.agreement(id).ok_or_else(|| Refusal::NotFound(id.to_string()))?;
+            self.states().agreement(id).ok_or_else(|| Refusal::NotFound(id.to_string()))?;
         let pins = self.home.pins()?;
         for (organisation, in_terms) in &agreement.terms.fingerprints {
             match pins.get(organisation) {
@@ -186,7 +186,7 @@ impl Session {
     }
 
     fn known(&self, name: &OrganisationName) -> Result<&Organisation, ClientError> {
-        let known = self.states.organisation(name);
+        let known = self.states().organisation(name);
         Ok(known.ok_or_else(|| Refusal::NotFound(name.to_string()))?)
     }
 
@@ -196,10 +196,16 @@ impl Session {
         stream: &Stream,
         named: Option<Fingerprint>,
     ) -> Result<(), ClientError> {
-        let mut followed = Followed::default();
-        for entry in self.home.memory().recall(stream)? {
-            followed.follow(&self.vault.log, stream, entry).map_err(not_true)?;
-        }
+        let mut followed = match self.streams.remove(stream) {
+            Some(followed) => followed,
+            None => {
+                let mut remembered = Followed::default();
+                for entry in self.home.memory().recall(stream)? {
+                    remembered.follow(&self.vault.log, stream, entry).map_err(not_true)?;
+                }
+                remembered
+            }
+        };
         let remembered = followed.saw();
         let request = ReadRequest {
             stream: stream.to_string(),
@@ -260,8 +266,7 @@ impl Session {
     fn replay(&mut self) -> Result<(), ClientError> {
         let VaultInfo { ledger_key, operator_key, .. } = self.vault;
         let vault = Vault { ledger_key, operator_key };
-        self.states = replay(&self.vault.log, vault, &self.streams).map_err(not_true)?;
-        Ok(())
+        self.replayed.go_on(&self.vault.log, &vault, &self.streams).map_err(not_true)
     }
 
     /// What every statement says of its making.

@@ -76,6 +76,7 @@ pub(super) async fn run(data: &Path, listen: Option<String>) -> Result<Exit, Fai
     }
     tracing::info!("stopping: open calls may end first");
     drop(stop);
+    vault.dismiss();
     if tokio::time::timeout(DRAIN_MAX, serving).await.is_err() {
         tracing::warn!("calls were still open after {DRAIN_MAX:?} and are cut off");
     }

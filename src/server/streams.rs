@@ -12,10 +12,13 @@ use crate::ledger::Entry;
 use crate::server::caller::talker;
 use crate::server::status::{answer, within};
 use crate::store::Store;
-use crate::vault::{Reading, Vault, VaultError};
+use crate::vault::{Hint, Reading, Vault, VaultError};
 use crate::wire::limit;
 use crate::wire::v1::stream_service_server::StreamService;
-use crate::wire::v1::{ListAgreementsRequest, ListAgreementsResponse, ReadRequest, ReadResponse};
+use crate::wire::v1::{
+    ListAgreementsRequest, ListAgreementsResponse, ReadRequest, ReadResponse, WatchRequest,
+    WatchResponse,
+};
 
 /// The stream service of a vault.
 pub(super) struct Streams<S: Store>(pub(super) Arc<Vault<S>>);
@@ -26,6 +29,7 @@ const PARTS_AHEAD: usize = 2;
 #[tonic::async_trait]
 impl<S: Store> StreamService for Streams<S> {
     type ReadStream = ReceiverStream<Result<ReadResponse, Status>>;
+    type WatchStream = ReceiverStream<Result<WatchResponse, Status>>;
 
     async fn read(
         &self,
@@ -55,6 +59,34 @@ impl<S: Store> StreamService for Streams<S> {
                     return;
                 }
                 from = next;
+            }
+        });
+        Ok(Response::new(ReceiverStream::new(replies)))
+    }
+
+    async fn watch(
+        &self,
+        request: Request<WatchRequest>,
+    ) -> Result<Response<Self::WatchStream>, Status> {
+        let talker = talker(&request)?;
+        let mut watching = within(self.0.watch(talker)).await?;
+        let (hints, replies) = tokio::sync::mpsc::channel(1);
+        tokio::spawn(async move {
+            loop {
+                let hint = tokio::select! {
+                    hint = watching.next() => hint,
+                    () = hints.closed() => return,
+                };
+                let is_last = hint.is_err();
+                let reply = hint.map_err(answer).map(|hint| WatchResponse {
+                    stream: match hint {
+                        Hint::Any => String::new(),
+                        Hint::Grown(stream) => stream.to_string(),
+                    },
+                });
+                if hints.send(reply).await.is_err() || is_last {
+                    return;
+                }
             }
         });
         Ok(Response::new(ReceiverStream::new(replies)))

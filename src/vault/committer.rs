@@ -25,6 +25,7 @@ use crate::store::{Batch, Blob, CommitError, ReadError, Store, StreamHead};
 use crate::vault::clock::Clock;
 use crate::vault::error::VaultError;
 use crate::vault::records;
+use crate::vault::watching::Watchers;
 
 /// Jobs in one batch.
 const BATCH_JOBS_MAX: usize = 256;
@@ -70,20 +71,8 @@ pub(super) struct Committer<S: Store> {
 impl<S: Store> Committer<S> {
     /// Starts the thread. `failed` becomes true when a write ended with unknown outcome; the
     /// process must then end.
-    pub(super) fn start(
-        store: Arc<S>,
-        scribe: Arc<Scribe>,
-        clock: Arc<dyn Clock>,
-        failed: watch::Sender<bool>,
-    ) -> Result<Self, ReadError> {
+    pub(super) fn start(mut desk: Desk<S>, failed: watch::Sender<bool>) -> Result<Self, ReadError> {
         let (jobs, mut inbox) = mpsc::channel::<Job<S>>(BACKLOG_MAX);
-        let last = store.ledger_size().checked_sub(1);
-        let last = last.map(|position| store.read_ledger(position, 1)).transpose()?;
-        let last_at = match last.as_deref() {
-            Some([entry]) => records::event(entry)?.at,
-            Some(_) | None => Timestamp::EPOCH,
-        };
-        let mut desk = Desk { store, scribe, clock, last_at };
         let named = std::thread::Builder::new().name("committer".to_owned());
         let thread = named.spawn(move || {
             let mut jobs = Vec::with_capacity(BATCH_JOBS_MAX);
@@ -169,10 +158,12 @@ impl Scribe {
     }
 }
 
-struct Desk<S: Store> {
+/// Where batches are decided.
+pub(super) struct Desk<S: Store> {
     store: Arc<S>,
     scribe: Arc<Scribe>,
     clock: Arc<dyn Clock>,
+    watchers: Watchers,
     last_at: Timestamp,
 }
 
@@ -202,6 +193,22 @@ enum Outcome {
 }
 
 impl<S: Store> Desk<S> {
+    pub(super) fn new(
+        store: Arc<S>,
+        scribe: Arc<Scribe>,
+        clock: Arc<dyn Clock>,
+        watchers: Watchers,
+    ) -> Result<Self, ReadError> {
+        let last = store.ledger_size().checked_sub(1);
+        let last = last.map(|position| store.read_ledger(position, 1)).transpose()?;
+        // Vault time never runs backwards, whatever the clock does.
+        let last_at = match last.as_deref() {
+            Some([entry]) => records::event(entry)?.at,
+            Some(_) | None => Timestamp::EPOCH,
+        };
+        Ok(Self { store, scribe, clock, watchers, last_at })
+    }
+
     /// Decides and commits one batch. An error means that the outcome is unknown.
     fn commit(&mut self, jobs: impl Iterator<Item = Job<S>>) -> Result<(), CommitError> {
         self.last_at = self.last_at.max(self.clock.now());
@@ -229,6 +236,7 @@ impl<S: Store> Desk<S> {
         };
         match committed {
             Ok(()) => {
+                self.watchers.tell(entries.iter().map(|entry| &entry.stream));
                 for (reply, outcome) in answers {
                     let done = outcome.and_then(|outcome| self.done(&entries, outcome));
                     // Whoever asked may be gone; what was committed stands.

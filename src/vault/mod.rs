@@ -14,6 +14,7 @@ mod looks;
 mod reading;
 mod records;
 mod standing;
+mod watching;
 
 use std::sync::Arc;
 
@@ -28,6 +29,7 @@ pub use crate::vault::error::VaultError;
 pub use crate::vault::intake::BundleFault;
 pub use crate::vault::reading::{Part, Reading};
 pub use crate::vault::records::DomainProjector;
+pub use crate::vault::watching::{Hint, Watching};
 
 use crate::crypto::{proofs, signature, statement};
 use crate::domain::event::{Note, SignedText};
@@ -39,8 +41,9 @@ use crate::domain::states::{Key, States, Vault as Founded};
 use crate::domain::stream::Stream;
 use crate::store::{Blob, ReadError, Store};
 use crate::vault::attachments::Attachments;
-use crate::vault::committer::{Committer, Work};
+use crate::vault::committer::{Committer, Desk, Work};
 use crate::vault::looks::Looks;
+use crate::vault::watching::Watchers;
 
 /// Whoever is connected, as its certificate says. May talk; whoever signed has acted.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -64,6 +67,7 @@ pub struct Vault<S: Store> {
     committer: Committer<S>,
     looks: Looks,
     failed: watch::Receiver<bool>,
+    watchers: Watchers,
 }
 
 impl<S: Store> Vault<S> {
@@ -71,14 +75,21 @@ impl<S: Store> Vault<S> {
     pub fn open(store: S, scribe: Scribe, clock: Arc<dyn Clock>) -> Result<Self, ReadError> {
         let (store, scribe) = (Arc::new(store), Arc::new(scribe));
         let (failing, failed) = watch::channel(false);
-        let (desk_store, desk_scribe) = (Arc::clone(&store), Arc::clone(&scribe));
-        let committer = Committer::start(desk_store, desk_scribe, Arc::clone(&clock), failing)?;
-        Ok(Self { store, scribe, clock, committer, looks: Looks::default(), failed })
+        let watchers = Watchers::default();
+        let desk = Desk::new(store.clone(), scribe.clone(), clock.clone(), watchers.clone())?;
+        let committer = Committer::start(desk, failing)?;
+        let looks = Looks::default();
+        Ok(Self { store, scribe, clock, committer, looks, failed, watchers })
     }
 
     /// Makes the first event of a new vault.
     pub async fn found(&self, note: Note) -> Result<(), VaultError> {
         self.committer.submit(Work::Note { stream: Stream::Vault, note }).await.map(|_| ())
+    }
+
+    /// Ends what would go on for ever: whoever watches is sent away.
+    pub fn dismiss(&self) {
+        self.watchers.dismiss();
     }
 
     /// Ends the committer, after everything handed in has been committed, and closes the store.

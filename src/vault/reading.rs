@@ -95,7 +95,7 @@ impl<S: Store> Vault<S> {
     }
 
     /// Enters that somebody looked, unless an entry of the last minute stands for it.
-    async fn enter(
+    pub(super) async fn enter(
         &self,
         reader: &MemberPath,
         stream: &Stream,

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use escrow_vault::client::chronicle::{Followed, replay};
+use escrow_vault::client::chronicle::{Followed, Replay};
 use escrow_vault::client::home::Home;
 use escrow_vault::crypto::signature::SigningKey;
 use escrow_vault::crypto::statement;
@@ -47,7 +47,10 @@ impl Shown {
             followed.insert(stream.clone(), so_far);
         }
         let keys = Vault { ledger_key: vault.ledger_key, operator_key: vault.operator_key };
-        replay(&vault.log, keys, &followed).map_err(|untrue| untrue.to_string())
+        let mut replayed = Replay::default();
+        let believed = replayed.go_on(&vault.log, &keys, &followed);
+        believed.map_err(|untrue| untrue.to_string())?;
+        Ok(replayed.states().clone())
     }
 
     fn entries(&mut self) -> &mut Vec<Entry> {

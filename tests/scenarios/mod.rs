@@ -10,6 +10,7 @@ mod members;
 mod release;
 mod stock_age;
 mod strangers;
+mod watch;
 mod wire;
 
 use std::fs;
@@ -50,6 +51,12 @@ expires = "60d"
 name = "attested"
 requester = "beneficiary"
 needs = { all = ["1@beneficiary", "1@agent"] }
+objection = ["depositor"]
+[[rule]]
+name = "slow"
+requester = "beneficiary"
+needs = { all = ["1@beneficiary", "1@agent"] }
+notice = "2s"
 objection = ["depositor"]
 [[rule]]
 name = "contested"
@@ -256,6 +263,16 @@ impl World {
         ended(child.wait_with_output().unwrap())
     }
 
+    /// Starts `escrow --json` in a home, to run beside the test.
+    pub(crate) fn escrow_beside(&self, home: &str, arguments: &[&str]) -> Beside {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_escrow"));
+        command.arg("--json").arg("--home").arg(self.home(home)).args(arguments);
+        let spawned = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = spawned.spawn().unwrap();
+        let lines = BufReader::new(child.stdout.take().unwrap());
+        Beside { child, lines }
+    }
+
     pub(crate) fn home(&self, name: &str) -> PathBuf {
         if name == "operator" {
             self.data().join("operator")
@@ -327,6 +344,33 @@ impl World {
     pub(crate) fn state(&self, home: &str, request: &str) -> String {
         let shown = self.escrow(home, &["show", request]).record();
         shown["state"].as_str().unwrap().to_owned()
+    }
+}
+
+/// A command that runs beside the test. Killed when dropped.
+pub(crate) struct Beside {
+    child: Child,
+    lines: BufReader<std::process::ChildStdout>,
+}
+
+impl Beside {
+    /// The next record it puts out; `None` once it has ended.
+    pub(crate) fn next(&mut self) -> Option<Value> {
+        let mut line = String::new();
+        self.lines.read_line(&mut line).unwrap();
+        (!line.is_empty()).then(|| serde_json::from_str(&line).unwrap())
+    }
+
+    /// Its exit code, once it has ended.
+    pub(crate) fn ended(mut self) -> i32 {
+        self.child.wait().unwrap().code().unwrap()
+    }
+}
+
+impl Drop for Beside {
+    fn drop(&mut self) {
+        drop(self.child.kill());
+        drop(self.child.wait());
     }
 }
 

@@ -6,6 +6,7 @@ pub(super) mod deposit;
 mod find;
 pub(super) mod identity;
 pub(super) mod release;
+mod watch;
 
 use crate::cli::args::MemberCommand;
 use crate::cli::failure::{Exit, Failure};
@@ -43,9 +44,14 @@ pub(super) async fn run(
         MemberCommand::Requests { waiting_for_me } => {
             release::list(output, session, waiting_for_me).await
         }
-        MemberCommand::Approve { request, notified } => {
-            release::approve(output, session, &request, notified.as_deref()).await
+        MemberCommand::Approve { request, notified, wait } => {
+            release::approve(output, session, &request, notified.as_deref(), wait).await
         }
+        MemberCommand::Watch { request: Some(request), until } => {
+            watch::one(output, session, &request, until.map(|until| until.0)).await
+        }
+        MemberCommand::Watch { request: None, .. } => watch::all(output, session).await,
+        MemberCommand::Attend => watch::attend(output, session).await,
         MemberCommand::Object { request, reason } => {
             release::object(output, session, &request, reason).await
         }

@@ -6,6 +6,7 @@ use std::time::SystemTime;
 use serde::Serialize;
 
 use crate::cli::commands::find::{self, Found};
+use crate::cli::commands::watch;
 use crate::cli::failure::{Exit, Failure};
 use crate::cli::output::{Output, Progress, fields, size};
 use crate::cli::view::{AgreementView, DepositView, RequestView};
@@ -76,15 +77,8 @@ pub(super) async fn list(
     session: &mut Session,
     waiting_for_me: bool,
 ) -> Result<Exit, Failure> {
-    session.agreements().await?;
+    look_at_all(session).await?;
     let (own, now) = (session.owner.path.clone(), now());
-    let mut has_signed = false;
-    for request in every_request(session) {
-        has_signed |= release::see(session, request).await?;
-    }
-    if has_signed {
-        session.agreements().await?;
-    }
     let mut requests: Vec<&Request> = every_request(session)
         .filter(|request| !waiting_for_me || is_waiting_for(request, &own, now))
         .collect();
@@ -99,7 +93,20 @@ pub(super) async fn list(
     Ok(Exit::Done)
 }
 
-fn every_request(session: &Session) -> impl Iterator<Item = &Request> {
+/// Looks at every request, and says so where that counts.
+pub(super) async fn look_at_all(session: &mut Session) -> Result<(), ClientError> {
+    session.agreements().await?;
+    let mut has_signed = false;
+    for request in every_request(session) {
+        has_signed |= release::see(session, request).await?;
+    }
+    if has_signed {
+        session.agreements().await?;
+    }
+    Ok(())
+}
+
+pub(super) fn every_request(session: &Session) -> impl Iterator<Item = &Request> {
     session.states().iter().filter_map(|(_, record)| match record {
         Record::Request(request) => Some(request),
         Record::Vault(_)
@@ -143,6 +150,7 @@ pub(super) async fn approve(
     session: &mut Session,
     named: &str,
     notified: Option<&Path>,
+    wait: bool,
 ) -> Result<Exit, Failure> {
     let (agreement, id) = find::request(session, named).await?;
     let mut matter = release::look(session, &agreement, &id).await?;
@@ -174,9 +182,14 @@ pub(super) async fn approve(
         Due::Nothing => {}
     }
     // What was consented to is contributed to as soon as the rule is met.
-    let state = matter.request.state(now());
     let mut later = None;
-    if state == State::Satisfied && release::due(session, &matter)? == Due::Contribution {
+    if wait && matter.request.has_consented(&session.owner.path) {
+        let spent = watch::until_spent(output, session, &agreement, &id).await?;
+        if spent {
+            did.push("contributed");
+        }
+        matter = release::look(session, &agreement, &id).await?;
+    } else if release::is_to_spend(session, &matter) {
         match release::spend(session, &matter).await {
             Ok(()) => {
                 did.push("contributed");

@@ -4,3 +4,4 @@ pub mod agreement;
 pub mod deposit;
 pub mod identity;
 pub mod release;
+pub mod watch;

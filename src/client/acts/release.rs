@@ -51,13 +51,20 @@ pub async fn look(
     agreement: &AgreementId,
     id: &RequestId,
 ) -> Result<Matter, ClientError> {
-    let not_found = |id: &str| Refusal::NotFound(id.to_owned());
-    let mut agreement = session.agreement(agreement).await?;
-    let found = session.states().request(id).ok_or_else(|| not_found(id.as_str()))?.clone();
-    if see(session, &found).await? {
-        agreement = session.agreement(&found.agreement).await?;
+    session.agreement(agreement).await?;
+    let found = matter(session, id)?;
+    if !see(session, &found.request).await? {
+        return Ok(found);
     }
+    session.agreement(agreement).await?;
+    matter(session, id)
+}
+
+/// A request with everything it is about, as it was followed last.
+pub fn matter(session: &Session, id: &RequestId) -> Result<Matter, ClientError> {
+    let not_found = |id: &str| Refusal::NotFound(id.to_owned());
     let request = session.states().request(id).ok_or_else(|| not_found(id.as_str()))?.clone();
+    let agreement = session.believed_agreement(&request.agreement)?;
     let deposit = session.states().deposit(&request.deposit);
     let deposit = deposit.ok_or_else(|| not_found(request.deposit.as_str()))?.clone();
     Ok(Matter { agreement, deposit, request })
@@ -172,6 +179,12 @@ pub fn due(session: &Session, matter: &Matter) -> Result<Due, ClientError> {
     }
 }
 
+/// Whether this member's share is to be spent now: the rule is met, and the member is behind it.
+pub fn is_to_spend(session: &Session, matter: &Matter) -> bool {
+    matter.request.state(now()) == State::Satisfied
+        && due(session, matter).is_ok_and(|due| due == Due::Contribution)
+}
+
 /// Says yes to a request. Spends nothing.
 pub async fn consent(session: &Session, matter: &Matter) -> Result<(), ClientError> {
     let (made, ground) = (session.made(), session.ground(&matter.agreement.id));
@@ -209,16 +222,19 @@ pub async fn spend(session: &Session, matter: &Matter) -> Result<(), ClientError
 
 /// Notice runs from what the vault cannot make alone: the first sight of the request in this home,
 /// or that of somebody who may object, whichever was earlier.
-fn notice_has_run(session: &Session, request: &Request, now: Timestamp) -> Result<(), ClientError> {
-    let notice = request.rule().map(|rule| rule.notice).unwrap_or_default();
-    let own = session.home.first_sight(&request.id, now)?;
+pub fn notice_ends(session: &Session, request: &Request) -> Result<Timestamp, ClientError> {
+    let own = session.home.first_sight(&request.id, now())?;
     let sight = request.first_sight().map_or(own, |sight| sight.min(own));
-    let until = sight.after(notice);
+    Ok(sight.after(request.rule().map(|rule| rule.notice).unwrap_or_default()))
+}
+
+fn notice_has_run(session: &Session, request: &Request, now: Timestamp) -> Result<(), ClientError> {
+    let until = notice_ends(session, request)?;
     if now < until {
         return Err(ClientError::NotYet {
             message: format!(
-                "nothing but the vault's word shows that {} was known before {sight}; its notice \
-                 of {notice} runs here until {until}",
+                "but for the vault's word {} was not known long enough; its notice runs here \
+                 until {until}",
                 request.id
             ),
             hint: format!("run `escrow approve {}` again after that", request.id),
