@@ -7,7 +7,7 @@ use clap::{Args, Parser, Subcommand};
 use crate::domain::id::{Fingerprint, MemberName, MemberPath, OrganisationName, RuleName};
 use crate::domain::request::State;
 use crate::domain::text::Text;
-use crate::domain::time::Span;
+use crate::domain::time::{Span, Timestamp};
 
 /// Deposit confidential bundles with an institution, and hand them out only when two agree.
 ///
@@ -88,6 +88,19 @@ pub enum MemberCommand {
         /// The member may invite and confirm colleagues, too
         #[arg(long)]
         administrator: bool,
+    },
+    /// Take a colleague's authority away, at once and for good
+    #[command(group(clap::ArgGroup::new("reason").required(true)))]
+    Revoke {
+        /// ORGANISATION/MEMBER
+        member: MemberPath,
+        /// The person has left; what was done before stands
+        #[arg(long, group = "reason")]
+        left: bool,
+        /// Somebody else may have had the keys since then; what was done since is void. A time
+        /// such as 2026-11-24T09:30:00.000Z
+        #[arg(long, group = "reason", value_name = "TIME")]
+        compromised_since: Option<Timestamp>,
     },
     /// Seal now, deposit later; keeps the proof of origin beside the sealed file
     Seal {

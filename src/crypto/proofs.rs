@@ -85,6 +85,8 @@ pub fn check(states: &States, stated: &Stated) -> Result<(), Unproven> {
         Statement::Invitation(_)
         | Statement::Organisation(_)
         | Statement::Confirmation(_)
+        | Statement::Revocation(_)
+        | Statement::RevocationNotice(_)
         | Statement::Renewal(_)
         | Statement::Acceptance(_)
         | Statement::Declination(_)

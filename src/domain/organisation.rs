@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::domain::id::{Digest, MemberId, MemberName, MemberPath, OrganisationName, PublicKey};
 use crate::domain::refusal::Refusal;
-use crate::domain::statement::{self, Stated};
+use crate::domain::statement::{self, Reason, Stated};
 use crate::domain::text::Text;
 use crate::domain::time::{Span, Timestamp};
 
@@ -37,6 +37,10 @@ pub struct Invited {
     pub name: MemberName,
     /// Until when.
     pub expires_at: Timestamp,
+    /// By whom.
+    pub by: MemberPath,
+    /// Since when.
+    pub at: Timestamp,
 }
 
 impl Invited {
@@ -74,6 +78,17 @@ pub enum Standing {
         since: Timestamp,
         /// May invite and confirm colleagues.
         administrator: bool,
+        /// Who has confirmed the keys.
+        by: MemberPath,
+    },
+    /// May no longer act.
+    Revoked {
+        /// Since when, by the vault's time.
+        at: Timestamp,
+        /// Why.
+        reason: Reason,
+        /// Digest of the revocation.
+        sha256: Digest,
     },
 }
 
@@ -81,16 +96,44 @@ impl Member {
     /// Confirmed, and so may act?
     pub fn is_active(&self) -> bool {
         match self.standing {
-            Standing::Pending => false,
             Standing::Active { .. } => true,
+            Standing::Pending | Standing::Revoked { .. } => false,
+        }
+    }
+
+    /// Whether what the member did at some time still counts for what is not decided yet.
+    pub fn counts_at(&self, at: Timestamp) -> bool {
+        match self.standing {
+            Standing::Active { .. } => true,
+            // It was confirmed once, by somebody whose word has been taken back.
+            Standing::Pending => false,
+            Standing::Revoked { reason: Reason::Left, .. } => true,
+            Standing::Revoked { reason: Reason::CompromisedSince(since), .. } => at < since,
+        }
+    }
+
+    /// Refuses whoever may not act, with the reason.
+    fn may_act(&self, by: &MemberPath) -> Result<&Self, Refusal> {
+        match self.standing {
+            Standing::Active { .. } => Ok(self),
+            Standing::Pending => Err(Refusal::Pending(by.clone())),
+            Standing::Revoked { .. } => Err(Refusal::Revoked(by.clone())),
+        }
+    }
+
+    /// Refuses whoever was revoked: such a member may not even look.
+    pub fn may_look(&self, by: &MemberPath) -> Result<&Self, Refusal> {
+        match self.standing {
+            Standing::Active { .. } | Standing::Pending => Ok(self),
+            Standing::Revoked { .. } => Err(Refusal::Revoked(by.clone())),
         }
     }
 
     /// May invite and confirm colleagues?
     pub fn is_administrator(&self) -> bool {
         match self.standing {
-            Standing::Pending => false,
             Standing::Active { administrator, .. } => administrator,
+            Standing::Pending | Standing::Revoked { .. } => false,
         }
     }
 }
@@ -114,8 +157,7 @@ impl Organisation {
     /// The signer of a statement, if it is an active member's key.
     pub fn actor(&self, stated: &Stated) -> Result<&Member, Refusal> {
         let by = &stated.statement.made().by;
-        let member = self.signer(by, &stated.key)?;
-        if member.is_active() { Ok(member) } else { Err(Refusal::Pending(by.clone())) }
+        self.signer(by, &stated.key)?.may_act(by)
     }
 
     /// Whoever signs in a name learns nothing about it: a member that isn't there and a key that
@@ -241,11 +283,68 @@ pub fn decide_confirmation(
     if member.join_sha256 != confirmation.join_sha256 {
         return Err(Refusal::Mismatch("the confirmation of this member's keys"));
     }
-    if member.is_active() {
-        let who = confirmation.member.to_string();
-        return Err(Refusal::Already { who, what: "been confirmed" });
+    match member.standing {
+        Standing::Pending => Ok(()),
+        Standing::Active { .. } => {
+            let who = confirmation.member.to_string();
+            Err(Refusal::Already { who, what: "been confirmed" })
+        }
+        Standing::Revoked { .. } => Err(Refusal::Revoked(confirmation.member.clone())),
     }
-    Ok(())
+}
+
+/// May this member be revoked by this signer: the organisation key, or an administrator? A
+/// revocation can be made worse later, never milder.
+pub fn decide_revocation(
+    organisation: Option<&Organisation>,
+    revocation: &statement::Revocation,
+    stated: &Stated,
+    now: Timestamp,
+) -> Result<(), Refusal> {
+    let (by, path) = (&revocation.made.by, &revocation.member);
+    let not_found = || Refusal::NotFound(path.to_string());
+    if by.organisation != path.organisation {
+        return Err(not_found());
+    }
+    let organisation = organisation.ok_or_else(|| Refusal::WrongKey(by.clone()))?;
+    if organisation.key != Some(stated.key) {
+        organisation.administrator(stated)?;
+    }
+    let member = organisation.member(&path.name).ok_or_else(not_found)?;
+    if member.join_sha256 != revocation.join_sha256 {
+        return Err(Refusal::Mismatch("the revocation of this member's keys"));
+    }
+    if matches!(revocation.reason, Reason::CompromisedSince(since) if since > now) {
+        return Err(Refusal::Mismatch("the time since when the keys are compromised"));
+    }
+    let is_worse = match (member.standing.clone(), revocation.reason) {
+        (Standing::Active { .. } | Standing::Pending, _) => true,
+        (Standing::Revoked { .. }, Reason::Left) => false,
+        (Standing::Revoked { reason: Reason::Left, .. }, Reason::CompromisedSince(_)) => true,
+        (
+            Standing::Revoked { reason: Reason::CompromisedSince(known), .. },
+            Reason::CompromisedSince(since),
+        ) => since < known,
+    };
+    let already = || Refusal::Already { who: path.to_string(), what: "been revoked" };
+    if is_worse { Ok(()) } else { Err(already()) }
+}
+
+/// May this member's revocation be told in an agreement?
+pub fn decide_revocation_notice(
+    organisation: Option<&Organisation>,
+    notice: &statement::RevocationNotice,
+) -> Result<(), Refusal> {
+    let path = &notice.member;
+    let own = notice.made.by.organisation == path.organisation;
+    let member = organisation.filter(|_| own).and_then(|found| found.member(&path.name));
+    let member = member.ok_or_else(|| Refusal::NotFound(path.to_string()))?;
+    match member.standing {
+        Standing::Revoked { sha256, .. } if sha256 == notice.revocation_sha256 => Ok(()),
+        Standing::Active { .. } | Standing::Pending | Standing::Revoked { .. } => {
+            Err(Refusal::Mismatch("the digest of the revocation"))
+        }
+    }
 }
 
 /// May this member have a new certificate?
@@ -256,7 +355,7 @@ pub fn decide_renewal(
 ) -> Result<(), Refusal> {
     let by = &renewal.made.by;
     let organisation = organisation.ok_or_else(|| Refusal::WrongKey(by.clone()))?;
-    organisation.signer(by, &stated.key).map(|_| ())
+    organisation.signer(by, &stated.key)?.may_look(by).map(|_| ())
 }
 
 impl Organisation {
@@ -264,7 +363,8 @@ impl Organisation {
     pub fn invited(&mut self, invitation: &statement::Invitation, at: Timestamp) {
         self.invitations.retain(|_, open| open.expires_at > at);
         let name = invitation.member.name.clone();
-        let invited = Invited { name, expires_at: invitation.expires_at };
+        let by = invitation.made.by.clone();
+        let invited = Invited { name, expires_at: invitation.expires_at, by, at };
         self.invitations.insert(invitation.secret_sha256, invited);
     }
 
@@ -291,7 +391,29 @@ impl Organisation {
     pub fn confirmed(&mut self, confirmation: &statement::Confirmation, at: Timestamp) {
         if let Some(member) = self.members.get_mut(&confirmation.member.name) {
             let administrator = confirmation.administrator;
-            member.standing = Standing::Active { since: at, administrator };
+            let by = confirmation.made.by.clone();
+            member.standing = Standing::Active { since: at, administrator, by };
+        }
+    }
+
+    /// A member was revoked. Whom it let in since its keys were compromised is in no longer.
+    pub fn revoked(&mut self, revocation: &statement::Revocation, sha256: Digest, at: Timestamp) {
+        let reason = revocation.reason;
+        if let Some(member) = self.members.get_mut(&revocation.member.name) {
+            member.standing = Standing::Revoked { at, reason, sha256 };
+        }
+        let Reason::CompromisedSince(from) = reason else { return };
+        let by_it = |by: &MemberPath, at: Timestamp| *by == revocation.member && at >= from;
+        self.invitations.retain(|_, open| !by_it(&open.by, open.at));
+        for (name, member) in &mut self.members {
+            match &member.standing {
+                Standing::Active { since, by, .. }
+                    if by_it(by, *since) && *name != revocation.member.name =>
+                {
+                    member.standing = Standing::Pending;
+                }
+                Standing::Active { .. } | Standing::Pending | Standing::Revoked { .. } => {}
+            }
         }
     }
 }

@@ -20,6 +20,9 @@ pub enum Refusal {
     /// The member's keys have not been confirmed.
     #[error("{0} has joined but not been confirmed by a colleague")]
     Pending(MemberPath),
+    /// The member's authority was taken away.
+    #[error("{0} was revoked by its organisation")]
+    Revoked(MemberPath),
     /// The act takes an administrator.
     #[error("{0} is not an administrator of its organisation")]
     NotAdministrator(MemberPath),
@@ -134,6 +137,7 @@ impl Refusal {
             Self::OtherLog => "OTHER_LOG",
             Self::WrongKey(_) => "WRONG_KEY",
             Self::Pending(_) => "PENDING",
+            Self::Revoked(_) => "REVOKED",
             Self::NotAdministrator(_) => "NOT_ADMINISTRATOR",
             Self::Early { .. } => "EARLY",
             Self::Late { .. } => "LATE",
@@ -166,6 +170,7 @@ impl Refusal {
             Self::NotFound(_) => "check the id or name; what is not yours is not shown",
             Self::OtherLog => "use the home directory that belongs to this vault",
             Self::WrongKey(_) => "use the home directory that this member joined with",
+            Self::Revoked(_) => "an administrator can invite that person anew, under another name",
             Self::Pending(_) => {
                 "compare fingerprints (`escrow whoami`) with a colleague, who then runs \
                  `escrow confirm`"

@@ -37,6 +37,7 @@ pub fn stream(stated: &Stated) -> Stream {
     match &stated.statement {
         Statement::Invitation(s) => Stream::Organisation(s.member.organisation.clone()),
         Statement::Confirmation(s) => Stream::Organisation(s.member.organisation.clone()),
+        Statement::Revocation(s) => Stream::Organisation(s.member.organisation.clone()),
         Statement::Organisation(_) | Statement::Join(_) | Statement::Renewal(_) => {
             Stream::Organisation(stated.statement.made().by.organisation.clone())
         }
@@ -45,6 +46,7 @@ pub fn stream(stated: &Stated) -> Stream {
         Statement::Acceptance(s) => in_agreement(&s.ground),
         Statement::Declination(s) => in_agreement(&s.ground),
         Statement::Termination(s) => in_agreement(&s.ground),
+        Statement::RevocationNotice(s) => in_agreement(&s.ground),
         Statement::Reseal(s) => in_agreement(&s.ground),
         Statement::Deposit(s) => in_agreement(&s.ground),
         Statement::Request(s) => in_agreement(&s.ground),
@@ -81,6 +83,9 @@ pub fn reads(stated: &Stated) -> Vec<Key> {
         Statement::Confirmation(s) => {
             keys.push(Key::Organisation(s.member.organisation.clone()));
         }
+        Statement::Revocation(s) => {
+            keys.push(Key::Organisation(s.member.organisation.clone()));
+        }
         Statement::Proposal(s) => {
             keys.extend(s.terms.organisations().cloned().map(Key::Organisation));
         }
@@ -100,6 +105,7 @@ pub fn reads(stated: &Stated) -> Vec<Key> {
         | Statement::Acceptance(_)
         | Statement::Declination(_)
         | Statement::Termination(_)
+        | Statement::RevocationNotice(_)
         | Statement::Consent(_)
         | Statement::Contribution(_)
         | Statement::Seen(_)
@@ -126,21 +132,34 @@ pub fn request_named(statement: &Statement) -> Option<&RequestId> {
         | Statement::Organisation(_)
         | Statement::Join(_)
         | Statement::Confirmation(_)
+        | Statement::Revocation(_)
         | Statement::Renewal(_)
         | Statement::Proposal(_)
         | Statement::ReleaseKey(_)
         | Statement::Acceptance(_)
         | Statement::Declination(_)
         | Statement::Termination(_)
+        | Statement::RevocationNotice(_)
         | Statement::Reseal(_)
         | Statement::Deposit(_)
         | Statement::Request(_) => None,
     }
 }
 
-/// What else is read once a request is known.
-pub fn reads_of_request(request: &Request) -> Key {
-    Key::Deposit(request.deposit.clone())
+/// What else is read once a request is known: its deposit, and whose acts count.
+pub fn reads_of_request(request: &Request) -> Vec<Key> {
+    let parties = request.terms.organisations().cloned().map(Key::Organisation);
+    parties.chain([Key::Deposit(request.deposit.clone())]).collect()
+}
+
+/// A request as it is to be judged: without what was done by members whose acts no longer count.
+/// What was released stays released.
+pub fn judged(states: &States, request: &Request) -> Request {
+    request.judged(|by, at| {
+        let organisation = states.organisation(&by.organisation);
+        let member = organisation.and_then(|organisation| organisation.member(&by.name));
+        member.is_some_and(|member| member.counts_at(at))
+    })
 }
 
 /// May this statement become an event?
@@ -174,6 +193,10 @@ pub fn decide(
             let organisation = states.organisation(&s.member.organisation);
             organisation::decide_confirmation(organisation, s, stated)
         }
+        Statement::Revocation(s) => {
+            let organisation = states.organisation(&s.member.organisation);
+            organisation::decide_revocation(organisation, s, stated, now)
+        }
         Statement::Renewal(_) if is_operator(states, stated) => Ok(()),
         Statement::Renewal(s) => organisation::decide_renewal(own, s, stated),
         Statement::Proposal(s) => decide_proposal(states, own, s, stated),
@@ -195,6 +218,10 @@ pub fn decide(
             let agreement = grounded(states, own, stated, &s.ground, circumstances)?;
             agreement::decide_termination(agreement, s)
         }
+        Statement::RevocationNotice(s) => {
+            grounded(states, own, stated, &s.ground, circumstances)?;
+            organisation::decide_revocation_notice(own, s)
+        }
         Statement::Reseal(s) => {
             let agreement = grounded(states, own, stated, &s.ground, circumstances)?;
             agreement::decide_reseal(agreement, s)?;
@@ -211,35 +238,35 @@ pub fn decide(
         }
         Statement::Consent(s) => {
             let agreement = grounded(states, own, stated, &s.ground, circumstances)?;
-            request::decide_consent(request(states, &s.request, agreement)?, s, now)
+            request::decide_consent(&request(states, &s.request, agreement)?, s, now)
         }
         Statement::Contribution(s) => {
             let agreement = grounded(states, own, stated, &s.ground, circumstances)?;
             let request = request(states, &s.request, agreement)?;
             let deposit = deposit(states, &request.deposit, agreement)?;
-            request::decide_contribution(agreement, request, deposit, s, now)
+            request::decide_contribution(agreement, &request, deposit, s, now)
         }
         Statement::Seen(s) => {
             let agreement = grounded(states, own, stated, &s.ground, circumstances)?;
-            request::decide_seen(request(states, &s.request, agreement)?, s, now)
+            request::decide_seen(&request(states, &s.request, agreement)?, s, now)
         }
         Statement::Notification(s) => {
             let agreement = grounded(states, own, stated, &s.ground, circumstances)?;
-            request::decide_notification(request(states, &s.request, agreement)?, s, now)
+            request::decide_notification(&request(states, &s.request, agreement)?, s, now)
         }
         Statement::Objection(s) => {
             let agreement = grounded(states, own, stated, &s.ground, circumstances)?;
-            request::decide_objection(request(states, &s.request, agreement)?, s, now)
+            request::decide_objection(&request(states, &s.request, agreement)?, s, now)
         }
         Statement::Withdrawal(s) => {
             let agreement = grounded(states, own, stated, &s.ground, circumstances)?;
-            request::decide_withdrawal(request(states, &s.request, agreement)?, s, now)
+            request::decide_withdrawal(&request(states, &s.request, agreement)?, s, now)
         }
         Statement::Retrieval(s) => {
             let agreement = grounded(states, own, stated, &s.ground, circumstances)?;
             let request = request(states, &s.request, agreement)?;
             let deposit = deposit(states, &request.deposit, agreement)?;
-            request::decide_retrieval(request, deposit, s, now)
+            request::decide_retrieval(&request, deposit, s, now)
         }
     }
 }
@@ -306,14 +333,11 @@ fn deposit<'s>(
         .ok_or_else(|| Refusal::NotFound(id.to_string()))
 }
 
-fn request<'s>(
-    states: &'s States,
-    named: &RequestRef,
-    agreement: &Agreement,
-) -> Result<&'s Request, Refusal> {
+fn request(states: &States, named: &RequestRef, agreement: &Agreement) -> Result<Request, Refusal> {
     states
         .request(&named.id)
         .filter(|request| request.agreement == agreement.id)
+        .map(|request| judged(states, request))
         .ok_or_else(|| Refusal::NotFound(named.id.to_string()))
 }
 
@@ -365,6 +389,9 @@ pub fn apply(states: &mut States, stated: &Stated, at: Timestamp, sequence: u64)
         Statement::Confirmation(s) => {
             with(states.organisation_mut(&s.member.organisation), |o| o.confirmed(s, at));
         }
+        Statement::Revocation(s) => {
+            with(states.organisation_mut(&s.member.organisation), |o| o.revoked(s, sha256, at));
+        }
         Statement::Renewal(_) => {}
         Statement::Proposal(s) => {
             let id = AgreementId::of(&sha256);
@@ -386,6 +413,9 @@ pub fn apply(states: &mut States, stated: &Stated, at: Timestamp, sequence: u64)
         Statement::Termination(s) => {
             with(states.agreement_mut(&s.ground.agreement), |a| a.terminated_by(own, at));
         }
+        Statement::RevocationNotice(s) => {
+            with(states.agreement_mut(&s.ground.agreement), |a| a.floor = sequence);
+        }
         Statement::Reseal(s) => {
             with(states.agreement_mut(&s.ground.agreement), |a| a.resealed(s));
         }
@@ -406,6 +436,12 @@ pub fn apply(states: &mut States, stated: &Stated, at: Timestamp, sequence: u64)
         }
         Statement::Contribution(s) => {
             with(states.request_mut(&s.request.id), |r| r.contributed(s, at));
+            // What no longer counts releases nothing, and is no part of what was released.
+            let counted = states.request(&s.request.id).map(|request| judged(states, request));
+            if let Some(mut request) = counted.filter(|r| r.contributions_missing() == 0) {
+                request.released(at);
+                states.put_request(request.id.clone(), request);
+            }
         }
         Statement::Seen(s) => {
             with(states.request_mut(&s.request.id), |r| r.seen(s, at));
@@ -418,7 +454,10 @@ pub fn apply(states: &mut States, stated: &Stated, at: Timestamp, sequence: u64)
             with(states.agreement_mut(&s.ground.agreement), |a| a.floor = sequence);
         }
         Statement::Withdrawal(s) => {
-            with(states.request_mut(&s.request.id), |r| r.withdrawn(s, at));
+            let standing = states.request(&s.request.id).map(|request| judged(states, request));
+            with(states.request_mut(&s.request.id), |r| {
+                r.withdrawn(s, at, standing.iter().flat_map(Request::standing_objections));
+            });
             with(states.agreement_mut(&s.ground.agreement), |a| a.floor = sequence);
         }
         Statement::Retrieval(s) => {

@@ -74,7 +74,7 @@ impl<S: Store> BundleService for Bundles<S> {
         let signed = present(request.into_inner().statement, "statement");
         let signed = signed.and_then(SignedText::try_from).map_err(bad_field)?;
         let retrieval = retrieval(&signed)?;
-        let delivery = self.0.retrieve(talker, signed).await.map_err(answer)?;
+        let delivery = self.0.retrieve(talker.clone(), signed).await.map_err(answer)?;
         let Done { entries, head } = delivery.done;
         let first = Contributions {
             contributions: delivery.contributions.into_iter().map(Into::into).collect(),
@@ -84,16 +84,16 @@ impl<S: Store> BundleService for Bundles<S> {
         let (pieces, replies) = mpsc::channel(PIECES_AHEAD);
         let vault = Arc::clone(&self.0);
         tokio::spawn(async move {
-            let outcome = deliver(first, delivery.bundle, &pieces).await;
-            if let Err(Undelivered::Read(fault)) = outcome {
-                if let ReadError::Damaged { .. } = &fault
-                    && let Err(error) = vault.quarantine(&retrieval).await
-                {
-                    tracing::error!(error = &error as &dyn std::error::Error, "no quarantine");
-                }
-                // Whether the reader is still there to be told makes no difference.
-                drop(pieces.send(Err(answer(fault.into()))).await);
+            let standing = || vault.still_stands(&talker);
+            let outcome = deliver(first, delivery.bundle, &pieces, standing).await;
+            let Err(Undelivered::Because(fault)) = outcome else { return };
+            if let VaultError::Read(ReadError::Damaged { .. }) = &fault
+                && let Err(error) = vault.quarantine(&retrieval).await
+            {
+                tracing::error!(error = &error as &dyn std::error::Error, "no quarantine");
             }
+            // Whether the reader is still there to be told makes no difference.
+            drop(pieces.send(Err(answer(fault))).await);
         });
         Ok(Response::new(ReceiverStream::new(replies)))
     }
@@ -103,8 +103,8 @@ impl<S: Store> BundleService for Bundles<S> {
 enum Undelivered {
     /// The reader is gone, or takes nothing.
     Gone,
-    /// The bundle could not be read.
-    Read(ReadError),
+    /// The bundle could not be read, or its reader may no longer have it.
+    Because(VaultError),
 }
 
 type Pieces = mpsc::Sender<Result<RetrieveResponse, Status>>;
@@ -113,6 +113,7 @@ async fn deliver<S: Store>(
     first: Contributions,
     bundle: BundleBytes<S>,
     pieces: &Pieces,
+    standing: impl Fn() -> Result<(), VaultError>,
 ) -> Result<(), Undelivered> {
     send(pieces, Out::Contributions(first)).await?;
     match bundle {
@@ -125,7 +126,8 @@ async fn deliver<S: Store>(
             let gone = |_| Undelivered::Gone;
             let (rest, piece) = read.await.map_err(gone)?;
             bundle = rest;
-            match piece.map_err(Undelivered::Read)? {
+            standing().map_err(Undelivered::Because)?;
+            match piece.map_err(|fault| Undelivered::Because(fault.into()))? {
                 Some(piece) => send(pieces, Out::Chunk(piece)).await?,
                 None => return Ok(()),
             }

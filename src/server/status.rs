@@ -102,6 +102,7 @@ fn code(refusal: &Refusal) -> Code {
         | Refusal::DepositedBefore(_) => Code::AlreadyExists,
         Refusal::WrongKey(_)
         | Refusal::Pending(_)
+        | Refusal::Revoked(_)
         | Refusal::NotAdministrator(_)
         | Refusal::NotInvited(_)
         | Refusal::NotDepositor(_)

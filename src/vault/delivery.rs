@@ -38,6 +38,7 @@ pub enum BundleBytes<S: Store> {
 /// A deposit whose bytes are being taken. Dropped before its end, it leaves nothing.
 pub struct Incoming<S: Store> {
     vault: Arc<Vault<S>>,
+    talker: Talker,
     group: Vec<(SignedText, Stated)>,
     id: DepositId,
     intake: Intake<S>,
@@ -48,6 +49,7 @@ impl<S: Store> Incoming<S> {
     pub async fn write(self, bytes: Buffer) -> Result<Self, VaultError> {
         let mut incoming = self;
         let written = tokio::task::spawn_blocking(move || {
+            incoming.vault.still_stands(&incoming.talker)?;
             incoming.intake.write(&bytes)?;
             Ok(incoming)
         });
@@ -56,7 +58,7 @@ impl<S: Store> Incoming<S> {
 
     /// Ends the bundle; bundle and event are durable on return.
     pub async fn finish(self) -> Result<Done, VaultError> {
-        let Self { vault, group, id, intake } = self;
+        let Self { vault, group, id, intake, talker: _ } = self;
         let arrived = tokio::task::spawn_blocking(move || intake.finish()).await;
         let (mut blobs, mut bundle) = (Vec::new(), None);
         match arrived.map_err(|_| VaultError::Unavailable)?? {
@@ -86,7 +88,7 @@ impl<S: Store> Vault<S> {
             vault.prepare(&group, Vec::new())?;
             let id = DepositId::of(&stated.digest);
             let intake = Intake::begin(vault.store.as_ref(), deposit)?;
-            Ok(Incoming { vault: Arc::clone(vault), group, id, intake })
+            Ok(Incoming { vault: Arc::clone(vault), talker, group, id, intake })
         })
         .await
     }

@@ -293,6 +293,8 @@ fn may_be_submitted(statement: &Statement) -> bool {
         | Statement::Retrieval(_) => false,
         Statement::Invitation(_)
         | Statement::Confirmation(_)
+        | Statement::Revocation(_)
+        | Statement::RevocationNotice(_)
         | Statement::Proposal(_)
         | Statement::ReleaseKey(_)
         | Statement::Acceptance(_)

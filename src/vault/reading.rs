@@ -27,6 +27,7 @@ pub struct Part {
 /// A stream that may be shown, up to a head.
 #[derive(Debug, Clone)]
 pub struct Reading {
+    talker: Talker,
     stream: Stream,
     last: u64,
     /// Where the stream stands.
@@ -50,11 +51,12 @@ impl<S: Store> Vault<S> {
         self.enter(&reader, &stream, look).await?;
         let stands = self.store.head(&stream)?;
         let head = self.scribe.sign(&stream, self.clock.now(), stands)?;
-        Ok(Reading { stream, last: stands.sequence, head })
+        Ok(Reading { talker, stream, last: stands.sequence, head })
     }
 
     /// The events of a stream that was opened for reading, from some number on.
     pub fn part(&self, reading: &Reading, from: u64, limit: usize) -> Result<Part, VaultError> {
+        self.still_stands(&reading.talker)?;
         let from = from.max(1);
         let room = usize::try_from((reading.last + 1).saturating_sub(from)).unwrap_or(limit);
         let entries = self.store.read_stream(&reading.stream, from, limit.min(room))?;

@@ -16,8 +16,8 @@ pub(super) fn load_for(
 ) -> Result<(), ReadError> {
     load(states, rules::reads(stated), read)?;
     let request = rules::request_named(&stated.statement);
-    let deposit = request.and_then(|id| states.request(id)).map(rules::reads_of_request);
-    load(states, deposit, read)
+    let keys = request.and_then(|id| states.request(id)).map(rules::reads_of_request);
+    load(states, keys.unwrap_or_default(), read)
 }
 
 /// Loads records, those that are not there already.

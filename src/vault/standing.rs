@@ -44,7 +44,16 @@ impl<S: Store> Vault<S> {
         if member.id != *id {
             return Err(Refusal::WrongKey(path.clone()).into());
         }
+        member.may_look(path)?;
         Ok(path.clone())
+    }
+
+    /// Refuses whoever was revoked meanwhile. Asked between the parts of what takes long.
+    pub fn still_stands(&self, talker: &Talker) -> Result<(), VaultError> {
+        match talker {
+            Talker::Operator => Ok(()),
+            Talker::Member { .. } => self.reader(talker).map(|_| ()),
+        }
     }
 
     pub(super) fn member(&self, path: &MemberPath) -> Result<Member, VaultError> {

@@ -213,6 +213,21 @@ fn promise_13_what_a_lying_vault_shows_is_not_believed() {
 }
 
 #[test]
+fn promise_13_a_hidden_revocation_is_found_out() {
+    let (world, agreement) = World::with_agreement();
+    world.join_colleague("hanbit-parts", "jun");
+    let revoke = ["revoke", "hanbit-parts/jun", "--left", "--yes"];
+    world.escrow("hanbit-parts", &revoke).record();
+    world.escrow("trade-secret-center", &["show", &agreement]).record();
+    let mut shown = Shown::to(&world, "trade-secret-center", &agreement);
+    shown.believed().unwrap();
+    let organisation = Stream::Organisation("hanbit-parts".parse().unwrap());
+    shown.streams.get_mut(&organisation).unwrap().pop();
+    let why = shown.believed().map(drop).unwrap_err();
+    assert!(why.contains("breaks the rules") && why.contains("revocation"), "{why}");
+}
+
+#[test]
 fn promise_13_a_request_whose_consents_are_withheld_is_not_satisfied() {
     let (world, agreement) = World::with_agreement();
     let deposit = world.deposit(&agreement, "recipe");

@@ -114,3 +114,42 @@ fn a_home_without_certificate_time_renews_by_its_statement_key() {
     assert!(own["certificate_expires_at"].as_str().unwrap() > now.to_string().as_str());
     assert_ne!(fs::read(&path).unwrap(), expired.to_vec());
 }
+
+#[test]
+fn a_revoked_member_is_out_at_once_and_a_thiefs_consent_is_void() {
+    let (world, agreement) = World::with_agreement();
+    world.join_colleague("trade-secret-center", "dana");
+    world.escrow("trade-secret-center", &["agreement", "reseal", &agreement, "--yes"]).record();
+    let before = world.escrow("dana", &["status"]).record();
+    assert_eq!(before["state"], "active");
+    let stolen_at = world.now();
+    let deposit = world.deposit(&agreement, "recipe");
+    let request = world.request(&deposit, "joint");
+    assert_eq!(world.approve("dana", &request), "open");
+    // A command of hers is running while she is revoked.
+    let mut watching = world.escrow_beside("dana", &["watch"]);
+    assert_eq!(watching.next().unwrap()["state"], "open");
+
+    let revoke = ["revoke", "trade-secret-center/dana", "--compromised-since", &stolen_at, "--yes"];
+    let not_hers = world.escrow("hanbit-parts", &revoke);
+    assert_eq!(not_hers.refusal(), "NOT_FOUND", "another organisation's member");
+    let revoked = world.escrow("trade-secret-center", &revoke).record();
+    assert_eq!(revoked["state"], "revoked");
+    assert_eq!(watching.next(), None);
+    assert_eq!(watching.ended(), 1, "her connection is of no more use");
+    for words in [&["status"][..], &["whoami"], &["requests"], &["show", &request], &["watch"]] {
+        assert_eq!(world.escrow("dana", words).refusal(), "REVOKED", "{words:?}");
+    }
+    let shown = world.escrow("orient-display", &["show", &request]).record();
+    assert_eq!(shown["consents"], serde_json::json!([]), "what she consented to is void");
+    let told = world.escrow("hanbit-parts", &["audit", &agreement]).records();
+    assert!(told.iter().any(|event| event["kind"] == "told of a revocation"));
+    // The organisation goes on without her.
+    assert_eq!(world.approve("hanbit-parts", &request), "open");
+    assert_eq!(world.approve("trade-secret-center", &request), "released");
+    let again = world.escrow("trade-secret-center", &revoke).record();
+    assert_eq!(again["state"], "revoked", "run again, it changes nothing");
+    let members = world.escrow("trade-secret-center", &["members"]).records();
+    let states: Vec<_> = members.iter().map(|member| &member["state"]).collect();
+    assert_eq!(states, ["revoked", "active"]);
+}

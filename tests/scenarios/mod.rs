@@ -21,6 +21,7 @@ use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 
+use escrow_vault::domain::time::Timestamp;
 use serde_json::Value;
 
 /// The people of most scenarios, each in a home of the organisation's name.
@@ -298,6 +299,11 @@ impl World {
     pub(crate) fn invite(&self, by: &str, arguments: &[&str]) -> String {
         let invited = self.escrow(by, &[&["invite", "--yes"], arguments].concat()).record();
         invited["invitation"].as_str().unwrap().to_owned()
+    }
+
+    /// The time, as commands write it.
+    pub(crate) fn now(&self) -> String {
+        Timestamp::from(std::time::SystemTime::now()).to_string()
     }
 
     pub(crate) fn fingerprint(&self, home: &str) -> String {

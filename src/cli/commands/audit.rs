@@ -62,6 +62,7 @@ fn deed(stated: &Stated, agreement: &AgreementId) -> (&'static str, String) {
         Statement::Acceptance(_) => of_agreement("accepted"),
         Statement::Declination(_) => of_agreement("declined"),
         Statement::Termination(_) => of_agreement("signed for the end"),
+        Statement::RevocationNotice(s) => ("told of a revocation", s.member.to_string()),
         Statement::Reseal(s) => ("passed the share on", s.share.member.to_string()),
         Statement::Deposit(_) => ("deposited", DepositId::of(&stated.digest).to_string()),
         Statement::Request(_) => ("requested", RequestId::of(&stated.digest).to_string()),
@@ -79,6 +80,7 @@ fn deed(stated: &Stated, agreement: &AgreementId) -> (&'static str, String) {
         | Statement::Organisation(_)
         | Statement::Join(_)
         | Statement::Confirmation(_)
+        | Statement::Revocation(_)
         | Statement::Renewal(_) => of_agreement("acted outside the agreement"),
     }
 }

@@ -6,7 +6,7 @@ use std::time::SystemTime;
 
 use serde::Serialize;
 
-use crate::cli::commands::release::is_waiting_for;
+use crate::cli::commands::release::{every_request, is_waiting_for};
 use crate::cli::failure::{Exit, Failure};
 use crate::cli::output::{Output, fields};
 use crate::cli::view::MemberView;
@@ -17,7 +17,8 @@ use crate::client::invitation::Invitation;
 use crate::client::session::{self, Session};
 use crate::domain::id::{Fingerprint, MemberName, MemberPath, OrganisationName};
 use crate::domain::refusal::Refusal;
-use crate::domain::states::Record;
+use crate::domain::request::Request;
+use crate::domain::statement::Reason;
 use crate::domain::time::{Span, Timestamp};
 
 /// An invitation as it is put out.
@@ -191,20 +192,8 @@ pub(super) async fn status(output: &Output, session: &mut Session) -> Result<Exi
         .filter(|agreement| agreement.phase.word() == "proposed")
         .count();
     let now = Timestamp::from(SystemTime::now());
-    let waiting_for_me = session
-        .states()
-        .iter()
-        .filter(|(_, record)| match record {
-            Record::Request(request) => is_waiting_for(request, &owner, now),
-            Record::Vault(_)
-            | Record::Organisation(_)
-            | Record::Agreement(_)
-            | Record::Party
-            | Record::Deposit(_)
-            | Record::Bundle(_)
-            | Record::Statement(_) => false,
-        })
-        .count();
+    let waiting = |request: &&Request| is_waiting_for(request, &owner, now);
+    let waiting_for_me = every_request(session).iter().filter(waiting).count();
     let view = StatusView {
         address: vault.address,
         origin: vault.log.origin.to_string(),
@@ -295,6 +284,41 @@ pub(super) async fn confirm(
 struct TrustView<'a> {
     organisation: &'a OrganisationName,
     fingerprint: Fingerprint,
+}
+
+/// `escrow revoke`
+pub(super) async fn revoke(
+    output: &Output,
+    session: &mut Session,
+    member: &MemberPath,
+    reason: Reason,
+) -> Result<Exit, Failure> {
+    let effect = match reason {
+        Reason::Left => "What was done before stands.".to_owned(),
+        Reason::CompromisedSince(since) => format!(
+            "What was done since {since} is void in requests that are not released, and whom this \
+             member has let in since then is to be confirmed anew."
+        ),
+    };
+    output
+        .ask(&format!("This takes all authority from {member}, for good and at once. {effect}"))?;
+    let told = identity::revoke(session, member, reason).await?;
+    let organisation = session.own_organisation().await?;
+    let found = organisation.member(&member.name);
+    let unknown = || {
+        Failure::from(crate::client::error::ClientError::from(Refusal::NotFound(
+            member.to_string(),
+        )))
+    };
+    let found = found.ok_or_else(unknown)?;
+    let view = MemberView::new(&organisation, member.name.as_str(), found, true, None);
+    output.record(&view, MemberView::text)?;
+    output.say(&format!("The parties of {told} agreements have been told."));
+    output.say(
+        "Shares that were in that member's home still are: with another holder's share and the \
+         bundle they could open it.",
+    );
+    Ok(Exit::Done)
 }
 
 /// `escrow trust`

@@ -12,7 +12,7 @@ use crate::cli::args::MemberCommand;
 use crate::cli::failure::{Exit, Failure};
 use crate::cli::output::Output;
 use crate::client::session::Session;
-use crate::domain::statement::Withdrawn;
+use crate::domain::statement::{Reason, Withdrawn};
 
 /// Runs a command of somebody who has joined.
 pub(super) async fn run(
@@ -29,6 +29,10 @@ pub(super) async fn run(
         MemberCommand::Members { org } => identity::members(output, session, org).await,
         MemberCommand::Confirm { member, administrator } => {
             identity::confirm(output, session, &member, administrator).await
+        }
+        MemberCommand::Revoke { member, left: _, compromised_since } => {
+            let reason = compromised_since.map_or(Reason::Left, Reason::CompromisedSince);
+            identity::revoke(output, session, &member, reason).await
         }
         MemberCommand::Seal { agreement, what, out } => {
             deposit::seal(output, session, &agreement, &what, &out).await

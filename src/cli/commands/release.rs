@@ -16,6 +16,7 @@ use crate::client::session::Session;
 use crate::domain::id::{MemberPath, RequestId, RuleName};
 use crate::domain::refusal::Refusal;
 use crate::domain::request::{Request, State};
+use crate::domain::rules;
 use crate::domain::statement::{Sealing, Withdrawn};
 use crate::domain::states::Record;
 use crate::domain::text::Text;
@@ -79,15 +80,14 @@ pub(super) async fn list(
 ) -> Result<Exit, Failure> {
     look_at_all(session).await?;
     let (own, now) = (session.owner.path.clone(), now());
-    let mut requests: Vec<&Request> = every_request(session)
+    let views: Vec<_> = every_request(session)
+        .iter()
         .filter(|request| !waiting_for_me || is_waiting_for(request, &own, now))
+        .map(|request| {
+            let deposit = session.states().deposit(&request.deposit);
+            RequestView::new(request, deposit, now)
+        })
         .collect();
-    requests.sort_by_key(|request| request.opened_at);
-    let mut views = Vec::with_capacity(requests.len());
-    for request in requests {
-        let deposit = session.states().deposit(&request.deposit);
-        views.push(RequestView::new(request, deposit, now));
-    }
     let head = ["REQUEST", "STATE", "RULE", "REQUESTER", "MISSING"];
     output.list(&views, &head, RequestView::row)?;
     Ok(Exit::Done)
@@ -98,7 +98,7 @@ pub(super) async fn look_at_all(session: &mut Session) -> Result<(), ClientError
     session.agreements().await?;
     let mut has_signed = false;
     for request in every_request(session) {
-        has_signed |= release::see(session, request).await?;
+        has_signed |= release::see(session, &request).await?;
     }
     if has_signed {
         session.agreements().await?;
@@ -106,9 +106,11 @@ pub(super) async fn look_at_all(session: &mut Session) -> Result<(), ClientError
     Ok(())
 }
 
-pub(super) fn every_request(session: &Session) -> impl Iterator<Item = &Request> {
-    session.states().iter().filter_map(|(_, record)| match record {
-        Record::Request(request) => Some(request),
+/// Every request as it is to be judged, oldest first.
+pub(super) fn every_request(session: &Session) -> Vec<Request> {
+    let states = session.states();
+    let requests = states.iter().filter_map(|(_, record)| match record {
+        Record::Request(request) => Some(rules::judged(states, request)),
         Record::Vault(_)
         | Record::Organisation(_)
         | Record::Agreement(_)
@@ -116,7 +118,10 @@ pub(super) fn every_request(session: &Session) -> impl Iterator<Item = &Request>
         | Record::Deposit(_)
         | Record::Bundle(_)
         | Record::Statement(_) => None,
-    })
+    });
+    let mut requests: Vec<_> = requests.collect();
+    requests.sort_by_key(|request| request.opened_at);
+    requests
 }
 
 /// Whether a request waits for this member: to consent, to contribute or to retrieve.

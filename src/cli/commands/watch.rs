@@ -165,7 +165,7 @@ pub(super) async fn all(output: &Output, session: &mut Session) -> Result<Exit, 
     rounds(output, session, async |session: &mut Session| {
         look_at_all(session).await?;
         let mut next = None;
-        for id in requests(session) {
+        for Request { id, .. } in every_request(session) {
             let matter = release::matter(session, &id)?;
             let state = matter.request.state(now());
             if shown.insert(id, state) != Some(state) {
@@ -196,7 +196,7 @@ pub(super) async fn attend(output: &Output, session: &mut Session) -> Result<Exi
     rounds(output, session, async |session: &mut Session| {
         look_at_all(session).await?;
         let mut next = None;
-        for id in requests(session) {
+        for Request { id, .. } in every_request(session) {
             let matter = release::matter(session, &id)?;
             let is_ours = matter.request.has_consented(&session.owner.path);
             if is_ours && release::is_to_spend(session, &matter) {
@@ -219,13 +219,6 @@ pub(super) async fn attend(output: &Output, session: &mut Session) -> Result<Exi
         Ok(Round::Again(next))
     })
     .await
-}
-
-/// Every request, oldest first.
-fn requests(session: &Session) -> Vec<RequestId> {
-    let mut requests: Vec<&Request> = every_request(session).collect();
-    requests.sort_by_key(|request| request.opened_at);
-    requests.iter().map(|request| request.id.clone()).collect()
 }
 
 fn earlier(one: Option<Timestamp>, other: Option<Timestamp>) -> Option<Timestamp> {

@@ -268,6 +268,7 @@ impl MemberView {
         let (state, administrator) = match member.standing {
             Standing::Pending => ("invited", false),
             Standing::Active { administrator, .. } => ("active", administrator),
+            Standing::Revoked { .. } => ("revoked", false),
         };
         Self {
             id: Some(member.id.clone()),

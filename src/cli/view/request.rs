@@ -114,7 +114,7 @@ impl RequestView {
             organisation: organisation(&objection.by),
             reason: objection.reason.clone(),
             at: objection.at,
-            withdrawn_at: objection.withdrawn_at,
+            withdrawn_at: objection.withdrawn.as_ref().map(|act| act.at),
         });
         Self {
             id: request.id.clone(),

@@ -5,6 +5,7 @@ use std::time::SystemTime;
 use rand_core::{OsRng, RngCore as _};
 use zeroize::Zeroizing;
 
+use crate::client::chronicle::Followed;
 use crate::client::connect;
 use crate::client::error::ClientError;
 use crate::client::home::{Home, Joining, Keys, Owner, VaultInfo};
@@ -12,9 +13,13 @@ use crate::client::invitation::Invitation;
 use crate::client::session::{self, Session};
 use crate::client::trust::Trust;
 use crate::crypto::signature;
-use crate::domain::id::{Fingerprint, MemberId, MemberPath, OrganisationName};
+use crate::domain::id::{AgreementId, Digest, Fingerprint, MemberId, MemberPath, OrganisationName};
+use crate::domain::organisation::Standing;
 use crate::domain::refusal::Refusal;
-use crate::domain::statement::{self, Confirmation, Join, Log, Statement};
+use crate::domain::statement::{
+    self, Confirmation, Join, Log, Reason, Revocation, RevocationNotice, Stated, Statement,
+};
+use crate::domain::stream::Stream;
 use crate::domain::time::{Span, Timestamp};
 use crate::wire::convert::{fixed, present};
 use crate::wire::v1::identity_service_client::IdentityServiceClient;
@@ -166,6 +171,66 @@ pub async fn confirm(
     };
     let signed = session.sign(&confirmation.into())?;
     session.submit(vec![signed], Vec::new()).await
+}
+
+/// Takes a colleague's authority away, and tells the parties of every agreement. Interrupted, it
+/// can be run again. Returns in how many agreements it is told.
+pub async fn revoke(
+    session: &mut Session,
+    member: &MemberPath,
+    reason: Reason,
+) -> Result<usize, ClientError> {
+    let organisation = session.own_organisation().await?;
+    let unknown = || Refusal::NotFound(member.to_string());
+    if member.organisation != organisation.name {
+        return Err(unknown().into());
+    }
+    let joined = organisation.member(&member.name).ok_or_else(unknown)?;
+    let known = match &joined.standing {
+        Standing::Revoked { reason: before, sha256, .. } if *before == reason => Some(*sha256),
+        Standing::Revoked { .. } | Standing::Active { .. } | Standing::Pending => None,
+    };
+    let revocation_sha256 = match known {
+        Some(sha256) => sha256,
+        None => {
+            let revocation = Revocation {
+                made: session.made(),
+                member: member.clone(),
+                join_sha256: joined.join_sha256,
+                reason,
+            };
+            let signed = session.sign(&revocation.into())?;
+            let sha256 = signature::sha256(signed.statement.as_bytes());
+            session.submit(vec![signed], Vec::new()).await?;
+            sha256
+        }
+    };
+    let agreements = session.agreements().await?;
+    for agreement in &agreements {
+        if is_told(session, &agreement.id, &revocation_sha256) {
+            continue;
+        }
+        let notice = RevocationNotice {
+            made: session.made(),
+            ground: session.ground(&agreement.id),
+            member: member.clone(),
+            revocation_sha256,
+        };
+        let signed = session.sign(&notice.into())?;
+        session.submit(vec![signed], Vec::new()).await?;
+    }
+    Ok(agreements.len())
+}
+
+fn is_told(session: &Session, agreement: &AgreementId, revocation: &Digest) -> bool {
+    let followed = session.followed(&Stream::Agreement(agreement.clone()));
+    let events = followed.map(Followed::events).unwrap_or_default();
+    events.iter().any(|believed| match &believed.stated {
+        Some(Stated { statement: Statement::RevocationNotice(notice), .. }) => {
+            notice.revocation_sha256 == *revocation
+        }
+        Some(_) | None => false,
+    })
 }
 
 /// Trusts an organisation's key, whose fingerprint was compared out of band.

@@ -21,6 +21,7 @@ use crate::domain::deposit::Deposit;
 use crate::domain::id::{AgreementId, Bytes, DepositId, Digest, RequestId, RuleName};
 use crate::domain::refusal::Refusal;
 use crate::domain::request::{self, Request, State};
+use crate::domain::rules;
 use crate::domain::statement::{
     self, Consent, Content, Evidence, Notification, Objection, RequestRef, Retrieval, Sealing,
     Seen, Withdrawal, Withdrawn,
@@ -63,7 +64,8 @@ pub async fn look(
 /// A request with everything it is about, as it was followed last.
 pub fn matter(session: &Session, id: &RequestId) -> Result<Matter, ClientError> {
     let not_found = |id: &str| Refusal::NotFound(id.to_owned());
-    let request = session.states().request(id).ok_or_else(|| not_found(id.as_str()))?.clone();
+    let request = session.states().request(id).ok_or_else(|| not_found(id.as_str()))?;
+    let request = rules::judged(session.states(), request);
     let agreement = session.believed_agreement(&request.agreement)?;
     let deposit = session.states().deposit(&request.deposit);
     let deposit = deposit.ok_or_else(|| not_found(request.deposit.as_str()))?.clone();

@@ -40,14 +40,16 @@ impl Request {
         self.consents.push(Act { by: by.clone(), at });
     }
 
-    /// A share was spent; the last one needed releases.
+    /// A share was spent.
     pub fn contributed(&mut self, contribution: &statement::Contribution, at: Timestamp) {
         let by = contribution.made.by.clone();
         let contribution_sha256 = contribution.contribution_sha256;
         self.contributions.push(Spent { by, at, contribution_sha256 });
-        if self.contributions_missing() == 0 {
-            self.outcome = Outcome::Released { at };
-        }
+    }
+
+    /// The last share needed was spent.
+    pub fn released(&mut self, at: Timestamp) {
+        self.outcome = Outcome::Released { at };
     }
 
     /// Somebody who may object has seen it.
@@ -64,22 +66,27 @@ impl Request {
     /// An objection stands.
     pub fn objected(&mut self, objection: &statement::Objection, at: Timestamp) {
         let (by, reason) = (objection.made.by.clone(), objection.reason.clone());
-        self.objections.push(Objection { by, at, reason, withdrawn_at: None });
+        self.objections.push(Objection { by, at, reason, withdrawn: None });
     }
 
-    /// Something was taken back.
-    pub fn withdrawn(&mut self, withdrawal: &statement::Withdrawal, at: Timestamp) {
+    /// Something was taken back. `standing` are the objections that stood until now.
+    pub fn withdrawn<'a>(
+        &mut self,
+        withdrawal: &statement::Withdrawal,
+        at: Timestamp,
+        standing: impl Iterator<Item = &'a Objection>,
+    ) {
+        let by = &withdrawal.made.by;
         match withdrawal.withdrawn {
             Withdrawn::Request => self.outcome = Outcome::Withdrawn { at },
             Withdrawn::Objection => {
-                let organisation = &withdrawal.made.by.organisation;
-                let standing = |o: &&mut Objection| {
-                    o.withdrawn_at.is_none() && o.by.organisation == *organisation
-                };
-                self.objections
-                    .iter_mut()
-                    .filter(standing)
-                    .for_each(|objection| objection.withdrawn_at = Some(at));
+                let own = standing.filter(|o| o.by.organisation == by.organisation);
+                let own: Vec<_> = own.map(|objection| (&objection.by, objection.at)).collect();
+                for objection in &mut self.objections {
+                    if own.contains(&(&objection.by, objection.at)) {
+                        objection.withdrawn = Some(Act { by: by.clone(), at });
+                    }
+                }
             }
         }
     }

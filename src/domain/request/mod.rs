@@ -107,8 +107,8 @@ pub struct Objection {
     pub at: Timestamp,
     /// Why.
     pub reason: Text,
-    /// When it was taken back, if it was.
-    pub withdrawn_at: Option<Timestamp>,
+    /// Who took it back and when, if somebody did.
+    pub withdrawn: Option<Act>,
 }
 
 /// How a request ended.
@@ -230,9 +230,31 @@ impl Request {
         }
     }
 
+    /// The request without the acts that do not count, by who did them and when. A request whose
+    /// very asking does not count is as good as withdrawn.
+    pub(super) fn judged(&self, counts: impl Fn(&MemberPath, Timestamp) -> bool) -> Self {
+        let mut judged = self.clone();
+        match self.outcome {
+            Outcome::Undecided | Outcome::Withdrawn { .. } => {}
+            Outcome::Released { .. } | Outcome::Retrieved { .. } => return judged,
+        }
+        judged.consents.retain(|consent| counts(&consent.by, consent.at));
+        judged.contributions.retain(|spent| counts(&spent.by, spent.at));
+        judged.sights.retain(|sight| counts(&sight.by, sight.at));
+        judged.notifications.retain(|notified| counts(&notified.by, notified.at));
+        judged.objections.retain(|objection| counts(&objection.by, objection.at));
+        for objection in &mut judged.objections {
+            objection.withdrawn.take_if(|act| !counts(&act.by, act.at));
+        }
+        if !counts(self.requester(), self.opened_at) {
+            judged.outcome = Outcome::Withdrawn { at: self.opened_at };
+        }
+        judged
+    }
+
     /// Objections not taken back.
     pub fn standing_objections(&self) -> impl Iterator<Item = &Objection> {
-        self.objections.iter().filter(|objection| objection.withdrawn_at.is_none())
+        self.objections.iter().filter(|objection| objection.withdrawn.is_none())
     }
 
     /// Organisations that may object, other than the requester's own.

@@ -90,6 +90,21 @@ pub struct Termination {
     pub ground: Ground,
 }
 
+/// Tells the parties of an agreement that a member was revoked. Statements that do not rest on it
+/// are void, so a vault that hides the revocation from one party is found out by the others.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RevocationNotice {
+    /// By a colleague.
+    pub made: Made,
+    /// In which agreement.
+    pub ground: Ground,
+    /// Whose authority was taken away.
+    pub member: MemberPath,
+    /// Digest of the revocation's statement.
+    pub revocation_sha256: Digest,
+}
+
 /// Passes a holder's share on to a colleague, sealed anew.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

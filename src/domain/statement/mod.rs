@@ -114,12 +114,14 @@ statements! {
     Organisation = "escrow-vault/organisation/v1",
     Join = "escrow-vault/join/v1",
     Confirmation = "escrow-vault/confirmation/v1",
+    Revocation = "escrow-vault/revocation/v1",
     Renewal = "escrow-vault/renewal/v1",
     Proposal = "escrow-vault/terms/v1",
     ReleaseKey = "escrow-vault/release-key/v1",
     Acceptance = "escrow-vault/acceptance/v1",
     Declination = "escrow-vault/declination/v1",
     Termination = "escrow-vault/termination/v1",
+    RevocationNotice = "escrow-vault/revocation-notice/v1",
     Reseal = "escrow-vault/reseal/v1",
     Deposit = "escrow-vault/deposit/v1",
     Request = "escrow-vault/request/v1",
@@ -140,12 +142,14 @@ impl Statement {
             | Self::Organisation(_)
             | Self::Join(_)
             | Self::Confirmation(_)
+            | Self::Revocation(_)
             | Self::Renewal(_)
             | Self::Proposal(_)
             | Self::ReleaseKey(_) => None,
             Self::Acceptance(s) => Some(&s.ground),
             Self::Declination(s) => Some(&s.ground),
             Self::Termination(s) => Some(&s.ground),
+            Self::RevocationNotice(s) => Some(&s.ground),
             Self::Reseal(s) => Some(&s.ground),
             Self::Deposit(s) => Some(&s.ground),
             Self::Request(s) => Some(&s.ground),

@@ -62,6 +62,30 @@ pub struct Confirmation {
     pub administrator: bool,
 }
 
+/// Why a member no longer speaks for its organisation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Reason {
+    /// The person has left. What was done before stands.
+    Left,
+    /// Somebody else may have had the keys since then. Since then nothing counts.
+    CompromisedSince(Timestamp),
+}
+
+/// Takes a member's authority away; by the organisation key or an administrator.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Revocation {
+    /// By whom and when.
+    pub made: Made,
+    /// Whose authority.
+    pub member: MemberPath,
+    /// The statement that introduced the member's keys.
+    pub join_sha256: Digest,
+    /// Why.
+    pub reason: Reason,
+}
+
 /// Asks for a new TLS certificate.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -1,13 +1,13 @@
 //! Who may join, and whose keys count.
 
-use super::scenario::{EVE, JUN, MINJI, YUKI, parties};
+use super::scenario::{EVE, JUN, MINJI, SORA, YUKI, parties};
 use super::terms::{terms, three_party};
 use super::world::{OPERATOR, World, bytes, key_of, path};
 use crate::domain::id::Digest;
-use crate::domain::organisation::{INVITATION_SPAN_MAX, INVITATIONS_MAX};
+use crate::domain::organisation::{INVITATION_SPAN_MAX, INVITATIONS_MAX, Standing};
 use crate::domain::refusal::Refusal;
-use crate::domain::statement::{Invitation, Stated, Statement};
-use crate::domain::time::Span;
+use crate::domain::statement::{Invitation, Reason, Stated, Statement};
+use crate::domain::time::{Span, Timestamp};
 
 const PAT: &str = "hanbit-parts/pat";
 const NEW: &str = "hanbit-parts/noa";
@@ -234,4 +234,69 @@ fn terms_are_proposed_by_the_depositor_to_organisations_that_have_joined() {
         let proposal = world.proposal(by, terms);
         assert_eq!(outcome(&world, proposal, by), expected, "{why}");
     }
+}
+
+#[test]
+fn members_are_revoked_from_inside_the_organisation() {
+    let mut world = parties();
+    let compromised = |world: &World, days: i64| {
+        Reason::CompromisedSince(Timestamp::from_millis(world.now.as_millis() - days * 86_400_000))
+    };
+    let earlier = compromised(&world, 2);
+    for (why, by, member, reason, expected) in [
+        ("by no administrator", JUN, MINJI, Reason::Left, "NOT_ADMINISTRATOR"),
+        ("by another house", SORA, JUN, Reason::Left, "NOT_FOUND"),
+        ("of nobody", MINJI, "hanbit-parts/nil", Reason::Left, "NOT_FOUND"),
+        ("left", MINJI, JUN, Reason::Left, "ok"),
+        ("again", MINJI, JUN, Reason::Left, "ALREADY"),
+        ("from now on", MINJI, JUN, compromised(&world, -1), "MISMATCH"),
+        ("it was worse", MINJI, JUN, compromised(&world, 1), "ok"),
+        ("and worse", MINJI, JUN, earlier, "ok"),
+        ("not milder", MINJI, JUN, compromised(&world, 1), "ALREADY"),
+        ("not so bad", MINJI, JUN, Reason::Left, "ALREADY"),
+        ("who waits", MINJI, "hanbit-parts/pat", Reason::Left, "ok"),
+    ] {
+        let revocation = world.revocation(by, member, reason);
+        let outcome = world.try_say(revocation);
+        assert_eq!(outcome.map_or_else(|refusal| refusal.code(), |()| "ok"), expected, "{why}");
+    }
+    let invitation = world.invitation(JUN, "hanbit-parts/new");
+    assert_eq!(world.try_say(invitation), Err(Refusal::Revoked(path(JUN))));
+    let renewal = world.renewal(JUN);
+    assert_eq!(world.try_say(renewal), Err(Refusal::Revoked(path(JUN))), "no new certificate");
+    let join = world.states.organisation(&path(JUN).organisation).unwrap();
+    let join = join.member(&path(JUN).name).unwrap().join_sha256;
+    let again = world.confirmation(MINJI, JUN, join, false);
+    assert_eq!(world.try_say(again), Err(Refusal::Revoked(path(JUN))), "for good");
+}
+
+#[test]
+fn whom_a_thief_let_in_is_out_again() {
+    let mut world = parties();
+    let join = |world: &World, who: &str| {
+        let organisation = world.states.organisation(&path(who).organisation).unwrap();
+        organisation.member(&path(who).name).unwrap().join_sha256
+    };
+    // Yuki is administrator; her keys are stolen now.
+    world.pass(Span::seconds(60));
+    let stolen_at = world.now;
+    let pat = "orient-display/pat";
+    let sha256 = join(&world, pat);
+    let confirmation = world.confirmation(YUKI, pat, sha256, true);
+    world.accept(confirmation);
+    let door = world.invitation(YUKI, "orient-display/thief");
+    world.accept(door.clone());
+    let revocation = world.revocation(YUKI, YUKI, Reason::CompromisedSince(stolen_at));
+    world.accept(revocation);
+    let standing = |world: &World, who: &str| {
+        let organisation = world.states.organisation(&path(who).organisation).unwrap();
+        organisation.member(&path(who).name).unwrap().standing.clone()
+    };
+    assert_eq!(standing(&world, pat), Standing::Pending);
+    assert!(matches!(standing(&world, "orient-display/kenji"), Standing::Active { .. }));
+    let joining = world.join("orient-display/thief", &door);
+    assert_eq!(world.try_say(joining).unwrap_err().code(), "NOT_INVITED", "the door is shut");
+    // The organisation's own key still speaks.
+    let confirmation = world.confirmation("orient-display/kenji", pat, sha256, true);
+    world.accept_as(confirmation, key_of("orient-display"));
 }

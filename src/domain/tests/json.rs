@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::scenario::{JUN, KENJI, MINJI, SORA, YUKI, consented};
 use super::terms::{terms, three_party};
 use super::world::{OPERATOR, bytes};
-use crate::domain::statement::{Sealing, Statement, Withdrawn};
+use crate::domain::statement::{Reason, Sealing, Statement, Withdrawn};
 
 /// One statement of every type.
 pub(crate) fn one_of_each() -> Vec<Statement> {
@@ -19,6 +19,9 @@ pub(crate) fn one_of_each() -> Vec<Statement> {
         world.organisation("newco/ann").into(),
         world.join("newco/ann", &invitation).into(),
         world.confirmation(MINJI, JUN, bytes("a join"), true).into(),
+        world.revocation(MINJI, JUN, Reason::Left).into(),
+        world.revocation(MINJI, JUN, Reason::CompromisedSince(world.now)).into(),
+        world.revocation_notice(MINJI, &agreement, JUN, bytes("a revocation")).into(),
         world.renewal(MINJI).into(),
         world.proposal(MINJI, &terms(three_party())).into(),
         world.release_key(MINJI, &agreement).into(),

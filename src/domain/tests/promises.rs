@@ -14,7 +14,7 @@ use crate::domain::event::Note;
 use crate::domain::id::{AgreementId, DepositId, MemberPath, OrganisationName, RequestId, Role};
 use crate::domain::request::State;
 use crate::domain::soundness;
-use crate::domain::statement::{RequestRef, Stated, Statement, Withdrawn};
+use crate::domain::statement::{Reason, RequestRef, Stated, Statement, Withdrawn};
 use crate::domain::terms::{Rule, Terms};
 use crate::domain::time::{Span, Timestamp};
 
@@ -34,6 +34,8 @@ enum Try {
     Terminate,
     /// Says again what was said before, by anybody.
     Repeat,
+    /// Somebody's keys turn out to be stolen, or the person has left.
+    Revoke,
     /// Nobody says anything: a bundle is found damaged.
     Damage,
 }
@@ -78,7 +80,7 @@ fn step() -> impl Strategy<Value = Step> {
         1 => Just(Try::Terminate),
         2 => Just(Try::Repeat),
     ];
-    let what = prop_oneof![60 => what, 1 => Just(Try::Damage)];
+    let what = prop_oneof![60 => what, 1 => Just(Try::Damage), 1 => Just(Try::Revoke)];
     let lie = prop_oneof![
         16 => Just(Lie::No),
         1 => Just(Lie::Key),
@@ -111,33 +113,66 @@ struct Entry {
     requester: MemberPath,
     deposit: DepositId,
     opened_at: Timestamp,
-    consents: BTreeSet<MemberPath>,
-    contributions: BTreeSet<OrganisationName>,
-    objections: BTreeSet<OrganisationName>,
+    consents: BTreeMap<MemberPath, Timestamp>,
+    contributions: BTreeMap<MemberPath, Timestamp>,
+    objections: Vec<Objected>,
     /// Who has shown to know of it.
-    aware: BTreeSet<OrganisationName>,
-    is_notified: bool,
+    aware: Vec<(MemberPath, Timestamp)>,
+    notified: Vec<(MemberPath, Timestamp)>,
     is_withdrawn: bool,
     is_released: bool,
 }
 
+/// Who objected when, and who took it back when.
+struct Objected {
+    by: MemberPath,
+    at: Timestamp,
+    withdrawn: Option<(MemberPath, Timestamp)>,
+}
+
 impl Entry {
+    /// What this member did since then is void, unless it was released.
+    fn void(&mut self, member: &MemberPath, since: Timestamp) {
+        if self.is_released {
+            return;
+        }
+        let counts = |by: &MemberPath, at: Timestamp| by != member || at < since;
+        self.consents.retain(|by, at| counts(by, *at));
+        self.contributions.retain(|by, at| counts(by, *at));
+        self.aware.retain(|(by, at)| counts(by, *at));
+        self.notified.retain(|(by, at)| counts(by, *at));
+        self.objections.retain(|objected| counts(&objected.by, objected.at));
+        for objected in &mut self.objections {
+            objected.withdrawn.take_if(|(by, at)| !counts(by, *at));
+        }
+        self.is_withdrawn |= !counts(&self.requester, self.opened_at);
+    }
+
+    fn objecting(&self) -> BTreeSet<&OrganisationName> {
+        let standing = self.objections.iter().filter(|objected| objected.withdrawn.is_none());
+        standing.map(|objected| &objected.by.organisation).collect()
+    }
+
     /// Whether a share may be spent on it now: the promises, said anew.
     fn is_due(&self, now: Timestamp) -> Result<(), TestCaseError> {
-        let organisations: BTreeSet<_> = self.consents.iter().map(|by| &by.organisation).collect();
+        let organisations: BTreeSet<_> = self.consents.keys().map(|by| &by.organisation).collect();
         prop_assert!(organisations.len() >= 2, "promise 2: consents of one organisation");
-        prop_assert!(!self.consents.contains(&self.requester), "promise 2: the requester's own");
+        prop_assert!(
+            !self.consents.contains_key(&self.requester),
+            "promise 2: the requester's own"
+        );
         let mut seated = BTreeMap::<Role, u16>::new();
-        for by in &self.consents {
+        for by in self.consents.keys() {
             *seated.entry(self.terms.role_of(&by.organisation).unwrap().clone()).or_default() += 1;
         }
         prop_assert!(is_met(&self.rule.needs, &seated), "promise 5: its rule is not met");
         prop_assert!(now >= self.opened_at.after(self.rule.notice), "notice had not run");
         prop_assert!(now < self.opened_at.after(self.rule.expires), "it had lapsed");
-        prop_assert!(self.objections.is_empty(), "promise 6: under objection");
+        prop_assert!(self.objecting().is_empty(), "promise 6: under objection");
         let objectors = self.rule.objection.iter().flat_map(|role| self.terms.in_role(role));
         for who in objectors.filter(|who| **who != self.requester.organisation) {
-            let knows = self.is_notified || self.aware.contains(who);
+            let shown = self.aware.iter().any(|(by, _)| by.organisation == *who);
+            let knows = !self.notified.is_empty() || shown;
             prop_assert!(knows, "promise 6: {who} may object and knows nothing");
         }
         prop_assert!(!self.is_withdrawn, "it was taken back");
@@ -146,7 +181,8 @@ impl Entry {
 
     fn shares(&self) -> usize {
         let own = &self.requester.organisation;
-        let holding = self.contributions.iter().chain([own]).collect::<BTreeSet<_>>();
+        let contributed = self.contributions.keys().map(|by| &by.organisation);
+        let holding = contributed.chain([own]).collect::<BTreeSet<_>>();
         holding.into_iter().filter(|who| self.terms.is_holder(who)).count()
     }
 }
@@ -162,6 +198,7 @@ struct Trial {
     said: Vec<Stated>,
     /// Number of the last objection or withdrawal.
     floor: u64,
+    began_at: Timestamp,
 }
 
 impl Trial {
@@ -179,8 +216,9 @@ impl Trial {
             .collect();
         people.extend(["stranger/one".to_owned(), "nowhere/nil".to_owned()]);
         let (damaged, entries, said) = (BTreeSet::new(), Vec::new(), Vec::new());
+        let (floor, began_at) = (0, world.now);
         let mut trial =
-            Self { world, agreement, people, deposits, damaged, entries, said, floor: 0 };
+            Self { world, agreement, people, deposits, damaged, entries, said, floor, began_at };
         let rule = &terms.rules[0];
         trial.ask(terms.in_role(&rule.requesters[0])[0].as_str(), rule);
         trial
@@ -203,7 +241,7 @@ impl Trial {
         let tries = if step.is_passed_on && !is_final { self.people.len() } else { 1 };
         for i in 0..tries {
             let by = self.people[(first + i) % self.people.len()].clone();
-            let Some(stated) = self.say(step, by) else { break };
+            let Some(stated) = self.say(step, by)? else { break };
             let before = self.world.records();
             if self.world.submit(&stated).is_ok() {
                 prop_assert!(!self.said.contains(&stated), "accepted twice");
@@ -217,7 +255,35 @@ impl Trial {
     }
 
     /// What this member says, if there is anything to speak about.
-    fn say(&mut self, step: &Step, mut by: String) -> Option<Stated> {
+    fn say(&mut self, step: &Step, by: String) -> Result<Option<Stated>, TestCaseError> {
+        if matches!(step.what, Try::Revoke) {
+            return self.revoke(step, &by).map(|()| None);
+        }
+        Ok(self.speak(step, by))
+    }
+
+    /// The organisation takes this member's authority away, by its own key.
+    fn revoke(&mut self, step: &Step, member: &str) -> Result<(), TestCaseError> {
+        let (organisation, _) = member.split_once('/').unwrap();
+        let hours = step.about.index(48) as i64;
+        // Everybody was confirmed when it began.
+        let ago = self.world.now.as_millis() - hours * 3_600_000;
+        let since = Timestamp::from_millis(ago.max(self.began_at.as_millis() + 1));
+        let reason = match hours % 3 == 0 || since > self.world.now {
+            true => Reason::Left,
+            false => Reason::CompromisedSince(since),
+        };
+        let revocation = self.world.revocation(&format!("{organisation}/one"), member, reason);
+        let stated = Stated { key: key_of(organisation), ..self.world.stated(revocation) };
+        let is_revoked = self.world.submit(&stated).is_ok();
+        if let (true, Reason::CompromisedSince(since)) = (is_revoked, reason) {
+            let member: MemberPath = member.parse().unwrap();
+            self.entries.iter_mut().for_each(|entry| entry.void(&member, since));
+        }
+        Ok(())
+    }
+
+    fn speak(&mut self, step: &Step, mut by: String) -> Option<Stated> {
         let world = &mut self.world;
         let deposit = step.about.get(&self.deposits).clone();
         let latest = &self.entries[self.entries.len().saturating_sub(2)..];
@@ -243,6 +309,7 @@ impl Trial {
             Try::Retrieve => world.retrieval(&by, &case?).into(),
             Try::Deposit => world.deposit(&by, &self.agreement).into(),
             Try::Terminate => world.termination(&by, &self.agreement).into(),
+            Try::Revoke => return None,
             Try::Repeat if self.said.is_empty() => return None,
             Try::Repeat => return Some(step.about.get(&self.said).clone()),
             Try::Damage => {
@@ -299,11 +366,11 @@ impl Trial {
                     requester: by,
                     deposit: s.deposit.clone(),
                     opened_at: now,
-                    consents: BTreeSet::new(),
-                    contributions: BTreeSet::new(),
-                    objections: BTreeSet::new(),
-                    aware: BTreeSet::new(),
-                    is_notified: false,
+                    consents: BTreeMap::new(),
+                    contributions: BTreeMap::new(),
+                    objections: Vec::new(),
+                    aware: Vec::new(),
+                    notified: Vec::new(),
                     is_withdrawn: false,
                     is_released: false,
                 });
@@ -313,8 +380,8 @@ impl Trial {
                 prop_assert_eq!(s.request.sha256, entry.case.request.sha256, "promise 4");
                 prop_assert!(by != entry.requester, "promise 2: the requester consents");
                 prop_assert!(!entry.is_released && !entry.is_withdrawn);
-                prop_assert!(entry.consents.insert(by), "promise 2: a second seat");
-                entry.aware.insert(own);
+                entry.aware.push((by.clone(), now));
+                prop_assert!(entry.consents.insert(by, now).is_none(), "promise 2: a second seat");
             }
             Statement::Contribution(s) => {
                 let damaged = self.damaged.clone();
@@ -325,29 +392,32 @@ impl Trial {
                 prop_assert!(!damaged.contains(&entry.deposit), "spent on a damaged bundle");
                 prop_assert!(own != entry.requester.organisation, "spent at home only");
                 prop_assert!(entry.terms.is_holder(&own), "of who holds none");
-                let consented = entry.consents.iter().any(|by| by.organisation == own);
+                let consented = entry.consents.keys().any(|by| by.organisation == own);
                 prop_assert!(consented, "of who has not consented");
-                prop_assert!(entry.contributions.insert(own), "the same share twice");
+                let twice = entry.contributions.keys().any(|by| by.organisation == own);
+                prop_assert!(!twice, "the same share twice");
+                entry.contributions.insert(by, now);
                 entry.is_released = entry.shares() >= usize::from(entry.terms.quorum);
             }
             Statement::Seen(s) => {
                 let entry = self.entry(&s.request);
                 prop_assert!(!entry.is_released && !entry.is_withdrawn);
                 prop_assert!(entry.rule.objection.contains(entry.terms.role_of(&own).unwrap()));
-                entry.aware.insert(own);
+                entry.aware.push((by, now));
             }
             Statement::Notification(s) => {
                 let entry = self.entry(&s.request);
                 prop_assert!(!entry.is_released && !entry.is_withdrawn);
                 prop_assert!(own != entry.requester.organisation, "by who gains from it");
-                entry.is_notified = true;
+                entry.notified.push((by, now));
             }
             Statement::Objection(s) => {
                 let entry = self.entry(&s.request);
                 prop_assert!(!entry.is_released && !entry.is_withdrawn);
                 prop_assert!(entry.rule.objection.contains(entry.terms.role_of(&own).unwrap()));
-                prop_assert!(entry.objections.insert(own.clone()));
-                entry.aware.insert(own);
+                prop_assert!(!entry.objecting().contains(&own));
+                entry.aware.push((by.clone(), now));
+                entry.objections.push(Objected { by, at: now, withdrawn: None });
             }
             Statement::Withdrawal(s) => {
                 let entry = self.entry(&s.request);
@@ -357,7 +427,14 @@ impl Trial {
                         prop_assert_eq!(&own, &entry.requester.organisation);
                         entry.is_withdrawn = true;
                     }
-                    Withdrawn::Objection => prop_assert!(entry.objections.remove(&own)),
+                    Withdrawn::Objection => {
+                        prop_assert!(entry.objecting().contains(&own));
+                        for objected in &mut entry.objections {
+                            if objected.by.organisation == own && objected.withdrawn.is_none() {
+                                objected.withdrawn = Some((by.clone(), now));
+                            }
+                        }
+                    }
                 }
             }
             Statement::Retrieval(s) => {
@@ -371,6 +448,8 @@ impl Trial {
             | Statement::Organisation(_)
             | Statement::Join(_)
             | Statement::Confirmation(_)
+            | Statement::Revocation(_)
+            | Statement::RevocationNotice(_)
             | Statement::Renewal(_)
             | Statement::Proposal(_)
             | Statement::ReleaseKey(_)
@@ -388,7 +467,7 @@ impl Trial {
     /// The vault says of each request what the diary says.
     fn compare(&self) -> Result<(), TestCaseError> {
         for entry in &self.entries {
-            let (request, state) = (self.world.seen(&entry.case), self.world.state(&entry.case));
+            let (request, state) = (self.world.judged(&entry.case), self.world.state(&entry.case));
             let is_released = matches!(state, State::Released | State::Retrieved);
             prop_assert_eq!(is_released, entry.is_released, "{}", state);
             prop_assert_eq!(state == State::Withdrawn, entry.is_withdrawn, "{}", state);
@@ -398,7 +477,7 @@ impl Trial {
             if state == State::Satisfied {
                 entry.is_due(self.world.now)?;
                 let (own, quorum) = (&entry.requester.organisation, entry.terms.quorum);
-                let consented = entry.consents.iter().map(|by| &by.organisation).chain([own]);
+                let consented = entry.consents.keys().map(|by| &by.organisation).chain([own]);
                 let holding: BTreeSet<_> =
                     consented.filter(|who| entry.terms.is_holder(who)).collect();
                 prop_assert!(holding.len() >= usize::from(quorum), "promise 3: not openable");

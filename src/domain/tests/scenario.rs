@@ -6,7 +6,7 @@ use crate::domain::event::Note;
 use crate::domain::id::{AgreementId, DepositId};
 use crate::domain::refusal::Refusal;
 use crate::domain::request::State;
-use crate::domain::statement::Withdrawn;
+use crate::domain::statement::{Reason, Withdrawn};
 use crate::domain::time::Span;
 
 pub(super) const MINJI: &str = "hanbit-parts/minji";
@@ -228,6 +228,74 @@ fn an_objection_between_two_contributions_blocks_the_second() {
     world.accept(withdrawal);
     assert_eq!(contribute(&mut world, MINJI, &case), Ok(()));
     assert_eq!(world.state(&case), State::Released);
+}
+
+#[test]
+fn what_a_thief_did_is_void_until_it_is_released() {
+    let (mut world, case) = consented("bankruptcy");
+    world.pass(Span::days(10));
+    assert_eq!(world.state(&case), State::Satisfied);
+    let stolen_at = world.now;
+    let theft = |world: &mut World, whose: &str| {
+        let revocation = world.revocation(whose, whose, Reason::CompromisedSince(stolen_at));
+        world.accept(revocation);
+    };
+
+    let mut consent = world.clone();
+    let deposit = world.seen(&case).deposit.clone();
+    let second = consent.ask(KENJI, &deposit, "joint");
+    for by in [MINJI, SORA] {
+        let said = consent.consent(by, &second);
+        consent.accept(said);
+    }
+    assert_eq!(consent.state(&second), State::Satisfied);
+    theft(&mut consent, SORA);
+    assert_eq!(consent.state(&second), State::Open, "a consent since then");
+    assert_eq!(consent.state(&case), State::Satisfied, "not one before");
+    let dana = consent.consent(DANA, &second);
+    consent.accept(dana);
+    assert_eq!(consent.state(&second), State::Satisfied, "a colleague goes on");
+
+    let mut objected = world.clone();
+    let objection = objected.objection(MINJI, &case);
+    objected.accept(objection);
+    theft(&mut objected, MINJI);
+    assert_eq!(objected.state(&case), State::Satisfied, "nor does an objection stand");
+
+    let mut settled = world.clone();
+    let objection = settled.objection(JUN, &case);
+    settled.accept(objection);
+    let withdrawal = settled.withdrawal(MINJI, &case, Withdrawn::Objection);
+    settled.accept(withdrawal);
+    assert_eq!(settled.state(&case), State::Satisfied);
+    theft(&mut settled, MINJI);
+    assert_eq!(settled.state(&case), State::Objected, "what a thief took back stands again");
+    let withdrawal = settled.withdrawal(JUN, &case, Withdrawn::Objection);
+    settled.accept(withdrawal);
+    assert_ne!(settled.state(&case), State::Objected);
+
+    let mut asked = world.clone();
+    let request = asked.ask(YUKI, &deposit, "joint");
+    theft(&mut asked, YUKI);
+    assert_eq!(asked.state(&request), State::Withdrawn, "a request");
+
+    let mut released = world.clone();
+    assert_eq!(contribute(&mut released, SORA, &case), Ok(()));
+    theft(&mut released, SORA);
+    assert_eq!(released.state(&case), State::Released, "what is out is out");
+}
+
+#[test]
+fn a_revocation_told_in_an_agreement_is_not_overlooked() {
+    let (mut world, case) = consented("joint");
+    let unaware = world.contribution(SORA, &case);
+    let revocation = world.revocation(YUKI, KENJI, Reason::Left);
+    let sha256 = world.accept(revocation);
+    let notice = world.revocation_notice(YUKI, &case.agreement, KENJI, sha256);
+    world.accept(notice);
+    let late = world.try_say(unaware).unwrap_err();
+    assert_eq!(late.code(), "OUTDATED", "signed before the revocation was known");
+    assert_eq!(contribute(&mut world, SORA, &case), Ok(()));
 }
 
 #[test]

@@ -9,7 +9,7 @@ use super::world::{Case, World, bytes, key_of};
 use crate::domain::id::{AgreementId, DepositId, RequestId};
 use crate::domain::refusal::Refusal;
 use crate::domain::rules::{CLOCK_SKEW_MAX, VALIDITY_MAX};
-use crate::domain::statement::{Sealing, Statement, Withdrawn};
+use crate::domain::statement::{Reason, Sealing, Statement, Withdrawn};
 use crate::domain::states::Record;
 use crate::domain::time::Span;
 
@@ -363,6 +363,27 @@ fn an_end_is_of_one_agreement() {
     let termination = world.termination(SORA, &agreement);
     let swaps = grounded(&world, &termination.clone().into());
     check(&world, termination, swaps);
+}
+
+#[test]
+fn a_notice_is_of_one_revocation() {
+    let (mut world, agreement, _) = deposited();
+    with_second(&mut world);
+    let revocation = world.revocation(MINJI, JUN, Reason::Left);
+    let sha256 = world.accept(revocation);
+    let notice = world.revocation_notice(MINJI, &agreement, JUN, sha256);
+    let mut swaps = grounded(&world, &notice.clone().into());
+    // Jun speaks for nobody any more.
+    swaps.remove(0);
+    let unknown = |who: &str| Refusal::NotFound(who.to_owned());
+    swaps.extend([
+        no("/made/by", JUN, Refusal::WrongKey(JUN.parse().unwrap())),
+        no("/member", MINJI, Refusal::Mismatch("the digest of the revocation")),
+        no("/member", SORA, unknown(SORA)),
+        no("/member", "hanbit-parts/nil", unknown("hanbit-parts/nil")),
+        mismatch("/revocation_sha256", "the digest of the revocation"),
+    ]);
+    check(&world, notice, swaps);
 }
 
 #[test]

@@ -9,7 +9,7 @@ use crate::domain::id::{AgreementId, DepositId, RequestId};
 use crate::domain::refusal::Refusal;
 use crate::domain::request::Request;
 use crate::domain::rules;
-use crate::domain::statement::{RequestRef, Stated, Statement, Withdrawn};
+use crate::domain::statement::{Reason, RequestRef, Stated, Statement, Withdrawn};
 use crate::domain::states::{Key, Record, States};
 use crate::domain::stream::Stream;
 use crate::domain::time::Span;
@@ -26,6 +26,7 @@ const TABLE: &str = "
     accept          done  done  ok    ok    ok    ok    pend  none  key
     decline         ok    ok    ok    ok    ok    ok    pend  none  key
     terminate       ok    ok    ok    ok    ok    ok    pend  none  key
+    tell of it      ok    ok    none  none  none  none  pend  none  key
     reseal          none  ok    none  ok    none  ok    pend  none  key
     deposit         ok    ok    dep   dep   dep   dep   pend  none  key
     request joint   may   may   ok    ok    may   may   pend  none  key
@@ -99,6 +100,13 @@ fn command(name: &str) -> Due {
         "terminate" => {
             let (world, id, _) = deposited();
             within(world, id, World::termination)
+        }
+        "tell of it" => {
+            let (mut world, id, _) = deposited();
+            let leaver = "hanbit-parts/pat";
+            let revocation = world.revocation(MINJI, leaver, Reason::Left);
+            let sha256 = world.accept(revocation);
+            within(world, id, move |world, by, id| world.revocation_notice(by, id, leaver, sha256))
         }
         "reseal" => {
             let (world, id, _) = deposited();
@@ -190,7 +198,7 @@ fn everybody_may_exactly_what_their_role_may() {
         assert_eq!(outcomes, expected, "{name}");
         tried += outcomes.len();
     }
-    assert_eq!(tried, 20 * ACTORS.len());
+    assert_eq!(tried, 21 * ACTORS.len());
 }
 
 /// The same statement about things that aren't there.
@@ -202,6 +210,7 @@ fn about_nothing(mut statement: Statement) -> Statement {
         Statement::Acceptance(s) => s.ground.agreement = agreement,
         Statement::Declination(s) => s.ground.agreement = agreement,
         Statement::Termination(s) => s.ground.agreement = agreement,
+        Statement::RevocationNotice(s) => s.ground.agreement = agreement,
         Statement::Reseal(s) => s.ground.agreement = agreement,
         Statement::Deposit(s) => s.ground.agreement = agreement,
         Statement::Request(s) => {
@@ -219,6 +228,7 @@ fn about_nothing(mut statement: Statement) -> Statement {
         | Statement::Organisation(_)
         | Statement::Join(_)
         | Statement::Confirmation(_)
+        | Statement::Revocation(_)
         | Statement::Renewal(_)
         | Statement::Proposal(_) => panic!("not within an agreement"),
     }
@@ -300,7 +310,7 @@ fn what_is_judged_is_what_is_read() {
             let stated = world.stated(statement);
             let mut keys = rules::reads(&stated);
             let requests: Vec<_> = keys.iter().filter_map(|key| request_of(&world, key)).collect();
-            keys.extend(requests.iter().map(rules::reads_of_request));
+            keys.extend(requests.iter().flat_map(rules::reads_of_request));
             let mut few = States::default();
             for (key, record) in world.states.iter().filter(|(key, _)| keys.contains(key)) {
                 few.load(key.clone(), record.clone());

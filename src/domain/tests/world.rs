@@ -211,8 +211,13 @@ impl World {
         self.states.request(&case.request.id).unwrap()
     }
 
+    /// The request as it is to be judged.
+    pub(super) fn judged(&self, case: &Case) -> Request {
+        rules::judged(&self.states, self.seen(case))
+    }
+
     pub(super) fn state(&self, case: &Case) -> State {
-        self.seen(case).state(self.now)
+        self.judged(case).state(self.now)
     }
 
     /// Every record, to be compared.
@@ -288,6 +293,29 @@ impl World {
         administrator: bool,
     ) -> say::Confirmation {
         say::Confirmation { made: self.made(by), member: path(member), join_sha256, administrator }
+    }
+
+    pub(super) fn revocation(
+        &mut self,
+        by: &str,
+        member: &str,
+        reason: say::Reason,
+    ) -> say::Revocation {
+        let organisation = self.states.organisation(&path(member).organisation);
+        let found = organisation.and_then(|found| found.member(&path(member).name));
+        let join_sha256 = found.map(|found| found.join_sha256).unwrap_or_default();
+        say::Revocation { made: self.made(by), member: path(member), join_sha256, reason }
+    }
+
+    pub(super) fn revocation_notice(
+        &mut self,
+        by: &str,
+        id: &AgreementId,
+        member: &str,
+        revocation_sha256: Digest,
+    ) -> say::RevocationNotice {
+        let (made, ground) = (self.made(by), self.ground(id));
+        say::RevocationNotice { made, ground, member: path(member), revocation_sha256 }
     }
 
     pub(super) fn renewal(&mut self, by: &str) -> say::Renewal {
