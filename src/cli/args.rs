@@ -18,6 +18,9 @@ pub struct Cli {
     /// Your home: keys and memory [default: $ESCROW_HOME, else the XDG config directory]
     #[arg(long, global = true, value_name = "DIR")]
     pub home: Option<PathBuf>,
+    /// A private file with the passphrase of your home [default: asked at the terminal]
+    #[arg(long, global = true, value_name = "FILE", env = "ESCROW_PASSPHRASE_FILE")]
+    pub passphrase_file: Option<PathBuf>,
     /// Put out JSON: one object, or one a line for lists
     #[arg(long, global = true)]
     pub json: bool,
@@ -41,6 +44,15 @@ pub enum Command {
     Join {
         /// The invitation's file [default: standard input, or a prompt]
         file: Option<PathBuf>,
+    },
+    /// Set, change or remove the passphrase that seals your keys
+    Passphrase {
+        /// A private file with the new passphrase [default: asked at the terminal]
+        #[arg(long, value_name = "FILE")]
+        new_file: Option<PathBuf>,
+        /// Have no passphrase from now on
+        #[arg(long, conflicts_with = "new_file")]
+        remove: bool,
     },
     /// Trust an organisation's key, after comparing its fingerprint by telephone or on paper
     Trust {

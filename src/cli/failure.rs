@@ -101,6 +101,7 @@ impl From<ClientError> for Failure {
             | ClientError::Refused(_)
             | ClientError::Untrue(_)
             | ClientError::KeyFile(_)
+            | ClientError::Keyring(_)
             | ClientError::Home { .. }
             | ClientError::Input { .. } => Exit::Failed,
         };

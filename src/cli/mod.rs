@@ -5,6 +5,7 @@ mod commands;
 mod demo;
 pub mod failure;
 pub mod output;
+pub(crate) mod passphrase;
 pub mod view;
 
 use std::path::PathBuf;
@@ -55,15 +56,23 @@ fn home_dir(named: Option<PathBuf>) -> Result<PathBuf, Failure> {
 
 async fn run(cli: Cli) -> Result<Exit, Failure> {
     let output = Output { json: cli.json, yes: cli.yes };
-    let dir = cli.home;
-    let home = || Ok::<_, Failure>(Home::open(&home_dir(dir.clone())?)?);
+    let (dir, passphrase_file) = (cli.home, cli.passphrase_file);
+    let home = || {
+        let mut home = Home::open(&home_dir(dir.clone())?)?;
+        passphrase::unlock(&mut home, passphrase_file.as_deref())?;
+        Ok::<_, Failure>(home)
+    };
     match cli.command {
         Command::Demo { path } => demo::run(path.as_deref()).await,
         Command::Agreement(AgreementCommand::Template { name }) => {
             commands::agreement::template(&output, name.as_deref())
         }
         Command::Join { file } => {
-            commands::identity::join(&output, &home_dir(dir)?, file.as_deref()).await
+            let sealed_by = passphrase_file.as_deref();
+            commands::identity::join(&output, &home_dir(dir)?, file.as_deref(), sealed_by).await
+        }
+        Command::Passphrase { new_file, remove } => {
+            commands::identity::passphrase(&output, home()?, new_file.as_deref(), remove)
         }
         Command::Trust { org, fingerprint } => {
             commands::identity::trust(&output, &home()?, &org, fingerprint)

@@ -7,6 +7,7 @@ use tonic_types::StatusExt as _;
 
 use crate::client::connect_fault::ConnectFault;
 use crate::crypto::keyfile::KeyFileError;
+use crate::crypto::keyring::KeyringError;
 use crate::domain::refusal::Refusal;
 
 /// Why a command did not do what it was to do.
@@ -36,6 +37,9 @@ pub enum ClientError {
     /// A private file cannot be read or written.
     #[error("{}", chain(.0))]
     KeyFile(#[from] KeyFileError),
+    /// The home's keys are sealed, or cannot be opened.
+    #[error("{}", chain(.0))]
+    Keyring(#[from] KeyringError),
     /// A file of the home directory.
     #[error("{path}: {what}")]
     Home {
@@ -79,7 +83,9 @@ impl ClientError {
             Self::Answered { code, .. } => code,
             Self::Refused(refusal) => refusal.code(),
             Self::Untrue(_) => "UNTRUE",
-            Self::KeyFile(_) | Self::Home { .. } => "HOME",
+            Self::Keyring(KeyringError::Locked { .. }) => "SEALED",
+            Self::Keyring(KeyringError::WrongPassphrase { .. }) => "WRONG_PASSPHRASE",
+            Self::KeyFile(_) | Self::Keyring(_) | Self::Home { .. } => "HOME",
             Self::Input { code, .. } => code,
             Self::NotYet { .. } => "NOT_YET",
         }
@@ -93,6 +99,7 @@ impl ClientError {
             Self::Refused(_)
             | Self::Untrue(_)
             | Self::KeyFile(_)
+            | Self::Keyring(_)
             | Self::Home { .. }
             | Self::Input { .. }
             | Self::NotYet { .. } => false,
@@ -108,7 +115,17 @@ impl ClientError {
             Self::Untrue(_) => "do not sign or contribute; keep your home directory as evidence \
                                 and ask another party what it sees"
                 .to_owned(),
-            Self::KeyFile(_) => {
+            Self::Keyring(KeyringError::Locked { .. }) => {
+                "run it at a terminal, or name a file that holds the passphrase with \
+                 --passphrase-file"
+                    .to_owned()
+            }
+            Self::Keyring(KeyringError::WrongPassphrase { .. }) => {
+                "type it again; without it the keys are lost, and a colleague has to invite you \
+                 anew under another name"
+                    .to_owned()
+            }
+            Self::KeyFile(_) | Self::Keyring(_) => {
                 "mend what the message says, or restore the file from your backup".to_owned()
             }
             Self::Home { hint, .. } | Self::Input { hint, .. } | Self::NotYet { hint, .. } => {

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use age::secrecy::SecretString;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
@@ -15,6 +16,7 @@ use crate::client::error::ClientError;
 use crate::client::memory::Memory;
 use crate::client::tls_key::TlsKey;
 use crate::crypto::keyfile;
+use crate::crypto::keyring::Keyring;
 use crate::crypto::signature::SigningKey;
 use crate::domain::event::SignedText;
 use crate::domain::id::{
@@ -70,6 +72,7 @@ pub struct Joining {
 #[derive(Debug, Clone)]
 pub struct Home {
     dir: PathBuf,
+    keyring: Keyring,
 }
 
 /// A member's secret keys, freshly made or read.
@@ -92,13 +95,15 @@ const STATEMENT_KEY: &str = "statement.key";
 const ORGANISATION_KEY: &str = "organisation.key";
 const AGE_KEY: &str = "age.key";
 const TLS_KEY: &str = "tls.key";
+/// What a passphrase seals.
+const SECRETS: [&str; 4] = [STATEMENT_KEY, ORGANISATION_KEY, AGE_KEY, TLS_KEY];
 /// Held while a file is read and written again, so that two programs at once lose nothing.
 const LOCK: &str = "lock";
 
 impl Home {
     /// Opens the home of somebody who has joined.
     pub fn open(dir: &Path) -> Result<Self, ClientError> {
-        let home = Self { dir: dir.to_owned() };
+        let home = Self::at(dir);
         if home.file(OWNER).is_file() {
             Ok(home)
         } else {
@@ -113,7 +118,7 @@ impl Home {
     /// Makes the directory for somebody about to join. A home that was begun before is gone on
     /// with: its keys may be known to the vault already.
     pub fn create(dir: &Path) -> Result<Self, ClientError> {
-        let home = Self { dir: dir.to_owned() };
+        let home = Self::at(dir);
         if home.file(OWNER).exists() {
             return Err(home.fault(
                 dir.to_owned(),
@@ -125,6 +130,30 @@ impl Home {
             keyfile::private_dir(&home.file(dir))?;
         }
         Ok(home)
+    }
+
+    fn at(dir: &Path) -> Self {
+        Self { dir: dir.to_owned(), keyring: Keyring::at(dir) }
+    }
+
+    /// Whether its keys are sealed, and the passphrase has not been given yet.
+    pub fn is_locked(&self) -> bool {
+        self.keyring.is_locked()
+    }
+
+    /// Whether its keys are sealed.
+    pub fn is_sealed(&self) -> bool {
+        self.keyring.is_sealed()
+    }
+
+    /// Opens the keys with their passphrase.
+    pub fn unlock(&mut self, passphrase: &SecretString) -> Result<(), ClientError> {
+        Ok(self.keyring.unlock(passphrase)?)
+    }
+
+    /// Seals the keys under this passphrase, or under none from now on.
+    pub fn set_passphrase(&mut self, passphrase: Option<&SecretString>) -> Result<(), ClientError> {
+        Ok(self.keyring.set_passphrase(passphrase, &SECRETS)?)
     }
 
     /// Where it is.
@@ -157,16 +186,16 @@ impl Home {
         let fresh = |name: &str| !self.file(name).exists();
         if fresh(STATEMENT_KEY) {
             let key = SigningKey::generate(&mut rand_core::OsRng);
-            keyfile::write_new(&self.file(STATEMENT_KEY), key.to_bytes().as_ref())?;
+            self.keyring.write_new(STATEMENT_KEY, key.to_bytes().as_ref())?;
         }
         if fresh(AGE_KEY) {
             use age::secrecy::ExposeSecret as _;
             let text = age::x25519::Identity::generate().to_string();
-            keyfile::write_new(&self.file(AGE_KEY), text.expose_secret().as_bytes())?;
+            self.keyring.write_new(AGE_KEY, text.expose_secret().as_bytes())?;
         }
         if fresh(TLS_KEY) {
             let made = TlsKey::generate().map_err(|fault| self.broken(TLS_KEY, &fault))?;
-            keyfile::write_new(&self.file(TLS_KEY), &made.pkcs8_der())?;
+            self.keyring.write_new(TLS_KEY, &made.pkcs8_der())?;
         }
         let age = self.secret(AGE_KEY)?;
         let age = std::str::from_utf8(&age).ok().and_then(|text| text.trim().parse().ok());
@@ -197,13 +226,13 @@ impl Home {
             return Ok(key);
         }
         let key = SigningKey::generate(&mut rand_core::OsRng);
-        keyfile::write_new(&self.file(ORGANISATION_KEY), key.to_bytes().as_ref())?;
+        self.keyring.write_new(ORGANISATION_KEY, key.to_bytes().as_ref())?;
         Ok(key)
     }
 
     /// The TLS certificate in DER.
     pub fn certificate(&self) -> Result<Vec<u8>, ClientError> {
-        Ok(self.secret(CERTIFICATE)?.to_vec())
+        Ok(keyfile::read(&self.file(CERTIFICATE), FILE_BYTES_MAX)?.to_vec())
     }
 
     /// Keeps a TLS certificate.
@@ -321,7 +350,7 @@ impl Home {
     }
 
     fn secret(&self, name: &str) -> Result<Zeroizing<Vec<u8>>, ClientError> {
-        Ok(keyfile::read(&self.file(name), FILE_BYTES_MAX)?)
+        Ok(self.keyring.read(name, FILE_BYTES_MAX)?)
     }
 
     fn signing_key(&self, name: &str) -> Result<SigningKey, ClientError> {
@@ -331,7 +360,7 @@ impl Home {
     }
 
     fn read_json<T: DeserializeOwned>(&self, name: &str) -> Result<T, ClientError> {
-        let bytes = self.secret(name)?;
+        let bytes = keyfile::read(&self.file(name), FILE_BYTES_MAX)?;
         serde_json::from_slice(&bytes).map_err(|fault| self.broken(name, &fault))
     }
 

@@ -84,6 +84,12 @@ pub fn replace(path: &Path, bytes: &[u8]) -> Result<(), KeyFileError> {
     sync_directory(parent(path))
 }
 
+/// Removes a secret, durably.
+pub fn remove(path: &Path) -> Result<(), KeyFileError> {
+    fs::remove_file(path).map_err(failure("remove", path))?;
+    sync_directory(parent(path))
+}
+
 /// Appends to a private file, making it if need be: mode 0600, durable on return. After a crash
 /// a part of the bytes may be there.
 pub fn append(path: &Path, bytes: &[u8]) -> Result<(), KeyFileError> {

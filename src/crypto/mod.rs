@@ -6,6 +6,7 @@
 pub mod contribution;
 pub mod header;
 pub mod keyfile;
+pub mod keyring;
 mod knowledge;
 pub mod open;
 pub mod point;

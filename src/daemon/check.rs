@@ -14,6 +14,7 @@ use crate::daemon::config::{Place, failed};
 use crate::domain::event::Act;
 use crate::domain::id::{Bytes, DepositId, Digest};
 use crate::domain::statement::Statement;
+use crate::server::ca::Authority;
 use crate::store::{Bundle as _, DiskStore, Options, ReadError, Store as _, probe_index};
 use crate::vault::DomainProjector;
 
@@ -35,11 +36,16 @@ pub(super) fn rebuild(data: &Path) -> Result<Exit, Failure> {
 }
 
 /// `escrowd check`
-pub(super) fn run(data: &Path) -> Result<Exit, Failure> {
+pub(super) fn run(data: &Path, passphrase_file: Option<&Path>) -> Result<Exit, Failure> {
     let place = Place::new(data);
     let config = place.config()?;
-    place.authority()?;
-    place.scribe(&config)?;
+    if passphrase_file.is_none() && place.keys_are_sealed() {
+        eprintln!("The vault's keys are sealed and not checked; --passphrase-file opens them.");
+    } else {
+        let keys = place.keys(passphrase_file)?;
+        Authority::load(&keys).map_err(failed)?;
+        config.scribe(&keys)?;
+    }
     let mut faults = 0u64;
     let mut report = |what: String| {
         faults += 1;

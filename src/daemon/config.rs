@@ -3,14 +3,16 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use age::secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 
 use crate::cli::failure::Failure;
+use crate::cli::passphrase;
 use crate::crypto::keyfile;
+use crate::crypto::keyring::Keyring;
 use crate::crypto::signature::SigningKey;
 use crate::domain::statement::Log;
 use crate::domain::text::Text;
-use crate::server::ca::Authority;
 use crate::vault::Scribe;
 
 /// The format of data directories this program makes and reads.
@@ -51,9 +53,34 @@ impl Place {
         &self.dir
     }
 
-    /// Where the vault's keys are.
-    pub(super) fn keys(&self) -> PathBuf {
-        self.dir.join("keys")
+    /// Whether the vault's keys take a passphrase.
+    pub(super) fn keys_are_sealed(&self) -> bool {
+        Keyring::at(&self.dir.join("keys")).is_sealed()
+    }
+
+    /// The vault's keys, opened with the passphrase in this file if they are sealed.
+    pub(super) fn keys(&self, passphrase_file: Option<&Path>) -> Result<Keyring, Failure> {
+        let mut keyring = Keyring::at(&self.dir.join("keys"));
+        if keyring.is_locked() {
+            let file = passphrase_file.ok_or_else(|| {
+                let message = format!("{} is sealed under a passphrase", keyring.dir().display());
+                let hint = "name a private file that holds it with --passphrase-file";
+                Failure::failed("SEALED", message, hint)
+            })?;
+            keyring.unlock(&passphrase::from_file(file)?).map_err(failed)?;
+        }
+        Ok(keyring)
+    }
+
+    /// Makes the place of the vault's keys, sealed under this passphrase if there is one.
+    pub(super) fn make_keys(&self, passphrase: Option<&SecretString>) -> Result<Keyring, Failure> {
+        let dir = self.dir.join("keys");
+        keyfile::private_dir(&dir).map_err(failed)?;
+        let mut keyring = Keyring::at(&dir);
+        if passphrase.is_some() {
+            keyring.set_passphrase(passphrase, &[]).map_err(failed)?;
+        }
+        Ok(keyring)
     }
 
     /// Where the operator's home is.
@@ -102,31 +129,26 @@ impl Place {
         }
         Ok(config)
     }
+}
 
-    pub(super) fn authority(&self) -> Result<Authority, Failure> {
-        Authority::load(&self.keys()).map_err(failed)
-    }
-
-    pub(super) fn write_ledger_key(&self, key: &SigningKey) -> Result<(), Failure> {
-        let path = self.keys().join(LEDGER_KEY);
-        keyfile::write_new(&path, &key.to_bytes()[..]).map_err(failed)
-    }
-
-    /// What signs heads.
-    pub(super) fn scribe(&self, config: &Config) -> Result<Scribe, Failure> {
-        let path = self.keys().join(LEDGER_KEY);
-        let bytes = keyfile::read(&path, 32).map_err(failed)?;
-        let seed: Result<&[u8; 32], _> = bytes.as_slice().try_into();
-        let key = seed.map(SigningKey::from_bytes).map_err(|_| {
-            let message = format!("{}: not a ledger key", path.display());
-            Failure::failed("BAD_KEY", message, "restore it from your backup")
-        })?;
-        let log = Log { origin: config.origin.clone(), generation: config.generation };
-        Ok(Scribe { log, key })
-    }
+/// Keeps the key that signs heads.
+pub(super) fn write_ledger_key(keys: &Keyring, key: &SigningKey) -> Result<(), Failure> {
+    keys.write_new(LEDGER_KEY, &key.to_bytes()[..]).map_err(failed)
 }
 
 impl Config {
+    /// What signs heads.
+    pub(super) fn scribe(&self, keys: &Keyring) -> Result<Scribe, Failure> {
+        let bytes = keys.read(LEDGER_KEY, 32).map_err(failed)?;
+        let seed: Result<&[u8; 32], _> = bytes.as_slice().try_into();
+        let key = seed.map(SigningKey::from_bytes).map_err(|_| {
+            let message = format!("{}: not a ledger key", keys.dir().join(LEDGER_KEY).display());
+            Failure::failed("BAD_KEY", message, "restore it from your backup")
+        })?;
+        let log = Log { origin: self.origin.clone(), generation: self.generation };
+        Ok(Scribe { log, key })
+    }
+
     pub(super) fn new(listen: String, public: String, hosts: Vec<String>, origin: Text) -> Self {
         Self { format: FORMAT, listen, public_address: public, hosts, origin, generation: 1 }
     }

@@ -5,14 +5,16 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use age::secrecy::SecretString;
 use rand_core::{OsRng, RngCore as _};
 
 use crate::cli::failure::{Exit, Failure};
+use crate::cli::passphrase;
 use crate::client::connect;
 use crate::client::home::{Home, Owner, VaultInfo};
 use crate::crypto::keyfile;
 use crate::crypto::signature::SigningKey;
-use crate::daemon::config::{Config, Place, failed};
+use crate::daemon::config::{Config, Place, failed, write_ledger_key};
 use crate::domain::event::Note;
 use crate::domain::id::MemberPath;
 use crate::domain::statement::Log;
@@ -30,7 +32,9 @@ pub(super) async fn run(
     data: &Path,
     hosts: Vec<String>,
     public_address: Option<String>,
+    passphrase_file: Option<&Path>,
 ) -> Result<Exit, Failure> {
+    let passphrase = passphrase_file.map(passphrase::from_file).transpose()?;
     let taken = fs::read_dir(data).is_ok_and(|mut listing| listing.next().is_some());
     if taken || data.is_file() {
         let message = format!("{} is not empty", data.display());
@@ -48,7 +52,7 @@ pub(super) async fn run(
     let building = building.map_err(disk)?;
     let dir = building.path().join("vault");
     keyfile::private_dir(&dir).map_err(failed)?;
-    let made = build(&Place::new(&dir), hosts, public_address).await?;
+    let made = build(&Place::new(&dir), hosts, public_address, passphrase.as_ref()).await?;
     if data.exists() {
         fs::remove_dir(data).map_err(disk)?;
     }
@@ -56,6 +60,11 @@ pub(super) async fn run(
     fs::File::open(parent).and_then(|parent| parent.sync_all()).map_err(disk)?;
     let shown = data.display();
     eprintln!("A vault was made in {shown}; its log is {}.", made.origin);
+    if passphrase.is_some() {
+        eprintln!(
+            "Its keys are sealed: `serve` and the operator need the passphrase, which nobody can recover."
+        );
+    }
     eprintln!("Back up {shown}/keys and {shown}/operator: they are made once.");
     eprintln!("Next: escrowd serve --data {shown}");
     eprintln!("Then: escrow --home {shown}/operator invite --org ORGANISATION --member NAME");
@@ -66,6 +75,7 @@ async fn build(
     place: &Place,
     hosts: Vec<String>,
     public_address: Option<String>,
+    passphrase: Option<&SecretString>,
 ) -> Result<Config, Failure> {
     let mut hosts = hosts;
     if let Some(address) = &public_address {
@@ -96,20 +106,23 @@ async fn build(
     let config = Config::new(listen, public_address, hosts, origin);
     let now = Timestamp::from(SystemTime::now());
 
-    keyfile::private_dir(&place.keys()).map_err(failed)?;
+    let keys = place.make_keys(passphrase)?;
     let authority = Authority::create("Escrow Vault CA", now).map_err(failed)?;
     // A host that no certificate can carry is found now, not at the first start.
     authority.issue_server(&config.hosts, now).map_err(|fault| {
         let message = crate::client::error::chain(&fault);
         Failure::failed("BAD_HOST", message, "give a name or IP address with --host")
     })?;
-    authority.write_new(&place.keys()).map_err(failed)?;
+    authority.write_new(&keys).map_err(failed)?;
     let ledger_key = SigningKey::generate(&mut OsRng);
-    place.write_ledger_key(&ledger_key)?;
+    write_ledger_key(&keys, &ledger_key)?;
     place.write_config(&config)?;
 
     let log = Log { origin: config.origin.clone(), generation: config.generation };
-    let home = Home::create(&place.operator())?;
+    let mut home = Home::create(&place.operator())?;
+    if passphrase.is_some() {
+        home.set_passphrase(passphrase)?;
+    }
     let keys = home.keys()?;
     let csr = keys.tls.csr_der().map_err(failed)?;
     let certificate = authority.issue_client(&csr, &Subject::Operator, now, OPERATOR_LIFETIME);

@@ -37,6 +37,9 @@ enum Command {
         /// What invitations say [default: the first host, port 7443]
         #[arg(long, value_name = "HOST:PORT")]
         public_address: Option<String>,
+        /// Seal the vault's and the operator's keys under the passphrase in this private file
+        #[arg(long, value_name = "FILE")]
+        passphrase_file: Option<PathBuf>,
     },
     /// Serve a vault; logs on stderr
     Serve {
@@ -46,12 +49,18 @@ enum Command {
         /// Where to listen [default: from the configuration, at first 127.0.0.1:7443]
         #[arg(long, value_name = "ADDR")]
         listen: Option<String>,
+        /// A private file with the passphrase that the vault's keys are sealed under
+        #[arg(long, value_name = "FILE", env = "ESCROWD_PASSPHRASE_FILE")]
+        passphrase_file: Option<PathBuf>,
     },
     /// Verify everything that is stored; exit 1 on damage. The vault must not be running
     Check {
         /// Where the vault lives
         #[arg(long)]
         data: PathBuf,
+        /// A private file with the passphrase that the vault's keys are sealed under
+        #[arg(long, value_name = "FILE", env = "ESCROWD_PASSPHRASE_FILE")]
+        passphrase_file: Option<PathBuf>,
     },
     /// Make the index anew from the journal. The vault must not be running
     Rebuild {
@@ -80,13 +89,16 @@ pub fn main() -> ExitCode {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let done = match (runtime, cli.command) {
         (Err(fault), _) => Err(Failure::failed("RUNTIME", fault, "try again")),
-        (Ok(runtime), Command::Init { data, host, public_address }) => {
-            runtime.block_on(init::run(&data, host, public_address))
+        (Ok(runtime), Command::Init { data, host, public_address, passphrase_file }) => {
+            let file = passphrase_file.as_deref();
+            runtime.block_on(init::run(&data, host, public_address, file))
         }
-        (Ok(runtime), Command::Serve { data, listen }) => {
-            runtime.block_on(serve::run(&data, listen))
+        (Ok(runtime), Command::Serve { data, listen, passphrase_file }) => {
+            runtime.block_on(serve::run(&data, listen, passphrase_file.as_deref()))
         }
-        (Ok(_), Command::Check { data }) => check::run(&data),
+        (Ok(_), Command::Check { data, passphrase_file }) => {
+            check::run(&data, passphrase_file.as_deref())
+        }
         (Ok(_), Command::Rebuild { data }) => check::rebuild(&data),
         (Ok(_), Command::Probe { index }) => Ok(check::probe(&index)),
     };

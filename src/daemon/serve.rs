@@ -18,6 +18,7 @@ use crate::daemon::check::probe_in_child;
 use crate::daemon::config::{Place, failed};
 use crate::domain::time::Timestamp;
 use crate::server::accept::{Limits, accept};
+use crate::server::ca::Authority;
 use crate::server::service::routes;
 use crate::server::tls::{server_config, shared};
 use crate::server::transport::configure;
@@ -27,11 +28,17 @@ use crate::vault::{DomainProjector, SystemClock, Vault};
 /// How long open calls may go on after a signal to stop.
 const DRAIN_MAX: Duration = Duration::from_secs(30);
 
-pub(super) async fn run(data: &Path, listen: Option<String>) -> Result<Exit, Failure> {
+pub(super) async fn run(
+    data: &Path,
+    listen: Option<String>,
+    passphrase_file: Option<&Path>,
+) -> Result<Exit, Failure> {
     log_to_stderr();
     let place = Place::new(data);
     let config = place.config()?;
-    let (authority, scribe) = (place.authority()?, place.scribe(&config)?);
+    let keys = place.keys(passphrase_file)?;
+    let authority = Authority::load(&keys).map_err(failed)?;
+    let scribe = config.scribe(&keys)?;
     let identity = authority
         .issue_server(&config.hosts, Timestamp::from(SystemTime::now()))
         .map_err(failed)?;

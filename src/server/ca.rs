@@ -19,7 +19,8 @@ use sha2::{Digest as _, Sha256};
 use x509_parser::parse_x509_certificate;
 use zeroize::Zeroizing;
 
-use crate::crypto::keyfile::{self, KeyFileError};
+use crate::crypto::keyfile;
+use crate::crypto::keyring::{Keyring, KeyringError};
 use crate::domain::id::{Bytes, Digest};
 use crate::domain::time::{Span, Timestamp};
 use crate::server::csr::{CsrRefused, requested_key};
@@ -45,7 +46,7 @@ const PEM_BYTES_MAX: usize = 16 * 1024;
 pub enum CaError {
     /// The CA's key file is missing, exposed or unreadable.
     #[error("the CA's key cannot be used")]
-    KeyFile(#[from] KeyFileError),
+    Keyring(#[from] KeyringError),
     /// The CA's certificate file is missing or unreadable.
     #[error("cannot read the CA's certificate {path}", path = path.display())]
     CertificateFile {
@@ -127,20 +128,22 @@ impl Authority {
         Self::of(key, certificate).ok_or(CaError::Encoding(rcgen::Error::CouldNotParseCertificate))
     }
 
-    /// Writes `ca.key` (for its owner only) and `ca.crt` into `directory`, durably. Neither is
+    /// Writes `ca.key` (for its owner only) and `ca.crt` beside each other, durably. Neither is
     /// overwritten. Key before certificate: a certificate without a key would be worse.
-    pub fn write_new(&self, directory: &Path) -> Result<(), CaError> {
+    pub fn write_new(&self, keyring: &Keyring) -> Result<(), CaError> {
         let key = Zeroizing::new(self.key.serialize_pem());
-        keyfile::write_new(&directory.join(KEY_FILE), key.as_bytes())?;
+        keyring.write_new(KEY_FILE, key.as_bytes())?;
         let certificate = self.certificate_pem();
-        keyfile::write_new(&directory.join(CERTIFICATE_FILE), certificate.as_bytes())?;
+        let path = keyring.dir().join(CERTIFICATE_FILE);
+        keyfile::write_new(&path, certificate.as_bytes()).map_err(KeyringError::from)?;
         Ok(())
     }
 
     /// Reads both files, which have to belong together.
-    pub fn load(directory: &Path) -> Result<Self, CaError> {
+    pub fn load(keyring: &Keyring) -> Result<Self, CaError> {
+        let directory = keyring.dir();
         let path = directory.join(KEY_FILE);
-        let secret = keyfile::read(&path, PEM_BYTES_MAX)?;
+        let secret = keyring.read(KEY_FILE, PEM_BYTES_MAX)?;
         let malformed = |path: &Path, expected| CaError::Malformed { path: path.into(), expected };
         let key = PrivatePkcs8KeyDer::from_pem_slice(&secret)
             .ok()

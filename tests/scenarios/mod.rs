@@ -8,6 +8,7 @@ mod index;
 mod lying;
 mod members;
 mod release;
+mod sealed;
 mod stock_age;
 mod strangers;
 mod watch;
@@ -173,13 +174,23 @@ impl World {
     /// Starts the server and waits until it listens.
     #[track_caller]
     pub(crate) fn serve(&mut self) {
-        self.try_serve().unwrap_or_else(|said| panic!("{said}"));
+        self.serve_with(&[]);
+    }
+
+    #[track_caller]
+    pub(crate) fn serve_with(&mut self, arguments: &[&str]) {
+        self.try_serve_with(arguments).unwrap_or_else(|said| panic!("{said}"));
     }
 
     /// Starts the server; what it said if it ended instead of listening.
     pub(crate) fn try_serve(&mut self) -> Result<(), String> {
+        self.try_serve_with(&[])
+    }
+
+    fn try_serve_with(&mut self, arguments: &[&str]) -> Result<(), String> {
         let mut command = Command::new(env!("CARGO_BIN_EXE_escrowd"));
         command.arg("serve").arg("--data").arg(self.data()).args(["--listen", &self.address]);
+        command.args(arguments);
         let mut process = command
             .stdin(Stdio::null())
             .stdout(Stdio::null())

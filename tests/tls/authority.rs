@@ -4,6 +4,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 
 use escrow_vault::client::tls_key::TlsKey;
+use escrow_vault::crypto::keyring::Keyring;
 use escrow_vault::domain::id::{Bytes, MemberId};
 use escrow_vault::domain::time::Span;
 use escrow_vault::server::ca::{AUTHORITY_LIFETIME, Authority, CaError};
@@ -91,8 +92,8 @@ fn a_certificate_that_does_not_name_exactly_one_subject_names_nobody() {
 fn an_authority_survives_storage_and_nothing_overwrites_it() {
     let dir = tempfile::tempdir().unwrap();
     let made = Authority::create("test vault", now()).unwrap();
-    made.write_new(dir.path()).unwrap();
-    let loaded = Authority::load(dir.path()).unwrap();
+    made.write_new(&Keyring::at(dir.path())).unwrap();
+    let loaded = Authority::load(&Keyring::at(dir.path())).unwrap();
     assert_eq!(loaded.certificate(), made.certificate());
     assert_eq!(loaded.expires_at(), made.expires_at());
     // What the loaded one signs is of the CA that was made.
@@ -107,8 +108,11 @@ fn an_authority_survives_storage_and_nothing_overwrites_it() {
     assert_eq!(server.chain_pem().matches("BEGIN CERTIFICATE").count(), 2);
 
     let other = Authority::create("test vault", now()).unwrap();
-    assert!(matches!(other.write_new(dir.path()), Err(CaError::KeyFile(_))));
-    assert_eq!(Authority::load(dir.path()).unwrap().fingerprint(), made.fingerprint());
+    assert!(matches!(other.write_new(&Keyring::at(dir.path())), Err(CaError::Keyring(_))));
+    assert_eq!(
+        Authority::load(&Keyring::at(dir.path())).unwrap().fingerprint(),
+        made.fingerprint()
+    );
 }
 
 #[test]
@@ -126,16 +130,19 @@ fn a_damaged_or_exposed_authority_is_refused_with_the_remedy() {
     ];
     for (file, content, message) in damages {
         let dir = tempfile::tempdir().unwrap();
-        Authority::create("test vault", now()).unwrap().write_new(dir.path()).unwrap();
+        Authority::create("test vault", now())
+            .unwrap()
+            .write_new(&Keyring::at(dir.path()))
+            .unwrap();
         fs::write(dir.path().join(file), content).unwrap();
-        let error = Authority::load(dir.path()).unwrap_err();
+        let error = Authority::load(&Keyring::at(dir.path())).unwrap_err();
         assert!(error.to_string().contains(message), "{error}");
         assert!(error.to_string().contains("backup"), "{error}");
     }
     let dir = tempfile::tempdir().unwrap();
-    other.write_new(dir.path()).unwrap();
+    other.write_new(&Keyring::at(dir.path())).unwrap();
     fs::set_permissions(dir.path().join(key), fs::Permissions::from_mode(0o644)).unwrap();
-    let CaError::KeyFile(error) = Authority::load(dir.path()).unwrap_err() else {
+    let CaError::Keyring(error) = Authority::load(&Keyring::at(dir.path())).unwrap_err() else {
         panic!("an exposed key was loaded");
     };
     assert!(error.to_string().contains("chmod 600"), "{error}");

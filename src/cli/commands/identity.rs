@@ -9,6 +9,7 @@ use serde::Serialize;
 use crate::cli::commands::release::{every_request, is_waiting_for};
 use crate::cli::failure::{Exit, Failure};
 use crate::cli::output::{Output, fields};
+use crate::cli::passphrase;
 use crate::cli::view::MemberView;
 use crate::client::acts::agreement::key_fingerprint;
 use crate::client::acts::identity;
@@ -67,11 +68,20 @@ pub(crate) async fn join(
     output: &Output,
     dir: &Path,
     file: Option<&Path>,
+    passphrase_file: Option<&Path>,
 ) -> Result<Exit, Failure> {
-    let home = Home::create(dir)?;
+    let mut home = Home::create(dir)?;
     let text = invitation_text(file)?;
     let invitation = Invitation::parse(&text)
         .map_err(|fault| Failure::failed("BAD_INVITATION", &fault, fault.hint()))?;
+    passphrase::unlock(&mut home, passphrase_file)?;
+    let is_asked = passphrase_file.is_some() || (io::stdin().is_terminal() && !output.yes);
+    if is_asked
+        && !home.is_sealed()
+        && let Some(chosen) = passphrase::choose(passphrase_file)?
+    {
+        home.set_passphrase(Some(&chosen))?;
+    }
     let owner = identity::join(&home, &invitation).await?;
     let mut session = Session::open(home.clone()).await?;
     show_self(output, &mut session).await?;
@@ -114,6 +124,37 @@ fn invitation_text(file: Option<&Path>) -> Result<String, Failure> {
         }
     }
     Ok(text)
+}
+
+#[derive(Serialize)]
+struct PassphraseView {
+    home: std::path::PathBuf,
+    sealed: bool,
+}
+
+/// `escrow passphrase`
+pub(crate) fn passphrase(
+    output: &Output,
+    mut home: Home,
+    new_file: Option<&Path>,
+    remove: bool,
+) -> Result<Exit, Failure> {
+    let chosen = match remove {
+        true => None,
+        false => passphrase::choose(new_file)?,
+    };
+    home.set_passphrase(chosen.as_ref())?;
+    let view = PassphraseView { home: home.dir().to_owned(), sealed: chosen.is_some() };
+    output.record(&view, |view| {
+        let state = if view.sealed { "sealed under a passphrase" } else { "not sealed" };
+        format!("The keys in {} are {state}.", view.home.display())
+    })?;
+    if view.sealed {
+        output.say(
+            "Nobody can recover a forgotten passphrase. Backups made before are not sealed by it.",
+        );
+    }
+    Ok(Exit::Done)
 }
 
 /// `escrow whoami`
