@@ -68,6 +68,11 @@ pub(super) fn answer(error: VaultError) -> Status {
             let message = "the vault cannot do this now".to_owned();
             status(Code::Unavailable, "UNAVAILABLE", message, unchanged)
         }
+        VaultError::Full => {
+            let message = "the vault's disk is full; nothing was changed".to_owned();
+            let hint = "tell the operator; objections, withdrawals and revocations are taken still";
+            status(Code::ResourceExhausted, "DISK_FULL", message, hint)
+        }
         VaultError::Stopping => {
             let message = "the vault did not finish; whether this was done is not known".to_owned();
             let hint = "look with `escrow show` once it is back, and try again if it was not";

@@ -11,11 +11,15 @@ use crate::store::damage::{copy, faults, flip, journal_file, numbered, open};
 use crate::store::journal::Journal;
 use crate::store::{CommitError, DiskStore, OpenError, Options, Store};
 
+fn options() -> Options<'static> {
+    Options { reserve_bytes: 0, ..Options::default() }
+}
+
 #[test]
 fn a_tail_torn_anywhere_is_dropped_before_the_head_and_refused_behind_it() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("live");
-    let store = DiskStore::open(&path, &TestProjector, &Options::default()).unwrap();
+    let store = DiskStore::open(&path, &TestProjector, &options()).unwrap();
     store.commit(numbered(&store, 0)).unwrap();
     let events = journal_file(&path, "events-000001.log");
     let whole = fs::metadata(&events).unwrap().len();
@@ -64,7 +68,7 @@ fn a_tail_torn_anywhere_is_dropped_before_the_head_and_refused_behind_it() {
 fn behind_a_lagging_head_only_the_last_batch_may_be_bad() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("live");
-    let store = DiskStore::open(&path, &TestProjector, &Options::default()).unwrap();
+    let store = DiskStore::open(&path, &TestProjector, &options()).unwrap();
     let events = journal_file(&path, "events-000001.log");
     let end = || usize::try_from(fs::metadata(&events).unwrap().len()).unwrap();
     let (older, mut ends) = (fs::read(journal_file(&path, "head")).unwrap(), vec![end()]);
@@ -151,7 +155,7 @@ proptest! {
         let texts = ["a=1", "a=2", "a-", "n+", "b/c=x", "b/c-"];
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path();
-        let opened = || DiskStore::open(path, &TestProjector, &Options::default()).unwrap();
+        let opened = || DiskStore::open(path, &TestProjector, &options()).unwrap();
         let store = opened();
         let (head, events) =
             (journal_file(path, "head"), journal_file(path, "events-000001.log"));

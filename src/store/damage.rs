@@ -23,7 +23,12 @@ impl Factory for OnDisk {
 }
 
 fn options() -> Options<'static> {
-    Options { segment_bytes_max: 2000, cache_bytes: 8 << 20, ..Options::default() }
+    Options {
+        segment_bytes_max: 2000,
+        cache_bytes: 8 << 20,
+        reserve_bytes: 0,
+        ..Options::default()
+    }
 }
 
 pub(crate) fn open(path: &Path) -> Result<DiskStore, OpenError> {

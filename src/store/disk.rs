@@ -21,6 +21,7 @@ use crate::store::frame::{BATCH_BLOBS_MAX, BATCH_BUNDLES_MAX, BATCH_BYTES_MAX, B
 use crate::store::index::Index;
 use crate::store::journal::{Journal, Reader};
 use crate::store::segments::{private_directory, private_file};
+use crate::store::space::{RESERVE_BYTES, Space};
 use crate::store::{Batch, Blob, CommitError, Projector, ReadError, Store, StreamHead};
 
 /// Name of the journal's directory.
@@ -44,11 +45,19 @@ pub struct Options<'a> {
     pub segment_bytes_max: u64,
     /// Memory for sled's cache, in bytes.
     pub cache_bytes: u64,
+    /// Room kept for what must be written even when the disk is full, in bytes.
+    pub reserve_bytes: u64,
 }
 
 impl Default for Options<'_> {
     fn default() -> Self {
-        Self { probe: None, progress: None, segment_bytes_max: 64 << 20, cache_bytes: 64 << 20 }
+        Self {
+            probe: None,
+            progress: None,
+            segment_bytes_max: 64 << 20,
+            cache_bytes: 64 << 20,
+            reserve_bytes: RESERVE_BYTES,
+        }
     }
 }
 
@@ -61,6 +70,7 @@ pub struct DiskStore {
     index: Index,
     bundles: Bundles,
     reader: Reader,
+    space: Space,
     _lock: File,
 }
 
@@ -81,8 +91,11 @@ impl DiskStore {
         let index = open_index(directory, &journal, projector, options, progress)?;
         let path = bundles_path(directory);
         let bundles = Bundles::open(path.clone()).map_err(io_at("prepare", &path))?;
+        let space = Space::open(directory, options.reserve_bytes, None)
+            .map_err(io_at("lay by a reserve in", directory))?;
         let (visible, reader) = (RwLock::new(journal.tip.size), journal.reader());
-        Ok(Self { journal: Mutex::new(journal), visible, index, bundles, reader, _lock: lock })
+        let journal = Mutex::new(journal);
+        Ok(Self { journal, visible, index, bundles, reader, space, _lock: lock })
     }
 
     /// Makes the index again from the journal; the old one is set aside. Only here, where the
@@ -222,6 +235,7 @@ impl Store for DiskStore {
             return Err(CommitError::Unknown(io::Error::other("an earlier write failed")));
         }
         self.check(&batch, journal.tip.size)?;
+        self.space.make_room().map_err(CommitError::Refused)?;
         let Batch { entries, blobs, bundles, records, .. } = batch;
         if entries.is_empty() {
             return Ok(());
@@ -255,6 +269,10 @@ impl Store for DiskStore {
         *visible = committed.tip.size;
         journal.failed = false;
         Ok(())
+    }
+
+    fn has_room_for(&self, bytes: u64) -> bool {
+        self.space.has_room_for(bytes)
     }
 
     fn ledger_size(&self) -> u64 {

@@ -19,6 +19,7 @@ use crate::store::frame::{
 };
 use crate::store::head::{HeadFile, Tip};
 use crate::store::segments::{SEGMENT_HEAD_BYTES, Segment, SegmentHead, Series};
+use crate::store::space::is_full;
 use crate::store::{Blob, CommitError, ReadError};
 
 /// Name of the recorded head within the journal's directory.
@@ -180,9 +181,7 @@ impl Journal {
             Series::Blobs => &self.blobs.file,
         };
         if let Err(error) = file.write_all_at(bytes, at) {
-            let full =
-                matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded);
-            return Err(if full && file.set_len(at).is_ok() {
+            return Err(if is_full(&error) && file.set_len(at).is_ok() {
                 self.failed = false;
                 CommitError::Refused(error)
             } else {

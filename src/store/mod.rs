@@ -21,6 +21,7 @@ mod index;
 mod journal;
 mod recovery;
 mod segments;
+mod space;
 
 use std::io;
 
@@ -34,6 +35,7 @@ pub use check::{Checked, Fault};
 pub use disk::{DiskStore, Options, Probe};
 pub use error::OpenError;
 pub use index::probe_index;
+pub use space::is_full;
 
 /// Where a stream stands: how many events it has, and the commitment of the last of them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -132,6 +134,10 @@ pub trait Store: Send + Sync + 'static {
     /// Makes a batch durable: it is on disk when this returns `Ok`. Order of batches is order
     /// of calls.
     fn commit(&self, batch: Batch<Self::Staged>) -> Result<(), CommitError>;
+
+    /// Whether there is room for so many bytes of what can wait. Where there is none, only urgent
+    /// batches should be committed: for them some room is kept.
+    fn has_room_for(&self, bytes: u64) -> bool;
 
     /// How many entries the ledger has.
     fn ledger_size(&self) -> u64;

@@ -15,13 +15,13 @@ use crate::crypto::signature::SigningKey;
 use crate::domain::event::{Act, ENGINE, Event, EventType, Note, SignedText};
 use crate::domain::id::{Bytes, DepositId};
 use crate::domain::rules::{self, Circumstances};
-use crate::domain::statement::{Log, Saw, Stated};
+use crate::domain::statement::{Log, Saw, Stated, Statement};
 use crate::domain::states::{Accepted, States};
 use crate::domain::stream::Stream;
 use crate::domain::time::Timestamp;
 use crate::ledger::head::{self, Head, HeadType, SignedHead};
 use crate::ledger::{Entry, LabelKey};
-use crate::store::{Batch, Blob, CommitError, ReadError, Store, StreamHead};
+use crate::store::{Batch, Blob, CommitError, ReadError, Store, StreamHead, is_full};
 use crate::vault::clock::Clock;
 use crate::vault::error::VaultError;
 use crate::vault::records;
@@ -110,6 +110,35 @@ impl<S: Store> Committer<S> {
         sent.map_err(|_| VaultError::Stopping)?;
         outcome.await.map_err(|_| VaultError::Stopping)?
     }
+}
+
+/// Whether these are taken even when the disk is full: what stops a release, takes authority away,
+/// or says that something was seen or handed out.
+fn is_urgent(group: &[(SignedText, Stated)]) -> bool {
+    group.iter().all(|(_, stated)| match stated.statement {
+        Statement::Objection(_)
+        | Statement::Withdrawal(_)
+        | Statement::Revocation(_)
+        | Statement::RevocationNotice(_)
+        | Statement::Seen(_)
+        | Statement::Renewal(_)
+        | Statement::Retrieval(_) => true,
+        Statement::Invitation(_)
+        | Statement::Organisation(_)
+        | Statement::Join(_)
+        | Statement::Confirmation(_)
+        | Statement::Proposal(_)
+        | Statement::ReleaseKey(_)
+        | Statement::Acceptance(_)
+        | Statement::Declination(_)
+        | Statement::Termination(_)
+        | Statement::Reseal(_)
+        | Statement::Deposit(_)
+        | Statement::Request(_)
+        | Statement::Consent(_)
+        | Statement::Contribution(_)
+        | Statement::Notification(_) => false,
+    })
 }
 
 /// How much a batch has to carry, so that the store can take it.
@@ -214,8 +243,12 @@ impl<S: Store> Desk<S> {
         self.last_at = self.last_at.max(self.clock.now());
         let mut draft = Draft::new(self.last_at);
         let mut answers: Vec<Answer> = Vec::new();
+        let has_room = self.store.has_room_for(0);
         for Job { work, reply } in jobs {
             let outcome = match work {
+                Work::Statements { group, .. } if !has_room && !is_urgent(&group) => {
+                    Err(VaultError::Full)
+                }
                 Work::Statements { group, blobs, bundle } => {
                     self.decide(&mut draft, group, blobs, bundle)
                 }
@@ -247,8 +280,10 @@ impl<S: Store> Desk<S> {
             Err(fatal @ CommitError::Unknown(_)) => Err(fatal),
             Err(refused) => {
                 tracing::error!(error = &refused as &dyn std::error::Error, "batch refused");
+                let is_full = matches!(&refused, CommitError::Refused(fault) if is_full(fault));
                 for (reply, _) in answers {
-                    drop(reply.send(Err(VaultError::Unavailable)));
+                    let why = if is_full { VaultError::Full } else { VaultError::Unavailable };
+                    drop(reply.send(Err(why)));
                 }
                 Ok(())
             }

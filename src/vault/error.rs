@@ -3,7 +3,7 @@
 use crate::crypto::proofs::Unproven;
 use crate::crypto::statement::StatementFault;
 use crate::domain::refusal::Refusal;
-use crate::store::ReadError;
+use crate::store::{ReadError, is_full};
 use crate::vault::intake::BundleFault;
 
 /// Why the vault did not do as asked.
@@ -27,6 +27,9 @@ pub enum VaultError {
     /// Nothing was changed; later it may work.
     #[error("the vault cannot write now")]
     Unavailable,
+    /// The disk is full, for this. Nothing was changed.
+    #[error("the disk is full")]
+    Full,
     /// The vault is going down; whether the last write happened is not known.
     #[error("the vault is stopping")]
     Stopping,
@@ -35,10 +38,16 @@ pub enum VaultError {
     Read(#[from] ReadError),
     /// The disk failed a bundle on its way in; nothing was changed.
     #[error("the disk failed")]
-    Disk(#[from] std::io::Error),
+    Disk(#[source] std::io::Error),
     /// A defect: something of ours has no JSON form.
     #[error("an event could not be encoded")]
     Encoding(#[source] serde_json::Error),
+}
+
+impl From<std::io::Error> for VaultError {
+    fn from(error: std::io::Error) -> Self {
+        if is_full(&error) { Self::Full } else { Self::Disk(error) }
+    }
 }
 
 impl From<Refusal> for VaultError {

@@ -50,6 +50,9 @@ pub(super) struct Intake<S: Store> {
 
 impl<S: Store> Intake<S> {
     pub(super) fn begin(store: &S, stated: Deposit) -> Result<Self, VaultError> {
+        if !store.has_room_for(stated.size) {
+            return Err(VaultError::Full);
+        }
         let place = match stated.size <= Blob::BYTES_MAX as u64 {
             true => Place::Small(Vec::new()),
             false => Place::Large(store.stage()?),

@@ -4,6 +4,7 @@ mod blind;
 mod bounded;
 mod clerk;
 mod crash;
+mod full_disk;
 mod index;
 mod lying;
 mod members;
@@ -70,6 +71,7 @@ objection = ["depositor"]
 /// A vault of its own, its server, and everybody's homes. Removed when dropped.
 pub(crate) struct World {
     dir: tempfile::TempDir,
+    data: PathBuf,
     address: String,
     server: Option<Server>,
     said: Arc<Mutex<String>>,
@@ -125,14 +127,20 @@ impl Ended {
 impl World {
     /// A vault that is being served, and nobody in it.
     pub(crate) fn new() -> Self {
+        Self::at(None)
+    }
+
+    /// The same, with the vault's data in this place.
+    fn at(data: Option<PathBuf>) -> Self {
         let dir = tempfile::tempdir().unwrap();
+        let data = data.unwrap_or_else(|| dir.path().join("vault"));
         // A loopback address of its own: a port found free could be taken before it is used.
         static WORLDS: AtomicU8 = AtomicU8::new(1);
         let world = WORLDS.fetch_add(1, Ordering::Relaxed);
         let [_, _, high, low] = std::process::id().to_be_bytes();
         let address = format!("127.{}.{low}.{world}:7443", high | 0x40);
         let said = Arc::default();
-        let mut world = Self { dir, address, server: None, said };
+        let mut world = Self { dir, data, address, server: None, said };
         let made = world.escrowd(&["init", "--public-address", &world.address]);
         assert_eq!(made.code, 0, "{}", made.err);
         world.serve();
@@ -141,7 +149,11 @@ impl World {
 
     /// A vault with the three organisations, who trust each other, and an active agreement.
     pub(crate) fn with_agreement() -> (Self, String) {
-        let world = Self::new();
+        Self::with_agreement_at(None)
+    }
+
+    pub(crate) fn with_agreement_at(data: Option<PathBuf>) -> (Self, String) {
+        let world = Self::at(data);
         PEOPLE.iter().for_each(|(organisation, member)| world.join(organisation, member));
         world.trust_each_other();
         let agreement = world.propose(TERMS);
@@ -156,7 +168,7 @@ impl World {
     }
 
     pub(crate) fn data(&self) -> PathBuf {
-        self.path("vault")
+        self.data.clone()
     }
 
     /// A file of this content; its path as text.

@@ -1,0 +1,145 @@
+//! Room on the disk, and a reserve of it for what must be written even when the disk is full:
+//! objections, withdrawals, revocations and the record of who saw what.
+//!
+//! The reserve is a file that takes up room and says nothing. While room is scarce only urgent
+//! batches are taken; when even they would not fit, the reserve gives way piece by piece. It grows
+//! back once there is room again.
+
+use std::fs::File;
+use std::io;
+use std::path::Path;
+use std::sync::Mutex;
+
+use rustix::fs::{FallocateFlags, fallocate, fstatvfs};
+
+use crate::store::segments::private_file;
+
+/// Below this many free bytes only what is urgent is written.
+const SCARCE_BYTES: u64 = 64 << 20;
+/// Size of the reserve, in bytes.
+pub(crate) const RESERVE_BYTES: u64 = 48 << 20;
+/// Below this many free bytes the reserve gives way, and by so much at a time: more than the
+/// largest batch takes in journal and index together.
+const GIVE_BYTES: u64 = 16 << 20;
+
+const RESERVE_NAME: &str = "reserve";
+
+/// Whether an error says that the disk is full.
+pub fn is_full(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+}
+
+/// Tells how many bytes are free.
+pub(crate) type Free = Box<dyn Fn() -> io::Result<u64> + Send + Sync>;
+
+/// The room a data directory has.
+pub(crate) struct Space {
+    free: Free,
+    reserve: Mutex<Reserve>,
+}
+
+struct Reserve {
+    file: File,
+    bytes: u64,
+    /// As large as it should be.
+    whole_bytes: u64,
+}
+
+impl std::fmt::Debug for Space {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Space")
+    }
+}
+
+impl Space {
+    /// The room in this directory; the reserve is laid by if there is room for it.
+    pub(crate) fn open(directory: &Path, whole_bytes: u64, free: Option<Free>) -> io::Result<Self> {
+        let file = private_file().open(directory.join(RESERVE_NAME))?;
+        let bytes = file.metadata()?.len().min(whole_bytes);
+        let free = match free {
+            Some(free) => free,
+            None => {
+                let disk = file.try_clone()?;
+                Box::new(move || {
+                    let found = fstatvfs(&disk)?;
+                    Ok(found.f_bavail.saturating_mul(found.f_frsize))
+                })
+            }
+        };
+        let space = Self { free, reserve: Mutex::new(Reserve { file, bytes, whole_bytes }) };
+        space.lay_by()?;
+        Ok(space)
+    }
+
+    /// Whether there is room for something of this size besides what may be urgent.
+    pub(crate) fn has_room_for(&self, bytes: u64) -> bool {
+        // Where the system does not tell, writing will.
+        let free = (self.free)().unwrap_or(u64::MAX);
+        let has = free >= SCARCE_BYTES.saturating_add(bytes);
+        if has && let Err(fault) = self.lay_by() {
+            tracing::warn!(error = &fault as &dyn std::error::Error, "the reserve is not whole");
+        }
+        has
+    }
+
+    /// Gives up a part of the reserve where the next batch would not fit otherwise.
+    pub(crate) fn make_room(&self) -> io::Result<()> {
+        if (self.free)().unwrap_or(u64::MAX) >= GIVE_BYTES {
+            return Ok(());
+        }
+        let mut reserve = self.reserve.lock().map_err(|_| io::Error::other("poisoned"))?;
+        if reserve.bytes > 0 {
+            let bytes = reserve.bytes.saturating_sub(GIVE_BYTES);
+            reserve.file.set_len(bytes)?;
+            reserve.bytes = bytes;
+            tracing::warn!(left = bytes, "the disk is full; the reserve gives way");
+        }
+        Ok(())
+    }
+
+    /// Makes the reserve whole again, if that leaves room for others.
+    fn lay_by(&self) -> io::Result<()> {
+        let mut reserve = self.reserve.lock().map_err(|_| io::Error::other("poisoned"))?;
+        let missing = reserve.whole_bytes - reserve.bytes;
+        if missing > 0 && (self.free)()? >= SCARCE_BYTES + missing {
+            fallocate(&reserve.file, FallocateFlags::empty(), 0, reserve.whole_bytes)?;
+            reserve.bytes = reserve.whole_bytes;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::MetadataExt as _;
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicU64, Ordering};
+
+    use super::*;
+
+    #[test]
+    fn the_reserve_gives_way_and_grows_back() {
+        let dir = tempfile::tempdir().unwrap();
+        let free = Arc::new(AtomicU64::new(1 << 40));
+        let told = Arc::clone(&free);
+        let disk: Free = Box::new(move || Ok(told.load(Ordering::Relaxed)));
+        let space = Space::open(dir.path(), RESERVE_BYTES, Some(disk)).unwrap();
+        let held = || std::fs::metadata(dir.path().join(RESERVE_NAME)).unwrap();
+        assert_eq!(held().len(), RESERVE_BYTES);
+        assert!(held().blocks() * 512 >= RESERVE_BYTES, "it takes up room, not only a name");
+        assert!(space.has_room_for(1 << 30));
+        free.store(SCARCE_BYTES + 10, Ordering::Relaxed);
+        assert!(space.has_room_for(10) && !space.has_room_for(11));
+        space.make_room().unwrap();
+        assert_eq!(held().len(), RESERVE_BYTES, "nothing is given up while there is room");
+        free.store(0, Ordering::Relaxed);
+        for left in [2, 1, 0, 0] {
+            space.make_room().unwrap();
+            assert_eq!(held().len(), left * GIVE_BYTES);
+        }
+        assert!(!space.has_room_for(0));
+        free.store(SCARCE_BYTES + RESERVE_BYTES, Ordering::Relaxed);
+        assert!(space.has_room_for(0));
+        assert_eq!(held().len(), RESERVE_BYTES, "whole again");
+    }
+}

@@ -1,0 +1,93 @@
+//! A disk that fills up: what can wait is refused, what must be written is written.
+
+use std::fs;
+use std::io::Write as _;
+use std::path::Path;
+use std::process::Command;
+
+use super::World;
+
+/// Size of the disk. The vault keeps 48 MiB of it in reserve and 64 MiB for what is urgent.
+const DISK_MIB: usize = 192;
+
+/// A small file system of its own.
+struct Disk(tempfile::TempDir);
+
+impl Disk {
+    fn mount() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let size = format!("size={DISK_MIB}m");
+        let mut mount = Command::new("mount");
+        mount.args(["-t", "tmpfs", "-o", &size, "none"]).arg(dir.path());
+        assert!(mount.status().unwrap().success());
+        Self(dir)
+    }
+
+    fn path(&self) -> &Path {
+        self.0.path()
+    }
+
+    /// Somebody else takes up room, until so many MiB are left.
+    fn fill(&self, left_mib: u64) {
+        let ballast = self.path().join("ballast");
+        let mut file = fs::File::options().create(true).append(true).open(ballast).unwrap();
+        let free = || {
+            let found = rustix::fs::statvfs(self.path()).unwrap();
+            found.f_bavail * found.f_frsize
+        };
+        while free() > left_mib << 20 {
+            let most = (free() - (left_mib << 20)).min(1 << 20);
+            if file.write_all(&vec![0xa5; most as usize]).is_err() {
+                return;
+            }
+        }
+    }
+
+    fn empty(&self) {
+        fs::remove_file(self.path().join("ballast")).unwrap();
+    }
+}
+
+impl Drop for Disk {
+    fn drop(&mut self) {
+        drop(Command::new("umount").arg(self.path()).status());
+    }
+}
+
+#[test]
+fn promise_7_a_full_disk_refuses_what_can_wait_and_takes_what_cannot() {
+    if std::env::var_os("ESCROW_TEST_ROOT").is_none() {
+        eprintln!("PASSED OVER: ESCROW_TEST_ROOT is not set, and mounting a disk takes root");
+        return;
+    }
+    let disk = Disk::mount();
+    let (mut world, agreement) = World::with_agreement_at(Some(disk.path().join("vault")));
+    let deposit = world.deposit(&agreement, "recipe");
+    let request = world.request(&deposit, "contested");
+    let object = ["object", &request, "--reason", "not due", "--yes"];
+    let settle = ["withdraw", &request, "--objection", "--yes"];
+    let other = world.file("other.bin", vec![7; 300_000]);
+    let too_large = world.file("large.bin", vec![7; 200 << 20]);
+    let try_deposit = |world: &World, file: &str| {
+        world.escrow("hanbit-parts", &["deposit", &agreement, file, "--yes"])
+    };
+    assert_eq!(try_deposit(&world, &too_large).refusal(), "DISK_FULL", "said before it is sent");
+
+    // Scarce, then full: the reserve gives way.
+    for left_mib in [32, 0] {
+        disk.fill(left_mib);
+        assert_eq!(try_deposit(&world, &other).refusal(), "DISK_FULL", "{left_mib}");
+        let ask = ["request", &deposit, "--rule", "joint", "--purpose", "p", "--yes"];
+        assert_eq!(world.escrow("orient-display", &ask).refusal(), "DISK_FULL", "{left_mib}");
+        world.escrow("hanbit-parts", &object).record();
+        assert_eq!(world.state("orient-display", &request), "objected");
+        world.escrow("hanbit-parts", &settle).record();
+    }
+    disk.empty();
+    assert_eq!(try_deposit(&world, &other).record()["state"], "stored");
+    world.approve("trade-secret-center", &request);
+    assert_eq!(world.approve("hanbit-parts", &request), "released");
+    world.stop();
+    let checked = world.escrowd(&["check"]);
+    assert_eq!(checked.code, 0, "{}", checked.err);
+}
