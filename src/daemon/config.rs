@@ -11,9 +11,7 @@ use crate::cli::passphrase;
 use crate::crypto::keyfile;
 use crate::crypto::keyring::Keyring;
 use crate::crypto::signature::SigningKey;
-use crate::domain::statement::Log;
 use crate::domain::text::Text;
-use crate::vault::Scribe;
 
 /// The format of data directories this program makes and reads.
 const FORMAT: u32 = 1;
@@ -32,10 +30,9 @@ pub(super) struct Config {
     pub public_address: String,
     /// The names and IP addresses in the vault's certificate.
     pub hosts: Vec<String>,
-    /// The log's name. Every statement names it: it never changes.
+    /// The log's name. Every statement names it: it never changes. Its generation is in the
+    /// journal.
     pub origin: Text,
-    /// The log's generation.
-    pub generation: u32,
 }
 
 /// A vault's files besides what the store keeps.
@@ -91,10 +88,9 @@ impl Place {
     pub(super) fn write_config(&self, config: &Config) -> Result<(), Failure> {
         let text = format!(
             "# A vault's configuration; unknown keys are refused.\n\
-             # Never change format, origin or generation: statements name them.\n\
+             # Never change format or origin: statements name them.\n\
              format = {}\n\
-             origin = {:?}\n\
-             generation = {}\n\n\
+             origin = {:?}\n\n\
              # Where to listen; `escrowd serve --listen` overrules it.\n\
              listen = {:?}\n\
              # What invitations say: how clients reach the vault.\n\
@@ -103,7 +99,6 @@ impl Place {
              hosts = {:?}\n",
             config.format,
             config.origin.as_str(),
-            config.generation,
             config.listen,
             config.public_address,
             config.hosts,
@@ -136,21 +131,19 @@ pub(super) fn write_ledger_key(keys: &Keyring, key: &SigningKey) -> Result<(), F
     keys.write_new(LEDGER_KEY, &key.to_bytes()[..]).map_err(failed)
 }
 
-impl Config {
-    /// What signs heads.
-    pub(super) fn scribe(&self, keys: &Keyring) -> Result<Scribe, Failure> {
-        let bytes = keys.read(LEDGER_KEY, 32).map_err(failed)?;
-        let seed: Result<&[u8; 32], _> = bytes.as_slice().try_into();
-        let key = seed.map(SigningKey::from_bytes).map_err(|_| {
-            let message = format!("{}: not a ledger key", keys.dir().join(LEDGER_KEY).display());
-            Failure::failed("BAD_KEY", message, "restore it from your backup")
-        })?;
-        let log = Log { origin: self.origin.clone(), generation: self.generation };
-        Ok(Scribe { log, key })
-    }
+/// The key that signs heads.
+pub(super) fn ledger_key(keys: &Keyring) -> Result<SigningKey, Failure> {
+    let bytes = keys.read(LEDGER_KEY, 32).map_err(failed)?;
+    let seed: Result<&[u8; 32], _> = bytes.as_slice().try_into();
+    seed.map(SigningKey::from_bytes).map_err(|_| {
+        let message = format!("{}: not a ledger key", keys.dir().join(LEDGER_KEY).display());
+        Failure::failed("BAD_KEY", message, "restore it from your backup")
+    })
+}
 
+impl Config {
     pub(super) fn new(listen: String, public: String, hosts: Vec<String>, origin: Text) -> Self {
-        Self { format: FORMAT, listen, public_address: public, hosts, origin, generation: 1 }
+        Self { format: FORMAT, listen, public_address: public, hosts, origin }
     }
 }
 

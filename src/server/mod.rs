@@ -9,6 +9,7 @@ pub mod connection;
 pub mod csr;
 mod identities;
 pub mod peer;
+mod recoveries;
 pub mod service;
 mod shares;
 mod statements;
