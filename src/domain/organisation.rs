@@ -89,7 +89,20 @@ pub enum Standing {
         reason: Reason,
         /// Digest of the revocation.
         sha256: Digest,
+        /// Which of its acts count still: none of a member that was not active.
+        counted: Option<Counted>,
     },
+}
+
+/// During which time a revoked member's acts count, and by whose word.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Counted {
+    /// From then on: its keys were confirmed.
+    pub since: Timestamp,
+    /// Before then: its keys were its own.
+    pub before: Timestamp,
+    /// Who had confirmed the keys.
+    pub by: MemberPath,
 }
 
 impl Member {
@@ -101,14 +114,16 @@ impl Member {
         }
     }
 
-    /// Whether what the member did at some time still counts for what is not decided yet.
+    /// Whether what the member did at some time still counts for what is not decided yet. What
+    /// has ceased to count never does again, however the member stands later.
     pub fn counts_at(&self, at: Timestamp) -> bool {
-        match self.standing {
-            Standing::Active { .. } => true,
+        match &self.standing {
+            Standing::Active { since, .. } => *since <= at,
             // It was confirmed once, by somebody whose word has been taken back.
             Standing::Pending => false,
-            Standing::Revoked { reason: Reason::Left, .. } => true,
-            Standing::Revoked { reason: Reason::CompromisedSince(since), .. } => at < since,
+            Standing::Revoked { counted, .. } => {
+                counted.as_ref().is_some_and(|counted| counted.since <= at && at < counted.before)
+            }
         }
     }
 
@@ -396,24 +411,57 @@ impl Organisation {
         }
     }
 
-    /// A member was revoked. Whom it let in since its keys were compromised is in no longer.
+    /// A member was revoked. Whom it let in since its keys were compromised is in no longer, nor
+    /// whom those let in, and so on.
     pub fn revoked(&mut self, revocation: &statement::Revocation, sha256: Digest, at: Timestamp) {
         let reason = revocation.reason;
         if let Some(member) = self.members.get_mut(&revocation.member.name) {
-            member.standing = Standing::Revoked { at, reason, sha256 };
+            let counted = member.standing.counted().map(|known| match reason {
+                Reason::Left => known,
+                Reason::CompromisedSince(from) => {
+                    Counted { before: known.before.min(from), ..known }
+                }
+            });
+            member.standing = Standing::Revoked { at, reason, sha256, counted };
         }
         let Reason::CompromisedSince(from) = reason else { return };
-        let by_it = |by: &MemberPath, at: Timestamp| *by == revocation.member && at >= from;
-        self.invitations.retain(|_, open| !by_it(&open.by, open.at));
+        let mut out = vec![(revocation.member.clone(), from)];
+        while let Some((thief, from)) = out.pop() {
+            out.extend(self.shut_out(&thief, from));
+        }
+    }
+
+    /// Takes back what a thief did in a member's name since then. Returns whom it had let in, and
+    /// since when.
+    fn shut_out(&mut self, thief: &MemberPath, from: Timestamp) -> Vec<(MemberPath, Timestamp)> {
+        self.invitations.retain(|_, open| open.by != *thief || open.at < from);
+        let mut out = Vec::new();
         for (name, member) in &mut self.members {
-            match &member.standing {
-                Standing::Active { since, by, .. }
-                    if by_it(by, *since) && *name != revocation.member.name =>
-                {
-                    member.standing = Standing::Pending;
-                }
-                Standing::Active { .. } | Standing::Pending | Standing::Revoked { .. } => {}
+            let Some(counted) = member.standing.counted() else { continue };
+            // The first member is in by the organisation's key, in its own name.
+            if counted.by != *thief || counted.since < from || *name == thief.name {
+                continue;
             }
+            match &mut member.standing {
+                Standing::Revoked { counted, .. } => *counted = None,
+                Standing::Active { .. } | Standing::Pending => member.standing = Standing::Pending,
+            }
+            let path = MemberPath { organisation: self.name.clone(), name: name.clone() };
+            out.push((path, counted.since));
+        }
+        out
+    }
+}
+
+impl Standing {
+    /// During which time the member's acts count.
+    fn counted(&self) -> Option<Counted> {
+        match self {
+            Self::Pending => None,
+            Self::Active { since, by, .. } => {
+                Some(Counted { since: *since, before: Timestamp::MAX, by: by.clone() })
+            }
+            Self::Revoked { counted, .. } => counted.clone(),
         }
     }
 }

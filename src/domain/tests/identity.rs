@@ -270,28 +270,39 @@ fn members_are_revoked_from_inside_the_organisation() {
     assert_eq!(world.try_say(again), Err(Refusal::Revoked(path(JUN))), "for good");
 }
 
+fn standing(world: &World, who: &str) -> Standing {
+    let organisation = world.states.organisation(&path(who).organisation).unwrap();
+    organisation.member(&path(who).name).unwrap().standing.clone()
+}
+
+/// Invites somebody, who joins.
+fn join(world: &mut World, by: &str, who: &str) -> Digest {
+    let door = world.invitation(by, who);
+    world.accept(door.clone());
+    let joining = world.join(who, &door);
+    world.accept(joining)
+}
+
+fn admit(world: &mut World, by: &str, who: &str) {
+    let joined = join(world, by, who);
+    let confirmation = world.confirmation(by, who, joined, true);
+    world.accept(confirmation);
+}
+
 #[test]
 fn whom_a_thief_let_in_is_out_again() {
     let mut world = parties();
-    let join = |world: &World, who: &str| {
-        let organisation = world.states.organisation(&path(who).organisation).unwrap();
-        organisation.member(&path(who).name).unwrap().join_sha256
-    };
     // Yuki is administrator; her keys are stolen now.
     world.pass(Span::seconds(60));
     let stolen_at = world.now;
     let pat = "orient-display/pat";
-    let sha256 = join(&world, pat);
+    let sha256 = member_join(&world, pat);
     let confirmation = world.confirmation(YUKI, pat, sha256, true);
     world.accept(confirmation);
     let door = world.invitation(YUKI, "orient-display/thief");
     world.accept(door.clone());
     let revocation = world.revocation(YUKI, YUKI, Reason::CompromisedSince(stolen_at));
     world.accept(revocation);
-    let standing = |world: &World, who: &str| {
-        let organisation = world.states.organisation(&path(who).organisation).unwrap();
-        organisation.member(&path(who).name).unwrap().standing.clone()
-    };
     assert_eq!(standing(&world, pat), Standing::Pending);
     assert!(matches!(standing(&world, "orient-display/kenji"), Standing::Active { .. }));
     let joining = world.join("orient-display/thief", &door);
@@ -299,4 +310,31 @@ fn whom_a_thief_let_in_is_out_again() {
     // The organisation's own key still speaks.
     let confirmation = world.confirmation("orient-display/kenji", pat, sha256, true);
     world.accept_as(confirmation, key_of("orient-display"));
+}
+
+#[test]
+fn whom_those_let_in_whom_a_thief_let_in_is_out_too() {
+    let mut world = parties();
+    let [honest, first, second, third] =
+        ["ann", "one", "two", "three"].map(|name| format!("orient-display/{name}"));
+    admit(&mut world, YUKI, &honest);
+    world.pass(Span::seconds(60));
+    let stolen_at = world.now;
+    for (by, who) in [(YUKI, &first), (&first, &second), (&second, &third)] {
+        world.pass(Span::seconds(1));
+        admit(&mut world, by, who);
+    }
+    let door = world.invitation(&third, "orient-display/four");
+    world.accept(door.clone());
+    // One of them has gone meanwhile, as if nothing were wrong with it.
+    let left = world.revocation(YUKI, &second, Reason::Left);
+    world.accept(left);
+    let revocation = world.revocation(&honest, YUKI, Reason::CompromisedSince(stolen_at));
+    world.accept(revocation);
+    assert_eq!(standing(&world, &first), Standing::Pending, "let in by the thief");
+    assert_eq!(standing(&world, &third), Standing::Pending, "two hops further");
+    assert!(matches!(standing(&world, &second), Standing::Revoked { counted: None, .. }));
+    assert!(matches!(standing(&world, &honest), Standing::Active { .. }), "let in before");
+    let joining = world.join("orient-display/four", &door);
+    assert_eq!(world.try_say(joining).unwrap_err().code(), "NOT_INVITED", "the last door is shut");
 }

@@ -1,7 +1,7 @@
 //! The two rules of the three-party terms, walked through.
 
 use super::terms::{terms, three_party};
-use super::world::{Case, World, path};
+use super::world::{Case, World, key_of, path};
 use crate::domain::event::Note;
 use crate::domain::id::{AgreementId, DepositId};
 use crate::domain::refusal::Refusal;
@@ -283,6 +283,42 @@ fn what_a_thief_did_is_void_until_it_is_released() {
     assert_eq!(contribute(&mut released, SORA, &case), Ok(()));
     theft(&mut released, SORA);
     assert_eq!(released.state(&case), State::Released, "what is out is out");
+}
+
+#[test]
+fn what_never_counted_does_not_count_because_somebody_has_left() {
+    let (mut world, case) = asked("joint");
+    world.pass(Span::seconds(60));
+    let stolen_at = world.now;
+    let (thief, join) = ("trade-secret-center/pat", |world: &World, who: &str| {
+        let organisation = world.states.organisation(&path(who).organisation).unwrap();
+        organisation.member(&path(who).name).unwrap().join_sha256
+    });
+    let joined = join(&world, thief);
+    let confirmation = world.confirmation(SORA, thief, joined, true);
+    world.accept(confirmation);
+    for by in [thief, MINJI] {
+        let consent = world.consent(by, &case);
+        world.accept(consent);
+    }
+    assert_eq!(world.state(&case), State::Satisfied);
+    let theft = world.revocation(SORA, SORA, Reason::CompromisedSince(stolen_at));
+    world.accept(theft);
+    assert_eq!(world.state(&case), State::Open, "let in by a thief");
+
+    let mut confirmed = world.clone();
+    confirmed.pass(Span::seconds(1));
+    let confirmation = confirmed.confirmation(SORA, thief, joined, false);
+    confirmed.accept_as(confirmation, key_of("trade-secret-center"));
+    assert_eq!(confirmed.state(&case), State::Open, "nor when confirmed anew");
+    let consent = confirmed.consent(thief, &case);
+    confirmed.accept(consent);
+    assert_eq!(confirmed.state(&case), State::Satisfied, "but what is said from then on");
+
+    let left = world.revocation(SORA, thief, Reason::Left);
+    world.accept_as(left, key_of("trade-secret-center"));
+    assert_eq!(world.judged(&case).consents.len(), 1);
+    assert_eq!(world.state(&case), State::Open, "nor when said to have left");
 }
 
 #[test]
