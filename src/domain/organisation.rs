@@ -24,6 +24,8 @@ pub struct Organisation {
     pub name: OrganisationName,
     /// Its key, once its first member has joined.
     pub key: Option<PublicKey>,
+    /// Who introduced that key and has it at home: its first member.
+    pub founder: Option<MemberName>,
     /// Everybody who has joined.
     pub members: BTreeMap<MemberName, Member>,
     /// Doors that stand open, by the digest of their secret.
@@ -156,7 +158,8 @@ impl Member {
 impl Organisation {
     /// An organisation of which nothing is known yet but its name.
     pub fn named(name: OrganisationName) -> Self {
-        Self { name, key: None, members: BTreeMap::new(), invitations: BTreeMap::new() }
+        let (members, invitations) = (BTreeMap::new(), BTreeMap::new());
+        Self { name, key: None, founder: None, members, invitations }
     }
 
     /// A member that has joined.
@@ -190,6 +193,17 @@ impl Organisation {
             Err(Refusal::NotAdministrator(stated.statement.made().by.clone()))
         }
     }
+
+    /// The organisation key, or an administrator. The key speaks in the name of the member who has
+    /// it at home, whatever that member's own standing: whoever is named has signed.
+    fn authority(&self, stated: &Stated) -> Result<(), Refusal> {
+        if self.key != Some(stated.key) {
+            return self.administrator(stated);
+        }
+        let by = &stated.statement.made().by;
+        let is_founder = self.founder.as_ref() == Some(&by.name);
+        is_founder.then_some(()).ok_or_else(|| Refusal::WrongKey(by.clone()))
+    }
 }
 
 /// May this invitation stand? The operator opens the door to organisations, an administrator to
@@ -203,12 +217,11 @@ pub fn decide_invitation(
 ) -> Result<(), Refusal> {
     let (by, name) = (&invitation.made.by, &invitation.member.organisation);
     let founded = organisation.filter(|organisation| organisation.key.is_some());
+    let is_operator = operator == Some(&stated.key) && *by == MemberPath::operator();
     match founded {
         Some(organisation) if by.organisation == *name => organisation.administrator(stated)?,
-        Some(_) if operator == Some(&stated.key) => {
-            return Err(Refusal::OrganisationExists(name.clone()));
-        }
-        None if operator == Some(&stated.key) => {}
+        Some(_) if is_operator => return Err(Refusal::OrganisationExists(name.clone())),
+        None if is_operator => {}
         None if by.organisation == *name => return Err(Refusal::WrongKey(by.clone())),
         Some(_) | None => return Err(Refusal::NotFound(name.to_string())),
     }
@@ -291,9 +304,7 @@ pub fn decide_confirmation(
         return Err(not_found());
     }
     let organisation = organisation.ok_or_else(|| Refusal::WrongKey(by.clone()))?;
-    if organisation.key != Some(stated.key) {
-        organisation.administrator(stated)?;
-    }
+    organisation.authority(stated)?;
     let member = organisation.member(&confirmation.member.name).ok_or_else(not_found)?;
     if member.join_sha256 != confirmation.join_sha256 {
         return Err(Refusal::Mismatch("the confirmation of this member's keys"));
@@ -322,9 +333,7 @@ pub fn decide_revocation(
         return Err(not_found());
     }
     let organisation = organisation.ok_or_else(|| Refusal::WrongKey(by.clone()))?;
-    if organisation.key != Some(stated.key) {
-        organisation.administrator(stated)?;
-    }
+    organisation.authority(stated)?;
     let member = organisation.member(&path.name).ok_or_else(not_found)?;
     if member.join_sha256 != revocation.join_sha256 {
         return Err(Refusal::Mismatch("the revocation of this member's keys"));
@@ -386,6 +395,7 @@ impl Organisation {
     /// The organisation's key was introduced.
     pub fn introduced(&mut self, introduced: &statement::Organisation) {
         self.key = Some(introduced.key);
+        self.founder = Some(introduced.made.by.name.clone());
     }
 
     /// A member joined; the invitation is spent.

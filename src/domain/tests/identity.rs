@@ -28,6 +28,9 @@ fn doors_are_opened_by_the_operator_for_the_first_and_by_administrators_for_coll
     for (why, by, member, key, expected) in [
         ("a new organisation's first member", OPERATOR, "newco/ann", OPERATOR, "ok"),
         ("by another key in the operator's name", OPERATOR, "newco/ann", EVE, "NOT_FOUND"),
+        ("by the operator in a stranger's name", EVE, "newco/ann", OPERATOR, "NOT_FOUND"),
+        ("or in the name of who is to come", "newco/ann", "newco/ann", OPERATOR, "WRONG_KEY"),
+        ("or in a stranger's, to a founded one", EVE, NEW, OPERATOR, "NOT_FOUND"),
         ("a stranger opens no organisation", EVE, "newco/ann", EVE, "NOT_FOUND"),
         ("nor an existing one, and learns nothing", EVE, NEW, EVE, "NOT_FOUND"),
         ("nor in its name", "newco/eve", "newco/ann", EVE, "WRONG_KEY"),
@@ -159,6 +162,7 @@ fn keys_are_confirmed_from_inside_the_organisation() {
     let other: Digest = bytes("another join");
     for (why, by, member, join, key, expected) in [
         ("by the organisation key", MINJI, PAT, joined, "hanbit-parts", "ok"),
+        ("by it in the name of who has it not", JUN, PAT, joined, "hanbit-parts", "WRONG_KEY"),
         ("by an administrator", MINJI, PAT, joined, MINJI, "ok"),
         ("by a plain member", JUN, PAT, joined, JUN, "NOT_ADMINISTRATOR"),
         ("by oneself", PAT, PAT, joined, PAT, "PENDING"),
@@ -268,6 +272,13 @@ fn members_are_revoked_from_inside_the_organisation() {
     let join = join.member(&path(JUN).name).unwrap().join_sha256;
     let again = world.confirmation(MINJI, JUN, join, false);
     assert_eq!(world.try_say(again), Err(Refusal::Revoked(path(JUN))), "for good");
+    for (why, by, expected) in [
+        ("by the organisation key in another's name", JUN, Err(Refusal::WrongKey(path(JUN)))),
+        ("by the organisation key", MINJI, Ok(())),
+    ] {
+        let revocation = world.revocation(by, MINJI, Reason::Left);
+        assert_eq!(world.try_say_as(revocation, key_of("hanbit-parts")), expected, "{why}");
+    }
 }
 
 fn standing(world: &World, who: &str) -> Standing {
@@ -307,8 +318,11 @@ fn whom_a_thief_let_in_is_out_again() {
     assert!(matches!(standing(&world, "orient-display/kenji"), Standing::Active { .. }));
     let joining = world.join("orient-display/thief", &door);
     assert_eq!(world.try_say(joining).unwrap_err().code(), "NOT_INVITED", "the door is shut");
-    // The organisation's own key still speaks.
-    let confirmation = world.confirmation("orient-display/kenji", pat, sha256, true);
+    // The organisation's own key still speaks, in the name of who has it.
+    let foreign = world.confirmation("orient-display/kenji", pat, sha256, true);
+    let refused = world.try_say_as(foreign, key_of("orient-display"));
+    assert_eq!(refused, Err(Refusal::WrongKey(path("orient-display/kenji"))));
+    let confirmation = world.confirmation(YUKI, pat, sha256, true);
     world.accept_as(confirmation, key_of("orient-display"));
 }
 

@@ -18,7 +18,7 @@ use crate::domain::stream::Stream;
 use crate::domain::terms::Terms;
 use crate::domain::time::{Span, Timestamp};
 
-pub(super) const OPERATOR: &str = "vault/operator";
+pub(super) const OPERATOR: &str = "operator/operator";
 /// A member who has joined and was never confirmed; every organisation has one.
 pub(super) const PENDING: &str = "pat";
 
