@@ -289,7 +289,14 @@ pub fn decide_join(
     if organisation.members.len() >= MEMBERS_MAX {
         return Err(Refusal::Limit { what: "members of this organisation", limit: MEMBERS_MAX });
     }
-    Ok(())
+    // One person is one seat, so one set of keys is one member: of those who have left as well,
+    // and the organisation key is nobody's.
+    let is_taken = organisation.key == Some(join.key)
+        || organisation
+            .members
+            .values()
+            .any(|member| member.key == join.key || member.age_recipient == join.age_recipient);
+    if is_taken { Err(Refusal::KeysTaken(by.clone())) } else { Ok(()) }
 }
 
 /// May this member be confirmed by this signer: the organisation key, or an administrator?

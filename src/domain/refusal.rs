@@ -65,6 +65,9 @@ pub enum Refusal {
     /// The name is taken.
     #[error("{0} has already joined")]
     AlreadyJoined(MemberPath),
+    /// Somebody has these keys already.
+    #[error("the keys of {0} are those of another member or of the organisation")]
+    KeysTaken(MemberPath),
     /// The organisation cannot be introduced, for it exists.
     #[error("{0} has an organisation key already")]
     OrganisationExists(OrganisationName),
@@ -146,6 +149,7 @@ impl Refusal {
             Self::Forked => "FORKED",
             Self::NotInvited(_) => "NOT_INVITED",
             Self::AlreadyJoined(_) => "ALREADY_JOINED",
+            Self::KeysTaken(_) => "KEYS_TAKEN",
             Self::OrganisationExists(_) => "ORGANISATION_EXISTS",
             Self::Limit { .. } => "LIMIT",
             Self::Mismatch(_) => "MISMATCH",
@@ -188,6 +192,7 @@ impl Refusal {
             }
             Self::NotInvited(_) => "ask for a new invitation",
             Self::AlreadyJoined(_) => "ask for an invitation under another member name",
+            Self::KeysTaken(_) => "join in a home directory of your own: it makes keys of its own",
             Self::OrganisationExists(_) => "ask a colleague who has joined to invite you",
             Self::Limit { .. } => "remove what is no longer needed, or ask the operator",
             Self::Mismatch(_) => "start again with a fresh view of the agreement",

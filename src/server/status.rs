@@ -103,6 +103,7 @@ fn code(refusal: &Refusal) -> Code {
         Refusal::NotFound(_) => Code::NotFound,
         Refusal::Already { .. }
         | Refusal::AlreadyJoined(_)
+        | Refusal::KeysTaken(_)
         | Refusal::OrganisationExists(_)
         | Refusal::DepositedBefore(_) => Code::AlreadyExists,
         Refusal::WrongKey(_)

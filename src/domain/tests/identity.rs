@@ -114,6 +114,18 @@ fn an_invitation_lets_one_person_in_once() {
     let join = late.join(NEW, &invitation);
     assert_eq!(outcome(&late, join, NEW), "NOT_INVITED", "at the end");
 
+    for (why, key, recipient) in [
+        ("a colleague's statement key", JUN, NEW),
+        ("the organisation key", "hanbit-parts", NEW),
+        ("a colleague's age recipient", NEW, MINJI),
+        ("and of one who waits", NEW, PAT),
+    ] {
+        let mut join = world.join(NEW, &invitation);
+        join.key = key_of(key);
+        join.age_recipient = world.join(recipient, &invitation).age_recipient;
+        assert_eq!(outcome(&world, join, key), "KEYS_TAKEN", "{why}");
+    }
+
     let second = world.invitation(MINJI, NEW);
     world.accept(second.clone());
     let join = world.join(NEW, &invitation);

@@ -280,7 +280,7 @@ impl World {
             made: self.made(by),
             secret_sha256: invitation.secret_sha256,
             key: key_of(by),
-            age_recipient: "age1example".parse().unwrap(),
+            age_recipient: format!("age1 of {by}").parse().unwrap(),
             certificate_request_sha256: self.fresh(),
         }
     }
