@@ -338,10 +338,12 @@ impl Request {
             .collect()
     }
 
-    /// How many more contributions release the request.
+    /// How many more contributions release the request. A holder has one share, however many of
+    /// its members have spent it.
     pub fn contributions_missing(&self) -> usize {
         let needed = self.terms.contributions_needed(&self.requester().organisation);
-        needed.saturating_sub(self.contributions.len())
+        let holders: BTreeSet<_> = self.contributions.iter().map(|c| &c.by.organisation).collect();
+        needed.saturating_sub(holders.len())
     }
 
     /// Whether this holder's share was spent on it.

@@ -231,6 +231,29 @@ fn an_objection_between_two_contributions_blocks_the_second() {
 }
 
 #[test]
+fn a_share_counts_once_whoever_of_the_house_spent_it() {
+    let mut written = three_party();
+    written["quorum"] = 3.into();
+    written["rules"][1] = written["rules"][0].clone();
+    written["rules"][1]["name"] = "slow".into();
+    let mut world = parties();
+    let agreement = world.agree(&terms(written));
+    let deposit = world.store(&agreement);
+    let case = world.ask(YUKI, &deposit, "joint");
+    for by in [MINJI, SORA] {
+        let consent = world.consent(by, &case);
+        world.accept(consent);
+    }
+    assert_eq!(contribute(&mut world, SORA, &case), Ok(()));
+    // The rules take no second one; the judgement does not rest on that.
+    let again = world.contribution(DANA, &case);
+    let now = world.now;
+    world.states.request_mut(&case.request.id).unwrap().contributed(&again, now);
+    assert_eq!(world.judged(&case).contributions_missing(), 1);
+    assert_eq!(world.state(&case), State::Satisfied);
+}
+
+#[test]
 fn what_a_thief_did_is_void_until_it_is_released() {
     let (mut world, case) = consented("bankruptcy");
     world.pass(Span::days(10));
