@@ -194,14 +194,15 @@ pub fn decide_termination(
     Ok(())
 }
 
-/// May this share be passed on?
+/// May this share be passed on? Only to who has none: a share is never overwritten, for nobody but
+/// its member could tell a good one from rubbish.
 pub fn decide_reseal(agreement: &Agreement, reseal: &statement::Reseal) -> Result<(), Refusal> {
-    let (by, to) = (&reseal.made.by.organisation, &reseal.share.member);
+    let (by, to_member) = (&reseal.made.by.organisation, &reseal.share.member);
     match agreement.phase {
         Phase::Proposed | Phase::Active { .. } | Phase::Terminated { .. } => {}
         Phase::Declined { .. } => return Err(Refusal::AgreementIs("declined")),
     }
-    if by != &to.organisation || !agreement.terms.is_holder(by) {
+    if by != &to_member.organisation || !agreement.terms.is_holder(by) {
         return Err(Refusal::Mismatch("the member the share is for"));
     }
     let key = agreement.key()?;
@@ -210,6 +211,9 @@ pub fn decide_reseal(agreement: &Agreement, reseal: &statement::Reseal) -> Resul
     }
     if !key.shares.contains_key(&reseal.made.by) {
         return Err(Refusal::NotFound(format!("a share sealed to {}", reseal.made.by)));
+    }
+    if key.shares.contains_key(to_member) {
+        return Err(Refusal::HasShare(to_member.clone()));
     }
     Ok(())
 }

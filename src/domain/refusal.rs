@@ -102,6 +102,9 @@ pub enum Refusal {
         /// Did what.
         what: &'static str,
     },
+    /// A share that would be overwritten.
+    #[error("{0} has a share of this release key already")]
+    HasShare(MemberPath),
     /// A bundle of unproven origin where the terms want proof.
     #[error("the bundle was sealed elsewhere, and the terms do not admit that (stock_age = false)")]
     OriginUnproven,
@@ -157,7 +160,7 @@ impl Refusal {
             Self::PartyMissing(_) => "PARTY_MISSING",
             Self::NotDepositor(_) => "NOT_DEPOSITOR",
             Self::AgreementIs(_) => "AGREEMENT_STATE",
-            Self::Already { .. } => "ALREADY",
+            Self::Already { .. } | Self::HasShare(_) => "ALREADY",
             Self::OriginUnproven => "ORIGIN_UNPROVEN",
             Self::DepositedBefore(_) => "DEPOSITED_BEFORE",
             Self::DepositIs(_) => "DEPOSIT_STATE",
@@ -203,6 +206,10 @@ impl Refusal {
             Self::NotDepositor(_) => "ask the depositor to do it",
             Self::AgreementIs(_) => "see `escrow show` for who still has to act",
             Self::Already { .. } => "nothing more to do; see `escrow show`",
+            Self::HasShare(_) => {
+                "if its share cannot be used, invite that person anew under another name, confirm \
+                 the keys, and reseal then"
+            }
             Self::OriginUnproven => {
                 "give the files themselves to `escrow deposit`, which seals them with proof"
             }

@@ -102,6 +102,7 @@ fn code(refusal: &Refusal) -> Code {
     match refusal {
         Refusal::NotFound(_) => Code::NotFound,
         Refusal::Already { .. }
+        | Refusal::HasShare(_)
         | Refusal::AlreadyJoined(_)
         | Refusal::KeysTaken(_)
         | Refusal::OrganisationExists(_)

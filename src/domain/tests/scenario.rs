@@ -548,11 +548,17 @@ fn a_share_is_passed_on_by_who_has_it_within_the_house() {
         ("to nobody", KENJI, "orient-display/nil", not_found("orient-display/nil")),
         ("to who is pending", KENJI, "orient-display/pat", not_found("orient-display/pat")),
         ("by who has it", KENJI, YUKI, Ok(())),
-        ("by who was given it", YUKI, KENJI, Ok(())),
+        ("to who was given it", KENJI, YUKI, has_share(YUKI)),
+        ("by who was given it, to who had it before", YUKI, KENJI, has_share(KENJI)),
+        ("to oneself", YUKI, YUKI, has_share(YUKI)),
     ] {
         let reseal = world.reseal(by, &agreement, to);
         assert_eq!(world.try_say(reseal), expected, "{why}");
     }
+}
+
+fn has_share(who: &str) -> Result<(), Refusal> {
+    Err(Refusal::HasShare(path(who)))
 }
 
 fn not_found(what: &str) -> Result<(), Refusal> {
