@@ -35,6 +35,8 @@ pub struct Agreement {
     pub phase: Phase,
     /// Statements must rest on this event of the stream or a later one.
     pub floor: u64,
+    /// Whose revocation was told here, and which.
+    pub revocations: BTreeMap<MemberPath, Digest>,
 }
 
 /// A release key as dealt.
@@ -194,6 +196,18 @@ pub fn decide_termination(
     Ok(())
 }
 
+/// May this revocation be told? Once: each notice voids what was signed before it.
+pub fn decide_revocation_notice(
+    agreement: &Agreement,
+    notice: &statement::RevocationNotice,
+) -> Result<(), Refusal> {
+    if agreement.revocations.get(&notice.member) == Some(&notice.revocation_sha256) {
+        let who = notice.member.to_string();
+        return Err(Refusal::Already { who, what: "been told of as revoked in this agreement" });
+    }
+    Ok(())
+}
+
 /// May this share be passed on? Only to who has none: a share is never overwritten, for nobody but
 /// its member could tell a good one from rubbish.
 pub fn decide_reseal(agreement: &Agreement, reseal: &statement::Reseal) -> Result<(), Refusal> {
@@ -239,6 +253,7 @@ impl Agreement {
             terminated: BTreeMap::new(),
             phase: Phase::Proposed,
             floor: sequence,
+            revocations: BTreeMap::new(),
         }
     }
 
@@ -281,6 +296,12 @@ impl Agreement {
         if self.terms.organisations().all(|who| self.terminated.contains_key(who)) {
             self.phase = Phase::Terminated { at };
         }
+    }
+
+    /// A revocation was told.
+    pub fn told(&mut self, notice: &statement::RevocationNotice, sequence: u64) {
+        self.revocations.insert(notice.member.clone(), notice.revocation_sha256);
+        self.floor = sequence;
     }
 
     /// A share was passed on.

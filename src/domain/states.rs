@@ -7,9 +7,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::domain::agreement::Agreement;
 use crate::domain::deposit::Deposit;
-use crate::domain::id::{AgreementId, DepositId, Digest, OrganisationName, PublicKey, RequestId};
+use crate::domain::id::{
+    AgreementId, DepositId, Digest, MemberPath, OrganisationName, PublicKey, RequestId,
+};
 use crate::domain::organisation::Organisation;
-use crate::domain::request::Request;
+use crate::domain::request::{OpenRequests, Request};
 use crate::domain::stream::Stream;
 
 /// The name of a record.
@@ -29,6 +31,8 @@ pub enum Key {
     Bundle(AgreementId, Digest),
     /// A request.
     Request(RequestId),
+    /// What a member has open in an agreement.
+    OpenRequests(AgreementId, MemberPath),
     /// Where a statement was accepted.
     Statement(Digest),
 }
@@ -50,6 +54,7 @@ impl fmt::Display for Key {
             Self::Deposit(id) => write!(f, "deposit/{id}"),
             Self::Bundle(id, sha256) => write!(f, "bundle/{id}/{sha256}"),
             Self::Request(id) => write!(f, "request/{id}"),
+            Self::OpenRequests(id, member) => write!(f, "open/{id}/{member}"),
             Self::Statement(sha256) => write!(f, "statement/{sha256}"),
         }
     }
@@ -74,6 +79,8 @@ pub enum Record {
     Bundle(DepositId),
     /// A request.
     Request(Request),
+    /// What a member has open in an agreement.
+    OpenRequests(OpenRequests),
     /// Where a statement was accepted.
     Statement(Accepted),
 }
@@ -160,6 +167,15 @@ impl States {
             return None;
         };
         Some(id)
+    }
+
+    /// The requests that this member has open in this agreement, some of which may have expired.
+    pub fn open_requests(&self, agreement: &AgreementId, member: &MemberPath) -> &OpenRequests {
+        static NONE: OpenRequests = OpenRequests::new();
+        match self.records.get(&Key::OpenRequests(agreement.clone(), member.clone())) {
+            Some(Record::OpenRequests(open)) => open,
+            Some(_) | None => &NONE,
+        }
     }
 
     /// Puts a record in place and marks it as changed.

@@ -4,12 +4,14 @@ use crate::domain::agreement::Agreement;
 use crate::domain::deposit::Deposit;
 use crate::domain::id::MemberPath;
 use crate::domain::refusal::Refusal;
-use crate::domain::request::{Request, State};
+use crate::domain::request::{OpenRequests, Request, State};
 use crate::domain::statement::{self, RequestRef, Withdrawn};
 use crate::domain::time::Timestamp;
 
 /// Documents that may support one request.
 pub const EVIDENCE_MAX: usize = 32;
+/// Requests that one member may have open in one agreement.
+pub const OPEN_MAX: usize = 64;
 /// Notifications that may be recorded with one request.
 pub const NOTIFICATIONS_MAX: usize = 32;
 
@@ -53,6 +55,14 @@ pub fn decide_request(
             Err(Refusal::NotEntitled { who: by.clone(), what: "request", rule })
         }
     }
+}
+
+/// May a member have one more request open, besides these, which expire so?
+pub fn decide_one_more(open: &OpenRequests, now: Timestamp) -> Result<(), Refusal> {
+    if open.values().filter(|expires_at| now < **expires_at).count() < OPEN_MAX {
+        return Ok(());
+    }
+    Err(Refusal::Limit { what: "open requests by this member", limit: OPEN_MAX })
 }
 
 /// May this consent be counted?

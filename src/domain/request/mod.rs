@@ -56,6 +56,9 @@ pub struct Request {
     pub outcome: Outcome,
 }
 
+/// The requests that one member has open in one agreement, and when each expires.
+pub type OpenRequests = BTreeMap<RequestId, Timestamp>;
+
 /// Somebody did something.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Act {

@@ -5,7 +5,7 @@ use super::world::{Case, World, key_of, path};
 use crate::domain::event::Note;
 use crate::domain::id::{AgreementId, DepositId};
 use crate::domain::refusal::Refusal;
-use crate::domain::request::State;
+use crate::domain::request::{OPEN_MAX, State};
 use crate::domain::statement::{Reason, Withdrawn};
 use crate::domain::time::Span;
 
@@ -132,7 +132,8 @@ fn promise_6_an_objection_blocks_until_it_is_taken_back() {
     assert_eq!(world.state(&case), State::Satisfied);
     let ready = world.contribution(SORA, &case);
     let objection = world.objection(JUN, &case);
-    world.accept(objection.clone());
+    let objection = world.stated(objection);
+    world.submit(&objection).unwrap();
     assert_eq!(world.state(&case), State::Objected);
     let late = world.try_say(ready).unwrap_err();
     assert_eq!(late.code(), "OUTDATED", "signed before the objection was known");
@@ -148,7 +149,7 @@ fn promise_6_an_objection_blocks_until_it_is_taken_back() {
     assert_eq!(world.state(&case), State::Satisfied);
     let early = world.try_say(ready).unwrap_err();
     assert_eq!(early.code(), "OUTDATED", "signed before it was settled");
-    assert_eq!(world.try_say(objection).unwrap_err().code(), "OUTDATED", "the old one again");
+    assert_eq!(world.submit(&objection).unwrap_err().code(), "ALREADY", "the old one again");
     let again = world.objection(MINJI, &case);
     world.accept(again);
     assert_eq!(world.state(&case), State::Objected);
@@ -156,6 +157,63 @@ fn promise_6_an_objection_blocks_until_it_is_taken_back() {
     assert_eq!(world.state(&case), State::Expired);
     let settled = world.withdrawal(MINJI, &case, Withdrawn::Objection);
     assert_eq!(world.try_say(settled), Err(Refusal::RequestIs(State::Expired)));
+}
+
+#[test]
+fn promise_6_nobody_is_kept_from_objecting_by_what_others_do_meanwhile() {
+    let (mut world, case) = consented("bankruptcy");
+    let deposit = world.seen(&case).deposit.clone();
+    // Everything is signed on the view that the signer has now.
+    let objection = world.objection(MINJI, &case);
+    let sight = world.sight(JUN, &case);
+    let consent = world.consent(DANA, &case);
+    let own = world.withdrawal(KENJI, &case, Withdrawn::Request);
+    let noise = |world: &mut World| {
+        let other = world.ask(YUKI, &deposit, "joint");
+        let withdrawal = world.withdrawal(YUKI, &other, Withdrawn::Request);
+        world.accept(withdrawal);
+    };
+    noise(&mut world);
+    assert_eq!(world.try_say(consent).unwrap_err().code(), "OUTDATED", "a consent must look again");
+    world.accept(sight);
+    world.accept(objection);
+    assert_eq!(world.state(&case), State::Objected);
+    let settled = world.withdrawal(MINJI, &case, Withdrawn::Objection);
+    noise(&mut world);
+    assert_eq!(world.try_say(settled).unwrap_err().code(), "OUTDATED", "it would unblock");
+    world.accept(own);
+    assert_eq!(world.state(&case), State::Withdrawn);
+}
+
+#[test]
+fn a_member_has_so_many_requests_open_and_no_more() {
+    let (mut world, agreement, deposit) = deposited();
+    let first = world.ask(YUKI, &deposit, "joint");
+    for _ in 1..OPEN_MAX {
+        world.ask(YUKI, &deposit, "joint");
+    }
+    let one_more = |world: &World, by: &str| {
+        let mut world = world.clone();
+        let request = world.request(by, &deposit, "joint");
+        world.try_say(request).map_err(|refusal| refusal.code())
+    };
+    assert_eq!(one_more(&world, YUKI), Err("LIMIT"));
+    assert_eq!(one_more(&world, KENJI), Ok(()), "a colleague");
+    let mut withdrawn = world.clone();
+    let withdrawal = withdrawn.withdrawal(KENJI, &first, Withdrawn::Request);
+    withdrawn.accept(withdrawal);
+    assert_eq!(one_more(&withdrawn, YUKI), Ok(()), "one was taken back");
+    let mut released = world.clone();
+    for by in [MINJI, SORA] {
+        let consent = released.consent(by, &first);
+        released.accept(consent);
+    }
+    assert_eq!(contribute(&mut released, SORA, &first), Ok(()));
+    assert_eq!(one_more(&released, YUKI), Ok(()), "one was released");
+    world.pass(Span::days(90));
+    assert_eq!(one_more(&world, YUKI), Ok(()), "all have lapsed");
+    world.ask(YUKI, &deposit, "joint");
+    assert_eq!(world.states.open_requests(&agreement, &path(YUKI)).len(), 1, "and are forgotten");
 }
 
 #[test]
@@ -352,6 +410,8 @@ fn a_revocation_told_in_an_agreement_is_not_overlooked() {
     let sha256 = world.accept(revocation);
     let notice = world.revocation_notice(YUKI, &case.agreement, KENJI, sha256);
     world.accept(notice);
+    let again = world.revocation_notice(YUKI, &case.agreement, KENJI, sha256);
+    assert_eq!(world.try_say(again).unwrap_err().code(), "ALREADY", "the floor rises once");
     let late = world.try_say(unaware).unwrap_err();
     assert_eq!(late.code(), "OUTDATED", "signed before the revocation was known");
     assert_eq!(contribute(&mut world, SORA, &case), Ok(()));
