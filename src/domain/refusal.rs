@@ -34,6 +34,14 @@ pub enum Refusal {
         /// The vault's time.
         now: Timestamp,
     },
+    /// A sight of what was not there yet.
+    #[error("the sight is dated {at}, but the request was made {asked_at}")]
+    Backdated {
+        /// As dated.
+        at: Timestamp,
+        /// When there was something to see.
+        asked_at: Timestamp,
+    },
     /// The statement's time is over.
     #[error("the statement was good until {valid_until}, and it is {now}")]
     Late {
@@ -146,6 +154,7 @@ impl Refusal {
             Self::Revoked(_) => "REVOKED",
             Self::NotAdministrator(_) => "NOT_ADMINISTRATOR",
             Self::Early { .. } => "EARLY",
+            Self::Backdated { .. } => "BACKDATED",
             Self::Late { .. } => "LATE",
             Self::TooLong => "TOO_LONG",
             Self::Outdated { .. } => "OUTDATED",
@@ -183,7 +192,9 @@ impl Refusal {
                  `escrow confirm`"
             }
             Self::NotAdministrator(_) => "ask the colleague who set up your organisation",
-            Self::Early { .. } => "set this computer's clock and try again",
+            Self::Early { .. } | Self::Backdated { .. } => {
+                "set this computer's clock and try again"
+            }
             Self::Late { .. } => "set this computer's clock, or sign again",
             Self::TooLong => "sign again with a shorter validity",
             Self::Outdated { .. } => {

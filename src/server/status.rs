@@ -118,6 +118,7 @@ fn code(refusal: &Refusal) -> Code {
         Refusal::Limit { .. } => Code::ResourceExhausted,
         Refusal::OtherLog
         | Refusal::Early { .. }
+        | Refusal::Backdated { .. }
         | Refusal::Late { .. }
         | Refusal::TooLong
         | Refusal::Outdated { .. }

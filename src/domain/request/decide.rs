@@ -5,6 +5,7 @@ use crate::domain::deposit::Deposit;
 use crate::domain::id::MemberPath;
 use crate::domain::refusal::Refusal;
 use crate::domain::request::{OpenRequests, Request, State};
+use crate::domain::rules::CLOCK_SKEW_MAX;
 use crate::domain::statement::{self, RequestRef, Withdrawn};
 use crate::domain::time::Timestamp;
 
@@ -120,6 +121,11 @@ pub fn decide_seen(
     request.refuse_unless(now, &UNDECIDED)?;
     if !request.objectors().any(|who| *who == by.organisation) {
         return Err(request.not_entitled(by, "object, so its sight means nothing"));
+    }
+    // Notice runs from sights: one from before there was anything to see would cut it short.
+    let asked_at = request.opened_at.max(request.statement.made.at);
+    if seen.made.at.after(CLOCK_SKEW_MAX) < asked_at {
+        return Err(Refusal::Backdated { at: seen.made.at, asked_at });
     }
     if request.awaits_sight_by(by) {
         Ok(())

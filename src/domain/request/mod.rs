@@ -286,9 +286,16 @@ impl Request {
             && !self.sights.iter().any(|sight| sight.by == *member)
     }
 
-    /// When somebody who may object first said to have seen it, by their own clock.
+    /// Since when everybody who may object has known of the request, by their own clocks: the
+    /// latest of the organisations' first sights. `None` while one of them has signed none, so
+    /// that nobody's word on what it has seen runs another's notice.
     pub fn first_sight(&self) -> Option<Timestamp> {
-        self.sights.iter().map(|sight| sight.seen_at).min()
+        let first_of = |who: &OrganisationName| {
+            let own = self.sights.iter().filter(|sight| sight.by.organisation == *who);
+            own.map(|sight| sight.seen_at).min()
+        };
+        let firsts: Option<Vec<_>> = self.objectors().map(first_of).collect();
+        firsts?.into_iter().max()
     }
 
     /// The seats still empty on the shortest way to meet the rule; `None` if the rule itself

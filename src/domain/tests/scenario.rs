@@ -7,7 +7,7 @@ use crate::domain::id::{AgreementId, DepositId};
 use crate::domain::refusal::Refusal;
 use crate::domain::request::{OPEN_MAX, State};
 use crate::domain::statement::{Reason, Withdrawn};
-use crate::domain::time::Span;
+use crate::domain::time::{Span, Timestamp};
 
 pub(super) const MINJI: &str = "hanbit-parts/minji";
 pub(super) const JUN: &str = "hanbit-parts/jun";
@@ -252,6 +252,35 @@ fn promise_6_nothing_is_spent_before_who_may_object_knows() {
     world.accept(colleague);
     assert_eq!(world.seen(&case).first_sight(), Some(world.now));
     assert_eq!(contribute(&mut world, SORA, &case), Ok(()));
+}
+
+#[test]
+fn notice_runs_from_when_the_last_of_those_who_may_object_knew() {
+    let mut written = three_party();
+    written["rules"][1]["objection"] = vec!["depositor", "agent"].into();
+    let mut world = parties();
+    let agreement = world.agree(&terms(written));
+    let deposit = world.store(&agreement);
+    let case = world.ask(YUKI, &deposit, "bankruptcy");
+    let asked_at = world.now;
+    let before =
+        |at: Timestamp, seconds: i64| Timestamp::from_millis(at.as_millis() - 1_000 * seconds);
+    world.pass(Span::seconds(60));
+    let seen_at = |world: &mut World, by: &str, at: Timestamp| {
+        let mut sight = world.sight(by, &case);
+        sight.made.at = at;
+        world.try_say(sight)
+    };
+    let at = before(asked_at, 601);
+    let refused = seen_at(&mut world, JUN, at);
+    assert_eq!(refused, Err(Refusal::Backdated { at, asked_at }), "before there was a request");
+    assert_eq!(seen_at(&mut world, JUN, before(asked_at, 600)), Ok(()), "by a slow clock");
+    assert_eq!(world.seen(&case).first_sight(), None, "the agent has signed none");
+    let (agent, later) = (world.now, world.now.after(Span::seconds(60)));
+    assert_eq!(seen_at(&mut world, DANA, later), Ok(()));
+    assert_eq!(world.seen(&case).first_sight(), Some(later), "the later house");
+    assert_eq!(seen_at(&mut world, SORA, agent), Ok(()));
+    assert_eq!(world.seen(&case).first_sight(), Some(agent), "the earlier member of that house");
 }
 
 #[test]
