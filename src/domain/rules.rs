@@ -65,7 +65,7 @@ fn in_agreement(ground: &Ground) -> Stream {
 }
 
 /// The records a statement is judged by and may change. A request's deposit is not named by
-/// statements about the request; see [`reads_of_request`].
+/// statements about the request; see [`reads_further`].
 pub fn reads(stated: &Stated) -> Vec<Key> {
     let statement = &stated.statement;
     let mut keys = vec![
@@ -149,12 +149,20 @@ pub fn request_named(statement: &Statement) -> Option<&RequestId> {
     }
 }
 
-/// What else is read once a request is known: its deposit, whose acts count, and what else its
-/// requester has open.
-pub fn reads_of_request(request: &Request) -> Vec<Key> {
-    let parties = request.terms.organisations().cloned().map(Key::Organisation);
-    let open = Key::OpenRequests(request.agreement.clone(), request.requester().clone());
-    parties.chain([Key::Deposit(request.deposit.clone()), open]).collect()
+/// What else is read once these records are there: of a request its deposit, whose acts count, and
+/// what else its requester has open; of a bundle that was deposited before, whether it is whole.
+pub fn reads_further(states: &States, stated: &Stated) -> Vec<Key> {
+    let request = request_named(&stated.statement).and_then(|id| states.request(id));
+    let of_request = request.into_iter().flat_map(|request| {
+        let parties = request.terms.organisations().cloned().map(Key::Organisation);
+        let open = Key::OpenRequests(request.agreement.clone(), request.requester().clone());
+        parties.chain([Key::Deposit(request.deposit.clone()), open])
+    });
+    let mut twin = None;
+    if let Statement::Deposit(s) = &stated.statement {
+        twin = states.twin(&s.ground.agreement, &s.sha256);
+    }
+    of_request.chain(twin.cloned().map(Key::Deposit)).collect()
 }
 
 /// A request as it is to be judged: without what was done by members whose acts no longer count.
@@ -235,7 +243,11 @@ pub fn decide(
         }
         Statement::Deposit(s) => {
             let agreement = grounded(states, own, stated, &s.ground, circumstances)?;
-            deposit::decide(agreement, states.twin(&agreement.id, &s.sha256), s)
+            let twin = states.twin(&agreement.id, &s.sha256);
+            // One that was lost may be handed in again.
+            let is_lost =
+                |id: &&DepositId| states.deposit(id).is_some_and(|twin| twin.is_stored().is_err());
+            deposit::decide(agreement, twin.filter(|id| !is_lost(id)), s)
         }
         Statement::Request(s) => {
             let agreement = grounded(states, own, stated, &s.ground, circumstances)?;
@@ -525,6 +537,15 @@ pub fn apply_note(states: &mut States, note: &Note, at: Timestamp) {
         Note::Quarantined { deposit } => {
             let quarantined = Condition::Quarantined { at };
             with(states.deposit_mut(deposit), |d| d.condition = quarantined);
+            let mut quarantine = states.quarantine().clone();
+            quarantine.insert(deposit.clone());
+            states.put(Key::Quarantine, Record::Quarantine(quarantine));
+        }
+        Note::FoundWhole { deposit } => {
+            with(states.deposit_mut(deposit), |d| d.condition = Condition::Stored);
+            let mut quarantine = states.quarantine().clone();
+            quarantine.remove(deposit);
+            states.put(Key::Quarantine, Record::Quarantine(quarantine));
         }
         Note::Access { .. } | Note::HandedOut { .. } => {}
     }
@@ -534,7 +555,9 @@ pub fn apply_note(states: &mut States, note: &Note, at: Timestamp) {
 pub fn reads_of_note(note: &Note) -> Vec<Key> {
     match note {
         Note::Founded { .. } => vec![Key::Vault],
-        Note::Quarantined { deposit } => vec![Key::Deposit(deposit.clone())],
+        Note::Quarantined { deposit } | Note::FoundWhole { deposit } => {
+            vec![Key::Deposit(deposit.clone()), Key::Quarantine]
+        }
         Note::Access { .. } | Note::HandedOut { .. } => Vec::new(),
     }
 }

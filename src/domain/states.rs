@@ -1,6 +1,6 @@
 //! State as the fold of events, kept in records that are looked up one by one.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
@@ -33,6 +33,8 @@ pub enum Key {
     Request(RequestId),
     /// What a member has open in an agreement.
     OpenRequests(AgreementId, MemberPath),
+    /// Which bundles are out of service.
+    Quarantine,
     /// Where a statement was accepted.
     Statement(Digest),
 }
@@ -54,6 +56,7 @@ impl fmt::Display for Key {
             Self::Deposit(id) => write!(f, "deposit/{id}"),
             Self::Bundle(id, sha256) => write!(f, "bundle/{id}/{sha256}"),
             Self::Request(id) => write!(f, "request/{id}"),
+            Self::Quarantine => f.write_str("quarantine"),
             Self::OpenRequests(id, member) => write!(f, "open/{id}/{member}"),
             Self::Statement(sha256) => write!(f, "statement/{sha256}"),
         }
@@ -81,6 +84,8 @@ pub enum Record {
     Request(Request),
     /// What a member has open in an agreement.
     OpenRequests(OpenRequests),
+    /// Which bundles are out of service.
+    Quarantine(BTreeSet<DepositId>),
     /// Where a statement was accepted.
     Statement(Accepted),
 }
@@ -107,7 +112,7 @@ pub struct Accepted {
 #[derive(Debug, Clone, Default)]
 pub struct States {
     records: BTreeMap<Key, Record>,
-    changed: std::collections::BTreeSet<Key>,
+    changed: BTreeSet<Key>,
 }
 
 macro_rules! typed {
@@ -174,6 +179,15 @@ impl States {
         static NONE: OpenRequests = OpenRequests::new();
         match self.records.get(&Key::OpenRequests(agreement.clone(), member.clone())) {
             Some(Record::OpenRequests(open)) => open,
+            Some(_) | None => &NONE,
+        }
+    }
+
+    /// The deposits whose bundles are out of service.
+    pub fn quarantine(&self) -> &BTreeSet<DepositId> {
+        static NONE: BTreeSet<DepositId> = BTreeSet::new();
+        match self.records.get(&Key::Quarantine) {
+            Some(Record::Quarantine(deposits)) => deposits,
             Some(_) | None => &NONE,
         }
     }

@@ -11,6 +11,7 @@ mod delivery;
 pub mod error;
 mod intake;
 mod looks;
+mod quarantine;
 mod reading;
 mod records;
 mod standing;

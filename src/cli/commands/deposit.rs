@@ -169,6 +169,7 @@ pub(super) async fn list(
         | Record::Bundle(_)
         | Record::Request(_)
         | Record::OpenRequests(_)
+        | Record::Quarantine(_)
         | Record::Statement(_) => None,
     });
     let mut deposits: Vec<_> = records.collect();

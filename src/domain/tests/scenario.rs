@@ -556,6 +556,11 @@ fn a_damaged_bundle_is_not_requested_spent_on_or_retrieved() {
     released.note(&damage);
     let retrieval = released.retrieval(YUKI, &case);
     assert_eq!(released.try_say(retrieval), quarantined);
+    assert!(released.states.quarantine().contains(&deposit));
+    released.note(&Note::FoundWhole { deposit: deposit.clone() });
+    let retrieval = released.retrieval(YUKI, &case);
+    assert_eq!(released.try_say(retrieval), Ok(()), "it was restored");
+    assert!(released.states.quarantine().is_empty());
 }
 
 #[test]
@@ -659,5 +664,7 @@ fn the_same_bundle_is_deposited_once() {
     let (mut world, agreement, deposit) = deposited();
     let mut again = world.deposit(JUN, &agreement);
     again.sha256 = world.states.deposit(&deposit).unwrap().statement.sha256;
-    assert_eq!(world.try_say(again), Err(Refusal::DepositedBefore(deposit.to_string())));
+    assert_eq!(world.try_say(again.clone()), Err(Refusal::DepositedBefore(deposit.to_string())));
+    world.note(&Note::Quarantined { deposit });
+    assert_eq!(world.try_say(again), Ok(()), "unless the first one was lost");
 }

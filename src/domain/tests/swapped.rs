@@ -137,6 +137,7 @@ fn second(world: &World) -> AgreementId {
         | Record::Bundle(_)
         | Record::Request(_)
         | Record::OpenRequests(_)
+        | Record::Quarantine(_)
         | Record::Statement(_) => None,
     });
     second.next().unwrap()
