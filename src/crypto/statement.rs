@@ -48,7 +48,30 @@ mod tests {
     use rand_core::OsRng;
 
     use super::*;
+    use crate::domain::needs::{All, Needs, TooComplex};
     use crate::domain::tests::json::one_of_each;
+
+    #[test]
+    fn the_deepest_sound_needs_are_readable_in_a_statement() {
+        let key = SigningKey::generate(&mut OsRng);
+        let mut statements = one_of_each().into_iter();
+        let Some(Statement::Proposal(mut proposal)) =
+            statements.find(|statement| matches!(statement, Statement::Proposal(_)))
+        else {
+            panic!("no proposal");
+        };
+        let mut needs: Needs = serde_json::from_str("\"1@agent\"").unwrap();
+        for _ in 1..Needs::DEPTH_MAX {
+            needs = Needs::All(All { all: vec![needs] });
+        }
+        assert!(needs.alternatives().is_ok());
+        proposal.terms.rules[0].needs = needs.clone();
+        let proposal = Statement::from(proposal);
+        let read = verify(&sign(&key, &proposal).unwrap()).map(|stated| stated.statement);
+        assert_eq!(read.unwrap(), proposal);
+        let deeper = Needs::All(All { all: vec![needs] });
+        assert_eq!(deeper.alternatives(), Err(TooComplex::Depth));
+    }
 
     #[test]
     fn every_type_is_accepted_under_its_own_tag_only() {

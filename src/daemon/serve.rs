@@ -71,6 +71,15 @@ pub(super) async fn run(
     let mut interrupt = signal(SignalKind::interrupt()).map_err(failed)?;
     let mut halted = vault.halted();
     eprintln!("listening on {bound}");
+    let looking = Arc::clone(&vault);
+    tokio::spawn(async move {
+        if let Err(fault) = looking.look_again().await {
+            tracing::warn!(
+                error = &fault as &dyn std::error::Error,
+                "quarantine not looked through"
+            );
+        }
+    });
 
     tokio::select! {
         _ = terminate.recv() => {}

@@ -39,6 +39,8 @@ pub struct Agreement {
     pub generation: u32,
     /// Who has taken it up again in a later generation, by the digest of the statement.
     pub resuming: BTreeMap<OrganisationName, Digest>,
+    /// Whose revocation was told here, and which.
+    pub revocations: BTreeMap<MemberPath, Digest>,
 }
 
 /// A release key as dealt.
@@ -223,14 +225,27 @@ pub fn decide_resumption(
     Ok(())
 }
 
-/// May this share be passed on?
+/// May this revocation be told? Once: each notice voids what was signed before it.
+pub fn decide_revocation_notice(
+    agreement: &Agreement,
+    notice: &statement::RevocationNotice,
+) -> Result<(), Refusal> {
+    if agreement.revocations.get(&notice.member) == Some(&notice.revocation_sha256) {
+        let who = notice.member.to_string();
+        return Err(Refusal::Already { who, what: "been told of as revoked in this agreement" });
+    }
+    Ok(())
+}
+
+/// May this share be passed on? Only to who has none: a share is never overwritten, for nobody but
+/// its member could tell a good one from rubbish.
 pub fn decide_reseal(agreement: &Agreement, reseal: &statement::Reseal) -> Result<(), Refusal> {
-    let (by, to) = (&reseal.made.by.organisation, &reseal.share.member);
+    let (by, to_member) = (&reseal.made.by.organisation, &reseal.share.member);
     match agreement.phase {
         Phase::Proposed | Phase::Active { .. } | Phase::Terminated { .. } => {}
         Phase::Declined { .. } => return Err(Refusal::AgreementIs("declined")),
     }
-    if by != &to.organisation || !agreement.terms.is_holder(by) {
+    if by != &to_member.organisation || !agreement.terms.is_holder(by) {
         return Err(Refusal::Mismatch("the member the share is for"));
     }
     let key = agreement.key()?;
@@ -239,6 +254,9 @@ pub fn decide_reseal(agreement: &Agreement, reseal: &statement::Reseal) -> Resul
     }
     if !key.shares.contains_key(&reseal.made.by) {
         return Err(Refusal::NotFound(format!("a share sealed to {}", reseal.made.by)));
+    }
+    if key.shares.contains_key(to_member) {
+        return Err(Refusal::HasShare(to_member.clone()));
     }
     Ok(())
 }
@@ -266,6 +284,7 @@ impl Agreement {
             floor: sequence,
             generation: proposal.made.log.generation,
             resuming: BTreeMap::new(),
+            revocations: BTreeMap::new(),
         }
     }
 
@@ -319,6 +338,12 @@ impl Agreement {
     pub fn resumed(&mut self, generation: u32, sequence: u64) {
         self.generation = generation;
         self.resuming.clear();
+        self.floor = sequence;
+    }
+
+    /// A revocation was told.
+    pub fn told(&mut self, notice: &statement::RevocationNotice, sequence: u64) {
+        self.revocations.insert(notice.member.clone(), notice.revocation_sha256);
         self.floor = sequence;
     }
 

@@ -118,6 +118,11 @@ pub enum Note {
         /// Which.
         deposit: DepositId,
     },
+    /// A bundle that was found damaged is what was deposited again, and is served again.
+    FoundWhole {
+        /// Which.
+        deposit: DepositId,
+    },
 }
 
 /// What somebody looked at.

@@ -91,8 +91,9 @@ pub enum TooComplex {
 impl Needs {
     /// People that one seat expression may name.
     pub const SEATS_MAX: u16 = 64;
-    /// How deep `all` and `any` may nest.
-    pub const DEPTH_MAX: usize = 8;
+    /// How deep `all` and `any` may nest, the seats within counted. Each level is an object and a
+    /// list, and what is sound must still be readable as part of a statement.
+    pub const DEPTH_MAX: usize = 7;
     /// In how many ways a need may be met.
     pub const ALTERNATIVES_MAX: usize = 64;
 
@@ -216,7 +217,10 @@ mod tests {
     fn needs_that_cannot_be_reasoned_about_are_refused() {
         let pair = r#"{"any":["1@a","1@b"]}"#;
         let wide = format!(r#"{{"all":[{}]}}"#, [pair; 7].join(","));
-        let deep = format!("{}\"1@a\"{}", r#"{"all":["#.repeat(8), "]}".repeat(8));
+        let nested =
+            |levels| format!("{}\"1@a\"{}", r#"{"all":["#.repeat(levels), "]}".repeat(levels));
+        let deep = nested(Needs::DEPTH_MAX);
+        assert!(needs(&nested(Needs::DEPTH_MAX - 1)).alternatives().is_ok());
         for (json, fault) in [
             (wide.as_str(), TooComplex::Alternatives),
             (&deep, TooComplex::Depth),

@@ -24,6 +24,8 @@ pub struct Organisation {
     pub name: OrganisationName,
     /// Its key, once its first member has joined.
     pub key: Option<PublicKey>,
+    /// Who introduced that key and has it at home: its first member.
+    pub founder: Option<MemberName>,
     /// Everybody who has joined.
     pub members: BTreeMap<MemberName, Member>,
     /// Doors that stand open, by the digest of their secret.
@@ -89,7 +91,20 @@ pub enum Standing {
         reason: Reason,
         /// Digest of the revocation.
         sha256: Digest,
+        /// Which of its acts count still: none of a member that was not active.
+        counted: Option<Counted>,
     },
+}
+
+/// During which time a revoked member's acts count, and by whose word.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Counted {
+    /// From then on: its keys were confirmed.
+    pub since: Timestamp,
+    /// Before then: its keys were its own.
+    pub before: Timestamp,
+    /// Who had confirmed the keys.
+    pub by: MemberPath,
 }
 
 impl Member {
@@ -101,14 +116,16 @@ impl Member {
         }
     }
 
-    /// Whether what the member did at some time still counts for what is not decided yet.
+    /// Whether what the member did at some time still counts for what is not decided yet. What
+    /// has ceased to count never does again, however the member stands later.
     pub fn counts_at(&self, at: Timestamp) -> bool {
-        match self.standing {
-            Standing::Active { .. } => true,
+        match &self.standing {
+            Standing::Active { since, .. } => *since <= at,
             // It was confirmed once, by somebody whose word has been taken back.
             Standing::Pending => false,
-            Standing::Revoked { reason: Reason::Left, .. } => true,
-            Standing::Revoked { reason: Reason::CompromisedSince(since), .. } => at < since,
+            Standing::Revoked { counted, .. } => {
+                counted.as_ref().is_some_and(|counted| counted.since <= at && at < counted.before)
+            }
         }
     }
 
@@ -141,7 +158,8 @@ impl Member {
 impl Organisation {
     /// An organisation of which nothing is known yet but its name.
     pub fn named(name: OrganisationName) -> Self {
-        Self { name, key: None, members: BTreeMap::new(), invitations: BTreeMap::new() }
+        let (members, invitations) = (BTreeMap::new(), BTreeMap::new());
+        Self { name, key: None, founder: None, members, invitations }
     }
 
     /// A member that has joined.
@@ -175,6 +193,17 @@ impl Organisation {
             Err(Refusal::NotAdministrator(stated.statement.made().by.clone()))
         }
     }
+
+    /// The organisation key, or an administrator. The key speaks in the name of the member who has
+    /// it at home, whatever that member's own standing: whoever is named has signed.
+    fn authority(&self, stated: &Stated) -> Result<(), Refusal> {
+        if self.key != Some(stated.key) {
+            return self.administrator(stated);
+        }
+        let by = &stated.statement.made().by;
+        let is_founder = self.founder.as_ref() == Some(&by.name);
+        is_founder.then_some(()).ok_or_else(|| Refusal::WrongKey(by.clone()))
+    }
 }
 
 /// May this invitation stand? The operator opens the door to organisations, an administrator to
@@ -188,12 +217,11 @@ pub fn decide_invitation(
 ) -> Result<(), Refusal> {
     let (by, name) = (&invitation.made.by, &invitation.member.organisation);
     let founded = organisation.filter(|organisation| organisation.key.is_some());
+    let is_operator = operator == Some(&stated.key) && *by == MemberPath::operator();
     match founded {
         Some(organisation) if by.organisation == *name => organisation.administrator(stated)?,
-        Some(_) if operator == Some(&stated.key) => {
-            return Err(Refusal::OrganisationExists(name.clone()));
-        }
-        None if operator == Some(&stated.key) => {}
+        Some(_) if is_operator => return Err(Refusal::OrganisationExists(name.clone())),
+        None if is_operator => {}
         None if by.organisation == *name => return Err(Refusal::WrongKey(by.clone())),
         Some(_) | None => return Err(Refusal::NotFound(name.to_string())),
     }
@@ -261,7 +289,14 @@ pub fn decide_join(
     if organisation.members.len() >= MEMBERS_MAX {
         return Err(Refusal::Limit { what: "members of this organisation", limit: MEMBERS_MAX });
     }
-    Ok(())
+    // One person is one seat, so one set of keys is one member: of those who have left as well,
+    // and the organisation key is nobody's.
+    let is_taken = organisation.key == Some(join.key)
+        || organisation
+            .members
+            .values()
+            .any(|member| member.key == join.key || member.age_recipient == join.age_recipient);
+    if is_taken { Err(Refusal::KeysTaken(by.clone())) } else { Ok(()) }
 }
 
 /// May this member be confirmed by this signer: the organisation key, or an administrator?
@@ -276,9 +311,7 @@ pub fn decide_confirmation(
         return Err(not_found());
     }
     let organisation = organisation.ok_or_else(|| Refusal::WrongKey(by.clone()))?;
-    if organisation.key != Some(stated.key) {
-        organisation.administrator(stated)?;
-    }
+    organisation.authority(stated)?;
     let member = organisation.member(&confirmation.member.name).ok_or_else(not_found)?;
     if member.join_sha256 != confirmation.join_sha256 {
         return Err(Refusal::Mismatch("the confirmation of this member's keys"));
@@ -307,9 +340,7 @@ pub fn decide_revocation(
         return Err(not_found());
     }
     let organisation = organisation.ok_or_else(|| Refusal::WrongKey(by.clone()))?;
-    if organisation.key != Some(stated.key) {
-        organisation.administrator(stated)?;
-    }
+    organisation.authority(stated)?;
     let member = organisation.member(&path.name).ok_or_else(not_found)?;
     if member.join_sha256 != revocation.join_sha256 {
         return Err(Refusal::Mismatch("the revocation of this member's keys"));
@@ -371,6 +402,7 @@ impl Organisation {
     /// The organisation's key was introduced.
     pub fn introduced(&mut self, introduced: &statement::Organisation) {
         self.key = Some(introduced.key);
+        self.founder = Some(introduced.made.by.name.clone());
     }
 
     /// A member joined; the invitation is spent.
@@ -396,24 +428,57 @@ impl Organisation {
         }
     }
 
-    /// A member was revoked. Whom it let in since its keys were compromised is in no longer.
+    /// A member was revoked. Whom it let in since its keys were compromised is in no longer, nor
+    /// whom those let in, and so on.
     pub fn revoked(&mut self, revocation: &statement::Revocation, sha256: Digest, at: Timestamp) {
         let reason = revocation.reason;
         if let Some(member) = self.members.get_mut(&revocation.member.name) {
-            member.standing = Standing::Revoked { at, reason, sha256 };
+            let counted = member.standing.counted().map(|known| match reason {
+                Reason::Left => known,
+                Reason::CompromisedSince(from) => {
+                    Counted { before: known.before.min(from), ..known }
+                }
+            });
+            member.standing = Standing::Revoked { at, reason, sha256, counted };
         }
         let Reason::CompromisedSince(from) = reason else { return };
-        let by_it = |by: &MemberPath, at: Timestamp| *by == revocation.member && at >= from;
-        self.invitations.retain(|_, open| !by_it(&open.by, open.at));
+        let mut out = vec![(revocation.member.clone(), from)];
+        while let Some((thief, from)) = out.pop() {
+            out.extend(self.shut_out(&thief, from));
+        }
+    }
+
+    /// Takes back what a thief did in a member's name since then. Returns whom it had let in, and
+    /// since when.
+    fn shut_out(&mut self, thief: &MemberPath, from: Timestamp) -> Vec<(MemberPath, Timestamp)> {
+        self.invitations.retain(|_, open| open.by != *thief || open.at < from);
+        let mut out = Vec::new();
         for (name, member) in &mut self.members {
-            match &member.standing {
-                Standing::Active { since, by, .. }
-                    if by_it(by, *since) && *name != revocation.member.name =>
-                {
-                    member.standing = Standing::Pending;
-                }
-                Standing::Active { .. } | Standing::Pending | Standing::Revoked { .. } => {}
+            let Some(counted) = member.standing.counted() else { continue };
+            // The first member is in by the organisation's key, in its own name.
+            if counted.by != *thief || counted.since < from || *name == thief.name {
+                continue;
             }
+            match &mut member.standing {
+                Standing::Revoked { counted, .. } => *counted = None,
+                Standing::Active { .. } | Standing::Pending => member.standing = Standing::Pending,
+            }
+            let path = MemberPath { organisation: self.name.clone(), name: name.clone() };
+            out.push((path, counted.since));
+        }
+        out
+    }
+}
+
+impl Standing {
+    /// During which time the member's acts count.
+    fn counted(&self) -> Option<Counted> {
+        match self {
+            Self::Pending => None,
+            Self::Active { since, by, .. } => {
+                Some(Counted { since: *since, before: Timestamp::MAX, by: by.clone() })
+            }
+            Self::Revoked { counted, .. } => counted.clone(),
         }
     }
 }

@@ -34,6 +34,14 @@ pub enum Refusal {
         /// The vault's time.
         now: Timestamp,
     },
+    /// A sight of what was not there yet.
+    #[error("the sight is dated {at}, but the request was made {asked_at}")]
+    Backdated {
+        /// As dated.
+        at: Timestamp,
+        /// When there was something to see.
+        asked_at: Timestamp,
+    },
     /// The statement's time is over.
     #[error("the statement was good until {valid_until}, and it is {now}")]
     Late {
@@ -65,6 +73,9 @@ pub enum Refusal {
     /// The name is taken.
     #[error("{0} has already joined")]
     AlreadyJoined(MemberPath),
+    /// Somebody has these keys already.
+    #[error("the keys of {0} are those of another member or of the organisation")]
+    KeysTaken(MemberPath),
     /// The organisation cannot be introduced, for it exists.
     #[error("{0} has an organisation key already")]
     OrganisationExists(OrganisationName),
@@ -102,6 +113,9 @@ pub enum Refusal {
         /// Did what.
         what: &'static str,
     },
+    /// A share that would be overwritten.
+    #[error("{0} has a share of this release key already")]
+    HasShare(MemberPath),
     /// A bundle of unproven origin where the terms want proof.
     #[error("the bundle was sealed elsewhere, and the terms do not admit that (stock_age = false)")]
     OriginUnproven,
@@ -143,12 +157,14 @@ impl Refusal {
             Self::Revoked(_) => "REVOKED",
             Self::NotAdministrator(_) => "NOT_ADMINISTRATOR",
             Self::Early { .. } => "EARLY",
+            Self::Backdated { .. } => "BACKDATED",
             Self::Late { .. } => "LATE",
             Self::TooLong => "TOO_LONG",
             Self::Outdated { .. } => "OUTDATED",
             Self::Forked => "FORKED",
             Self::NotInvited(_) => "NOT_INVITED",
             Self::AlreadyJoined(_) => "ALREADY_JOINED",
+            Self::KeysTaken(_) => "KEYS_TAKEN",
             Self::OrganisationExists(_) => "ORGANISATION_EXISTS",
             Self::Limit { .. } => "LIMIT",
             Self::Mismatch(_) => "MISMATCH",
@@ -157,7 +173,7 @@ impl Refusal {
             Self::NotDepositor(_) => "NOT_DEPOSITOR",
             Self::AgreementIs(_) => "AGREEMENT_STATE",
             Self::Suspended(_) => "SUSPENDED",
-            Self::Already { .. } => "ALREADY",
+            Self::Already { .. } | Self::HasShare(_) => "ALREADY",
             Self::OriginUnproven => "ORIGIN_UNPROVEN",
             Self::DepositedBefore(_) => "DEPOSITED_BEFORE",
             Self::DepositIs(_) => "DEPOSIT_STATE",
@@ -183,7 +199,9 @@ impl Refusal {
                  `escrow confirm`"
             }
             Self::NotAdministrator(_) => "ask the colleague who set up your organisation",
-            Self::Early { .. } => "set this computer's clock and try again",
+            Self::Early { .. } | Self::Backdated { .. } => {
+                "set this computer's clock and try again"
+            }
             Self::Late { .. } => "set this computer's clock, or sign again",
             Self::TooLong => "sign again with a shorter validity",
             Self::Outdated { .. } => {
@@ -195,6 +213,7 @@ impl Refusal {
             }
             Self::NotInvited(_) => "ask for a new invitation",
             Self::AlreadyJoined(_) => "ask for an invitation under another member name",
+            Self::KeysTaken(_) => "join in a home directory of your own: it makes keys of its own",
             Self::OrganisationExists(_) => "ask a colleague who has joined to invite you",
             Self::Limit { .. } => "remove what is no longer needed, or ask the operator",
             Self::Mismatch(_) => "start again with a fresh view of the agreement",
@@ -206,6 +225,10 @@ impl Refusal {
             Self::AgreementIs(_) => "see `escrow show` for who still has to act",
             Self::Suspended(_) => "each of them runs `escrow resume`",
             Self::Already { .. } => "nothing more to do; see `escrow show`",
+            Self::HasShare(_) => {
+                "if its share cannot be used, invite that person anew under another name, confirm \
+                 the keys, and reseal then"
+            }
             Self::OriginUnproven => {
                 "give the files themselves to `escrow deposit`, which seals them with proof"
             }

@@ -13,7 +13,7 @@ use crate::domain::organisation::{self, Organisation};
 use crate::domain::refusal::Refusal;
 use crate::domain::request::{self, Request};
 use crate::domain::soundness;
-use crate::domain::statement::{Ground, Log, Proposal, RequestRef, Stated, Statement};
+use crate::domain::statement::{Ground, Log, Proposal, RequestRef, Stated, Statement, Withdrawn};
 use crate::domain::states::{Accepted, Key, Record, States, Vault};
 use crate::domain::stream::Stream;
 use crate::domain::time::{Span, Timestamp};
@@ -68,7 +68,7 @@ fn in_agreement(ground: &Ground) -> Stream {
 }
 
 /// The records a statement is judged by and may change. A request's deposit is not named by
-/// statements about the request; see [`reads_of_request`].
+/// statements about the request; see [`reads_further`].
 pub fn reads(stated: &Stated) -> Vec<Key> {
     let statement = &stated.statement;
     let mut keys = vec![
@@ -102,7 +102,10 @@ pub fn reads(stated: &Stated) -> Vec<Key> {
         Statement::Deposit(s) => {
             keys.push(Key::Bundle(s.ground.agreement.clone(), s.sha256));
         }
-        Statement::Request(s) => keys.push(Key::Deposit(s.deposit.clone())),
+        Statement::Request(s) => {
+            keys.push(Key::Deposit(s.deposit.clone()));
+            keys.push(Key::OpenRequests(s.ground.agreement.clone(), s.made.by.clone()));
+        }
         Statement::Organisation(_)
         | Statement::Join(_)
         | Statement::Renewal(_)
@@ -151,10 +154,20 @@ pub fn request_named(statement: &Statement) -> Option<&RequestId> {
     }
 }
 
-/// What else is read once a request is known: its deposit, and whose acts count.
-pub fn reads_of_request(request: &Request) -> Vec<Key> {
-    let parties = request.terms.organisations().cloned().map(Key::Organisation);
-    parties.chain([Key::Deposit(request.deposit.clone())]).collect()
+/// What else is read once these records are there: of a request its deposit, whose acts count, and
+/// what else its requester has open; of a bundle that was deposited before, whether it is whole.
+pub fn reads_further(states: &States, stated: &Stated) -> Vec<Key> {
+    let request = request_named(&stated.statement).and_then(|id| states.request(id));
+    let of_request = request.into_iter().flat_map(|request| {
+        let parties = request.terms.organisations().cloned().map(Key::Organisation);
+        let open = Key::OpenRequests(request.agreement.clone(), request.requester().clone());
+        parties.chain([Key::Deposit(request.deposit.clone()), open])
+    });
+    let mut twin = None;
+    if let Statement::Deposit(s) = &stated.statement {
+        twin = states.twin(&s.ground.agreement, &s.sha256);
+    }
+    of_request.chain(twin.cloned().map(Key::Deposit)).collect()
 }
 
 /// A request as it is to be judged: without what was done by members whose acts no longer count.
@@ -224,8 +237,9 @@ pub fn decide(
             agreement::decide_termination(agreement, s)
         }
         Statement::RevocationNotice(s) => {
-            grounded(states, own, stated, &s.ground, circumstances)?;
-            organisation::decide_revocation_notice(own, s)
+            let agreement = grounded(states, own, stated, &s.ground, circumstances)?;
+            organisation::decide_revocation_notice(own, s)?;
+            agreement::decide_revocation_notice(agreement, s)
         }
         Statement::Resumption(s) => {
             let agreement = resting(states, own, stated, &s.ground, circumstances)?;
@@ -238,12 +252,17 @@ pub fn decide(
         }
         Statement::Deposit(s) => {
             let agreement = grounded(states, own, stated, &s.ground, circumstances)?;
-            deposit::decide(agreement, states.twin(&agreement.id, &s.sha256), s)
+            let twin = states.twin(&agreement.id, &s.sha256);
+            // One that was lost may be handed in again.
+            let is_lost =
+                |id: &&DepositId| states.deposit(id).is_some_and(|twin| twin.is_stored().is_err());
+            deposit::decide(agreement, twin.filter(|id| !is_lost(id)), s)
         }
         Statement::Request(s) => {
             let agreement = grounded(states, own, stated, &s.ground, circumstances)?;
             let deposit = deposit(states, &s.deposit, agreement)?;
-            request::decide_request(agreement, deposit, s)
+            request::decide_request(agreement, deposit, s)?;
+            request::decide_one_more(states.open_requests(&agreement.id, &made.by), now)
         }
         Statement::Consent(s) => {
             let agreement = grounded(states, own, stated, &s.ground, circumstances)?;
@@ -316,10 +335,44 @@ fn resting<'s>(
     if circumstances.saw != Some(ground.saw.commitment) {
         return Err(Refusal::Forked);
     }
-    if ground.saw.sequence < agreement.floor {
+    if ground.saw.sequence < agreement.floor && !holds_blindly(&stated.statement) {
         return Err(Refusal::Outdated { saw: ground.saw.sequence, floor: agreement.floor });
     }
     Ok(agreement)
+}
+
+/// Whether a statement only blocks or takes away. Such a one holds whatever its signer had not seen
+/// yet: the floor rises by what others do, and must keep nobody from objecting. To take back an
+/// objection is not among these; it lets a release go on.
+fn holds_blindly(statement: &Statement) -> bool {
+    match statement {
+        Statement::Withdrawal(s) => match s.withdrawn {
+            Withdrawn::Request => true,
+            Withdrawn::Objection => false,
+        },
+        Statement::Objection(_)
+        | Statement::Seen(_)
+        | Statement::RevocationNotice(_)
+        | Statement::Declination(_) => true,
+        Statement::Invitation(_)
+        | Statement::Organisation(_)
+        | Statement::Join(_)
+        | Statement::Confirmation(_)
+        | Statement::Revocation(_)
+        | Statement::Renewal(_)
+        | Statement::Proposal(_)
+        | Statement::ReleaseKey(_)
+        | Statement::Acceptance(_)
+        | Statement::Termination(_)
+        | Statement::Resumption(_)
+        | Statement::Reseal(_)
+        | Statement::Deposit(_)
+        | Statement::Request(_)
+        | Statement::Consent(_)
+        | Statement::Contribution(_)
+        | Statement::Notification(_)
+        | Statement::Retrieval(_) => false,
+    }
 }
 
 fn is_operator(states: &States, stated: &Stated) -> bool {
@@ -440,7 +493,7 @@ pub fn apply(states: &mut States, stated: &Stated, at: Timestamp, sequence: u64)
             with(states.agreement_mut(&s.ground.agreement), |a| a.terminated_by(own, at));
         }
         Statement::RevocationNotice(s) => {
-            with(states.agreement_mut(&s.ground.agreement), |a| a.floor = sequence);
+            with(states.agreement_mut(&s.ground.agreement), |a| a.told(s, sequence));
         }
         Statement::Resumption(s) => {
             with(states.agreement_mut(&s.ground.agreement), |a| a.resumed_by(own, sha256));
@@ -457,6 +510,11 @@ pub fn apply(states: &mut States, stated: &Stated, at: Timestamp, sequence: u64)
         Statement::Request(s) => {
             if let Some(agreement) = states.agreement(&s.ground.agreement) {
                 let opened = Request::opened(agreement, s, sha256, at);
+                let mut open = states.open_requests(&opened.agreement, &s.made.by).clone();
+                open.retain(|_, expires_at| at < *expires_at);
+                open.insert(opened.id.clone(), opened.expires_at);
+                let key = Key::OpenRequests(opened.agreement.clone(), s.made.by.clone());
+                states.put(key, Record::OpenRequests(open));
                 states.put_request(opened.id.clone(), opened);
             }
         }
@@ -469,6 +527,7 @@ pub fn apply(states: &mut States, stated: &Stated, at: Timestamp, sequence: u64)
             let counted = states.request(&s.request.id).map(|request| judged(states, request));
             if let Some(mut request) = counted.filter(|r| r.contributions_missing() == 0) {
                 request.released(at);
+                closed(states, &request);
                 states.put_request(request.id.clone(), request);
             }
         }
@@ -487,6 +546,9 @@ pub fn apply(states: &mut States, stated: &Stated, at: Timestamp, sequence: u64)
             with(states.request_mut(&s.request.id), |r| {
                 r.withdrawn(s, at, standing.iter().flat_map(Request::standing_objections));
             });
+            if let (Some(request), Withdrawn::Request) = (&standing, s.withdrawn) {
+                closed(states, request);
+            }
             with(states.agreement_mut(&s.ground.agreement), |a| a.floor = sequence);
         }
         Statement::Retrieval(s) => {
@@ -548,6 +610,15 @@ pub fn apply_note(states: &mut States, note: &Note, at: Timestamp, sequence: u64
         Note::Quarantined { deposit } => {
             let quarantined = Condition::Quarantined { at };
             with(states.deposit_mut(deposit), |d| d.condition = quarantined);
+            let mut quarantine = states.quarantine().clone();
+            quarantine.insert(deposit.clone());
+            states.put(Key::Quarantine, Record::Quarantine(quarantine));
+        }
+        Note::FoundWhole { deposit } => {
+            with(states.deposit_mut(deposit), |d| d.condition = Condition::Stored);
+            let mut quarantine = states.quarantine().clone();
+            quarantine.remove(deposit);
+            states.put(Key::Quarantine, Record::Quarantine(quarantine));
         }
         Note::Access { .. } | Note::HandedOut { .. } => {}
     }
@@ -558,9 +629,19 @@ pub fn reads_of_note(note: &Note) -> Vec<Key> {
     match note {
         Note::Founded { .. } | Note::Recovered { .. } => vec![Key::Vault],
         Note::Resumed { agreement, .. } => vec![Key::Agreement(agreement.clone())],
-        Note::Quarantined { deposit } => vec![Key::Deposit(deposit.clone())],
+        Note::Quarantined { deposit } | Note::FoundWhole { deposit } => {
+            vec![Key::Deposit(deposit.clone()), Key::Quarantine]
+        }
         Note::Access { .. } | Note::HandedOut { .. } => Vec::new(),
     }
+}
+
+/// A request has ended before it expired.
+fn closed(states: &mut States, request: &Request) {
+    let mut open = states.open_requests(&request.agreement, request.requester()).clone();
+    open.remove(&request.id);
+    let key = Key::OpenRequests(request.agreement.clone(), request.requester().clone());
+    states.put(key, Record::OpenRequests(open));
 }
 
 fn with<T>(record: Option<&mut T>, change: impl FnOnce(&mut T)) {

@@ -38,6 +38,9 @@ pub enum Unsound {
     /// A party whose organisation key is not pinned, or a pin for nobody.
     #[error("fingerprints and parties do not match: {0}")]
     Fingerprints(OrganisationName),
+    /// Two parties with one key would be one party with two voices.
+    #[error("{0} and {1} have the same fingerprint")]
+    OneKey(OrganisationName, OrganisationName),
     /// A role that nobody has.
     #[error("{place} names the role {role}, which no party has")]
     UnknownRole {
@@ -112,6 +115,7 @@ impl Unsound {
                 "list a fingerprint for every party and for nobody else; \
                  `escrow whoami` in their home prints it"
             }
+            Self::OneKey(..) => "compare the fingerprints again; parties have keys of their own",
             Self::UnknownRole { .. } => "check the spelling against [parties]",
             Self::Twice { .. } => "remove one of the two",
             Self::Needs { .. } => "write the rule as two or more simpler rules",
@@ -191,10 +195,16 @@ fn check_parties(terms: &Terms) -> Result<(), Unsound> {
         return Err(Unsound::TwoRoles(twice.clone()));
     }
     let pinned: BTreeSet<_> = terms.fingerprints.keys().collect();
-    match seen.symmetric_difference(&pinned).next() {
-        Some(odd) => Err(Unsound::Fingerprints((*odd).clone())),
-        None => Ok(()),
+    if let Some(odd) = seen.symmetric_difference(&pinned).next() {
+        return Err(Unsound::Fingerprints((*odd).clone()));
     }
+    let mut keys = BTreeMap::new();
+    for (organisation, fingerprint) in &terms.fingerprints {
+        if let Some(twin) = keys.insert(fingerprint, organisation) {
+            return Err(Unsound::OneKey(twin.clone(), organisation.clone()));
+        }
+    }
+    Ok(())
 }
 
 fn check_holders(terms: &Terms) -> Result<(), Unsound> {

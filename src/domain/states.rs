@@ -1,15 +1,17 @@
 //! State as the fold of events, kept in records that are looked up one by one.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
 use crate::domain::agreement::Agreement;
 use crate::domain::deposit::Deposit;
-use crate::domain::id::{AgreementId, DepositId, Digest, OrganisationName, PublicKey, RequestId};
+use crate::domain::id::{
+    AgreementId, DepositId, Digest, MemberPath, OrganisationName, PublicKey, RequestId,
+};
 use crate::domain::organisation::Organisation;
-use crate::domain::request::Request;
+use crate::domain::request::{OpenRequests, Request};
 use crate::domain::stream::Stream;
 
 /// The name of a record.
@@ -29,6 +31,10 @@ pub enum Key {
     Bundle(AgreementId, Digest),
     /// A request.
     Request(RequestId),
+    /// What a member has open in an agreement.
+    OpenRequests(AgreementId, MemberPath),
+    /// Which bundles are out of service.
+    Quarantine,
     /// Where a statement was accepted.
     Statement(Digest),
 }
@@ -50,6 +56,8 @@ impl fmt::Display for Key {
             Self::Deposit(id) => write!(f, "deposit/{id}"),
             Self::Bundle(id, sha256) => write!(f, "bundle/{id}/{sha256}"),
             Self::Request(id) => write!(f, "request/{id}"),
+            Self::Quarantine => f.write_str("quarantine"),
+            Self::OpenRequests(id, member) => write!(f, "open/{id}/{member}"),
             Self::Statement(sha256) => write!(f, "statement/{sha256}"),
         }
     }
@@ -74,6 +82,10 @@ pub enum Record {
     Bundle(DepositId),
     /// A request.
     Request(Request),
+    /// What a member has open in an agreement.
+    OpenRequests(OpenRequests),
+    /// Which bundles are out of service.
+    Quarantine(BTreeSet<DepositId>),
     /// Where a statement was accepted.
     Statement(Accepted),
 }
@@ -104,7 +116,7 @@ pub struct Accepted {
 #[derive(Debug, Clone, Default)]
 pub struct States {
     records: BTreeMap<Key, Record>,
-    changed: std::collections::BTreeSet<Key>,
+    changed: BTreeSet<Key>,
 }
 
 macro_rules! typed {
@@ -164,6 +176,24 @@ impl States {
             return None;
         };
         Some(id)
+    }
+
+    /// The requests that this member has open in this agreement, some of which may have expired.
+    pub fn open_requests(&self, agreement: &AgreementId, member: &MemberPath) -> &OpenRequests {
+        static NONE: OpenRequests = OpenRequests::new();
+        match self.records.get(&Key::OpenRequests(agreement.clone(), member.clone())) {
+            Some(Record::OpenRequests(open)) => open,
+            Some(_) | None => &NONE,
+        }
+    }
+
+    /// The deposits whose bundles are out of service.
+    pub fn quarantine(&self) -> &BTreeSet<DepositId> {
+        static NONE: BTreeSet<DepositId> = BTreeSet::new();
+        match self.records.get(&Key::Quarantine) {
+            Some(Record::Quarantine(deposits)) => deposits,
+            Some(_) | None => &NONE,
+        }
     }
 
     /// Puts a record in place and marks it as changed.

@@ -86,12 +86,18 @@ impl<S: Store> BundleService for Bundles<S> {
         tokio::spawn(async move {
             let standing = || vault.still_stands(&talker);
             let outcome = deliver(first, delivery.bundle, &pieces, standing).await;
-            let Err(Undelivered::Because(fault)) = outcome else { return };
-            if let VaultError::Read(ReadError::Damaged { .. }) = &fault
-                && let Err(error) = vault.quarantine(&retrieval).await
-            {
-                tracing::error!(error = &error as &dyn std::error::Error, "no quarantine");
-            }
+            let fault = match outcome {
+                Ok(()) | Err(Undelivered::Gone) => return,
+                Err(Undelivered::Because(fault)) => fault,
+                Err(Undelivered::Unread(fault)) => {
+                    if let ReadError::Damaged { .. } = &fault
+                        && let Err(error) = vault.quarantine(&retrieval).await
+                    {
+                        tracing::error!(error = &error as &dyn std::error::Error, "no quarantine");
+                    }
+                    fault.into()
+                }
+            };
             // Whether the reader is still there to be told makes no difference.
             drop(pieces.send(Err(answer(fault))).await);
         });
@@ -103,8 +109,10 @@ impl<S: Store> BundleService for Bundles<S> {
 enum Undelivered {
     /// The reader is gone, or takes nothing.
     Gone,
-    /// The bundle could not be read, or its reader may no longer have it.
+    /// Its reader may no longer have it.
     Because(VaultError),
+    /// The bundle's own bytes could not be read.
+    Unread(ReadError),
 }
 
 type Pieces = mpsc::Sender<Result<RetrieveResponse, Status>>;
@@ -127,7 +135,7 @@ async fn deliver<S: Store>(
             let (rest, piece) = read.await.map_err(gone)?;
             bundle = rest;
             standing().map_err(Undelivered::Because)?;
-            match piece.map_err(|fault| Undelivered::Because(fault.into()))? {
+            match piece.map_err(Undelivered::Unread)? {
                 Some(piece) => send(pieces, Out::Chunk(piece)).await?,
                 None => return Ok(()),
             }

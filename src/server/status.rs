@@ -93,6 +93,12 @@ pub(super) fn answer(error: VaultError) -> Status {
             let hint = "tell the operator, who runs `escrowd check`";
             status(Code::DataLoss, "DAMAGED", message, hint)
         }
+        VaultError::Read(ReadError::Index { .. }) => {
+            tracing::error!(error = &error as &dyn Error, "index damaged; run `escrowd rebuild`");
+            let message = "the vault's index is damaged; nothing is lost".to_owned();
+            let hint = "tell the operator, who stops the vault and runs `escrowd rebuild`";
+            status(Code::DataLoss, "DAMAGED", message, hint)
+        }
         VaultError::Read(ReadError::Io(_)) | VaultError::Disk(_) | VaultError::Encoding(_) => {
             tracing::error!(error = &error as &dyn Error, "the call failed");
             let message = "the vault cannot do this now".to_owned();
@@ -111,7 +117,9 @@ fn code(refusal: &Refusal) -> Code {
     match refusal {
         Refusal::NotFound(_) => Code::NotFound,
         Refusal::Already { .. }
+        | Refusal::HasShare(_)
         | Refusal::AlreadyJoined(_)
+        | Refusal::KeysTaken(_)
         | Refusal::OrganisationExists(_)
         | Refusal::DepositedBefore(_) => Code::AlreadyExists,
         Refusal::WrongKey(_)
@@ -125,6 +133,7 @@ fn code(refusal: &Refusal) -> Code {
         Refusal::Limit { .. } => Code::ResourceExhausted,
         Refusal::OtherLog
         | Refusal::Early { .. }
+        | Refusal::Backdated { .. }
         | Refusal::Late { .. }
         | Refusal::TooLong
         | Refusal::Outdated { .. }

@@ -51,6 +51,7 @@ impl DiskStore {
             match copy_bundle(&stored, &copied, &record) {
                 Ok(()) => bundles += 1,
                 Err(ReadError::Damaged { what, how }) => report(Fault { what, how }),
+                Err(error @ ReadError::Index { .. }) => return Err(OpenError::Index(error)),
                 Err(ReadError::Io(error)) => return Err(io_at("copy a bundle to", to)(error)),
             }
             Ok(())

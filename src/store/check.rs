@@ -322,6 +322,9 @@ fn index_fault(path: &Path, how: &str) -> Fault {
 fn fault_in_read(error: ReadError) -> Fault {
     match error {
         ReadError::Damaged { what, how } => Fault { what, how: format!("({how})") },
+        index @ ReadError::Index { .. } => {
+            Fault { what: "the index".to_owned(), how: format!("({index})") }
+        }
         ReadError::Io(error) => Fault { what: "the store".to_owned(), how: error.to_string() },
     }
 }

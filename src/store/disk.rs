@@ -376,8 +376,5 @@ fn refused(error: ReadError) -> CommitError {
 }
 
 fn lost(what: String) -> ReadError {
-    ReadError::Damaged {
-        what: format!("the index's {what}"),
-        how: "it is missing; `escrowd rebuild` makes the index again".to_owned(),
-    }
+    ReadError::Index { what, how: "it is missing".to_owned() }
 }

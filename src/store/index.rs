@@ -279,8 +279,5 @@ fn failed(error: sled::Error) -> ReadError {
 }
 
 fn broken(what: String) -> ReadError {
-    ReadError::Damaged {
-        what: format!("the index's {what}"),
-        how: "not what is written there; `escrowd rebuild` makes the index again".to_owned(),
-    }
+    ReadError::Index { what, how: "it is not what is written there".to_owned() }
 }

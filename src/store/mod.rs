@@ -110,6 +110,15 @@ pub enum ReadError {
     /// The disk or the index answered with an error.
     #[error("the store cannot be read")]
     Io(#[from] io::Error),
+    /// The index says what cannot be. Nothing is lost by that: it is made again from the journal,
+    /// so nothing irrevocable may follow from it.
+    #[error("the index's {what} is damaged: {how}; `escrowd rebuild` makes the index again")]
+    Index {
+        /// What in it.
+        what: String,
+        /// In what way.
+        how: String,
+    },
     /// What was read is not what was written. It must not be served.
     #[error("{what} is damaged: {how}")]
     Damaged {

@@ -537,7 +537,7 @@ pub(super) fn saw<S: Store>(
 /// The entry of an accepted statement.
 pub(super) fn entry<S: Store>(store: &S, accepted: &Accepted) -> Result<Entry, ReadError> {
     let found = store.read_stream(&accepted.stream, accepted.sequence, 1)?;
-    found.into_iter().next().ok_or_else(|| ReadError::Damaged {
+    found.into_iter().next().ok_or_else(|| ReadError::Index {
         what: format!("event {} of {}", accepted.sequence, accepted.stream),
         how: "it is recorded as accepted, but is not there".to_owned(),
     })

@@ -127,51 +127,42 @@ impl<S: Store> Vault<S> {
         Ok(Delivery { contributions, done, bundle })
     }
 
-    /// Takes a bundle out of service that was found damaged while it was read.
-    pub async fn quarantine(&self, retrieval: &Retrieval) -> Result<(), VaultError> {
-        let mut states = States::default();
-        self.load(&mut states, [Key::Request(retrieval.request.id.clone())])?;
-        let Some(request) = states.request(&retrieval.request.id) else { return Ok(()) };
-        let note = Note::Quarantined { deposit: request.deposit.clone() };
-        let stream = Stream::Agreement(retrieval.ground.agreement.clone());
-        self.committer.submit(Work::Note { stream, note }).await.map(|_| ())
-    }
-
     /// What is handed out, found before the hand-out is entered.
     async fn gather(
         self: &Arc<Self>,
         retrieval: &Retrieval,
     ) -> Result<(Vec<Vec<u8>>, BundleBytes<S>), VaultError> {
         let id = retrieval.request.id.clone();
-        let found = self
-            .blocking(move |vault| {
-                let mut states = States::default();
-                vault.load(&mut states, [Key::Request(id.clone())])?;
-                let request =
-                    states.request(&id).ok_or_else(|| Refusal::NotFound(id.to_string()))?;
-                let missing = |what: String| ReadError::Damaged {
-                    what,
-                    how: "it is recorded, but is not there".to_owned(),
-                };
-                let mut contributions = Vec::with_capacity(request.contributions.len());
-                for spent in &request.contributions {
-                    let name = attachments::name(&spent.contribution_sha256);
-                    contributions.push(vault.store.blob(&name)?.ok_or_else(|| missing(name))?);
-                }
-                let deposit = &request.deposit;
-                let bundle = match vault.store.blob(deposit.as_str())? {
-                    Some(bytes) => BundleBytes::Small(bytes.into()),
-                    None => {
-                        let bundle = vault.store.bundle(deposit)?;
-                        BundleBytes::Large(bundle.ok_or_else(|| missing(deposit.to_string()))?)
-                    }
-                };
-                Ok((contributions, bundle))
-            })
-            .await;
-        if let Err(VaultError::Read(ReadError::Damaged { .. })) = &found {
+        let found = self.blocking(move |vault| {
+            let mut states = States::default();
+            vault.load(&mut states, [Key::Request(id.clone())])?;
+            let request = states.request(&id).ok_or_else(|| Refusal::NotFound(id.to_string()))?;
+            let mut contributions = Vec::with_capacity(request.contributions.len());
+            for spent in &request.contributions {
+                let name = attachments::name(&spent.contribution_sha256);
+                contributions.push(vault.store.blob(&name)?.ok_or_else(|| lost(name))?);
+            }
+            Ok((contributions, vault.bundle(&request.deposit)))
+        });
+        let (contributions, bundle) = found.await?;
+        // Only what is wrong with the bundle's own bytes takes the bundle out of service.
+        if let Err(ReadError::Damaged { .. }) = &bundle {
             self.quarantine(retrieval).await?;
         }
-        found
+        Ok((contributions, bundle?))
     }
+
+    /// A deposit's bundle, wherever it lies.
+    pub(super) fn bundle(&self, deposit: &DepositId) -> Result<BundleBytes<S>, ReadError> {
+        if let Some(bytes) = self.store.blob(deposit.as_str())? {
+            return Ok(BundleBytes::Small(bytes.into()));
+        }
+        let bundle = self.store.bundle(deposit)?;
+        Ok(BundleBytes::Large(bundle.ok_or_else(|| lost(deposit.to_string()))?))
+    }
+}
+
+/// The journal has it, as its event is there: it is the index that has lost it.
+fn lost(what: String) -> ReadError {
+    ReadError::Index { what, how: "it is recorded, but is not there".to_owned() }
 }

@@ -12,6 +12,7 @@ pub mod error;
 mod halt;
 mod intake;
 mod looks;
+mod quarantine;
 mod reading;
 mod records;
 mod recovery;

@@ -16,9 +16,8 @@ pub(super) fn load_for(
     read: ReadRecord<'_>,
 ) -> Result<(), ReadError> {
     load(states, rules::reads(stated), read)?;
-    let request = rules::request_named(&stated.statement);
-    let keys = request.and_then(|id| states.request(id)).map(rules::reads_of_request);
-    load(states, keys.unwrap_or_default(), read)
+    let further = rules::reads_further(states, stated);
+    load(states, further, read)
 }
 
 /// Loads records, those that are not there already.
@@ -31,8 +30,8 @@ pub(super) fn load(
         if !states.contains(&key)
             && let Some(bytes) = read(&key.to_string())?
         {
-            let record: Record = serde_json::from_slice(&bytes)
-                .map_err(|fault| damaged(format!("record {key}"), &fault))?;
+            let record: Record =
+                serde_json::from_slice(&bytes).map_err(|fault| misread(&key, &fault))?;
             states.load(key, record);
         }
     }
@@ -44,8 +43,7 @@ pub(super) fn changes(states: &mut States) -> Result<Records, ReadError> {
     let changed = states.take_changed().into_iter();
     changed
         .map(|(key, record)| {
-            let bytes = serde_json::to_vec(&record)
-                .map_err(|fault| damaged(format!("record {key}"), &fault))?;
+            let bytes = serde_json::to_vec(&record).map_err(|fault| misread(&key, &fault))?;
             Ok((key.to_string(), Some(bytes)))
         })
         .collect()
@@ -96,6 +94,10 @@ pub(super) fn accepted<S: Store>(
         Act::Stated(signed) => Ok(signed),
         Act::Noted(_) => Err(lost()),
     }
+}
+
+fn misread(key: &Key, how: &dyn std::error::Error) -> ReadError {
+    ReadError::Index { what: format!("record {key}"), how: how.to_string() }
 }
 
 fn damaged(what: String, how: &dyn std::error::Error) -> ReadError {

@@ -51,6 +51,10 @@ impl Watchers {
     pub(super) fn dismiss(&self) {
         self.dismissed.send_replace(true);
     }
+
+    pub(super) fn are_dismissed(&self) -> bool {
+        *self.dismissed.borrow()
+    }
 }
 
 /// Somebody who watches.

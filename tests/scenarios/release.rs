@@ -309,7 +309,8 @@ fn promise_7_bundles_that_rot_are_never_served() {
     world.approve("trade-secret-center", &request);
     world.approve("hanbit-parts", &request);
     let path = world.data().join("bundles").join(format!("{deposit}.age"));
-    let mut bytes = fs::read(&path).unwrap();
+    let whole = fs::read(&path).unwrap();
+    let mut bytes = whole.clone();
     bytes[300_000] ^= 1;
     fs::write(&path, bytes).unwrap();
     let out = world.path("out").display().to_string();
@@ -322,4 +323,13 @@ fn promise_7_bundles_that_rot_are_never_served() {
     let checked = world.escrowd(&["check"]);
     assert_eq!(checked.code, 1);
     assert!(checked.err.contains(&deposit), "{}", checked.err);
+    // Still damaged at the next start, it stays out of service; restored, it comes back by itself.
+    world.serve();
+    assert_eq!(world.escrow("hanbit-parts", &["show", &deposit]).record()["state"], "quarantined");
+    world.stop();
+    fs::write(&path, &whole).unwrap();
+    world.serve();
+    // Waits on the state: a start looks through what is out of service beside serving.
+    while world.escrow("hanbit-parts", &["show", &deposit]).record()["state"] != "stored" {}
+    world.escrow("orient-display", &["retrieve", &request, "--out", &out, "--yes"]).record();
 }

@@ -109,5 +109,8 @@ fn noted(note: &Note, agreement: &AgreementId) -> (String, Option<MemberPath>, S
         Note::Quarantined { deposit } => {
             ("was found damaged".to_owned(), None, deposit.to_string())
         }
+        Note::FoundWhole { deposit } => {
+            ("was found whole again".to_owned(), None, deposit.to_string())
+        }
     }
 }

@@ -168,6 +168,8 @@ pub(super) async fn list(
         | Record::Deposit(_)
         | Record::Bundle(_)
         | Record::Request(_)
+        | Record::OpenRequests(_)
+        | Record::Quarantine(_)
         | Record::Statement(_) => None,
     });
     let mut deposits: Vec<_> = records.collect();

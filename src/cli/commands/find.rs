@@ -48,6 +48,8 @@ async fn find(
         | Record::Organisation(_)
         | Record::Party
         | Record::Bundle(_)
+        | Record::OpenRequests(_)
+        | Record::Quarantine(_)
         | Record::Statement(_) => None,
     });
     let all: Vec<Found> = records.filter(|found| found.id().starts_with(begin)).collect();

@@ -118,6 +118,8 @@ pub(super) fn every_request(session: &Session) -> Vec<Request> {
         | Record::Party
         | Record::Deposit(_)
         | Record::Bundle(_)
+        | Record::OpenRequests(_)
+        | Record::Quarantine(_)
         | Record::Statement(_) => None,
     });
     let mut requests: Vec<_> = requests.collect();

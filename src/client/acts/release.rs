@@ -223,11 +223,14 @@ pub async fn spend(session: &Session, matter: &Matter) -> Result<(), ClientError
 }
 
 /// Notice runs from what the vault cannot make alone: the first sight of the request in this home,
-/// or that of somebody who may object, whichever was earlier.
+/// or the first sights of all who may object, whichever was earlier.
 pub fn notice_ends(session: &Session, request: &Request) -> Result<Timestamp, ClientError> {
-    let own = session.home.first_sight(&request.id, now())?;
-    let sight = request.first_sight().map_or(own, |sight| sight.min(own));
-    Ok(sight.after(request.rule().map(|rule| rule.notice).unwrap_or_default()))
+    Ok(notice_from(request, session.home.first_sight(&request.id, now())?))
+}
+
+fn notice_from(request: &Request, own: Timestamp) -> Timestamp {
+    let known = request.first_sight().map_or(own, |sight| sight.min(own));
+    known.after(request.rule().map(|rule| rule.notice).unwrap_or_default())
 }
 
 fn notice_has_run(session: &Session, request: &Request, now: Timestamp) -> Result<(), ClientError> {

@@ -4,12 +4,15 @@ use crate::domain::agreement::Agreement;
 use crate::domain::deposit::Deposit;
 use crate::domain::id::MemberPath;
 use crate::domain::refusal::Refusal;
-use crate::domain::request::{Request, State};
+use crate::domain::request::{OpenRequests, Request, State};
+use crate::domain::rules::CLOCK_SKEW_MAX;
 use crate::domain::statement::{self, RequestRef, Withdrawn};
 use crate::domain::time::Timestamp;
 
 /// Documents that may support one request.
 pub const EVIDENCE_MAX: usize = 32;
+/// Requests that one member may have open in one agreement.
+pub const OPEN_MAX: usize = 64;
 /// Notifications that may be recorded with one request.
 pub const NOTIFICATIONS_MAX: usize = 32;
 
@@ -53,6 +56,14 @@ pub fn decide_request(
             Err(Refusal::NotEntitled { who: by.clone(), what: "request", rule })
         }
     }
+}
+
+/// May a member have one more request open, besides these, which expire so?
+pub fn decide_one_more(open: &OpenRequests, now: Timestamp) -> Result<(), Refusal> {
+    if open.values().filter(|expires_at| now < **expires_at).count() < OPEN_MAX {
+        return Ok(());
+    }
+    Err(Refusal::Limit { what: "open requests by this member", limit: OPEN_MAX })
 }
 
 /// May this consent be counted?
@@ -110,6 +121,11 @@ pub fn decide_seen(
     request.refuse_unless(now, &UNDECIDED)?;
     if !request.objectors().any(|who| *who == by.organisation) {
         return Err(request.not_entitled(by, "object, so its sight means nothing"));
+    }
+    // Notice runs from sights: one from before there was anything to see would cut it short.
+    let asked_at = request.opened_at.max(request.statement.made.at);
+    if seen.made.at.after(CLOCK_SKEW_MAX) < asked_at {
+        return Err(Refusal::Backdated { at: seen.made.at, asked_at });
     }
     if request.awaits_sight_by(by) {
         Ok(())

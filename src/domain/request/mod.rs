@@ -56,6 +56,9 @@ pub struct Request {
     pub outcome: Outcome,
 }
 
+/// The requests that one member has open in one agreement, and when each expires.
+pub type OpenRequests = BTreeMap<RequestId, Timestamp>;
+
 /// Somebody did something.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Act {
@@ -283,9 +286,16 @@ impl Request {
             && !self.sights.iter().any(|sight| sight.by == *member)
     }
 
-    /// When somebody who may object first said to have seen it, by their own clock.
+    /// Since when everybody who may object has known of the request, by their own clocks: the
+    /// latest of the organisations' first sights. `None` while one of them has signed none, so
+    /// that nobody's word on what it has seen runs another's notice.
     pub fn first_sight(&self) -> Option<Timestamp> {
-        self.sights.iter().map(|sight| sight.seen_at).min()
+        let first_of = |who: &OrganisationName| {
+            let own = self.sights.iter().filter(|sight| sight.by.organisation == *who);
+            own.map(|sight| sight.seen_at).min()
+        };
+        let firsts: Option<Vec<_>> = self.objectors().map(first_of).collect();
+        firsts?.into_iter().max()
     }
 
     /// The seats still empty on the shortest way to meet the rule; `None` if the rule itself
@@ -338,10 +348,12 @@ impl Request {
             .collect()
     }
 
-    /// How many more contributions release the request.
+    /// How many more contributions release the request. A holder has one share, however many of
+    /// its members have spent it.
     pub fn contributions_missing(&self) -> usize {
         let needed = self.terms.contributions_needed(&self.requester().organisation);
-        needed.saturating_sub(self.contributions.len())
+        let holders: BTreeSet<_> = self.contributions.iter().map(|c| &c.by.organisation).collect();
+        needed.saturating_sub(holders.len())
     }
 
     /// Whether this holder's share was spent on it.

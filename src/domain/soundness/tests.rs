@@ -318,6 +318,11 @@ fn fingerprints_are_for_every_party_and_nobody_else() {
     let stranger: OrganisationName = "acme".parse().unwrap();
     too_many.fingerprints.insert(stranger.clone(), pin);
     assert_eq!(check(&too_many), Err(Unsound::Fingerprints(stranger)));
+    let mut doubled = terms(three_party());
+    let [first, second]: [OrganisationName; 2] =
+        ["hanbit-parts", "trade-secret-center"].map(|who| who.parse().unwrap());
+    doubled.fingerprints.insert(first.clone(), doubled.fingerprints[&second]);
+    assert_eq!(check(&doubled), Err(Unsound::OneKey(first, second)), "one house in two seats");
 }
 
 #[test]

@@ -28,6 +28,9 @@ fn doors_are_opened_by_the_operator_for_the_first_and_by_administrators_for_coll
     for (why, by, member, key, expected) in [
         ("a new organisation's first member", OPERATOR, "newco/ann", OPERATOR, "ok"),
         ("by another key in the operator's name", OPERATOR, "newco/ann", EVE, "NOT_FOUND"),
+        ("by the operator in a stranger's name", EVE, "newco/ann", OPERATOR, "NOT_FOUND"),
+        ("or in the name of who is to come", "newco/ann", "newco/ann", OPERATOR, "WRONG_KEY"),
+        ("or in a stranger's, to a founded one", EVE, NEW, OPERATOR, "NOT_FOUND"),
         ("a stranger opens no organisation", EVE, "newco/ann", EVE, "NOT_FOUND"),
         ("nor an existing one, and learns nothing", EVE, NEW, EVE, "NOT_FOUND"),
         ("nor in its name", "newco/eve", "newco/ann", EVE, "WRONG_KEY"),
@@ -111,6 +114,18 @@ fn an_invitation_lets_one_person_in_once() {
     let join = late.join(NEW, &invitation);
     assert_eq!(outcome(&late, join, NEW), "NOT_INVITED", "at the end");
 
+    for (why, key, recipient) in [
+        ("a colleague's statement key", JUN, NEW),
+        ("the organisation key", "hanbit-parts", NEW),
+        ("a colleague's age recipient", NEW, MINJI),
+        ("and of one who waits", NEW, PAT),
+    ] {
+        let mut join = world.join(NEW, &invitation);
+        join.key = key_of(key);
+        join.age_recipient = world.join(recipient, &invitation).age_recipient;
+        assert_eq!(outcome(&world, join, key), "KEYS_TAKEN", "{why}");
+    }
+
     let second = world.invitation(MINJI, NEW);
     world.accept(second.clone());
     let join = world.join(NEW, &invitation);
@@ -159,6 +174,7 @@ fn keys_are_confirmed_from_inside_the_organisation() {
     let other: Digest = bytes("another join");
     for (why, by, member, join, key, expected) in [
         ("by the organisation key", MINJI, PAT, joined, "hanbit-parts", "ok"),
+        ("by it in the name of who has it not", JUN, PAT, joined, "hanbit-parts", "WRONG_KEY"),
         ("by an administrator", MINJI, PAT, joined, MINJI, "ok"),
         ("by a plain member", JUN, PAT, joined, JUN, "NOT_ADMINISTRATOR"),
         ("by oneself", PAT, PAT, joined, PAT, "PENDING"),
@@ -268,35 +284,83 @@ fn members_are_revoked_from_inside_the_organisation() {
     let join = join.member(&path(JUN).name).unwrap().join_sha256;
     let again = world.confirmation(MINJI, JUN, join, false);
     assert_eq!(world.try_say(again), Err(Refusal::Revoked(path(JUN))), "for good");
+    for (why, by, expected) in [
+        ("by the organisation key in another's name", JUN, Err(Refusal::WrongKey(path(JUN)))),
+        ("by the organisation key", MINJI, Ok(())),
+    ] {
+        let revocation = world.revocation(by, MINJI, Reason::Left);
+        assert_eq!(world.try_say_as(revocation, key_of("hanbit-parts")), expected, "{why}");
+    }
+}
+
+fn standing(world: &World, who: &str) -> Standing {
+    let organisation = world.states.organisation(&path(who).organisation).unwrap();
+    organisation.member(&path(who).name).unwrap().standing.clone()
+}
+
+/// Invites somebody, who joins.
+fn join(world: &mut World, by: &str, who: &str) -> Digest {
+    let door = world.invitation(by, who);
+    world.accept(door.clone());
+    let joining = world.join(who, &door);
+    world.accept(joining)
+}
+
+fn admit(world: &mut World, by: &str, who: &str) {
+    let joined = join(world, by, who);
+    let confirmation = world.confirmation(by, who, joined, true);
+    world.accept(confirmation);
 }
 
 #[test]
 fn whom_a_thief_let_in_is_out_again() {
     let mut world = parties();
-    let join = |world: &World, who: &str| {
-        let organisation = world.states.organisation(&path(who).organisation).unwrap();
-        organisation.member(&path(who).name).unwrap().join_sha256
-    };
     // Yuki is administrator; her keys are stolen now.
     world.pass(Span::seconds(60));
     let stolen_at = world.now;
     let pat = "orient-display/pat";
-    let sha256 = join(&world, pat);
+    let sha256 = member_join(&world, pat);
     let confirmation = world.confirmation(YUKI, pat, sha256, true);
     world.accept(confirmation);
     let door = world.invitation(YUKI, "orient-display/thief");
     world.accept(door.clone());
     let revocation = world.revocation(YUKI, YUKI, Reason::CompromisedSince(stolen_at));
     world.accept(revocation);
-    let standing = |world: &World, who: &str| {
-        let organisation = world.states.organisation(&path(who).organisation).unwrap();
-        organisation.member(&path(who).name).unwrap().standing.clone()
-    };
     assert_eq!(standing(&world, pat), Standing::Pending);
     assert!(matches!(standing(&world, "orient-display/kenji"), Standing::Active { .. }));
     let joining = world.join("orient-display/thief", &door);
     assert_eq!(world.try_say(joining).unwrap_err().code(), "NOT_INVITED", "the door is shut");
-    // The organisation's own key still speaks.
-    let confirmation = world.confirmation("orient-display/kenji", pat, sha256, true);
+    // The organisation's own key still speaks, in the name of who has it.
+    let foreign = world.confirmation("orient-display/kenji", pat, sha256, true);
+    let refused = world.try_say_as(foreign, key_of("orient-display"));
+    assert_eq!(refused, Err(Refusal::WrongKey(path("orient-display/kenji"))));
+    let confirmation = world.confirmation(YUKI, pat, sha256, true);
     world.accept_as(confirmation, key_of("orient-display"));
+}
+
+#[test]
+fn whom_those_let_in_whom_a_thief_let_in_is_out_too() {
+    let mut world = parties();
+    let [honest, first, second, third] =
+        ["ann", "one", "two", "three"].map(|name| format!("orient-display/{name}"));
+    admit(&mut world, YUKI, &honest);
+    world.pass(Span::seconds(60));
+    let stolen_at = world.now;
+    for (by, who) in [(YUKI, &first), (&first, &second), (&second, &third)] {
+        world.pass(Span::seconds(1));
+        admit(&mut world, by, who);
+    }
+    let door = world.invitation(&third, "orient-display/four");
+    world.accept(door.clone());
+    // One of them has gone meanwhile, as if nothing were wrong with it.
+    let left = world.revocation(YUKI, &second, Reason::Left);
+    world.accept(left);
+    let revocation = world.revocation(&honest, YUKI, Reason::CompromisedSince(stolen_at));
+    world.accept(revocation);
+    assert_eq!(standing(&world, &first), Standing::Pending, "let in by the thief");
+    assert_eq!(standing(&world, &third), Standing::Pending, "two hops further");
+    assert!(matches!(standing(&world, &second), Standing::Revoked { counted: None, .. }));
+    assert!(matches!(standing(&world, &honest), Standing::Active { .. }), "let in before");
+    let joining = world.join("orient-display/four", &door);
+    assert_eq!(world.try_say(joining).unwrap_err().code(), "NOT_INVITED", "the last door is shut");
 }

@@ -324,6 +324,8 @@ impl Trial {
         match (step.lie, &mut statement) {
             (Lie::Saw, Statement::Consent(s)) => s.ground.saw = earlier,
             (Lie::Saw, Statement::Contribution(s)) => s.ground.saw = earlier,
+            (Lie::Saw, Statement::Objection(s)) => s.ground.saw = earlier,
+            (Lie::Saw, Statement::Withdrawal(s)) => s.ground.saw = earlier,
             (Lie::Digest, Statement::Consent(s)) => s.request.sha256 = other,
             (Lie::Digest, Statement::Contribution(s)) => s.request.sha256 = other,
             (Lie::Digest, Statement::Request(s)) => s.bundle_sha256 = other,
@@ -346,7 +348,13 @@ impl Trial {
         prop_assert_eq!(stated.key, key_of(&by.to_string()), "somebody else's");
         let own = by.organisation.clone();
         let saw = stated.statement.ground().map(|ground| ground.saw.sequence);
-        prop_assert!(saw >= Some(self.floor), "rests on what an objection or withdrawal overtook");
+        let only_blocks = match &stated.statement {
+            Statement::Withdrawal(s) => s.withdrawn == Withdrawn::Request,
+            Statement::Objection(_) | Statement::Seen(_) => true,
+            _ => false,
+        };
+        let is_recent = saw >= Some(self.floor) || only_blocks;
+        prop_assert!(is_recent, "rests on what an objection or withdrawal overtook");
         if matches!(stated.statement, Statement::Objection(_) | Statement::Withdrawal(_)) {
             self.floor = self.world.ground(&self.agreement).saw.sequence;
         }

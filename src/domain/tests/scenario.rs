@@ -1,13 +1,13 @@
 //! The two rules of the three-party terms, walked through.
 
 use super::terms::{terms, three_party};
-use super::world::{Case, World, path};
+use super::world::{Case, World, key_of, path};
 use crate::domain::event::Note;
 use crate::domain::id::{AgreementId, DepositId};
 use crate::domain::refusal::Refusal;
-use crate::domain::request::State;
+use crate::domain::request::{OPEN_MAX, State};
 use crate::domain::statement::{Reason, Withdrawn};
-use crate::domain::time::Span;
+use crate::domain::time::{Span, Timestamp};
 
 pub(super) const MINJI: &str = "hanbit-parts/minji";
 pub(super) const JUN: &str = "hanbit-parts/jun";
@@ -132,7 +132,8 @@ fn promise_6_an_objection_blocks_until_it_is_taken_back() {
     assert_eq!(world.state(&case), State::Satisfied);
     let ready = world.contribution(SORA, &case);
     let objection = world.objection(JUN, &case);
-    world.accept(objection.clone());
+    let objection = world.stated(objection);
+    world.submit(&objection).unwrap();
     assert_eq!(world.state(&case), State::Objected);
     let late = world.try_say(ready).unwrap_err();
     assert_eq!(late.code(), "OUTDATED", "signed before the objection was known");
@@ -148,7 +149,7 @@ fn promise_6_an_objection_blocks_until_it_is_taken_back() {
     assert_eq!(world.state(&case), State::Satisfied);
     let early = world.try_say(ready).unwrap_err();
     assert_eq!(early.code(), "OUTDATED", "signed before it was settled");
-    assert_eq!(world.try_say(objection).unwrap_err().code(), "OUTDATED", "the old one again");
+    assert_eq!(world.submit(&objection).unwrap_err().code(), "ALREADY", "the old one again");
     let again = world.objection(MINJI, &case);
     world.accept(again);
     assert_eq!(world.state(&case), State::Objected);
@@ -156,6 +157,63 @@ fn promise_6_an_objection_blocks_until_it_is_taken_back() {
     assert_eq!(world.state(&case), State::Expired);
     let settled = world.withdrawal(MINJI, &case, Withdrawn::Objection);
     assert_eq!(world.try_say(settled), Err(Refusal::RequestIs(State::Expired)));
+}
+
+#[test]
+fn promise_6_nobody_is_kept_from_objecting_by_what_others_do_meanwhile() {
+    let (mut world, case) = consented("bankruptcy");
+    let deposit = world.seen(&case).deposit.clone();
+    // Everything is signed on the view that the signer has now.
+    let objection = world.objection(MINJI, &case);
+    let sight = world.sight(JUN, &case);
+    let consent = world.consent(DANA, &case);
+    let own = world.withdrawal(KENJI, &case, Withdrawn::Request);
+    let noise = |world: &mut World| {
+        let other = world.ask(YUKI, &deposit, "joint");
+        let withdrawal = world.withdrawal(YUKI, &other, Withdrawn::Request);
+        world.accept(withdrawal);
+    };
+    noise(&mut world);
+    assert_eq!(world.try_say(consent).unwrap_err().code(), "OUTDATED", "a consent must look again");
+    world.accept(sight);
+    world.accept(objection);
+    assert_eq!(world.state(&case), State::Objected);
+    let settled = world.withdrawal(MINJI, &case, Withdrawn::Objection);
+    noise(&mut world);
+    assert_eq!(world.try_say(settled).unwrap_err().code(), "OUTDATED", "it would unblock");
+    world.accept(own);
+    assert_eq!(world.state(&case), State::Withdrawn);
+}
+
+#[test]
+fn a_member_has_so_many_requests_open_and_no_more() {
+    let (mut world, agreement, deposit) = deposited();
+    let first = world.ask(YUKI, &deposit, "joint");
+    for _ in 1..OPEN_MAX {
+        world.ask(YUKI, &deposit, "joint");
+    }
+    let one_more = |world: &World, by: &str| {
+        let mut world = world.clone();
+        let request = world.request(by, &deposit, "joint");
+        world.try_say(request).map_err(|refusal| refusal.code())
+    };
+    assert_eq!(one_more(&world, YUKI), Err("LIMIT"));
+    assert_eq!(one_more(&world, KENJI), Ok(()), "a colleague");
+    let mut withdrawn = world.clone();
+    let withdrawal = withdrawn.withdrawal(KENJI, &first, Withdrawn::Request);
+    withdrawn.accept(withdrawal);
+    assert_eq!(one_more(&withdrawn, YUKI), Ok(()), "one was taken back");
+    let mut released = world.clone();
+    for by in [MINJI, SORA] {
+        let consent = released.consent(by, &first);
+        released.accept(consent);
+    }
+    assert_eq!(contribute(&mut released, SORA, &first), Ok(()));
+    assert_eq!(one_more(&released, YUKI), Ok(()), "one was released");
+    world.pass(Span::days(90));
+    assert_eq!(one_more(&world, YUKI), Ok(()), "all have lapsed");
+    world.ask(YUKI, &deposit, "joint");
+    assert_eq!(world.states.open_requests(&agreement, &path(YUKI)).len(), 1, "and are forgotten");
 }
 
 #[test]
@@ -197,6 +255,35 @@ fn promise_6_nothing_is_spent_before_who_may_object_knows() {
 }
 
 #[test]
+fn notice_runs_from_when_the_last_of_those_who_may_object_knew() {
+    let mut written = three_party();
+    written["rules"][1]["objection"] = vec!["depositor", "agent"].into();
+    let mut world = parties();
+    let agreement = world.agree(&terms(written));
+    let deposit = world.store(&agreement);
+    let case = world.ask(YUKI, &deposit, "bankruptcy");
+    let asked_at = world.now;
+    let before =
+        |at: Timestamp, seconds: i64| Timestamp::from_millis(at.as_millis() - 1_000 * seconds);
+    world.pass(Span::seconds(60));
+    let seen_at = |world: &mut World, by: &str, at: Timestamp| {
+        let mut sight = world.sight(by, &case);
+        sight.made.at = at;
+        world.try_say(sight)
+    };
+    let at = before(asked_at, 601);
+    let refused = seen_at(&mut world, JUN, at);
+    assert_eq!(refused, Err(Refusal::Backdated { at, asked_at }), "before there was a request");
+    assert_eq!(seen_at(&mut world, JUN, before(asked_at, 600)), Ok(()), "by a slow clock");
+    assert_eq!(world.seen(&case).first_sight(), None, "the agent has signed none");
+    let (agent, later) = (world.now, world.now.after(Span::seconds(60)));
+    assert_eq!(seen_at(&mut world, DANA, later), Ok(()));
+    assert_eq!(world.seen(&case).first_sight(), Some(later), "the later house");
+    assert_eq!(seen_at(&mut world, SORA, agent), Ok(()));
+    assert_eq!(world.seen(&case).first_sight(), Some(agent), "the earlier member of that house");
+}
+
+#[test]
 fn an_objection_between_two_contributions_blocks_the_second() {
     let mut written = three_party();
     written["quorum"] = 3.into();
@@ -228,6 +315,29 @@ fn an_objection_between_two_contributions_blocks_the_second() {
     world.accept(withdrawal);
     assert_eq!(contribute(&mut world, MINJI, &case), Ok(()));
     assert_eq!(world.state(&case), State::Released);
+}
+
+#[test]
+fn a_share_counts_once_whoever_of_the_house_spent_it() {
+    let mut written = three_party();
+    written["quorum"] = 3.into();
+    written["rules"][1] = written["rules"][0].clone();
+    written["rules"][1]["name"] = "slow".into();
+    let mut world = parties();
+    let agreement = world.agree(&terms(written));
+    let deposit = world.store(&agreement);
+    let case = world.ask(YUKI, &deposit, "joint");
+    for by in [MINJI, SORA] {
+        let consent = world.consent(by, &case);
+        world.accept(consent);
+    }
+    assert_eq!(contribute(&mut world, SORA, &case), Ok(()));
+    // The rules take no second one; the judgement does not rest on that.
+    let again = world.contribution(DANA, &case);
+    let now = world.now;
+    world.states.request_mut(&case.request.id).unwrap().contributed(&again, now);
+    assert_eq!(world.judged(&case).contributions_missing(), 1);
+    assert_eq!(world.state(&case), State::Satisfied);
 }
 
 #[test]
@@ -286,6 +396,42 @@ fn what_a_thief_did_is_void_until_it_is_released() {
 }
 
 #[test]
+fn what_never_counted_does_not_count_because_somebody_has_left() {
+    let (mut world, case) = asked("joint");
+    world.pass(Span::seconds(60));
+    let stolen_at = world.now;
+    let (thief, join) = ("trade-secret-center/pat", |world: &World, who: &str| {
+        let organisation = world.states.organisation(&path(who).organisation).unwrap();
+        organisation.member(&path(who).name).unwrap().join_sha256
+    });
+    let joined = join(&world, thief);
+    let confirmation = world.confirmation(SORA, thief, joined, true);
+    world.accept(confirmation);
+    for by in [thief, MINJI] {
+        let consent = world.consent(by, &case);
+        world.accept(consent);
+    }
+    assert_eq!(world.state(&case), State::Satisfied);
+    let theft = world.revocation(SORA, SORA, Reason::CompromisedSince(stolen_at));
+    world.accept(theft);
+    assert_eq!(world.state(&case), State::Open, "let in by a thief");
+
+    let mut confirmed = world.clone();
+    confirmed.pass(Span::seconds(1));
+    let confirmation = confirmed.confirmation(SORA, thief, joined, false);
+    confirmed.accept_as(confirmation, key_of("trade-secret-center"));
+    assert_eq!(confirmed.state(&case), State::Open, "nor when confirmed anew");
+    let consent = confirmed.consent(thief, &case);
+    confirmed.accept(consent);
+    assert_eq!(confirmed.state(&case), State::Satisfied, "but what is said from then on");
+
+    let left = world.revocation(SORA, thief, Reason::Left);
+    world.accept_as(left, key_of("trade-secret-center"));
+    assert_eq!(world.judged(&case).consents.len(), 1);
+    assert_eq!(world.state(&case), State::Open, "nor when said to have left");
+}
+
+#[test]
 fn a_revocation_told_in_an_agreement_is_not_overlooked() {
     let (mut world, case) = consented("joint");
     let unaware = world.contribution(SORA, &case);
@@ -293,6 +439,8 @@ fn a_revocation_told_in_an_agreement_is_not_overlooked() {
     let sha256 = world.accept(revocation);
     let notice = world.revocation_notice(YUKI, &case.agreement, KENJI, sha256);
     world.accept(notice);
+    let again = world.revocation_notice(YUKI, &case.agreement, KENJI, sha256);
+    assert_eq!(world.try_say(again).unwrap_err().code(), "ALREADY", "the floor rises once");
     let late = world.try_say(unaware).unwrap_err();
     assert_eq!(late.code(), "OUTDATED", "signed before the revocation was known");
     assert_eq!(contribute(&mut world, SORA, &case), Ok(()));
@@ -408,6 +556,11 @@ fn a_damaged_bundle_is_not_requested_spent_on_or_retrieved() {
     released.note(&damage);
     let retrieval = released.retrieval(YUKI, &case);
     assert_eq!(released.try_say(retrieval), quarantined);
+    assert!(released.states.quarantine().contains(&deposit));
+    released.note(&Note::FoundWhole { deposit: deposit.clone() });
+    let retrieval = released.retrieval(YUKI, &case);
+    assert_eq!(released.try_say(retrieval), Ok(()), "it was restored");
+    assert!(released.states.quarantine().is_empty());
 }
 
 #[test]
@@ -489,11 +642,17 @@ fn a_share_is_passed_on_by_who_has_it_within_the_house() {
         ("to nobody", KENJI, "orient-display/nil", not_found("orient-display/nil")),
         ("to who is pending", KENJI, "orient-display/pat", not_found("orient-display/pat")),
         ("by who has it", KENJI, YUKI, Ok(())),
-        ("by who was given it", YUKI, KENJI, Ok(())),
+        ("to who was given it", KENJI, YUKI, has_share(YUKI)),
+        ("by who was given it, to who had it before", YUKI, KENJI, has_share(KENJI)),
+        ("to oneself", YUKI, YUKI, has_share(YUKI)),
     ] {
         let reseal = world.reseal(by, &agreement, to);
         assert_eq!(world.try_say(reseal), expected, "{why}");
     }
+}
+
+fn has_share(who: &str) -> Result<(), Refusal> {
+    Err(Refusal::HasShare(path(who)))
 }
 
 fn not_found(what: &str) -> Result<(), Refusal> {
@@ -505,5 +664,7 @@ fn the_same_bundle_is_deposited_once() {
     let (mut world, agreement, deposit) = deposited();
     let mut again = world.deposit(JUN, &agreement);
     again.sha256 = world.states.deposit(&deposit).unwrap().statement.sha256;
-    assert_eq!(world.try_say(again), Err(Refusal::DepositedBefore(deposit.to_string())));
+    assert_eq!(world.try_say(again.clone()), Err(Refusal::DepositedBefore(deposit.to_string())));
+    world.note(&Note::Quarantined { deposit });
+    assert_eq!(world.try_say(again), Ok(()), "unless the first one was lost");
 }

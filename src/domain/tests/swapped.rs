@@ -9,7 +9,7 @@ use super::world::{Case, World, bytes, key_of};
 use crate::domain::id::{AgreementId, DepositId, RequestId};
 use crate::domain::refusal::Refusal;
 use crate::domain::rules::{CLOCK_SKEW_MAX, VALIDITY_MAX};
-use crate::domain::statement::{Reason, Sealing, Statement, Withdrawn};
+use crate::domain::statement::{Reason, Sealing, Statement, Withdrawal, Withdrawn};
 use crate::domain::states::Record;
 use crate::domain::time::Span;
 
@@ -102,7 +102,17 @@ fn grounded(world: &World, statement: &Statement) -> Vec<Swap> {
         no("/ground/saw/sequence", ground.saw.sequence - 1, Refusal::Forked),
         no("/ground/saw/sequence", 0, Refusal::Forked),
         no("/ground/saw/commitment", bytes::<32>("another"), Refusal::Forked),
-        no("/ground/saw", saw(floor - 1), Refusal::Outdated { saw: floor - 1, floor }),
+        match statement {
+            // What only blocks or takes away holds whatever its signer had not seen.
+            Statement::Objection(_)
+            | Statement::Seen(_)
+            | Statement::RevocationNotice(_)
+            | Statement::Declination(_)
+            | Statement::Withdrawal(Withdrawal { withdrawn: Withdrawn::Request, .. }) => {
+                free("/ground/saw", saw(floor - 1))
+            }
+            _ => no("/ground/saw", saw(floor - 1), Refusal::Outdated { saw: floor - 1, floor }),
+        },
         no("/ground/valid_until", past, Refusal::Late { valid_until: past, now }),
         free("/ground/valid_until", now),
         free("/ground/valid_until", statement.made().at.after(VALIDITY_MAX)),
@@ -126,6 +136,8 @@ fn second(world: &World) -> AgreementId {
         | Record::Deposit(_)
         | Record::Bundle(_)
         | Record::Request(_)
+        | Record::OpenRequests(_)
+        | Record::Quarantine(_)
         | Record::Statement(_) => None,
     });
     second.next().unwrap()

@@ -18,7 +18,7 @@ use crate::domain::stream::Stream;
 use crate::domain::terms::Terms;
 use crate::domain::time::{Span, Timestamp};
 
-pub(super) const OPERATOR: &str = "vault/operator";
+pub(super) const OPERATOR: &str = "operator/operator";
 /// A member who has joined and was never confirmed; every organisation has one.
 pub(super) const PENDING: &str = "pat";
 
@@ -280,7 +280,7 @@ impl World {
             made: self.made(by),
             secret_sha256: invitation.secret_sha256,
             key: key_of(by),
-            age_recipient: "age1example".parse().unwrap(),
+            age_recipient: format!("age1 of {by}").parse().unwrap(),
             certificate_request_sha256: self.fresh(),
         }
     }
