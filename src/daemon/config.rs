@@ -13,6 +13,7 @@ use crate::crypto::keyring::Keyring;
 use crate::crypto::signature::SigningKey;
 use crate::domain::statement::Log;
 use crate::domain::text::Text;
+use crate::store::{OpenError, is_full};
 use crate::vault::Scribe;
 
 /// The format of data directories this program makes and reads.
@@ -156,6 +157,19 @@ impl Config {
 
 fn toml_config(text: &str) -> Result<Config, String> {
     toml::from_str(text).map_err(|fault| fault.to_string())
+}
+
+/// Why the store does not open, and what to do.
+pub(super) fn not_opened(fault: OpenError) -> Failure {
+    let code = match &fault {
+        OpenError::Locked { .. } => "LOCKED",
+        OpenError::Io { source, .. } if is_full(source) => "DISK_FULL",
+        OpenError::Io { .. } => "DISK",
+        OpenError::Damaged { .. } | OpenError::Index(_) => "DAMAGED",
+        OpenError::RolledBack { .. } => "ROLLED_BACK",
+    };
+    let hint = fault.hint();
+    Failure::failed(code, crate::client::error::chain(&fault), hint)
 }
 
 /// A failure of a file or key, with its causes.

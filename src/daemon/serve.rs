@@ -15,7 +15,7 @@ use tracing_subscriber::util::SubscriberInitExt as _;
 
 use crate::cli::failure::{Exit, Failure};
 use crate::daemon::check::probe_in_child;
-use crate::daemon::config::{Place, failed};
+use crate::daemon::config::{Place, failed, not_opened};
 use crate::domain::time::Timestamp;
 use crate::server::accept::{Limits, accept};
 use crate::server::ca::Authority;
@@ -45,7 +45,7 @@ pub(super) async fn run(
     let tls = server_config(authority.certificate(), &identity).map_err(failed)?;
     let options =
         Options { probe: Some(&probe_in_child), progress: Some(&tell), ..Options::default() };
-    let store = DiskStore::open(place.store(), &DomainProjector, &options).map_err(failed)?;
+    let store = DiskStore::open(place.store(), &DomainProjector, &options).map_err(not_opened)?;
     let vault = Arc::new(Vault::open(store, scribe, Arc::new(SystemClock)).map_err(failed)?);
 
     let address = listen.unwrap_or(config.listen);

@@ -84,7 +84,9 @@ pub(super) fn answer(error: VaultError) -> Status {
             let hint = "tell the operator, who runs `escrowd check`";
             status(Code::DataLoss, "DAMAGED", message, hint)
         }
-        VaultError::Read(ReadError::Io(_)) | VaultError::Disk(_) | VaultError::Encoding(_) => {
+        VaultError::Read(ReadError::Io(_) | ReadError::Index { .. })
+        | VaultError::Disk(_)
+        | VaultError::Encoding(_) => {
             tracing::error!(error = &error as &dyn Error, "the call failed");
             let message = "the vault cannot do this now".to_owned();
             status(Code::Unavailable, "UNAVAILABLE", message, unchanged)

@@ -1,17 +1,22 @@
 //! Brings the index level with the journal, or makes it again.
 //!
 //! The same [`Index::apply`] runs here as after a commit, with records from the [`Projector`].
-//! An index that will not open, belongs to another journal, is ahead of this one or contradicts
-//! it is set aside, never deleted and never believed; nothing is lost by that but time.
+//! An index that will not open, belongs to another journal or contradicts itself is set aside,
+//! never deleted and never believed; nothing is lost by that but time. What the operating system
+//! refuses is no fault of the index. And an index that is whole and has seen more than the journal
+//! holds, or something else, is evidence: an older journal was put in the place of the one that
+//! this vault has signed, and it must not go on from there.
 
 use std::collections::HashMap;
 use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::ledger::Entry;
 use crate::store::batches::{BadBatch, Batches, CHAIN_START};
 use crate::store::disk::Options;
 use crate::store::error::{OpenError, damaged, io_at};
+use crate::store::frame::Identity;
 use crate::store::head::Tip;
 use crate::store::index::{Index, NotOpened};
 use crate::store::journal::{Committed, Journal, Location};
@@ -47,16 +52,15 @@ pub(crate) fn open_index(
                 Err(error) => return Err(Unusable::Open(io_at("probe", &path)(error))),
             }
         }
-        let index = Index::open(&path, options.cache_bytes).map_err(|error| match error {
-            NotOpened::Locked => Unusable::Open(OpenError::Locked { path: path.clone() }),
-            NotOpened::Because(why) => Unusable::Because(why),
-        })?;
+        let index = open_at(&path, options)?;
         level(&index, journal, projector, existed, progress)?;
         Ok(index)
     };
+    let refused = |error| io_at("write or read", &path)(error);
     match first() {
         Ok(index) => return Ok(index),
         Err(Unusable::Open(error)) => return Err(error),
+        Err(Unusable::Io(error)) => return Err(refused(error)),
         Err(Unusable::Because(why)) => {
             let aside = set_aside(directory)?;
             tracing::warn!(
@@ -68,15 +72,66 @@ pub(crate) fn open_index(
         }
     }
     private_directory(&path).map_err(io_at("make", &path))?;
-    let failed =
-        |why| OpenError::Index(ReadError::Damaged { what: "a new index".to_owned(), how: why });
-    let index =
-        Index::open(&path, options.cache_bytes).map_err(|error| failed(error.to_string()))?;
-    match level(&index, journal, projector, false, progress) {
-        Ok(()) => Ok(index),
-        Err(Unusable::Open(error)) => Err(error),
-        Err(Unusable::Because(why)) => Err(failed(why)),
+    let made = || -> Result<Index, Unusable> {
+        let index = open_at(&path, options)?;
+        level(&index, journal, projector, false, progress)?;
+        Ok(index)
+    };
+    made().map_err(|error| match error {
+        Unusable::Open(error) => error,
+        Unusable::Io(error) => refused(error),
+        Unusable::Because(how) => OpenError::Index(ReadError::Index { how }),
+    })
+}
+
+/// Refuses where the index has seen another journal than this one. Whatever else may be wrong with
+/// an index is for others to find.
+pub(crate) fn refuse_rolled_back(
+    directory: &Path,
+    journal: &Journal,
+    options: &Options<'_>,
+) -> Result<(), OpenError> {
+    let path = directory.join(INDEX_NAME);
+    if options.probe.is_some_and(|probe| !matches!(probe(&path), Ok(true))) {
+        return Ok(());
     }
+    let Ok(index) = open_at(&path, options) else { return Ok(()) };
+    let Ok(Some((identity, applied))) = index.applied() else { return Ok(()) };
+    match identity == journal.identity && !holds(&journal.directory, &identity, &applied) {
+        true => Err(rolled_back(journal, &applied)),
+        false => Ok(()),
+    }
+}
+
+/// Whether a journal holds what an index has seen. Where the journal is damaged there, that is
+/// said elsewhere.
+pub(crate) fn holds(directory: &Path, identity: &Identity, seen: &Tip) -> bool {
+    let place = |tip: &Tip| (tip.segment, tip.end, tip.size, tip.chain);
+    let last = Series::Events.count(directory);
+    let segment = match Segment::open(directory, Series::Events, seen.segment, identity) {
+        Ok(segment) => segment,
+        Err(_) => return last.is_err() || last.is_ok_and(|last| seen.segment <= last),
+    };
+    let (size, chain) = (segment.head.base, segment.head.chain);
+    let mut tip = Tip { size, chain, end: SEGMENT_HEAD_BYTES, ..*seen };
+    let batches = Batches::from(&segment.file, (identity, tip.segment), tip.end, (size, chain));
+    let Ok(mut batches) = batches else { return true };
+    while place(&tip) != place(seen) {
+        match batches.next() {
+            Ok(Some(batch)) => tip = after(&tip, &batch),
+            Ok(None) => return false,
+            Err(BadBatch::Io(_) | BadBatch::At { .. }) => return true,
+        }
+    }
+    true
+}
+
+fn open_at(path: &Path, options: &Options<'_>) -> Result<Index, Unusable> {
+    Index::open(path, options.cache_bytes).map_err(|error| match error {
+        NotOpened::Locked => Unusable::Open(OpenError::Locked { path: path.to_owned() }),
+        NotOpened::Io(error) => Unusable::Io(error),
+        NotOpened::Because(why) => Unusable::Because(why),
+    })
 }
 
 /// Moves the index away, under a name nothing has yet.
@@ -94,13 +149,19 @@ pub(crate) fn set_aside(directory: &Path) -> Result<PathBuf, OpenError> {
 enum Unusable {
     /// It contradicts the journal or cannot be read: made again.
     Because(String),
+    /// The operating system refused to read or write it.
+    Io(io::Error),
     /// Something else is wrong that making it again would not mend.
     Open(OpenError),
 }
 
 impl From<ReadError> for Unusable {
     fn from(error: ReadError) -> Self {
-        Self::Because(error.to_string())
+        match error {
+            ReadError::Io(error) => Self::Io(error),
+            ReadError::Index { how } => Self::Because(how),
+            ReadError::Damaged { .. } => Self::Because(error.to_string()),
+        }
     }
 }
 
@@ -135,22 +196,30 @@ fn level(
             start
         }
     };
-    if applied.size > journal.tip.size {
-        return because("it is ahead of the journal");
-    }
     let target = journal.tip;
     let mut tip = applied;
     while tip.size < target.size {
         if tip.segment > target.segment {
-            return because("it names a segment the journal does not have");
+            return Err(Unusable::Open(rolled_back(journal, &tip)));
         }
         tip = catch_up_segment(index, journal, projector, tip, progress)?;
     }
-    if tip.chain != target.chain {
-        return because("its chain is not the journal's");
-    }
+    continues(journal, &tip).map_err(Unusable::Open)?;
     agrees_at_the_end(index, journal)?;
     Ok(())
+}
+
+/// Whether what an index has seen is what the journal holds, where it has seen all of it.
+fn continues(journal: &Journal, seen: &Tip) -> Result<(), OpenError> {
+    match (seen.size, seen.chain) == (journal.tip.size, journal.tip.chain) {
+        true => Ok(()),
+        false => Err(rolled_back(journal, seen)),
+    }
+}
+
+fn rolled_back(journal: &Journal, seen: &Tip) -> OpenError {
+    let (size, seen) = (journal.tip.size, seen.size);
+    OpenError::RolledBack { journal: journal.directory.clone(), size, seen }
 }
 
 /// Applies what one segment holds behind `tip`.
@@ -166,19 +235,23 @@ fn catch_up_segment(
         .map_err(Unusable::Open)?;
     let read_failed = |error| Unusable::Open(io_at("read", &segment.path)(error));
     let place = (identity, tip.segment);
+    let begun = (segment.head.base, segment.head.chain) == (tip.size, tip.chain);
+    if tip.end == SEGMENT_HEAD_BYTES && !begun {
+        return Err(Unusable::Open(rolled_back(journal, &tip)));
+    }
     let mut batches =
         Batches::from(&segment.file, place, tip.end, (tip.size, tip.chain)).map_err(read_failed)?;
-    let resumed = tip.end > SEGMENT_HEAD_BYTES;
     let mut first = true;
     loop {
         let batch = match batches.next() {
             Ok(Some(batch)) => batch,
             Ok(None) => break,
             Err(BadBatch::Io(error)) => return Err(read_failed(error)),
-            // The index's word for where to go on may be what is wrong; the journal's is not.
-            Err(BadBatch::At { .. }) if resumed && first => {
-                let why = "the journal does not continue where it stands";
-                return Err(Unusable::Because(why.to_owned()));
+            // Where the segment is sound, it is another one than the index has seen.
+            Err(BadBatch::At { .. })
+                if first && is_sound(&segment, place).map_err(read_failed)? =>
+            {
+                return Err(Unusable::Open(rolled_back(journal, &tip)));
             }
             Err(BadBatch::At { offset, how }) => {
                 return Err(Unusable::Open(damaged(&segment.path, offset, how)));
@@ -188,7 +261,7 @@ fn catch_up_segment(
         tip = after(&tip, &batch);
         let blobs = journal.reader().blobs(&batch.commit).map_err(blob_damage)?;
         let records = project(index, projector, batch.entries.iter().map(|(entry, _)| entry))
-            .map_err(|error| Unusable::Open(OpenError::Index(error)))?;
+            .map_err(unprojected)?;
         let located = |(entry, offset)| (entry, Location { segment: tip.segment, offset });
         let committed = Committed {
             entries: batch.entries.into_iter().map(located).collect(),
@@ -205,8 +278,30 @@ fn catch_up_segment(
     Ok(tip)
 }
 
+/// Whether a segment holds whole batches from its header to its end.
+fn is_sound(segment: &Segment, place: (&Identity, u32)) -> io::Result<bool> {
+    let ledger = (segment.head.base, segment.head.chain);
+    let mut batches = Batches::from(&segment.file, place, SEGMENT_HEAD_BYTES, ledger)?;
+    loop {
+        match batches.next() {
+            Ok(Some(_)) => (),
+            Ok(None) => return Ok(true),
+            Err(BadBatch::At { .. }) => return Ok(false),
+            Err(BadBatch::Io(error)) => return Err(error),
+        }
+    }
+}
+
 fn blob_damage(error: ReadError) -> Unusable {
     Unusable::Open(OpenError::Index(error))
+}
+
+/// An entry that has no records is a fault of what was journalled, unless the index is to blame.
+fn unprojected(error: ReadError) -> Unusable {
+    match error {
+        ReadError::Io(_) | ReadError::Index { .. } => error.into(),
+        ReadError::Damaged { .. } => Unusable::Open(OpenError::Index(error)),
+    }
 }
 
 /// The records a batch changes; each entry sees what those before it changed.

@@ -11,7 +11,7 @@ use crate::domain::id::{DepositId, Digest};
 use crate::domain::stream::Stream;
 use crate::store::batches::{BadBatch, Batches, CHAIN_START, StoredBatch, tail_was_followed};
 use crate::store::bundles::Bundles;
-use crate::store::catch_up::INDEX_NAME;
+use crate::store::catch_up::{INDEX_NAME, holds};
 use crate::store::disk::{DiskStore, JOURNAL_NAME, bundles_path, lock};
 use crate::store::error::OpenError;
 use crate::store::frame::Identity;
@@ -73,8 +73,20 @@ impl DiskStore {
                 None
             }
         };
+        let mut index = index;
         let applied = match index.as_ref().map(Index::applied).transpose() {
-            Ok(Some(Some((of, tip)))) if of == identity => tip.size,
+            Ok(Some(Some((of, tip)))) if of == identity => {
+                if !holds(&journal, &identity, &tip) {
+                    let how = format!(
+                        "(it is not the journal of which the index has seen {} events; \
+                         put the newest back)",
+                        tip.size
+                    );
+                    report(Fault { what: journal.display().to_string(), how });
+                    index = None;
+                }
+                tip.size
+            }
             Ok(_) => 0,
             Err(error) => {
                 report(index_fault(&index_path, &error.to_string()));
@@ -291,11 +303,8 @@ impl Check<'_> {
     /// The index knows everything it should, and nothing else.
     fn index_is_complete(&mut self) {
         let Some((index, path)) = &self.index else { return };
-        if self.applied > self.checked.entries {
-            (self.report)(index_fault(path, "it is ahead of the journal"));
-            return;
-        }
-        if self.applied < self.checked.entries {
+        // Behind, it is brought level by the next start; where the journal is damaged, that is said.
+        if self.applied != self.checked.entries {
             return;
         }
         self.indexed[0] = self.heads.len() as u64;
@@ -322,6 +331,7 @@ fn index_fault(path: &Path, how: &str) -> Fault {
 fn fault_in_read(error: ReadError) -> Fault {
     match error {
         ReadError::Damaged { what, how } => Fault { what, how: format!("({how})") },
+        ReadError::Index { how } => Fault { what: "the index".to_owned(), how: format!("({how})") },
         ReadError::Io(error) => Fault { what: "the store".to_owned(), how: error.to_string() },
     }
 }
@@ -331,8 +341,9 @@ fn fault_of(error: OpenError) -> Fault {
         OpenError::Damaged { file, offset, how, .. } => {
             Fault { what: file.display().to_string(), how: format!("at byte {offset}: {how}") }
         }
-        other @ (OpenError::Locked { .. } | OpenError::Io { .. } | OpenError::Index(_)) => {
-            Fault { what: "the store".to_owned(), how: format!("({other})") }
-        }
+        other @ (OpenError::Locked { .. }
+        | OpenError::Io { .. }
+        | OpenError::RolledBack { .. }
+        | OpenError::Index(_)) => Fault { what: "the store".to_owned(), how: format!("({other})") },
     }
 }

@@ -12,7 +12,7 @@ use crate::store::journal::Journal;
 use crate::store::{CommitError, DiskStore, OpenError, Options, Store};
 
 fn options() -> Options<'static> {
-    Options { reserve_bytes: 0, ..Options::default() }
+    Options { reserve_bytes: 0, may_begin: true, ..Options::default() }
 }
 
 #[test]
@@ -55,12 +55,13 @@ fn a_tail_torn_anywhere_is_dropped_before_the_head_and_refused_behind_it() {
     let _ = fs::remove_dir_all(&trial);
     copy(&path, &trial);
     assert_eq!(seen(&open(&trial).unwrap()), both);
-    // An index that is ahead of its journal is set aside.
+    // Nothing is cut off that the index has seen.
     fs::write(journal_file(&trial, "head"), &older).unwrap();
     let tail = journal_file(&trial, "events-000001.log");
     fs::OpenOptions::new().write(true).open(&tail).unwrap().set_len(whole + 1).unwrap();
+    assert!(matches!(open(&trial), Err(OpenError::RolledBack { size: 2, seen: 4, .. })));
+    fs::remove_dir_all(trial.join("sled")).unwrap();
     assert_eq!(seen(&open(&trial).unwrap()), acknowledged);
-    assert!(trial.join("sled.damaged-1").exists());
 }
 
 /// After power loss the head may lag by many batches. A bad batch that others follow was synced.
@@ -174,7 +175,13 @@ proptest! {
         let cut = before + ((end - before) as f64 * keep) as u64;
         fs::OpenOptions::new().write(true).open(&events).unwrap().set_len(cut).unwrap();
         fs::write(&head, older).unwrap();
-        if lose_index {
+        if !lose_index && cut < end {
+            // It has seen a batch that was acknowledged, then.
+            let opened = DiskStore::open(path, &TestProjector, &options());
+            let refused = matches!(opened, Err(OpenError::RolledBack { .. }));
+            prop_assert!(refused, "{opened:?}");
+        }
+        if lose_index || cut < end {
             fs::remove_dir_all(path.join("sled")).unwrap();
         }
         let store = opened();

@@ -20,6 +20,8 @@ mod head;
 mod index;
 mod journal;
 mod recovery;
+#[cfg(test)]
+mod rollback;
 mod segments;
 mod space;
 
@@ -109,6 +111,12 @@ pub enum ReadError {
     /// The disk or the index answered with an error.
     #[error("the store cannot be read")]
     Io(#[from] io::Error),
+    /// The index has lost something, or makes no sense. What it is made from is not in doubt.
+    #[error("the index is damaged: {how}; `escrowd rebuild` makes it again")]
+    Index {
+        /// In what way.
+        how: String,
+    },
     /// What was read is not what was written. It must not be served.
     #[error("{what} is damaged: {how}")]
     Damaged {

@@ -31,7 +31,7 @@ pub(super) fn load(
             && let Some(bytes) = read(&key.to_string())?
         {
             let record: Record = serde_json::from_slice(&bytes)
-                .map_err(|fault| damaged(format!("record {key}"), &fault))?;
+                .map_err(|fault| ReadError::Index { how: format!("record {key}: {fault}") })?;
             states.load(key, record);
         }
     }
