@@ -85,6 +85,18 @@ fn the_disk_store_keeps_the_contract() {
 }
 
 #[test]
+fn objects_are_read_back_on_both_sides_of_a_new_segment() {
+    let directory = tempfile::tempdir().unwrap();
+    filled(directory.path(), 40);
+    assert!(journal_file(directory.path(), "blobs-000003.log").exists());
+    assert_eq!(faults(directory.path()), [] as [String; 0]);
+    let store = open(directory.path()).unwrap();
+    for number in 0..40 {
+        assert_eq!(store.blob(&format!("b{number}")).unwrap(), Some(vec![7; 100]), "{number}");
+    }
+}
+
+#[test]
 fn a_second_process_is_told_who_holds_the_directory() {
     let directory = tempfile::tempdir().unwrap();
     let store = open(directory.path()).unwrap();

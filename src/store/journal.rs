@@ -73,10 +73,12 @@ impl Journal {
         }
         // Until the last line succeeds, every way out but a clean refusal poisons the journal.
         self.failed = true;
-        let (blob_frames, blob_offsets) = self.blob_frames(blobs);
-        if self.blobs_full(blob_frames.len()) {
+        // Both series roll before the frames are made: their checksums depend on the segment.
+        let estimate: usize = blobs.iter().map(|blob| blob.bytes.len() + 512).sum();
+        if estimate > 0 && self.is_full(self.tip.blob_end, estimate) {
             self.roll(Series::Blobs)?;
         }
+        let (blob_frames, blob_offsets) = self.blob_frames(blobs);
         let blob_start = self.tip.blob_end;
         if !blob_frames.is_empty() {
             self.write(Series::Blobs, &blob_frames, blob_start)?;
@@ -88,11 +90,8 @@ impl Journal {
         });
         let blob_places = blob_places.collect();
 
-        // Rolled before the frames are made: their checksums depend on the segment.
         let estimate: usize = entries.iter().map(|entry| entry.payload.len() + 512).sum();
-        if self.tip.end > SEGMENT_HEAD_BYTES
-            && self.tip.end + estimate as u64 > self.segment_bytes_max
-        {
+        if self.is_full(self.tip.end, estimate) {
             self.roll(Series::Events)?;
         }
         let blob_range = (blob_start, blob_end);
@@ -127,10 +126,7 @@ impl Journal {
     }
 
     fn blob_frames(&self, blobs: &[Blob]) -> (Vec<u8>, Vec<(String, u64)>) {
-        // The checksum depends on the segment, so the question whether to roll comes first.
-        let bytes: usize = blobs.iter().map(|blob| blob.bytes.len() + 512).sum();
-        let segment = self.tip.blob_segment + u32::from(self.blobs_full(bytes));
-        let crc = FrameCrc::new(&self.identity, segment);
+        let crc = FrameCrc::new(&self.identity, self.tip.blob_segment);
         let (mut frames, mut offsets) = (Vec::new(), Vec::new());
         for blob in blobs {
             offsets.push((blob.name.clone(), frames.len() as u64));
@@ -139,10 +135,9 @@ impl Journal {
         (frames, offsets)
     }
 
-    fn blobs_full(&self, bytes: usize) -> bool {
-        bytes > 0
-            && self.tip.blob_end > SEGMENT_HEAD_BYTES
-            && self.tip.blob_end + bytes as u64 > self.segment_bytes_max
+    /// Whether a segment that ends here is full for so many more bytes; an empty one never is.
+    fn is_full(&self, end: u64, bytes: usize) -> bool {
+        end > SEGMENT_HEAD_BYTES && end + bytes as u64 > self.segment_bytes_max
     }
 
     fn event_frames(
