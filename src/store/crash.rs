@@ -9,7 +9,7 @@ use crate::domain::stream::Stream;
 use crate::store::contract::{TestProjector, agreement, batch, seen};
 use crate::store::damage::{copy, faults, flip, journal_file, numbered, open};
 use crate::store::journal::Journal;
-use crate::store::{CommitError, DiskStore, OpenError, Options, Store};
+use crate::store::{CommitError, DiskStore, OpenError, Options, Store, is_full};
 
 fn options() -> Options<'static> {
     Options { reserve_bytes: 0, may_begin: true, ..Options::default() }
@@ -140,6 +140,37 @@ fn after_a_failed_write_nothing_more_is_committed() {
     let store = open(directory.path()).unwrap();
     store.commit(numbered(&store, 1)).unwrap();
     assert_eq!(store.ledger_size(), 4);
+}
+
+#[test]
+fn a_new_segment_without_room_is_refused_and_nothing_has_happened() {
+    for series in ["events", "blobs"] {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path();
+        let small = Options { segment_bytes_max: 1000, ..options() };
+        let store = DiskStore::open(path, &TestProjector, &small).unwrap();
+        // The next segment would be written where nothing ever fits.
+        let full = |number| journal_file(path, &format!("{series}-{number:06}.log.new"));
+        let mut next = 2;
+        let refuse_the_next = |next| std::os::unix::fs::symlink("/dev/full", full(next)).unwrap();
+        refuse_the_next(next);
+        for number in 0..20 {
+            let before = seen(&store);
+            let Err(refused) = store.commit(numbered(&store, number)) else { continue };
+            let full = matches!(&refused, CommitError::Refused(error) if is_full(error));
+            assert!(full, "{series}: {refused:?}");
+            assert_eq!(seen(&store), before);
+            store.commit(numbered(&store, number)).unwrap();
+            next += 1;
+            refuse_the_next(next);
+        }
+        assert!(next > 4, "{series}: {next}");
+        let whole = seen(&store);
+        store.close().unwrap();
+        fs::remove_file(full(next)).unwrap();
+        assert_eq!(faults(path), [] as [String; 0], "{series}");
+        assert_eq!(seen(&DiskStore::open(path, &TestProjector, &small).unwrap()), whole);
+    }
 }
 
 proptest! {

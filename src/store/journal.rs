@@ -4,7 +4,8 @@
 //! write and a sync, then the recorded head. A crash before the second sync leaves bytes behind
 //! the recorded head that start-up drops, or, where they are whole, keeps: nobody was told either
 //! way. After a failed sync nothing is known about the file, so the journal refuses every further
-//! commit and the process is meant to end.
+//! commit and the process is meant to end. Where there was no room, what was written is taken back
+//! and nothing has happened.
 
 use std::fs::File;
 use std::io;
@@ -18,7 +19,7 @@ use crate::store::frame::{
     BundleRecord, Commit, FrameCrc, Identity, Kind, decode_blob, encode_blob, push,
 };
 use crate::store::head::{HeadFile, Tip};
-use crate::store::segments::{SEGMENT_HEAD_BYTES, Segment, SegmentHead, Series};
+use crate::store::segments::{NewSegment, SEGMENT_HEAD_BYTES, Segment, SegmentHead, Series};
 use crate::store::space::is_full;
 use crate::store::{Blob, CommitError, ReadError};
 
@@ -176,14 +177,19 @@ impl Journal {
             Series::Blobs => &self.blobs.file,
         };
         if let Err(error) = file.write_all_at(bytes, at) {
-            return Err(if is_full(&error) && file.set_len(at).is_ok() {
-                self.failed = false;
-                CommitError::Refused(error)
-            } else {
-                CommitError::Unknown(error)
-            });
+            let taken_back = is_full(&error) && file.set_len(at).is_ok();
+            return Err(self.refused_if(taken_back, error));
         }
         file.sync_data().map_err(CommitError::Unknown)
+    }
+
+    /// A refusal where nothing has happened; otherwise the journal stays poisoned.
+    fn refused_if(&mut self, nothing_happened: bool, error: io::Error) -> CommitError {
+        self.failed = !nothing_happened;
+        match nothing_happened {
+            true => CommitError::Refused(error),
+            false => CommitError::Unknown(error),
+        }
     }
 
     fn roll(&mut self, series: Series) -> Result<(), CommitError> {
@@ -192,6 +198,9 @@ impl Journal {
             Series::Blobs => (self.tip.blob_segment + 1, self.tip.blob_end),
         };
         let (base, chain, identity) = (self.tip.size, self.tip.chain, self.identity);
+        let head = SegmentHead { number, identity, base, chain, previous_bytes };
+        let segment = NewSegment::write(&self.directory, series, head)
+            .map_err(|error| self.refused_if(is_full(&error), error))?;
         // An orphan behind the end would make the new header's length a lie.
         let current = match series {
             Series::Events => &self.events.file,
@@ -201,9 +210,7 @@ impl Journal {
             .set_len(previous_bytes)
             .and_then(|()| current.sync_all())
             .map_err(CommitError::Unknown)?;
-        let head = SegmentHead { number, identity, base, chain, previous_bytes };
-        let segment =
-            Segment::create(&self.directory, series, head).map_err(CommitError::Unknown)?;
+        let segment = segment.finish().map_err(CommitError::Unknown)?;
         match series {
             Series::Events => {
                 self.events = segment;
