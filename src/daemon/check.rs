@@ -10,7 +10,7 @@ use sha2::{Digest as _, Sha256};
 use crate::cli::failure::{Exit, Failure};
 use crate::crypto::{signature, statement};
 use crate::daemon::PROGRAM;
-use crate::daemon::config::{Place, failed, not_opened};
+use crate::daemon::config::{Place, failed, not_opened, refuse_strange};
 use crate::domain::event::Act;
 use crate::domain::id::{Bytes, DepositId, Digest};
 use crate::domain::statement::Statement;
@@ -41,12 +41,13 @@ pub(super) fn rebuild(data: &Path) -> Result<Exit, Failure> {
 pub(super) fn run(data: &Path, passphrase_file: Option<&Path>) -> Result<Exit, Failure> {
     let place = Place::new(data);
     let config = place.config()?;
+    let mut ledger_key = None;
     if passphrase_file.is_none() && place.keys_are_sealed() {
         eprintln!("The vault's keys are sealed and not checked; --passphrase-file opens them.");
     } else {
         let keys = place.keys(passphrase_file)?;
         Authority::load(&keys).map_err(failed)?;
-        config.scribe(&keys)?;
+        ledger_key = Some(config.scribe(&keys)?.key.public());
     }
     let mut faults = 0u64;
     let mut report = |what: String| {
@@ -66,7 +67,9 @@ pub(super) fn run(data: &Path, passphrase_file: Option<&Path>) -> Result<Exit, F
     if faults == 0 {
         // What is stored is what was written; now, whether what was written is true.
         let store = DiskStore::open(place.store(), &DomainProjector, &Options::default());
-        audit(&store.map_err(not_opened)?, &mut |what| {
+        let store = store.map_err(not_opened)?;
+        refuse_strange(&store, &config, ledger_key.as_ref())?;
+        audit(&store, &mut |what| {
             faults += 1;
             eprintln!("{PROGRAM}: damage: {what}");
         })

@@ -11,9 +11,12 @@ use crate::cli::passphrase;
 use crate::crypto::keyfile;
 use crate::crypto::keyring::Keyring;
 use crate::crypto::signature::SigningKey;
+use crate::crypto::statement;
+use crate::domain::event::{Act, Event, Note};
+use crate::domain::id::PublicKey;
 use crate::domain::statement::Log;
 use crate::domain::text::Text;
-use crate::store::{OpenError, is_full};
+use crate::store::{DiskStore, OpenError, Store as _, is_full};
 use crate::vault::Scribe;
 
 /// The format of data directories this program makes and reads.
@@ -157,6 +160,31 @@ impl Config {
 
 fn toml_config(text: &str) -> Result<Config, String> {
     toml::from_str(text).map_err(|fault| fault.to_string())
+}
+
+/// Refuses where configuration or ledger key are not those the vault was founded with: what they
+/// name and sign would be believed by nobody.
+pub(super) fn refuse_strange(
+    store: &DiskStore,
+    config: &Config,
+    ledger_key: Option<&PublicKey>,
+) -> Result<(), Failure> {
+    let first = store.read_ledger(0, 1).map_err(failed)?;
+    let event = first.first().and_then(|entry| statement::event(&entry.payload).ok());
+    let Some(Event { log, act: Act::Noted(Note::Founded { ledger_key: founded, .. }), .. }) = event
+    else {
+        let hint = "keep a copy of the directory, and restore it from a backup";
+        return Err(Failure::failed("DAMAGED", "the ledger does not begin with a vault", hint));
+    };
+    let what = if log.origin != config.origin {
+        FILE.to_owned()
+    } else if ledger_key.is_some_and(|key| *key != founded) {
+        format!("keys/{LEDGER_KEY}")
+    } else {
+        return Ok(());
+    };
+    let message = format!("{what} is not the one that this vault was founded with");
+    Err(Failure::failed("OTHER_VAULT", message, "restore it from your backup").about(what))
 }
 
 /// Why the store does not open, and what to do.

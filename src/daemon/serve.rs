@@ -15,7 +15,7 @@ use tracing_subscriber::util::SubscriberInitExt as _;
 
 use crate::cli::failure::{Exit, Failure};
 use crate::daemon::check::probe_in_child;
-use crate::daemon::config::{Place, failed, not_opened};
+use crate::daemon::config::{Place, failed, not_opened, refuse_strange};
 use crate::domain::time::Timestamp;
 use crate::server::accept::{Limits, accept};
 use crate::server::ca::Authority;
@@ -46,6 +46,7 @@ pub(super) async fn run(
     let options =
         Options { probe: Some(&probe_in_child), progress: Some(&tell), ..Options::default() };
     let store = DiskStore::open(place.store(), &DomainProjector, &options).map_err(not_opened)?;
+    refuse_strange(&store, &config, Some(&scribe.key.public()))?;
     let vault = Arc::new(Vault::open(store, scribe, Arc::new(SystemClock)).map_err(failed)?);
 
     let address = listen.unwrap_or(config.listen);

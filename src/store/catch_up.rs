@@ -33,43 +33,76 @@ const SET_ASIDE_MAX: u32 = 9999;
 /// Told how many entries are applied, and of how many.
 pub type Progress<'a> = &'a dyn Fn(u64, u64);
 
-/// Opens the index and brings it level with the journal.
+/// The index as it was found.
+pub(crate) enum Found {
+    /// There is none.
+    Nothing,
+    /// It opens.
+    Index(Index),
+    /// It is there and cannot be used.
+    Unusable(String),
+}
+
+impl Found {
+    /// How far it has seen the journal of this identity.
+    pub(crate) fn seen(&self, identity: &Identity) -> Option<Tip> {
+        let Self::Index(index) = self else { return None };
+        let (of, tip) = index.applied().ok()??;
+        (of == *identity).then_some(tip)
+    }
+}
+
+/// Opens the index if there is one. What the operating system refuses is no fault of the index.
+pub(crate) fn find_index(directory: &Path, options: &Options<'_>) -> Result<Found, OpenError> {
+    let path = directory.join(INDEX_NAME);
+    if !path.exists() {
+        return Ok(Found::Nothing);
+    }
+    if let Some(probe) = options.probe
+        && !probe(&path).map_err(io_at("probe", &path))?
+    {
+        return Ok(Found::Unusable("it does not open".to_owned()));
+    }
+    match open_at(&path, options) {
+        Ok(index) => Ok(Found::Index(index)),
+        Err(Unusable::Because(why)) => Ok(Found::Unusable(why)),
+        Err(Unusable::Io(error)) => Err(io_at("open", &path)(error)),
+        Err(Unusable::Open(error)) => Err(error),
+    }
+}
+
+/// Brings the index that was found level with the journal, or makes another.
 pub(crate) fn open_index(
+    found: Found,
     directory: &Path,
     journal: &Journal,
     projector: &dyn Projector,
     options: &Options<'_>,
-    progress: Progress<'_>,
 ) -> Result<Index, OpenError> {
     let path = directory.join(INDEX_NAME);
-    let existed = path.exists();
-    private_directory(&path).map_err(io_at("make", &path))?;
-    let first = || -> Result<Index, Unusable> {
-        if existed && let Some(probe) = options.probe {
-            match probe(&path) {
-                Ok(true) => (),
-                Ok(false) => return Err(Unusable::Because("it does not open".to_owned())),
-                Err(error) => return Err(Unusable::Open(io_at("probe", &path)(error))),
-            }
-        }
-        let index = open_at(&path, options)?;
-        level(&index, journal, projector, existed, progress)?;
-        Ok(index)
+    let progress = options.progress.unwrap_or(&|_, _| ());
+    let other = |error: Unusable| match error {
+        Unusable::Open(error) => error,
+        Unusable::Io(error) => io_at("read or write", &path)(error),
+        Unusable::Because(how) => OpenError::Index(ReadError::Index { how }),
     };
-    let refused = |error| io_at("write or read", &path)(error);
-    match first() {
-        Ok(index) => return Ok(index),
-        Err(Unusable::Open(error)) => return Err(error),
-        Err(Unusable::Io(error)) => return Err(refused(error)),
-        Err(Unusable::Because(why)) => {
-            let aside = set_aside(directory)?;
-            tracing::warn!(
-                index = %path.display(),
-                set_aside = %aside.display(),
-                why,
-                "the index is unusable and is made again from the journal; nothing is lost"
-            );
-        }
+    let unusable = match found {
+        Found::Nothing => None,
+        Found::Unusable(why) => Some(why),
+        Found::Index(index) => match level(&index, journal, projector, true, progress) {
+            Ok(()) => return Ok(index),
+            Err(Unusable::Because(why)) => Some(why),
+            Err(error) => return Err(other(error)),
+        },
+    };
+    if let Some(why) = unusable {
+        let aside = set_aside(directory)?;
+        tracing::warn!(
+            index = %path.display(),
+            set_aside = %aside.display(),
+            why,
+            "the index is unusable and is made again from the journal; nothing is lost"
+        );
     }
     private_directory(&path).map_err(io_at("make", &path))?;
     let made = || -> Result<Index, Unusable> {
@@ -77,53 +110,7 @@ pub(crate) fn open_index(
         level(&index, journal, projector, false, progress)?;
         Ok(index)
     };
-    made().map_err(|error| match error {
-        Unusable::Open(error) => error,
-        Unusable::Io(error) => refused(error),
-        Unusable::Because(how) => OpenError::Index(ReadError::Index { how }),
-    })
-}
-
-/// Refuses where the index has seen another journal than this one. Whatever else may be wrong with
-/// an index is for others to find.
-pub(crate) fn refuse_rolled_back(
-    directory: &Path,
-    journal: &Journal,
-    options: &Options<'_>,
-) -> Result<(), OpenError> {
-    let path = directory.join(INDEX_NAME);
-    if options.probe.is_some_and(|probe| !matches!(probe(&path), Ok(true))) {
-        return Ok(());
-    }
-    let Ok(index) = open_at(&path, options) else { return Ok(()) };
-    let Ok(Some((identity, applied))) = index.applied() else { return Ok(()) };
-    match identity == journal.identity && !holds(&journal.directory, &identity, &applied) {
-        true => Err(rolled_back(journal, &applied)),
-        false => Ok(()),
-    }
-}
-
-/// Whether a journal holds what an index has seen. Where the journal is damaged there, that is
-/// said elsewhere.
-pub(crate) fn holds(directory: &Path, identity: &Identity, seen: &Tip) -> bool {
-    let place = |tip: &Tip| (tip.segment, tip.end, tip.size, tip.chain);
-    let last = Series::Events.count(directory);
-    let segment = match Segment::open(directory, Series::Events, seen.segment, identity) {
-        Ok(segment) => segment,
-        Err(_) => return last.is_err() || last.is_ok_and(|last| seen.segment <= last),
-    };
-    let (size, chain) = (segment.head.base, segment.head.chain);
-    let mut tip = Tip { size, chain, end: SEGMENT_HEAD_BYTES, ..*seen };
-    let batches = Batches::from(&segment.file, (identity, tip.segment), tip.end, (size, chain));
-    let Ok(mut batches) = batches else { return true };
-    while place(&tip) != place(seen) {
-        match batches.next() {
-            Ok(Some(batch)) => tip = after(&tip, &batch),
-            Ok(None) => return false,
-            Err(BadBatch::Io(_) | BadBatch::At { .. }) => return true,
-        }
-    }
-    true
+    made().map_err(other)
 }
 
 fn open_at(path: &Path, options: &Options<'_>) -> Result<Index, Unusable> {

@@ -11,14 +11,14 @@ use crate::domain::id::{DepositId, Digest};
 use crate::domain::stream::Stream;
 use crate::store::batches::{BadBatch, Batches, CHAIN_START, StoredBatch, tail_was_followed};
 use crate::store::bundles::Bundles;
-use crate::store::catch_up::{INDEX_NAME, holds};
+use crate::store::catch_up::INDEX_NAME;
 use crate::store::disk::{DiskStore, JOURNAL_NAME, bundles_path, lock};
 use crate::store::error::OpenError;
 use crate::store::frame::Identity;
 use crate::store::head::{HeadFile, Tip};
 use crate::store::index::Index;
 use crate::store::journal::{HEAD_NAME, Location, Reader};
-use crate::store::recovery::after;
+use crate::store::recovery::{after, holds};
 use crate::store::segments::{SEGMENT_HEAD_BYTES, Segment, Series};
 use crate::store::{Bundle, ReadError};
 

@@ -40,7 +40,7 @@ fn a_tail_torn_anywhere_is_dropped_before_the_head_and_refused_behind_it() {
             if !head_was_written {
                 fs::write(journal_file(&trial, "head"), &older).unwrap();
             }
-            let opened = Journal::open(&trial.join("journal"), 1 << 20, false);
+            let opened = Journal::open(&trial.join("journal"), 1 << 20, false, &|_| None);
             if cut == end {
                 assert_eq!(opened.unwrap().tip.size, 4, "whole batches are kept");
             } else if head_was_written {
@@ -93,7 +93,7 @@ fn behind_a_lagging_head_only_the_last_batch_may_be_bad() {
         if offset > 0 {
             flip(&journal_file(&trial, "events-000001.log"), offset);
         }
-        let opened = Journal::open(&trial.join("journal"), 1 << 20, false);
+        let opened = Journal::open(&trial.join("journal"), 1 << 20, false, &|_| None);
         match kept {
             Some(size) => assert_eq!(opened.unwrap().tip.size, size, "{what}"),
             None => assert!(matches!(opened, Err(OpenError::Damaged { .. })), "{what}"),

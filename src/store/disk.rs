@@ -15,7 +15,7 @@ use crate::domain::id::DepositId;
 use crate::domain::stream::Stream;
 use crate::ledger::Entry;
 use crate::store::bundles::{Bundles, StagedBundle, StoredBundle};
-use crate::store::catch_up::{INDEX_NAME, Progress, open_index, refuse_rolled_back, set_aside};
+use crate::store::catch_up::{Found, Progress, find_index, open_index, set_aside};
 use crate::store::error::{OpenError, io_at};
 use crate::store::frame::{BATCH_BLOBS_MAX, BATCH_BUNDLES_MAX, BATCH_BYTES_MAX, BATCH_ENTRIES_MAX};
 use crate::store::index::Index;
@@ -90,12 +90,11 @@ impl DiskStore {
         let reserve = io_at("lay by a reserve in", directory);
         let space = Space::open(directory, options.reserve_bytes, None).map_err(reserve)?;
         space.make_room_to_start().map_err(io_at("start, for want of room, in", directory))?;
+        let found = find_index(directory, options)?;
         // An index without a journal is what is left when the journal was lost.
-        let may_begin = options.may_begin && !directory.join(INDEX_NAME).exists();
-        let journal =
-            Journal::open(&directory.join(JOURNAL_NAME), options.segment_bytes_max, may_begin)?;
-        let progress = options.progress.unwrap_or(&|_, _| ());
-        let index = open_index(directory, &journal, projector, options, progress)?;
+        let may_begin = options.may_begin && matches!(found, Found::Nothing);
+        let journal = open_journal(directory, options, may_begin, &found)?;
+        let index = open_index(found, directory, &journal, projector, options)?;
         let path = bundles_path(directory);
         let bundles = Bundles::open(path.clone()).map_err(io_at("prepare", &path))?;
         let (visible, reader) = (RwLock::new(journal.tip.size), journal.reader());
@@ -113,15 +112,14 @@ impl DiskStore {
         options: &Options<'_>,
     ) -> Result<(), OpenError> {
         let lock = lock(directory)?;
-        let journal_path = directory.join(JOURNAL_NAME);
+        let found = find_index(directory, options)?;
         // The journal must be sound before the old index goes.
-        let journal = Journal::open(&journal_path, options.segment_bytes_max, false)?;
-        if directory.join(INDEX_NAME).exists() {
-            refuse_rolled_back(directory, &journal, options)?;
+        let journal = open_journal(directory, options, false, &found)?;
+        if !matches!(found, Found::Nothing) {
+            drop(found);
             set_aside(directory)?;
         }
-        let progress = options.progress.unwrap_or(&|_, _| ());
-        let index = open_index(directory, &journal, projector, options, progress)?;
+        let index = open_index(Found::Nothing, directory, &journal, projector, options)?;
         index.flush().map_err(OpenError::Index)?;
         let stored = |id: &DepositId| Ok(index.bundle(id.as_str())?.is_some());
         let bundles = Bundles::at(bundles_path(directory));
@@ -361,6 +359,16 @@ impl DiskStore {
         let at = self.index.position(position)?.ok_or_else(missing)?;
         self.reader.entry(at, position)
     }
+}
+
+fn open_journal(
+    directory: &Path,
+    options: &Options<'_>,
+    may_begin: bool,
+    found: &Found,
+) -> Result<Journal, OpenError> {
+    let (path, bytes_max) = (directory.join(JOURNAL_NAME), options.segment_bytes_max);
+    Journal::open(&path, bytes_max, may_begin, &|identity| found.seen(identity))
 }
 
 /// Takes the directory for this process.

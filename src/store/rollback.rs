@@ -5,7 +5,7 @@ use std::path::Path;
 
 use crate::domain::stream::Stream;
 use crate::store::contract::{TestProjector, batch};
-use crate::store::damage::{copy, faults, filled, numbered, open, options};
+use crate::store::damage::{copy, faults, filled, journal_file, numbered, open, options};
 use crate::store::{DiskStore, OpenError, Options, Store};
 
 fn put(from: &Path, part: &str, into: &Path) {
@@ -54,6 +54,23 @@ fn promise_9_an_index_that_has_seen_another_journal_is_evidence() {
         assert!(matches!(rebuilt, Err(OpenError::RolledBack { .. })), "{what}: {rebuilt:?}");
         fs::remove_dir_all(at("trial")).unwrap();
     }
+    // Nothing is cut off behind an older journal's end: the newer one's objects lie there.
+    filled(&at("whole"), 4);
+    copy(&at("whole"), &at("trial"));
+    let store = open(&at("trial")).unwrap();
+    store.commit(numbered(&store, 5)).unwrap();
+    store.close().unwrap();
+    let newer = ["head", "events-000002.log"].map(|name| {
+        let (from, into) = (journal_file(&at("whole"), name), journal_file(&at("trial"), name));
+        let newer = fs::read(&into).unwrap();
+        fs::copy(from, &into).unwrap();
+        (into, newer)
+    });
+    let opened = open(&at("trial"));
+    assert!(matches!(opened, Err(OpenError::RolledBack { .. })), "{opened:?}");
+    newer.iter().for_each(|(path, newer)| fs::write(path, newer).unwrap());
+    assert_eq!(open(&at("trial")).unwrap().blob("b5").unwrap(), Some(vec![7; 100]));
+    fs::remove_dir_all(at("trial")).unwrap();
     // An index that lags, whether by a little or by many segments, is brought level.
     for (from, into) in [("old", "one"), ("other", "further")] {
         copy(&at(into), &at("trial"));

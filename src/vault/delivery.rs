@@ -137,41 +137,41 @@ impl<S: Store> Vault<S> {
         self.committer.submit(Work::Note { stream, note }).await.map(|_| ())
     }
 
-    /// What is handed out, found before the hand-out is entered.
+    /// What is handed out, found before the hand-out is entered. Only where the bundle itself is
+    /// found damaged is it taken out of service.
     async fn gather(
         self: &Arc<Self>,
         retrieval: &Retrieval,
     ) -> Result<(Vec<Vec<u8>>, BundleBytes<S>), VaultError> {
+        // What the journal brought is missing from the index: that is the index's fault.
+        let missing = |what: String| ReadError::Index { how: format!("{what} is missing") };
         let id = retrieval.request.id.clone();
-        let found = self
+        let (contributions, deposit) = self
             .blocking(move |vault| {
                 let mut states = States::default();
                 vault.load(&mut states, [Key::Request(id.clone())])?;
                 let request =
                     states.request(&id).ok_or_else(|| Refusal::NotFound(id.to_string()))?;
-                let missing = |what: String| ReadError::Damaged {
-                    what,
-                    how: "it is recorded, but is not there".to_owned(),
-                };
                 let mut contributions = Vec::with_capacity(request.contributions.len());
                 for spent in &request.contributions {
                     let name = attachments::name(&spent.contribution_sha256);
                     contributions.push(vault.store.blob(&name)?.ok_or_else(|| missing(name))?);
                 }
-                let deposit = &request.deposit;
-                let bundle = match vault.store.blob(deposit.as_str())? {
-                    Some(bytes) => BundleBytes::Small(bytes.into()),
-                    None => {
-                        let bundle = vault.store.bundle(deposit)?;
-                        BundleBytes::Large(bundle.ok_or_else(|| missing(deposit.to_string()))?)
-                    }
-                };
-                Ok((contributions, bundle))
+                Ok((contributions, request.deposit.clone()))
+            })
+            .await?;
+        let bundle = self
+            .blocking(move |vault| match vault.store.blob(deposit.as_str())? {
+                Some(bytes) => Ok(BundleBytes::Small(bytes.into())),
+                None => {
+                    let bundle = vault.store.bundle(&deposit)?;
+                    Ok(BundleBytes::Large(bundle.ok_or_else(|| missing(deposit.to_string()))?))
+                }
             })
             .await;
-        if let Err(VaultError::Read(ReadError::Damaged { .. })) = &found {
+        if let Err(VaultError::Read(ReadError::Damaged { .. })) = &bundle {
             self.quarantine(retrieval).await?;
         }
-        found
+        Ok((contributions, bundle?))
     }
 }
