@@ -279,14 +279,23 @@ impl Reader {
 
     fn payload(&self, path: &Path, kind: Kind, at: Location) -> Result<Vec<u8>, ReadError> {
         let crc = FrameCrc::new(&self.identity, at.segment);
-        let file = File::open(path)?;
-        read_frame(&file, &crc, kind, at.offset).map(|(_, payload)| payload).map_err(|error| {
-            error.map_or_else(
-                || unreadable(path, at.offset, "the frame does not match its checksum"),
-                ReadError::Io,
-            )
+        let read = File::open(path).map_err(Some);
+        let read = read.and_then(|file| read_frame(&file, &crc, kind, at.offset));
+        read.map(|(_, payload)| payload).map_err(|error| match error {
+            None => unreadable(path, at.offset, "the frame does not match its checksum"),
+            Some(error) => not_a_file(&error).map_or_else(
+                || io::Error::new(error.kind(), format!("{}: {error}", path.display())).into(),
+                |how| unreadable(path, at.offset, how),
+            ),
         })
     }
+}
+
+/// Where a file is missing, or something else is in its place.
+fn not_a_file(error: &io::Error) -> Option<&'static str> {
+    let is = |kind| error.kind() == kind;
+    let missing = is(io::ErrorKind::NotFound).then_some("the file is missing");
+    missing.or(is(io::ErrorKind::IsADirectory).then_some("it is a directory"))
 }
 
 /// A frame that is not what was written there.
