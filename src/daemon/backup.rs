@@ -11,7 +11,7 @@ use std::path::Path;
 use crate::cli::failure::{Exit, Failure};
 use crate::crypto::keyfile;
 use crate::daemon::PROGRAM;
-use crate::daemon::config::{Place, failed};
+use crate::daemon::config::{Place, failed, not_opened};
 use crate::daemon::notice::Notice;
 use crate::store::{DiskStore, Fault};
 
@@ -39,7 +39,7 @@ pub(super) fn backup(data: &Path, to: &Path) -> Result<Exit, Failure> {
         faults += 1;
         eprintln!("{PROGRAM}: damage: {fault}");
     };
-    let copied = DiskStore::back_up(place.store(), to, &mut report).map_err(failed)?;
+    let copied = DiskStore::back_up(place.store(), to, &mut report).map_err(not_opened)?;
     let passed_over = [&OF_THE_STORE[..], &PASSED_OVER[..]].concat();
     copy_tree(data, to, &passed_over).map_err(io_failed(to))?;
     Notice::backup(copied.entries).put(&copy)?;
@@ -87,7 +87,7 @@ pub(super) fn restore(from: &Path, data: &Path, complete: bool) -> Result<Exit, 
         faults += 1;
         eprintln!("{PROGRAM}: damage: {fault}");
     });
-    let checked = checked.map_err(failed)?;
+    let checked = checked.map_err(not_opened)?;
     if complete {
         Notice::lift(&Place::new(&dir))?;
     }

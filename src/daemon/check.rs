@@ -10,7 +10,7 @@ use sha2::{Digest as _, Sha256};
 use crate::cli::failure::{Exit, Failure};
 use crate::crypto::{signature, statement};
 use crate::daemon::PROGRAM;
-use crate::daemon::config::{Place, failed, ledger_key};
+use crate::daemon::config::{Place, failed, ledger_key, not_opened, refuse_strange};
 use crate::domain::event::Act;
 use crate::domain::id::{Bytes, DepositId, Digest};
 use crate::domain::statement::Statement;
@@ -30,7 +30,9 @@ pub(super) fn rebuild(data: &Path) -> Result<Exit, Failure> {
             eprintln!("{applied} of {of} events applied");
         }
     };
-    DiskStore::rebuild(place.store(), &DomainProjector, &told).map_err(failed)?;
+    let options =
+        Options { probe: Some(&probe_in_child), progress: Some(&told), ..Options::default() };
+    DiskStore::rebuild(place.store(), &DomainProjector, &options).map_err(not_opened)?;
     eprintln!("The index was made anew from the journal; the old one was set aside.");
     Ok(Exit::Done)
 }
@@ -38,13 +40,14 @@ pub(super) fn rebuild(data: &Path) -> Result<Exit, Failure> {
 /// `escrowd check`
 pub(super) fn run(data: &Path, passphrase_file: Option<&Path>) -> Result<Exit, Failure> {
     let place = Place::new(data);
-    place.config()?;
+    let config = place.config()?;
+    let mut founded_with = None;
     if passphrase_file.is_none() && place.keys_are_sealed() {
         eprintln!("The vault's keys are sealed and not checked; --passphrase-file opens them.");
     } else {
         let keys = place.keys(passphrase_file)?;
         Authority::load(&keys).map_err(failed)?;
-        ledger_key(&keys)?;
+        founded_with = Some(ledger_key(&keys)?.public());
     }
     let mut faults = 0u64;
     let mut report = |what: String| {
@@ -56,7 +59,7 @@ pub(super) fn run(data: &Path, passphrase_file: Option<&Path>) -> Result<Exit, F
         report("the index (sled) does not open; `escrowd rebuild` makes it anew".to_owned());
     }
     let checked = DiskStore::verify(place.store(), &mut |fault| report(fault.to_string()));
-    let checked = checked.map_err(failed)?;
+    let checked = checked.map_err(not_opened)?;
     let told = format!(
         "{} events, {} small objects and {} large bundles read",
         checked.entries, checked.blobs, checked.bundles
@@ -64,7 +67,9 @@ pub(super) fn run(data: &Path, passphrase_file: Option<&Path>) -> Result<Exit, F
     if faults == 0 {
         // What is stored is what was written; now, whether what was written is true.
         let store = DiskStore::open(place.store(), &DomainProjector, &Options::default());
-        audit(&store.map_err(failed)?, &mut |what| {
+        let store = store.map_err(not_opened)?;
+        refuse_strange(&store, &config, founded_with.as_ref())?;
+        audit(&store, &mut |what| {
             faults += 1;
             eprintln!("{PROGRAM}: damage: {what}");
         })

@@ -11,7 +11,11 @@ use crate::cli::passphrase;
 use crate::crypto::keyfile;
 use crate::crypto::keyring::Keyring;
 use crate::crypto::signature::SigningKey;
+use crate::crypto::statement;
+use crate::domain::event::{Act, Event, Note};
+use crate::domain::id::PublicKey;
 use crate::domain::text::Text;
+use crate::store::{DiskStore, OpenError, Store as _, is_full};
 
 /// The format of data directories this program makes and reads.
 const FORMAT: u32 = 1;
@@ -149,6 +153,45 @@ impl Config {
 
 fn toml_config(text: &str) -> Result<Config, String> {
     toml::from_str(text).map_err(|fault| fault.to_string())
+}
+
+/// Refuses where configuration or ledger key are not those the vault was founded with: what they
+/// name and sign would be believed by nobody.
+pub(super) fn refuse_strange(
+    store: &DiskStore,
+    config: &Config,
+    ledger_key: Option<&PublicKey>,
+) -> Result<(), Failure> {
+    let first = store.read_ledger(0, 1).map_err(failed)?;
+    let event = first.first().and_then(|entry| statement::event(&entry.payload).ok());
+    let Some(Event { log, act: Act::Noted(Note::Founded { ledger_key: founded, .. }), .. }) = event
+    else {
+        let hint = "keep a copy of the directory, and restore it from a backup";
+        return Err(Failure::failed("DAMAGED", "the ledger does not begin with a vault", hint));
+    };
+    let what = if log.origin != config.origin {
+        FILE.to_owned()
+    } else if ledger_key.is_some_and(|key| *key != founded) {
+        format!("keys/{LEDGER_KEY}")
+    } else {
+        return Ok(());
+    };
+    let message = format!("{what} is not the one that this vault was founded with");
+    Err(Failure::failed("OTHER_VAULT", message, "restore it from your backup").about(what))
+}
+
+/// Why the store does not open, and what to do.
+pub(super) fn not_opened(fault: OpenError) -> Failure {
+    let code = match &fault {
+        OpenError::Locked { .. } => "LOCKED",
+        OpenError::Io { source, .. } if is_full(source) => "DISK_FULL",
+        OpenError::Io { .. } => "DISK",
+        OpenError::Damaged { .. } | OpenError::Index(_) => "DAMAGED",
+        OpenError::RolledBack { .. } | OpenError::BackupIsAhead { .. } => "ROLLED_BACK",
+        OpenError::OtherJournal { .. } => "OTHER_VAULT",
+    };
+    let hint = fault.hint();
+    Failure::failed(code, crate::client::error::chain(&fault), hint)
 }
 
 /// A failure of a file or key, with its causes.

@@ -14,7 +14,7 @@ use crate::client::connect;
 use crate::client::home::{Home, Owner, VaultInfo};
 use crate::crypto::keyfile;
 use crate::crypto::signature::SigningKey;
-use crate::daemon::config::{Config, Place, failed, write_ledger_key};
+use crate::daemon::config::{Config, Place, failed, not_opened, write_ledger_key};
 use crate::domain::event::Note;
 use crate::domain::id::MemberPath;
 use crate::domain::statement::Log;
@@ -141,8 +141,8 @@ async fn build(
         operator_key: keys.statement.public(),
         ca_sha256: authority.fingerprint(),
     };
-    let store =
-        DiskStore::open(place.store(), &DomainProjector, &Options::default()).map_err(failed)?;
+    let options = Options { may_begin: true, ..Options::default() };
+    let store = DiskStore::open(place.store(), &DomainProjector, &options).map_err(not_opened)?;
     let (origin, clock) = (config.origin.clone(), Arc::new(SystemClock));
     let vault = Vault::open(store, origin, ledger_key, clock).map_err(failed)?;
     vault.found(founded).await.map_err(failed)?;

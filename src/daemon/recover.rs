@@ -6,10 +6,10 @@ use std::sync::Arc;
 use crate::cli::failure::{Exit, Failure};
 use crate::client::home::Home;
 use crate::daemon::check::probe_in_child;
-use crate::daemon::config::{Place, failed, ledger_key};
+use crate::daemon::config::{Place, failed, ledger_key, not_opened, refuse_strange};
 use crate::daemon::notice::Notice;
 use crate::daemon::serve::tell;
-use crate::store::{DiskStore, Options};
+use crate::store::{DiskStore, OpenError, Options};
 use crate::vault::{DomainProjector, SystemClock, Vault};
 
 pub(super) async fn run(data: &Path, passphrase_file: Option<&Path>) -> Result<Exit, Failure> {
@@ -23,7 +23,17 @@ pub(super) async fn run(data: &Path, passphrase_file: Option<&Path>) -> Result<E
     };
     let options =
         Options { probe: Some(&probe_in_child), progress: Some(&tell), ..Options::default() };
-    let store = DiskStore::open(place.store(), &DomainProjector, &options).map_err(failed)?;
+    let open = || DiskStore::open(place.store(), &DomainProjector, &options);
+    let store = match open() {
+        // The index has seen what is lost: it is of no use any more.
+        Err(OpenError::RolledBack { .. }) => {
+            DiskStore::set_index_aside(place.store()).map_err(not_opened)?;
+            open()
+        }
+        opened => opened,
+    };
+    let store = store.map_err(not_opened)?;
+    refuse_strange(&store, &config, Some(&ledger_key.public()))?;
     let (origin, clock) = (config.origin.clone(), Arc::new(SystemClock));
     let vault = Vault::recover(store, origin, ledger_key, clock, shown).await.map_err(failed)?;
     let log = vault.log().clone();

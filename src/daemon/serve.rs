@@ -16,7 +16,7 @@ use tracing_subscriber::util::SubscriberInitExt as _;
 
 use crate::cli::failure::{Exit, Failure};
 use crate::daemon::check::probe_in_child;
-use crate::daemon::config::{Place, failed, ledger_key};
+use crate::daemon::config::{Place, failed, ledger_key, not_opened, refuse_strange};
 use crate::daemon::notice::{self, Notice};
 use crate::domain::time::Timestamp;
 use crate::server::accept::{Limits, accept};
@@ -48,7 +48,8 @@ pub(super) async fn run(
     let tls = server_config(authority.certificate(), &identity).map_err(failed)?;
     let options =
         Options { probe: Some(&probe_in_child), progress: Some(&tell), ..Options::default() };
-    let store = DiskStore::open(place.store(), &DomainProjector, &options).map_err(failed)?;
+    let store = DiskStore::open(place.store(), &DomainProjector, &options).map_err(not_opened)?;
+    refuse_strange(&store, &config, Some(&ledger_key.public()))?;
     let (origin, clock) = (config.origin.clone(), Arc::new(SystemClock));
     let vault = Arc::new(Vault::open(store, origin, ledger_key, clock).map_err(failed)?);
 

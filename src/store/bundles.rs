@@ -257,13 +257,17 @@ fn sums_header() -> [u8; SUMS_HEADER_BYTES] {
 }
 
 fn open_named(path: &Path) -> Result<File, ReadError> {
-    File::open(path).map_err(|error| {
+    let file = File::open(path).map_err(|error| {
         if error.kind() == io::ErrorKind::NotFound {
             damaged(path, "the file is missing")
         } else {
             error.into()
         }
-    })
+    })?;
+    match file.metadata()?.is_file() {
+        true => Ok(file),
+        false => Err(damaged(path, "it is not a file")),
+    }
 }
 
 fn checksum(mut file: File) -> io::Result<u32> {

@@ -1,17 +1,22 @@
 //! Brings the index level with the journal, or makes it again.
 //!
 //! The same [`Index::apply`] runs here as after a commit, with records from the [`Projector`].
-//! An index that will not open, belongs to another journal, is ahead of this one or contradicts
-//! it is set aside, never deleted and never believed; nothing is lost by that but time.
+//! An index that will not open, belongs to another journal or contradicts itself is set aside,
+//! never deleted and never believed; nothing is lost by that but time. What the operating system
+//! refuses is no fault of the index. And an index that is whole and has seen more than the journal
+//! holds, or something else, is evidence: an older journal was put in the place of the one that
+//! this vault has signed, and it must not go on from there.
 
 use std::collections::HashMap;
 use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::ledger::Entry;
 use crate::store::batches::{BadBatch, Batches, CHAIN_START};
 use crate::store::disk::Options;
 use crate::store::error::{OpenError, damaged, io_at};
+use crate::store::frame::Identity;
 use crate::store::head::Tip;
 use crate::store::index::{Index, NotOpened};
 use crate::store::journal::{Committed, Journal, Location};
@@ -28,55 +33,92 @@ const SET_ASIDE_MAX: u32 = 9999;
 /// Told how many entries are applied, and of how many.
 pub type Progress<'a> = &'a dyn Fn(u64, u64);
 
-/// Opens the index and brings it level with the journal.
+/// The index as it was found.
+pub(crate) enum Found {
+    /// There is none.
+    Nothing,
+    /// It opens.
+    Index(Index),
+    /// It is there and cannot be used.
+    Unusable(String),
+}
+
+impl Found {
+    /// How far it has seen the journal of this identity.
+    pub(crate) fn seen(&self, identity: &Identity) -> Option<Tip> {
+        let Self::Index(index) = self else { return None };
+        let (of, tip) = index.applied().ok()??;
+        (of == *identity).then_some(tip)
+    }
+}
+
+/// Opens the index if there is one. What the operating system refuses is no fault of the index.
+pub(crate) fn find_index(directory: &Path, options: &Options<'_>) -> Result<Found, OpenError> {
+    let path = directory.join(INDEX_NAME);
+    if !path.exists() {
+        return Ok(Found::Nothing);
+    }
+    if let Some(probe) = options.probe
+        && !probe(&path).map_err(io_at("probe", &path))?
+    {
+        return Ok(Found::Unusable("it does not open".to_owned()));
+    }
+    match open_at(&path, options) {
+        Ok(index) => Ok(Found::Index(index)),
+        Err(Unusable::Because(why)) => Ok(Found::Unusable(why)),
+        Err(Unusable::Io(error)) => Err(io_at("open", &path)(error)),
+        Err(Unusable::Open(error)) => Err(error),
+    }
+}
+
+/// Brings the index that was found level with the journal, or makes another.
 pub(crate) fn open_index(
+    found: Found,
     directory: &Path,
     journal: &Journal,
     projector: &dyn Projector,
     options: &Options<'_>,
-    progress: Progress<'_>,
 ) -> Result<Index, OpenError> {
     let path = directory.join(INDEX_NAME);
-    let existed = path.exists();
+    let progress = options.progress.unwrap_or(&|_, _| ());
+    let other = |error: Unusable| match error {
+        Unusable::Open(error) => error,
+        Unusable::Io(error) => io_at("read or write", &path)(error),
+        Unusable::Because(how) => OpenError::Index(index_fault(how)),
+    };
+    let unusable = match found {
+        Found::Nothing => None,
+        Found::Unusable(why) => Some(why),
+        Found::Index(index) => match level(&index, journal, projector, true, progress) {
+            Ok(()) => return Ok(index),
+            Err(Unusable::Because(why)) => Some(why),
+            Err(error) => return Err(other(error)),
+        },
+    };
+    if let Some(why) = unusable {
+        let aside = set_aside(directory)?;
+        tracing::warn!(
+            index = %path.display(),
+            set_aside = %aside.display(),
+            why,
+            "the index is unusable and is made again from the journal; nothing is lost"
+        );
+    }
     private_directory(&path).map_err(io_at("make", &path))?;
-    let first = || -> Result<Index, Unusable> {
-        if existed && let Some(probe) = options.probe {
-            match probe(&path) {
-                Ok(true) => (),
-                Ok(false) => return Err(Unusable::Because("it does not open".to_owned())),
-                Err(error) => return Err(Unusable::Open(io_at("probe", &path)(error))),
-            }
-        }
-        let index = Index::open(&path, options.cache_bytes).map_err(|error| match error {
-            NotOpened::Locked => Unusable::Open(OpenError::Locked { path: path.clone() }),
-            NotOpened::Because(why) => Unusable::Because(why),
-        })?;
-        level(&index, journal, projector, existed, progress)?;
+    let made = || -> Result<Index, Unusable> {
+        let index = open_at(&path, options)?;
+        level(&index, journal, projector, false, progress)?;
         Ok(index)
     };
-    match first() {
-        Ok(index) => return Ok(index),
-        Err(Unusable::Open(error)) => return Err(error),
-        Err(Unusable::Because(why)) => {
-            let aside = set_aside(directory)?;
-            tracing::warn!(
-                index = %path.display(),
-                set_aside = %aside.display(),
-                why,
-                "the index is unusable and is made again from the journal; nothing is lost"
-            );
-        }
-    }
-    private_directory(&path).map_err(io_at("make", &path))?;
-    let failed =
-        |why| OpenError::Index(ReadError::Damaged { what: "a new index".to_owned(), how: why });
-    let index =
-        Index::open(&path, options.cache_bytes).map_err(|error| failed(error.to_string()))?;
-    match level(&index, journal, projector, false, progress) {
-        Ok(()) => Ok(index),
-        Err(Unusable::Open(error)) => Err(error),
-        Err(Unusable::Because(why)) => Err(failed(why)),
-    }
+    made().map_err(other)
+}
+
+fn open_at(path: &Path, options: &Options<'_>) -> Result<Index, Unusable> {
+    Index::open(path, options.cache_bytes).map_err(|error| match error {
+        NotOpened::Locked => Unusable::Open(OpenError::Locked { path: path.to_owned() }),
+        NotOpened::Io(error) => Unusable::Io(error),
+        NotOpened::Because(why) => Unusable::Because(why),
+    })
 }
 
 /// Moves the index away, under a name nothing has yet.
@@ -94,13 +136,18 @@ pub(crate) fn set_aside(directory: &Path) -> Result<PathBuf, OpenError> {
 enum Unusable {
     /// It contradicts the journal or cannot be read: made again.
     Because(String),
+    /// The operating system refused to read or write it.
+    Io(io::Error),
     /// Something else is wrong that making it again would not mend.
     Open(OpenError),
 }
 
 impl From<ReadError> for Unusable {
     fn from(error: ReadError) -> Self {
-        Self::Because(error.to_string())
+        match error {
+            ReadError::Io(error) => Self::Io(error),
+            ReadError::Index { .. } | ReadError::Damaged { .. } => Self::Because(error.to_string()),
+        }
     }
 }
 
@@ -135,22 +182,34 @@ fn level(
             start
         }
     };
-    if applied.size > journal.tip.size {
-        return because("it is ahead of the journal");
-    }
     let target = journal.tip;
     let mut tip = applied;
     while tip.size < target.size {
         if tip.segment > target.segment {
-            return because("it names a segment the journal does not have");
+            return Err(Unusable::Open(rolled_back(journal, &tip)));
         }
         tip = catch_up_segment(index, journal, projector, tip, progress)?;
     }
-    if tip.chain != target.chain {
-        return because("its chain is not the journal's");
-    }
+    continues(journal, &tip).map_err(Unusable::Open)?;
     agrees_at_the_end(index, journal)?;
     Ok(())
+}
+
+fn index_fault(how: String) -> ReadError {
+    ReadError::Index { what: "content".to_owned(), how }
+}
+
+/// Whether what an index has seen is what the journal holds, where it has seen all of it.
+fn continues(journal: &Journal, seen: &Tip) -> Result<(), OpenError> {
+    match (seen.size, seen.chain) == (journal.tip.size, journal.tip.chain) {
+        true => Ok(()),
+        false => Err(rolled_back(journal, seen)),
+    }
+}
+
+fn rolled_back(journal: &Journal, seen: &Tip) -> OpenError {
+    let (size, seen) = (journal.tip.size, seen.size);
+    OpenError::RolledBack { journal: journal.directory.clone(), size, seen }
 }
 
 /// Applies what one segment holds behind `tip`.
@@ -166,19 +225,23 @@ fn catch_up_segment(
         .map_err(Unusable::Open)?;
     let read_failed = |error| Unusable::Open(io_at("read", &segment.path)(error));
     let place = (identity, tip.segment);
+    let begun = (segment.head.base, segment.head.chain) == (tip.size, tip.chain);
+    if tip.end == SEGMENT_HEAD_BYTES && !begun {
+        return Err(Unusable::Open(rolled_back(journal, &tip)));
+    }
     let mut batches =
         Batches::from(&segment.file, place, tip.end, (tip.size, tip.chain)).map_err(read_failed)?;
-    let resumed = tip.end > SEGMENT_HEAD_BYTES;
     let mut first = true;
     loop {
         let batch = match batches.next() {
             Ok(Some(batch)) => batch,
             Ok(None) => break,
             Err(BadBatch::Io(error)) => return Err(read_failed(error)),
-            // The index's word for where to go on may be what is wrong; the journal's is not.
-            Err(BadBatch::At { .. }) if resumed && first => {
-                let why = "the journal does not continue where it stands";
-                return Err(Unusable::Because(why.to_owned()));
+            // Where the segment is sound, it is another one than the index has seen.
+            Err(BadBatch::At { .. })
+                if first && is_sound(&segment, place).map_err(read_failed)? =>
+            {
+                return Err(Unusable::Open(rolled_back(journal, &tip)));
             }
             Err(BadBatch::At { offset, how }) => {
                 return Err(Unusable::Open(damaged(&segment.path, offset, how)));
@@ -188,7 +251,7 @@ fn catch_up_segment(
         tip = after(&tip, &batch);
         let blobs = journal.reader().blobs(&batch.commit).map_err(blob_damage)?;
         let records = project(index, projector, batch.entries.iter().map(|(entry, _)| entry))
-            .map_err(|error| Unusable::Open(OpenError::Index(error)))?;
+            .map_err(unprojected)?;
         let located = |(entry, offset)| (entry, Location { segment: tip.segment, offset });
         let committed = Committed {
             entries: batch.entries.into_iter().map(located).collect(),
@@ -205,8 +268,30 @@ fn catch_up_segment(
     Ok(tip)
 }
 
+/// Whether a segment holds whole batches from its header to its end.
+fn is_sound(segment: &Segment, place: (&Identity, u32)) -> io::Result<bool> {
+    let ledger = (segment.head.base, segment.head.chain);
+    let mut batches = Batches::from(&segment.file, place, SEGMENT_HEAD_BYTES, ledger)?;
+    loop {
+        match batches.next() {
+            Ok(Some(_)) => (),
+            Ok(None) => return Ok(true),
+            Err(BadBatch::At { .. }) => return Ok(false),
+            Err(BadBatch::Io(error)) => return Err(error),
+        }
+    }
+}
+
 fn blob_damage(error: ReadError) -> Unusable {
     Unusable::Open(OpenError::Index(error))
+}
+
+/// An entry that has no records is a fault of what was journalled, unless the index is to blame.
+fn unprojected(error: ReadError) -> Unusable {
+    match error {
+        ReadError::Io(_) | ReadError::Index { .. } => error.into(),
+        ReadError::Damaged { .. } => Unusable::Open(OpenError::Index(error)),
+    }
 }
 
 /// The records a batch changes; each entry sees what those before it changed.

@@ -18,7 +18,7 @@ use crate::store::frame::Identity;
 use crate::store::head::{HeadFile, Tip};
 use crate::store::index::Index;
 use crate::store::journal::{HEAD_NAME, Location, Reader};
-use crate::store::recovery::after;
+use crate::store::recovery::{after, holds};
 use crate::store::segments::{SEGMENT_HEAD_BYTES, Segment, Series};
 use crate::store::{Bundle, ReadError};
 
@@ -73,8 +73,20 @@ impl DiskStore {
                 None
             }
         };
+        let mut index = index;
         let applied = match index.as_ref().map(Index::applied).transpose() {
-            Ok(Some(Some((of, tip)))) if of == identity => tip.size,
+            Ok(Some(Some((of, tip)))) if of == identity => {
+                if !holds(&journal, &identity, &tip) {
+                    let how = format!(
+                        "(it is not the journal of which the index has seen {} events; \
+                         put the newest back)",
+                        tip.size
+                    );
+                    report(Fault { what: journal.display().to_string(), how });
+                    index = None;
+                }
+                tip.size
+            }
             Ok(_) => 0,
             Err(error) => {
                 report(index_fault(&index_path, &error.to_string()));
@@ -291,11 +303,8 @@ impl Check<'_> {
     /// The index knows everything it should, and nothing else.
     fn index_is_complete(&mut self) {
         let Some((index, path)) = &self.index else { return };
-        if self.applied > self.checked.entries {
-            (self.report)(index_fault(path, "it is ahead of the journal"));
-            return;
-        }
-        if self.applied < self.checked.entries {
+        // Behind, it is brought level by the next start; where the journal is damaged, that is said.
+        if self.applied != self.checked.entries {
             return;
         }
         self.indexed[0] = self.heads.len() as u64;
@@ -338,6 +347,7 @@ fn fault_of(error: OpenError) -> Fault {
         | OpenError::Io { .. }
         | OpenError::OtherJournal { .. }
         | OpenError::BackupIsAhead { .. }
+        | OpenError::RolledBack { .. }
         | OpenError::Index(_)) => Fault { what: "the store".to_owned(), how: format!("({other})") },
     }
 }

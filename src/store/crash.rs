@@ -9,10 +9,10 @@ use crate::domain::stream::Stream;
 use crate::store::contract::{TestProjector, agreement, batch, seen};
 use crate::store::damage::{copy, faults, flip, journal_file, numbered, open};
 use crate::store::journal::Journal;
-use crate::store::{CommitError, DiskStore, OpenError, Options, Store};
+use crate::store::{CommitError, DiskStore, OpenError, Options, Store, is_full};
 
 fn options() -> Options<'static> {
-    Options { reserve_bytes: 0, ..Options::default() }
+    Options { reserve_bytes: 0, may_begin: true, ..Options::default() }
 }
 
 #[test]
@@ -40,7 +40,7 @@ fn a_tail_torn_anywhere_is_dropped_before_the_head_and_refused_behind_it() {
             if !head_was_written {
                 fs::write(journal_file(&trial, "head"), &older).unwrap();
             }
-            let opened = Journal::open(&trial.join("journal"), 1 << 20, false);
+            let opened = Journal::open(&trial.join("journal"), 1 << 20, false, &|_| None);
             if cut == end {
                 assert_eq!(opened.unwrap().tip.size, 4, "whole batches are kept");
             } else if head_was_written {
@@ -55,12 +55,13 @@ fn a_tail_torn_anywhere_is_dropped_before_the_head_and_refused_behind_it() {
     let _ = fs::remove_dir_all(&trial);
     copy(&path, &trial);
     assert_eq!(seen(&open(&trial).unwrap()), both);
-    // An index that is ahead of its journal is set aside.
+    // Nothing is cut off that the index has seen.
     fs::write(journal_file(&trial, "head"), &older).unwrap();
     let tail = journal_file(&trial, "events-000001.log");
     fs::OpenOptions::new().write(true).open(&tail).unwrap().set_len(whole + 1).unwrap();
+    assert!(matches!(open(&trial), Err(OpenError::RolledBack { size: 2, seen: 4, .. })));
+    fs::remove_dir_all(trial.join("sled")).unwrap();
     assert_eq!(seen(&open(&trial).unwrap()), acknowledged);
-    assert!(trial.join("sled.damaged-1").exists());
 }
 
 /// After power loss the head may lag by many batches. A bad batch that others follow was synced.
@@ -92,7 +93,7 @@ fn behind_a_lagging_head_only_the_last_batch_may_be_bad() {
         if offset > 0 {
             flip(&journal_file(&trial, "events-000001.log"), offset);
         }
-        let opened = Journal::open(&trial.join("journal"), 1 << 20, false);
+        let opened = Journal::open(&trial.join("journal"), 1 << 20, false, &|_| None);
         match kept {
             Some(size) => assert_eq!(opened.unwrap().tip.size, size, "{what}"),
             None => assert!(matches!(opened, Err(OpenError::Damaged { .. })), "{what}"),
@@ -141,6 +142,37 @@ fn after_a_failed_write_nothing_more_is_committed() {
     assert_eq!(store.ledger_size(), 4);
 }
 
+#[test]
+fn a_new_segment_without_room_is_refused_and_nothing_has_happened() {
+    for series in ["events", "blobs"] {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path();
+        let small = Options { segment_bytes_max: 1000, ..options() };
+        let store = DiskStore::open(path, &TestProjector, &small).unwrap();
+        // The next segment would be written where nothing ever fits.
+        let full = |number| journal_file(path, &format!("{series}-{number:06}.log.new"));
+        let mut next = 2;
+        let refuse_the_next = |next| std::os::unix::fs::symlink("/dev/full", full(next)).unwrap();
+        refuse_the_next(next);
+        for number in 0..20 {
+            let before = seen(&store);
+            let Err(refused) = store.commit(numbered(&store, number)) else { continue };
+            let full = matches!(&refused, CommitError::Refused(error) if is_full(error));
+            assert!(full, "{series}: {refused:?}");
+            assert_eq!(seen(&store), before);
+            store.commit(numbered(&store, number)).unwrap();
+            next += 1;
+            refuse_the_next(next);
+        }
+        assert!(next > 4, "{series}: {next}");
+        let whole = seen(&store);
+        store.close().unwrap();
+        fs::remove_file(full(next)).unwrap();
+        assert_eq!(faults(path), [] as [String; 0], "{series}");
+        assert_eq!(seen(&DiskStore::open(path, &TestProjector, &small).unwrap()), whole);
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(12))]
 
@@ -174,7 +206,13 @@ proptest! {
         let cut = before + ((end - before) as f64 * keep) as u64;
         fs::OpenOptions::new().write(true).open(&events).unwrap().set_len(cut).unwrap();
         fs::write(&head, older).unwrap();
-        if lose_index {
+        if !lose_index && cut < end {
+            // It has seen a batch that was acknowledged, then.
+            let opened = DiskStore::open(path, &TestProjector, &options());
+            let refused = matches!(opened, Err(OpenError::RolledBack { .. }));
+            prop_assert!(refused, "{opened:?}");
+        }
+        if lose_index || cut < end {
             fs::remove_dir_all(path.join("sled")).unwrap();
         }
         let store = opened();

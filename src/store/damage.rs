@@ -22,11 +22,12 @@ impl Factory for OnDisk {
     }
 }
 
-fn options() -> Options<'static> {
+pub(crate) fn options() -> Options<'static> {
     Options {
         segment_bytes_max: 2000,
         cache_bytes: 8 << 20,
         reserve_bytes: 0,
+        may_begin: true,
         ..Options::default()
     }
 }
@@ -42,7 +43,7 @@ pub(crate) fn faults(path: &Path) -> Vec<String> {
 }
 
 /// A store with `batches` batches of two entries and one object.
-fn filled(path: &Path, batches: usize) {
+pub(crate) fn filled(path: &Path, batches: usize) {
     let store = open(path).unwrap();
     (0..batches).for_each(|number| store.commit(numbered(&store, number)).unwrap());
     store.close().unwrap();
@@ -81,6 +82,18 @@ pub(crate) fn flip(path: &Path, offset: usize) {
 #[test]
 fn the_disk_store_keeps_the_contract() {
     check(&mut OnDisk(tempfile::tempdir().unwrap()));
+}
+
+#[test]
+fn objects_are_read_back_on_both_sides_of_a_new_segment() {
+    let directory = tempfile::tempdir().unwrap();
+    filled(directory.path(), 40);
+    assert!(journal_file(directory.path(), "blobs-000003.log").exists());
+    assert_eq!(faults(directory.path()), [] as [String; 0]);
+    let store = open(directory.path()).unwrap();
+    for number in 0..40 {
+        assert_eq!(store.blob(&format!("b{number}")).unwrap(), Some(vec![7; 100]), "{number}");
+    }
 }
 
 #[test]
@@ -183,9 +196,9 @@ fn a_damaged_journal_is_refused_by_file_or_found_by_reading_and_checking() {
         copy(&path, &trial);
         spoil(&trial);
         match open(&trial) {
-            Err(OpenError::Damaged { file, remedy, .. }) => {
+            Err(ref error @ OpenError::Damaged { ref file, .. }) => {
                 assert_eq!(file.file_name().unwrap(), culprit, "{what}");
-                assert!(remedy.contains("backup"));
+                assert!(error.hint().contains("backup"));
             }
             other => panic!("{what}: {other:?}"),
         }
@@ -250,7 +263,7 @@ fn a_useless_index_is_set_aside_and_made_again() {
     let probing = Options { probe: Some(&refuse), ..options() };
     assert_eq!(seen(&DiskStore::open(&path, &TestProjector, &probing).unwrap()), before);
     assert!(path.join("sled.damaged-1").exists());
-    DiskStore::rebuild(&path, &TestProjector, &|_, _| ()).unwrap();
+    DiskStore::rebuild(&path, &TestProjector, &options()).unwrap();
     assert!(path.join("sled.damaged-2").exists());
     assert_eq!(seen(&open(&path).unwrap()), before);
 }
@@ -291,7 +304,7 @@ fn a_damaged_bundle_is_found_and_never_handed_out() {
     assert!(!path.join("bundles/staging/left").exists());
     assert_eq!(faults(path), [] as [String; 0]);
     assert!(orphan.exists(), "no start removes a bundle on the index's word");
-    DiskStore::rebuild(path, &TestProjector, &|_, _| ()).unwrap();
+    DiskStore::rebuild(path, &TestProjector, &options()).unwrap();
     assert!(!orphan.exists() && data.exists());
 }
 

@@ -15,7 +15,7 @@ use crate::domain::id::DepositId;
 use crate::domain::stream::Stream;
 use crate::ledger::Entry;
 use crate::store::bundles::{Bundles, StagedBundle, StoredBundle};
-use crate::store::catch_up::{INDEX_NAME, Progress, open_index, set_aside};
+use crate::store::catch_up::{Found, Progress, find_index, open_index, set_aside};
 use crate::store::error::{OpenError, io_at};
 use crate::store::frame::{BATCH_BLOBS_MAX, BATCH_BUNDLES_MAX, BATCH_BYTES_MAX, BATCH_ENTRIES_MAX};
 use crate::store::index::Index;
@@ -47,6 +47,9 @@ pub struct Options<'a> {
     pub cache_bytes: u64,
     /// Room kept for what must be written even when the disk is full, in bytes.
     pub reserve_bytes: u64,
+    /// Whether a store is begun where there is none. Only when a vault is made: later, a store that
+    /// is not there has been lost.
+    pub may_begin: bool,
 }
 
 impl Default for Options<'_> {
@@ -57,6 +60,7 @@ impl Default for Options<'_> {
             segment_bytes_max: 64 << 20,
             cache_bytes: 64 << 20,
             reserve_bytes: RESERVE_BYTES,
+            may_begin: false,
         }
     }
 }
@@ -83,16 +87,16 @@ impl DiskStore {
     ) -> Result<Self, OpenError> {
         private_directory(directory).map_err(io_at("make", directory))?;
         let lock = lock(directory)?;
+        let reserve = io_at("lay by a reserve in", directory);
+        let space = Space::open(directory, options.reserve_bytes, None).map_err(reserve)?;
+        space.make_room_to_start().map_err(io_at("start, for want of room, in", directory))?;
+        let found = find_index(directory, options)?;
         // An index without a journal is what is left when the journal was lost.
-        let may_begin = !directory.join(INDEX_NAME).exists();
-        let journal =
-            Journal::open(&directory.join(JOURNAL_NAME), options.segment_bytes_max, may_begin)?;
-        let progress = options.progress.unwrap_or(&|_, _| ());
-        let index = open_index(directory, &journal, projector, options, progress)?;
+        let may_begin = options.may_begin && matches!(found, Found::Nothing);
+        let journal = open_journal(directory, options, may_begin, &found)?;
+        let index = open_index(found, directory, &journal, projector, options)?;
         let path = bundles_path(directory);
         let bundles = Bundles::open(path.clone()).map_err(io_at("prepare", &path))?;
-        let space = Space::open(directory, options.reserve_bytes, None)
-            .map_err(io_at("lay by a reserve in", directory))?;
         let (visible, reader) = (RwLock::new(journal.tip.size), journal.reader());
         let journal = Mutex::new(journal);
         Ok(Self { journal, visible, index, bundles, reader, space, _lock: lock })
@@ -100,21 +104,22 @@ impl DiskStore {
 
     /// Makes the index again from the journal; the old one is set aside. Only here, where the
     /// whole journal has just been read, are bundles removed that no event names: an index that
-    /// has lost a record must never cost a bundle.
+    /// has lost a record must never cost a bundle. An index that has seen more than the journal
+    /// stays: it is evidence.
     pub fn rebuild(
         directory: &Path,
         projector: &dyn Projector,
-        progress: Progress<'_>,
+        options: &Options<'_>,
     ) -> Result<(), OpenError> {
         let lock = lock(directory)?;
-        let journal_path = directory.join(JOURNAL_NAME);
-        let options = Options { progress: Some(progress), ..Options::default() };
+        let found = find_index(directory, options)?;
         // The journal must be sound before the old index goes.
-        let journal = Journal::open(&journal_path, options.segment_bytes_max, false)?;
-        if directory.join(INDEX_NAME).exists() {
+        let journal = open_journal(directory, options, false, &found)?;
+        if !matches!(found, Found::Nothing) {
+            drop(found);
             set_aside(directory)?;
         }
-        let index = open_index(directory, &journal, projector, &options, progress)?;
+        let index = open_index(Found::Nothing, directory, &journal, projector, options)?;
         index.flush().map_err(OpenError::Index)?;
         let stored = |id: &DepositId| Ok(index.bundle(id.as_str())?.is_some());
         let bundles = Bundles::at(bundles_path(directory));
@@ -124,6 +129,13 @@ impl DiskStore {
         }
         drop(lock);
         Ok(())
+    }
+
+    /// Sets the index aside, where it has seen more than the journal has and the journal is all
+    /// there is.
+    pub fn set_index_aside(directory: &Path) -> Result<(), OpenError> {
+        let _lock = lock(directory)?;
+        set_aside(directory).map(drop)
     }
 
     /// Ends cleanly, so that the next start has nothing to catch up with.
@@ -244,16 +256,17 @@ impl Store for DiskStore {
         let take_back = || ids.iter().for_each(|id| self.bundles.discard(id));
         let placed: io::Result<Vec<_>> =
             bundles.into_iter().map(|(id, staged)| self.bundles.place(&id, staged)).collect();
-        let placed = placed.and_then(|placed| {
-            if !placed.is_empty() {
-                self.bundles.sync()?;
-            }
-            Ok(placed)
-        });
         let placed = placed.map_err(|error| {
             take_back();
             CommitError::Refused(error)
         })?;
+        if !placed.is_empty() {
+            // The directory is everybody's: after a failed sync, a later one would prove nothing.
+            self.bundles.sync().map_err(|error| {
+                journal.failed = true;
+                CommitError::Unknown(error)
+            })?;
+        }
         let committed = journal.append(entries, &blobs, placed).inspect_err(|error| {
             if matches!(error, CommitError::Refused(_)) {
                 take_back();
@@ -353,6 +366,16 @@ impl DiskStore {
         let at = self.index.position(position)?.ok_or_else(missing)?;
         self.reader.entry(at, position)
     }
+}
+
+fn open_journal(
+    directory: &Path,
+    options: &Options<'_>,
+    may_begin: bool,
+    found: &Found,
+) -> Result<Journal, OpenError> {
+    let (path, bytes_max) = (directory.join(JOURNAL_NAME), options.segment_bytes_max);
+    Journal::open(&path, bytes_max, may_begin, &|identity| found.seen(identity))
 }
 
 /// Takes the directory for this process.

@@ -7,6 +7,7 @@
 //! own flusher is the only one, and `flush_async` is never called; a flush is a convenience, as
 //! whatever the index has lost is applied again from the journal.
 
+use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -40,6 +41,9 @@ pub(crate) enum NotOpened {
     /// Somebody has it open: no reason to doubt it.
     #[error("it is open elsewhere")]
     Locked,
+    /// The operating system refused something: no reason to doubt it either.
+    #[error("it cannot be opened")]
+    Io(#[source] io::Error),
     /// It is unusable.
     #[error("{0}")]
     Because(String),
@@ -69,6 +73,9 @@ impl Index {
                         return Err(NotOpened::Locked);
                     }
                     std::thread::sleep(LOCK_RETRY);
+                }
+                Ok(Err(sled::Error::Io(error))) if is_refusal(&error) => {
+                    return Err(NotOpened::Io(error));
                 }
                 Ok(Err(error)) => return Err(NotOpened::Because(error.to_string())),
                 Err(_) => return Err(NotOpened::Because("opening it panics".to_owned())),
@@ -228,10 +235,14 @@ impl Index {
     }
 }
 
-/// Whether the index at this path opens. For a child process: sled may panic, abort or hang.
+/// Whether the index at this path opens. For a child process: sled may panic, abort or hang. What
+/// the operating system refuses says nothing about the index, and whoever opens it next is told.
 pub fn probe_index(path: &Path) -> bool {
-    let opened = Index::open(path, 8 << 20);
-    opened.is_ok_and(|index| index.applied().is_ok())
+    match Index::open(path, 8 << 20) {
+        Ok(index) => !matches!(index.applied(), Err(ReadError::Index { .. })),
+        Err(NotOpened::Io(_)) => true,
+        Err(NotOpened::Locked | NotOpened::Because(_)) => false,
+    }
 }
 
 fn key(space: u8, name: &[u8]) -> Vec<u8> {
@@ -274,8 +285,34 @@ fn is_locked(error: &sled::Error) -> bool {
     matches!(error, sled::Error::Io(error) if error.to_string().contains("could not acquire lock"))
 }
 
+/// Whether an IO error of sled's is the operating system's. sled also says by one that what it has
+/// read makes no sense, or asks for what makes none.
+fn is_refusal(error: &io::Error) -> bool {
+    use io::ErrorKind as Kind;
+    let senseless = [
+        Kind::InvalidData,
+        Kind::InvalidInput,
+        Kind::UnexpectedEof,
+        Kind::NotFound,
+        Kind::IsADirectory,
+        Kind::NotADirectory,
+        Kind::Other,
+    ];
+    !senseless.contains(&error.kind())
+}
+
 fn failed(error: sled::Error) -> ReadError {
-    ReadError::Io(std::io::Error::other(error))
+    if let sled::Error::Io(error) = error {
+        return match is_refusal(&error) {
+            true => ReadError::Io(error),
+            false => senseless(&error),
+        };
+    }
+    senseless(&error)
+}
+
+fn senseless(error: &dyn std::error::Error) -> ReadError {
+    ReadError::Index { what: "content".to_owned(), how: error.to_string() }
 }
 
 fn broken(what: String) -> ReadError {

@@ -4,7 +4,8 @@
 //! write and a sync, then the recorded head. A crash before the second sync leaves bytes behind
 //! the recorded head that start-up drops, or, where they are whole, keeps: nobody was told either
 //! way. After a failed sync nothing is known about the file, so the journal refuses every further
-//! commit and the process is meant to end.
+//! commit and the process is meant to end. Where there was no room, what was written is taken back
+//! and nothing has happened.
 
 use std::fs::File;
 use std::io;
@@ -18,7 +19,7 @@ use crate::store::frame::{
     BundleRecord, Commit, FrameCrc, Identity, Kind, decode_blob, encode_blob, push,
 };
 use crate::store::head::{HeadFile, Tip};
-use crate::store::segments::{SEGMENT_HEAD_BYTES, Segment, SegmentHead, Series};
+use crate::store::segments::{NewSegment, SEGMENT_HEAD_BYTES, Segment, SegmentHead, Series};
 use crate::store::space::is_full;
 use crate::store::{Blob, CommitError, ReadError};
 
@@ -73,10 +74,12 @@ impl Journal {
         }
         // Until the last line succeeds, every way out but a clean refusal poisons the journal.
         self.failed = true;
-        let (blob_frames, blob_offsets) = self.blob_frames(blobs);
-        if self.blobs_full(blob_frames.len()) {
+        // Both series roll before the frames are made: their checksums depend on the segment.
+        let estimate: usize = blobs.iter().map(|blob| blob.bytes.len() + 512).sum();
+        if estimate > 0 && self.is_full(self.tip.blob_end, estimate) {
             self.roll(Series::Blobs)?;
         }
+        let (blob_frames, blob_offsets) = self.blob_frames(blobs);
         let blob_start = self.tip.blob_end;
         if !blob_frames.is_empty() {
             self.write(Series::Blobs, &blob_frames, blob_start)?;
@@ -88,11 +91,8 @@ impl Journal {
         });
         let blob_places = blob_places.collect();
 
-        // Rolled before the frames are made: their checksums depend on the segment.
         let estimate: usize = entries.iter().map(|entry| entry.payload.len() + 512).sum();
-        if self.tip.end > SEGMENT_HEAD_BYTES
-            && self.tip.end + estimate as u64 > self.segment_bytes_max
-        {
+        if self.is_full(self.tip.end, estimate) {
             self.roll(Series::Events)?;
         }
         let blob_range = (blob_start, blob_end);
@@ -127,10 +127,7 @@ impl Journal {
     }
 
     fn blob_frames(&self, blobs: &[Blob]) -> (Vec<u8>, Vec<(String, u64)>) {
-        // The checksum depends on the segment, so the question whether to roll comes first.
-        let bytes: usize = blobs.iter().map(|blob| blob.bytes.len() + 512).sum();
-        let segment = self.tip.blob_segment + u32::from(self.blobs_full(bytes));
-        let crc = FrameCrc::new(&self.identity, segment);
+        let crc = FrameCrc::new(&self.identity, self.tip.blob_segment);
         let (mut frames, mut offsets) = (Vec::new(), Vec::new());
         for blob in blobs {
             offsets.push((blob.name.clone(), frames.len() as u64));
@@ -139,10 +136,9 @@ impl Journal {
         (frames, offsets)
     }
 
-    fn blobs_full(&self, bytes: usize) -> bool {
-        bytes > 0
-            && self.tip.blob_end > SEGMENT_HEAD_BYTES
-            && self.tip.blob_end + bytes as u64 > self.segment_bytes_max
+    /// Whether a segment that ends here is full for so many more bytes; an empty one never is.
+    fn is_full(&self, end: u64, bytes: usize) -> bool {
+        end > SEGMENT_HEAD_BYTES && end + bytes as u64 > self.segment_bytes_max
     }
 
     fn event_frames(
@@ -181,14 +177,19 @@ impl Journal {
             Series::Blobs => &self.blobs.file,
         };
         if let Err(error) = file.write_all_at(bytes, at) {
-            return Err(if is_full(&error) && file.set_len(at).is_ok() {
-                self.failed = false;
-                CommitError::Refused(error)
-            } else {
-                CommitError::Unknown(error)
-            });
+            let taken_back = is_full(&error) && file.set_len(at).is_ok();
+            return Err(self.refused_if(taken_back, error));
         }
         file.sync_data().map_err(CommitError::Unknown)
+    }
+
+    /// A refusal where nothing has happened; otherwise the journal stays poisoned.
+    fn refused_if(&mut self, nothing_happened: bool, error: io::Error) -> CommitError {
+        self.failed = !nothing_happened;
+        match nothing_happened {
+            true => CommitError::Refused(error),
+            false => CommitError::Unknown(error),
+        }
     }
 
     fn roll(&mut self, series: Series) -> Result<(), CommitError> {
@@ -197,6 +198,9 @@ impl Journal {
             Series::Blobs => (self.tip.blob_segment + 1, self.tip.blob_end),
         };
         let (base, chain, identity) = (self.tip.size, self.tip.chain, self.identity);
+        let head = SegmentHead { number, identity, base, chain, previous_bytes };
+        let segment = NewSegment::write(&self.directory, series, head)
+            .map_err(|error| self.refused_if(is_full(&error), error))?;
         // An orphan behind the end would make the new header's length a lie.
         let current = match series {
             Series::Events => &self.events.file,
@@ -206,9 +210,7 @@ impl Journal {
             .set_len(previous_bytes)
             .and_then(|()| current.sync_all())
             .map_err(CommitError::Unknown)?;
-        let head = SegmentHead { number, identity, base, chain, previous_bytes };
-        let segment =
-            Segment::create(&self.directory, series, head).map_err(CommitError::Unknown)?;
+        let segment = segment.finish().map_err(CommitError::Unknown)?;
         match series {
             Series::Events => {
                 self.events = segment;
@@ -277,14 +279,23 @@ impl Reader {
 
     fn payload(&self, path: &Path, kind: Kind, at: Location) -> Result<Vec<u8>, ReadError> {
         let crc = FrameCrc::new(&self.identity, at.segment);
-        let file = File::open(path)?;
-        read_frame(&file, &crc, kind, at.offset).map(|(_, payload)| payload).map_err(|error| {
-            error.map_or_else(
-                || unreadable(path, at.offset, "the frame does not match its checksum"),
-                ReadError::Io,
-            )
+        let read = File::open(path).map_err(Some);
+        let read = read.and_then(|file| read_frame(&file, &crc, kind, at.offset));
+        read.map(|(_, payload)| payload).map_err(|error| match error {
+            None => unreadable(path, at.offset, "the frame does not match its checksum"),
+            Some(error) => not_a_file(&error).map_or_else(
+                || io::Error::new(error.kind(), format!("{}: {error}", path.display())).into(),
+                |how| unreadable(path, at.offset, how),
+            ),
         })
     }
+}
+
+/// Where a file is missing, or something else is in its place.
+fn not_a_file(error: &io::Error) -> Option<&'static str> {
+    let is = |kind| error.kind() == kind;
+    let missing = is(io::ErrorKind::NotFound).then_some("the file is missing");
+    missing.or(is(io::ErrorKind::IsADirectory).then_some("it is a directory"))
 }
 
 /// A frame that is not what was written there.

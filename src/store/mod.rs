@@ -21,6 +21,8 @@ mod head;
 mod index;
 mod journal;
 mod recovery;
+#[cfg(test)]
+mod rollback;
 mod segments;
 mod space;
 

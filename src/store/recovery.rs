@@ -4,7 +4,8 @@
 //! left behind the head, so start-up does not grow with the ledger. Of older segments it checks
 //! presence, headers and lengths; their content is checked on every read and by
 //! [`crate::store::check`]. Only bytes behind the last whole batch *and* behind the recorded head
-//! are ever cut off.
+//! are ever cut off, and nothing before it is certain that this is the journal the index has seen:
+//! behind the end of an older one lie the objects of the newer.
 
 use std::fs;
 use std::io;
@@ -24,10 +25,12 @@ use crate::store::segments::{
 
 impl Journal {
     /// Opens the journal in this directory, or begins one where `may_begin` and there is none.
+    /// `seen` tells how far the index has seen the journal of this identity.
     pub(crate) fn open(
         directory: &Path,
         segment_bytes_max: u64,
         may_begin: bool,
+        seen: &dyn Fn(&Identity) -> Option<Tip>,
     ) -> Result<Self, OpenError> {
         if !directory.join(HEAD_NAME).exists() {
             if !may_begin || !never_used(directory)? {
@@ -35,10 +38,17 @@ impl Journal {
             }
             begin(directory).map_err(io_at("begin a journal in", directory))?;
         }
-        remove_unfinished(directory).map_err(io_at("clear", directory))?;
         let (head, identity, recorded) = HeadFile::open(&directory.join(HEAD_NAME))?;
         check_old_segments(directory, &identity, &recorded)?;
         let (events, tip) = read_tail(directory, &identity, &recorded)?;
+        if let Some(seen) = seen(&identity)
+            && (seen.size > tip.size || !holds(directory, &identity, &seen))
+        {
+            let (journal, size, seen) = (directory.to_owned(), tip.size, seen.size);
+            return Err(OpenError::RolledBack { journal, size, seen });
+        }
+        remove_unfinished(directory).map_err(io_at("clear", directory))?;
+        cut_events(&events, &tip)?;
         let blobs = cut_blobs(directory, &identity, &tip)?;
         let failed = false;
         let directory = directory.to_owned();
@@ -167,12 +177,6 @@ fn read_tail(
                     if !torn {
                         return Err(damaged(&segment.path, offset, how));
                     }
-                    tracing::warn!(
-                        file = %segment.path.display(),
-                        offset = tip.end,
-                        "cut off an unfinished batch that was never acknowledged"
-                    );
-                    segment.file.set_len(tip.end).map_err(io_at("truncate", &segment.path))?;
                     break;
                 }
             }
@@ -223,6 +227,40 @@ fn is_recorded(segment: &Segment, tip: &Tip, recorded: &Tip) -> Result<bool, Ope
         return Err(damaged(&segment.path, tip.end, "the chain is not the one that was recorded"));
     }
     Ok(true)
+}
+
+/// Whether the journal in this directory holds what an index has seen. Where it is damaged there,
+/// that is said elsewhere.
+pub(crate) fn holds(directory: &Path, identity: &Identity, seen: &Tip) -> bool {
+    let place = |tip: &Tip| (tip.segment, tip.end, tip.size, tip.chain);
+    let Ok(segment) = Segment::open(directory, Series::Events, seen.segment, identity) else {
+        return Series::Events.count(directory).map_or(true, |last| seen.segment <= last);
+    };
+    let (size, chain) = (segment.head.base, segment.head.chain);
+    let mut tip = Tip { size, chain, end: SEGMENT_HEAD_BYTES, ..*seen };
+    let batches = Batches::from(&segment.file, (identity, tip.segment), tip.end, (size, chain));
+    let Ok(mut batches) = batches else { return true };
+    while place(&tip) != place(seen) {
+        match batches.next() {
+            Ok(Some(batch)) => tip = after(&tip, &batch),
+            Ok(None) => return false,
+            Err(BadBatch::Io(_) | BadBatch::At { .. }) => return true,
+        }
+    }
+    true
+}
+
+/// Cuts off an unfinished batch.
+fn cut_events(segment: &Segment, tip: &Tip) -> Result<(), OpenError> {
+    if segment.bytes()? > tip.end {
+        tracing::warn!(
+            file = %segment.path.display(),
+            offset = tip.end,
+            "cut off an unfinished batch that was never acknowledged"
+        );
+        segment.file.set_len(tip.end).map_err(io_at("truncate", &segment.path))?;
+    }
+    Ok(())
 }
 
 /// Cuts off blobs whose batch was not committed.

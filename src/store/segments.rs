@@ -131,6 +131,24 @@ impl SegmentHead {
     }
 }
 
+/// A segment that has its header but not its name yet.
+#[derive(Debug)]
+pub(crate) struct NewSegment(Unfinished, SegmentHead);
+
+impl NewSegment {
+    /// Writes the header. Where that fails, nothing has happened.
+    pub(crate) fn write(directory: &Path, series: Series, head: SegmentHead) -> io::Result<Self> {
+        let path = series.path(directory, head.number);
+        Unfinished::write(&path, &head.encode(series)).map(|file| Self(file, head))
+    }
+
+    /// Makes it a segment, durable when this returns.
+    pub(crate) fn finish(self) -> io::Result<Segment> {
+        let (path, head) = (self.0.path.clone(), self.1);
+        Ok(Segment { path, file: self.0.finish()?, head })
+    }
+}
+
 /// A segment that is open.
 #[derive(Debug)]
 pub(crate) struct Segment {
@@ -142,9 +160,7 @@ pub(crate) struct Segment {
 impl Segment {
     /// Makes a new segment, durable when this returns.
     pub(crate) fn create(directory: &Path, series: Series, head: SegmentHead) -> io::Result<Self> {
-        let path = series.path(directory, head.number);
-        let file = create_durably(&path, &head.encode(series))?;
-        Ok(Self { path, file, head })
+        NewSegment::write(directory, series, head)?.finish()
     }
 
     /// Opens the segment with this number and checks its header.
@@ -196,15 +212,36 @@ impl Segment {
 
 /// Makes a file with this content appear whole and durable, or not at all.
 pub(crate) fn create_durably(path: &Path, content: &[u8]) -> io::Result<File> {
-    let mut unfinished = path.as_os_str().to_owned();
-    unfinished.push(UNFINISHED);
-    let unfinished = PathBuf::from(unfinished);
-    let mut file = private_file().truncate(true).open(&unfinished)?;
-    file.write_all(content)?;
-    file.sync_all()?;
-    fs::rename(&unfinished, path)?;
-    path.parent().map_or(Ok(()), sync_directory)?;
-    Ok(file)
+    Unfinished::write(path, content)?.finish()
+}
+
+/// A file that has its content but not its name yet.
+#[derive(Debug)]
+struct Unfinished {
+    file: File,
+    at: PathBuf,
+    path: PathBuf,
+}
+
+impl Unfinished {
+    fn write(path: &Path, content: &[u8]) -> io::Result<Self> {
+        let mut at = path.as_os_str().to_owned();
+        at.push(UNFINISHED);
+        let at = PathBuf::from(at);
+        let mut file = private_file().truncate(true).open(&at)?;
+        file.write_all(content).inspect_err(|_| {
+            // What is left of it is cleared by the next start.
+            drop(fs::remove_file(&at));
+        })?;
+        Ok(Self { file, at, path: path.to_owned() })
+    }
+
+    fn finish(self) -> io::Result<File> {
+        self.file.sync_all()?;
+        fs::rename(&self.at, &self.path)?;
+        self.path.parent().map_or(Ok(()), sync_directory)?;
+        Ok(self.file)
+    }
 }
 
 /// Options for files that only their owner may read.

@@ -2,11 +2,13 @@
 //! objections, withdrawals, revocations and the record of who saw what.
 //!
 //! The reserve is a file that takes up room and says nothing. While room is scarce only urgent
-//! batches are taken; when even they would not fit, the reserve gives way piece by piece. It grows
-//! back once there is room again.
+//! batches are taken; when even they would not fit, the reserve gives way piece by piece, the last
+//! piece only for a start. Where that leaves too little as well, nothing is begun: an index that
+//! runs out of room half-way ends the process. It grows back once there is room again.
 
 use std::fs::File;
 use std::io;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 use std::sync::Mutex;
 
@@ -21,6 +23,10 @@ pub(crate) const RESERVE_BYTES: u64 = 48 << 20;
 /// Below this many free bytes the reserve gives way, and by so much at a time: more than the
 /// largest batch takes in journal and index together.
 const GIVE_BYTES: u64 = 16 << 20;
+/// Below this many free bytes nothing is written: the index alone takes room in steps of half a
+/// MiB, and as many of them as there are pages to move.
+const NEEDED_BYTES: u64 = 4 << 20;
+const _: () = assert!(RESERVE_BYTES > 2 * GIVE_BYTES && NEEDED_BYTES < GIVE_BYTES);
 
 const RESERVE_NAME: &str = "reserve";
 
@@ -55,7 +61,9 @@ impl Space {
     /// The room in this directory; the reserve is laid by if there is room for it.
     pub(crate) fn open(directory: &Path, whole_bytes: u64, free: Option<Free>) -> io::Result<Self> {
         let file = private_file().open(directory.join(RESERVE_NAME))?;
-        let bytes = file.metadata()?.len().min(whole_bytes);
+        // What a copy has left out of it, as holes, takes up no room.
+        let data = file.metadata()?;
+        let bytes = data.len().min(data.blocks() * 512).min(whole_bytes);
         let free = match free {
             Some(free) => free,
             None => {
@@ -82,19 +90,33 @@ impl Space {
         has
     }
 
-    /// Gives up a part of the reserve where the next batch would not fit otherwise.
+    /// Gives up a part of the reserve where the next batch would not fit otherwise. Fails with
+    /// [`is_full`] where there is none to give and no room.
     pub(crate) fn make_room(&self) -> io::Result<()> {
-        if (self.free)().unwrap_or(u64::MAX) >= GIVE_BYTES {
+        self.give(GIVE_BYTES)
+    }
+
+    /// The same before a start, which the last part of the reserve is kept for.
+    pub(crate) fn make_room_to_start(&self) -> io::Result<()> {
+        self.give(0)
+    }
+
+    fn give(&self, keep_bytes: u64) -> io::Result<()> {
+        let free = || (self.free)().unwrap_or(u64::MAX);
+        if free() >= GIVE_BYTES {
             return Ok(());
         }
         let mut reserve = self.reserve.lock().map_err(|_| io::Error::other("poisoned"))?;
-        if reserve.bytes > 0 {
-            let bytes = reserve.bytes.saturating_sub(GIVE_BYTES);
+        if reserve.bytes > keep_bytes {
+            let bytes = reserve.bytes.saturating_sub(GIVE_BYTES).max(keep_bytes);
             reserve.file.set_len(bytes)?;
             reserve.bytes = bytes;
             tracing::warn!(left = bytes, "the disk is full; the reserve gives way");
         }
-        Ok(())
+        match free() >= NEEDED_BYTES {
+            true => Ok(()),
+            false => Err(io::ErrorKind::StorageFull.into()),
+        }
     }
 
     /// Makes the reserve whole again, if that leaves room for others.
@@ -111,7 +133,6 @@ impl Space {
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::MetadataExt as _;
     use std::sync::Arc;
     use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -133,10 +154,17 @@ mod tests {
         space.make_room().unwrap();
         assert_eq!(held().len(), RESERVE_BYTES, "nothing is given up while there is room");
         free.store(0, Ordering::Relaxed);
-        for left in [2, 1, 0, 0] {
-            space.make_room().unwrap();
-            assert_eq!(held().len(), left * GIVE_BYTES);
+        let is_refused = |made: io::Result<()>| made.is_err_and(|error| is_full(&error));
+        for left in [2, 1, 1] {
+            assert!(is_refused(space.make_room()), "nothing that is given is free here");
+            assert_eq!(held().len(), left * GIVE_BYTES, "the last part is kept");
         }
+        free.store(NEEDED_BYTES, Ordering::Relaxed);
+        space.make_room().unwrap();
+        assert_eq!(held().len(), GIVE_BYTES);
+        free.store(0, Ordering::Relaxed);
+        assert!(is_refused(space.make_room_to_start()));
+        assert_eq!(held().len(), 0, "for a start, all is given");
         assert!(!space.has_room_for(0));
         free.store(SCARCE_BYTES + RESERVE_BYTES, Ordering::Relaxed);
         assert!(space.has_room_for(0));

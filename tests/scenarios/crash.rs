@@ -17,37 +17,7 @@ fn promise_7_nothing_acknowledged_is_lost_to_kill_9() {
     let (mut world, agreement) = World::with_agreement();
     let acknowledged = Mutex::new(BTreeSet::new());
     for cycle in 0..cycles.unwrap_or(CYCLES) {
-        let (tell, told) = mpsc::channel();
-        std::thread::scope(|scope| {
-            let (world, agreement, acknowledged) = (&world, &agreement, &acknowledged);
-            for clerk in 0..3usize {
-                let tell = tell.clone();
-                scope.spawn(move || {
-                    for number in 0.. {
-                        // Small ones ride in the journal, large ones are files.
-                        let size = if number % 2 == 0 { 100 } else { 100_000 };
-                        let name = format!("load/{cycle}-{clerk}-{number}");
-                        let file = world.file(&name, format!("{name} ").repeat(size / name.len()));
-                        let ended =
-                            world.escrow("hanbit-parts", &["deposit", agreement, &file, "--yes"]);
-                        if ended.code != 0 {
-                            drop(tell.send(Err(ended.err)));
-                            return;
-                        }
-                        acknowledged.lock().unwrap().insert(id(&ended.record()));
-                        if tell.send(Ok(())).is_err() {
-                            return;
-                        }
-                    }
-                });
-            }
-            for _ in 0..ACKNOWLEDGED {
-                let heard: Result<(), String> = told.recv().unwrap();
-                heard.unwrap_or_else(|refused| panic!("{refused}{}", world.said()));
-            }
-            kill(world);
-            drop(told);
-        });
+        under_load(&world, &agreement, cycle, ACKNOWLEDGED, &acknowledged, kill);
         world.kill();
         world.serve();
         let listed = world.escrow("orient-display", &["deposits", &agreement]).records();
@@ -59,6 +29,48 @@ fn promise_7_nothing_acknowledged_is_lost_to_kill_9() {
     world.stop();
     let checked = world.escrowd(&["check"]);
     assert_eq!(checked.code, 0, "{}", checked.err);
+}
+
+/// Three clients deposit and keep a record of what is acknowledged. After so many
+/// acknowledgements comes the end, while they are at it.
+pub(super) fn under_load(
+    world: &World,
+    agreement: &str,
+    cycle: usize,
+    acknowledgements: usize,
+    acknowledged: &Mutex<BTreeSet<String>>,
+    end: impl FnOnce(&World),
+) {
+    let (tell, told) = mpsc::channel();
+    std::thread::scope(|scope| {
+        for clerk in 0..3usize {
+            let tell = tell.clone();
+            scope.spawn(move || {
+                for number in 0.. {
+                    // Small ones ride in the journal, large ones are files.
+                    let size = if number % 2 == 0 { 100 } else { 100_000 };
+                    let name = format!("load/{cycle}-{clerk}-{number}");
+                    let file = world.file(&name, format!("{name} ").repeat(size / name.len()));
+                    let ended =
+                        world.escrow("hanbit-parts", &["deposit", agreement, &file, "--yes"]);
+                    if ended.code != 0 {
+                        drop(tell.send(Err(ended.err)));
+                        return;
+                    }
+                    acknowledged.lock().unwrap().insert(id(&ended.record()));
+                    if tell.send(Ok(())).is_err() {
+                        return;
+                    }
+                }
+            });
+        }
+        for _ in 0..acknowledgements {
+            let heard: Result<(), String> = told.recv().unwrap();
+            heard.unwrap_or_else(|refused| panic!("{refused}{}", world.said()));
+        }
+        end(world);
+        drop(told);
+    });
 }
 
 /// Kills the server while its clients are at it.

@@ -83,7 +83,24 @@ fn promise_7_a_full_disk_refuses_what_can_wait_and_takes_what_cannot() {
         assert_eq!(world.state("orient-display", &request), "objected");
         world.escrow("hanbit-parts", &settle).record();
     }
+    // A start on a full disk has the last of the reserve. What is written stays written.
+    world.kill();
+    disk.fill(0);
+    world.serve();
+    world.escrow("hanbit-parts", &object).record();
+    assert_eq!(world.state("orient-display", &request), "objected");
+    world.escrow("hanbit-parts", &settle).record();
+    // With no reserve, nothing is tried, and nothing is taken for damage.
+    world.kill();
+    fs::write(world.data().join("reserve"), "").unwrap();
+    disk.fill(0);
+    let said = world.try_serve().unwrap_err();
+    assert!(said.contains("No space left") || said.contains("no storage space"), "{said}");
+    assert!(said.contains("hint: make room"), "{said}");
+    let aside = |item: fs::DirEntry| item.file_name().to_string_lossy().contains("damaged");
+    assert!(!fs::read_dir(world.data()).unwrap().map(Result::unwrap).any(aside), "{said}");
     disk.empty();
+    world.serve();
     assert_eq!(try_deposit(&world, &other).record()["state"], "stored");
     world.approve("trade-secret-center", &request);
     assert_eq!(world.approve("hanbit-parts", &request), "released");

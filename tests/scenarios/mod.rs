@@ -4,10 +4,13 @@ mod blind;
 mod bounded;
 mod clerk;
 mod crash;
+mod damage;
+mod faults;
 mod full_disk;
 mod index;
 mod lying;
 mod members;
+mod power_cut;
 mod recovery;
 mod release;
 mod sealed;
@@ -201,7 +204,12 @@ impl World {
     }
 
     fn try_serve_with(&mut self, arguments: &[&str]) -> Result<(), String> {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_escrowd"));
+        self.try_serve_as(Command::new(env!("CARGO_BIN_EXE_escrowd")), arguments)
+    }
+
+    /// The same, with the program run by another one that becomes it.
+    fn try_serve_as(&mut self, program: Command, arguments: &[&str]) -> Result<(), String> {
+        let mut command = program;
         command.arg("serve").arg("--data").arg(self.data()).args(["--listen", &self.address]);
         command.args(arguments);
         let mut process = command

@@ -1,0 +1,118 @@
+//! The power fails: an ext4 of its own is shut down under the server, so that what was not synced
+//! is lost as on a machine without power, and compared with a record of what was acknowledged.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::PathBuf;
+use std::process::Command;
+use std::sync::Mutex;
+
+use super::crash::under_load;
+use super::{World, have, id};
+
+/// Cycles of the normal run; `ESCROW_TEST_CRASHES` makes it any number.
+const CYCLES: usize = 4;
+
+/// `EXT4_IOC_SHUTDOWN`; forbidding `unsafe`, we let Python ask for it.
+const SHUT_DOWN: &str = "import fcntl, os, struct, sys\n\
+    at = os.open(sys.argv[1], os.O_RDONLY)\n\
+    fcntl.ioctl(at, 0x8004587D, struct.pack('I', int(sys.argv[2])))\n";
+
+/// An ext4 in a file, on a loop device.
+struct Disk(tempfile::TempDir);
+
+impl Disk {
+    fn make() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let image = dir.path().join("image");
+        fs::File::create(&image).unwrap().set_len(512 << 20).unwrap();
+        fs::create_dir(dir.path().join("mounted")).unwrap();
+        let mut mkfs = Command::new("mkfs.ext4");
+        assert!(mkfs.args(["-q", "-F"]).arg(&image).status().unwrap().success());
+        let disk = Self(dir);
+        disk.mount();
+        disk
+    }
+
+    fn path(&self) -> PathBuf {
+        self.0.path().join("mounted")
+    }
+
+    fn mount(&self) {
+        let mut mount = Command::new("mount");
+        mount.args(["-o", "loop"]).arg(self.0.path().join("image")).arg(self.path());
+        assert!(mount.status().unwrap().success());
+    }
+
+    fn unmount(&self) {
+        assert!(Command::new("umount").arg(self.path()).status().unwrap().success());
+    }
+
+    /// From now on nothing reaches the disk. The file system's own journal may be flushed before
+    /// or not: power fails at either moment.
+    fn cut(&self, flush: bool) {
+        let flags = if flush { "1" } else { "2" };
+        let mut python = Command::new("python3");
+        python.args(["-c", SHUT_DOWN]).arg(self.path()).arg(flags);
+        assert!(python.status().unwrap().success());
+    }
+}
+
+impl Drop for Disk {
+    fn drop(&mut self) {
+        drop(Command::new("umount").arg(self.path()).status());
+    }
+}
+
+#[test]
+fn promise_7_nothing_acknowledged_is_lost_to_a_power_cut() {
+    if std::env::var_os("ESCROW_TEST_ROOT").is_none() {
+        eprintln!("PASSED OVER: ESCROW_TEST_ROOT is not set, and mounting a disk takes root");
+        return;
+    }
+    if !["mkfs.ext4", "python3"].into_iter().all(have) {
+        return;
+    }
+    let cycles = std::env::var("ESCROW_TEST_CRASHES").ok().and_then(|n| n.parse().ok());
+    let disk = Disk::make();
+    let (mut world, agreement) = World::with_agreement_at(Some(disk.path().join("vault")));
+    let acknowledged = Mutex::new(BTreeSet::new());
+    let released = Mutex::new(BTreeSet::new());
+    for cycle in 0..cycles.unwrap_or(CYCLES) {
+        let deposit = world.deposit(&agreement, format!("released in cycle {cycle}"));
+        let request = world.request(&deposit, "joint");
+        world.approve("trade-secret-center", &request);
+        std::thread::scope(|scope| {
+            let (world, agreement, disk) = (&world, &agreement, &disk);
+            let (released, request) = (&released, &request);
+            scope.spawn(move || {
+                let approved = world.escrow("hanbit-parts", &["approve", request, "--yes"]);
+                if approved.code == 0 && approved.record()["request"]["state"] == "released" {
+                    released.lock().unwrap().insert(request.clone());
+                }
+            });
+            let cut = |_: &World| disk.cut(cycle % 2 == 0);
+            under_load(world, agreement, cycle, 1 + cycle % 5, &acknowledged, cut);
+        });
+        acknowledged.lock().unwrap().insert(deposit);
+        world.kill();
+        disk.unmount();
+        disk.mount();
+        world.serve();
+        let listed = world.escrow("orient-display", &["deposits", &agreement]).records();
+        let listed: BTreeSet<_> = listed.iter().map(id).collect();
+        let acknowledged = acknowledged.lock().unwrap();
+        let lost: Vec<_> = acknowledged.difference(&listed).collect();
+        assert!(lost.is_empty(), "lost in cycle {cycle}: {lost:?}");
+        for request in released.lock().unwrap().iter() {
+            assert_eq!(world.state("orient-display", request), "released", "cycle {cycle}");
+        }
+        world.stop();
+        let checked = world.escrowd(&["check"]);
+        assert_eq!(checked.code, 0, "cycle {cycle}: {}", checked.err);
+        world.serve();
+    }
+    let (acknowledged, released) = (acknowledged.lock().unwrap(), released.lock().unwrap());
+    eprintln!("{} deposits and {} releases were acknowledged", acknowledged.len(), released.len());
+    drop(world);
+}
