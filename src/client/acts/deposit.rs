@@ -349,3 +349,25 @@ fn disk(path: &Path, fault: &io::Error) -> ClientError {
     let message = format!("{}: {fault}", path.display());
     ClientError::input("DISK", message, "check that it exists, is yours, and has room")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::crypto::strict_json::tests::second_spellings_are_refused;
+    use crate::domain::id::Bytes;
+
+    #[test]
+    fn a_proof_of_origin_has_no_second_spelling() {
+        let proof = Proof {
+            kind: ProofType::V1,
+            agreement: AgreementId::of(&Bytes([1; 32])),
+            release_key_sha256: Bytes([2; 32]),
+            content: Content::Tar,
+            sha256: Bytes([3; 32]),
+            proof: Knowledge { commitment: Bytes([4; 32]), response: Bytes([5; 32]) },
+            plaintext_sha256: Bytes([6; 32]),
+            plaintext_size: 7,
+        };
+        assert_eq!(second_spellings_are_refused(&proof), 10);
+    }
+}
