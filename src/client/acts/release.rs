@@ -1,7 +1,7 @@
 //! Requests, approvals, objections, retrieval.
 
 use std::fs::File;
-use std::io::{self, BufReader, Read, Seek as _, Write as _};
+use std::io::{self, Read, Seek as _, Write as _};
 use std::path::Path;
 use std::time::SystemTime;
 
@@ -14,6 +14,7 @@ use crate::client::archive::unpack;
 use crate::client::error::{ClientError, chain};
 use crate::client::session::Session;
 use crate::crypto::contribution::{Contribution, combine, contribute};
+use crate::crypto::header::Header;
 use crate::crypto::request_point::{Purpose, RequestSecret};
 use crate::crypto::{open, proofs, signature};
 use crate::domain::agreement::Agreement;
@@ -336,9 +337,9 @@ pub async fn retrieve(
     };
     let own = own_share.as_ref().map(|share| (own, share));
     let shared = combine(&key, &contributions, own, &secret, &target).map_err(faulty)?;
-    let bundle = BufReader::with_capacity(1 << 17, file);
-    let opened = open::open(&shared, &key, bundle).map_err(faulty)?;
     let stated = &deposit.statement;
+    let header = stated_header(stated);
+    let opened = open::open(&shared, &key, &header, file).map_err(faulty)?;
     let expected = match &stated.sealing {
         Sealing::Escrow { plaintext_sha256, plaintext_size, .. } => {
             Some((*plaintext_sha256, *plaintext_size))
@@ -446,6 +447,15 @@ fn request_secret(session: &Session, request: &Request) -> Result<RequestSecret,
         Zeroizing::new(bytes.as_slice().try_into().map_err(|_| gone())?);
     let secret = RequestSecret::from_bytes(&array).map_err(faulty)?;
     if secret.point() == point { Ok(secret) } else { Err(gone()) }
+}
+
+/// The header of a bundle, as its depositor stated it.
+fn stated_header(stated: &statement::Deposit) -> Header {
+    Header {
+        ephemeral: stated.ephemeral,
+        size: usize::try_from(stated.header_size).unwrap_or(usize::MAX),
+        sha256: stated.header_sha256,
+    }
 }
 
 fn named(request: &Request) -> RequestRef {
