@@ -5,7 +5,7 @@
 
 use std::fs;
 use std::io::ErrorKind;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::client::error::ClientError;
 use crate::crypto::keyfile;
@@ -22,6 +22,11 @@ impl Memory {
     /// The streams kept in this directory.
     pub(crate) fn new(dir: PathBuf) -> Self {
         Self { dir }
+    }
+
+    /// Where they are kept.
+    pub fn dir(&self) -> &Path {
+        &self.dir
     }
 
     /// Which streams have been followed.

@@ -29,7 +29,6 @@ use crate::domain::statement::{
 };
 use crate::domain::text::Text;
 use crate::domain::time::Timestamp;
-use crate::wire::convert::present;
 use crate::wire::limit::MESSAGE_BYTES_MAX;
 use crate::wire::v1::RetrieveRequest;
 use crate::wire::v1::bundle_service_client::BundleServiceClient;
@@ -73,10 +72,16 @@ pub fn matter(session: &Session, id: &RequestId) -> Result<Matter, ClientError> 
     Ok(Matter { agreement, deposit, request })
 }
 
-/// Remembers when a request was first seen here, and says so where that counts. Whether it did.
+/// Remembers when a request was first known here. Nobody has looked at it, and nothing is signed.
+pub fn notice(session: &Session, request: &Request) -> Result<(), ClientError> {
+    session.home.first_sight(&request.id, now()).map(|_| ())
+}
+
+/// Somebody looks at a request: remembers when it was first known here, and signs that it was seen
+/// where that counts. Whether it did.
 pub async fn see(session: &Session, request: &Request) -> Result<bool, ClientError> {
+    notice(session, request)?;
     let now = now();
-    session.home.first_sight(&request.id, now)?;
     let seen = Seen {
         made: session.made(),
         ground: session.ground(&request.agreement),
@@ -364,6 +369,7 @@ pub async fn retrieve(
             1
         }
     };
+    // Not before all of it is on the disk: nothing opens the bundle without this secret.
     session.home.erase_request_secret(&request.statement.point.to_string())?;
     Ok(Retrieved {
         bundle_size: stated.size,
@@ -382,7 +388,7 @@ async fn fetch(
     mut received: impl FnMut(u64),
 ) -> Result<(Vec<Contribution>, File), ClientError> {
     let signed = session.sign(&retrieval.into())?;
-    let request = RetrieveRequest { statement: Some(signed.into()) };
+    let request = RetrieveRequest { statement: Some(signed.clone().into()) };
     let mut service =
         BundleServiceClient::new(session.channel()).max_decoding_message_size(MESSAGE_BYTES_MAX);
     let mut parts = service.retrieve(request).await?.into_inner();
@@ -401,7 +407,7 @@ async fn fetch(
         let checked = proofs::check_contribution(states, &matter.request, holder, bytes);
         contributions.push(checked.map_err(faulty)?);
     }
-    present(first.entry, "entry").map_err(|fault| untrue(&fault.to_string()))?;
+    session.check_acknowledged(&[signed], first.entry.into_iter().collect(), first.head)?;
     let dir = out.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let disk = |fault: io::Error| {
         let message = format!("{}: {fault}", dir.display());
