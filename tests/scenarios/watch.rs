@@ -49,8 +49,8 @@ fn whoever_attends_is_told_of_every_sight_that_is_signed() {
     // A person reads it in words.
     let mut person = Command::new(env!("CARGO_BIN_EXE_escrow"));
     person.arg("--home").arg(world.home("hanbit-parts")).args(["attend", "--yes"]);
-    let next = world.request(&deposit, "contested");
     drop(attending);
+    let next = world.request(&deposit, "contested");
     let spawned = person.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn();
     let mut person = spawned.unwrap();
     let lines = BufReader::new(person.stderr.take().unwrap()).lines();
