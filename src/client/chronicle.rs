@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 
 use crate::crypto::{proofs, statement};
-use crate::domain::event::{Act, Event, Note};
+use crate::domain::event::{Act, ENGINE, Event, Note};
 use crate::domain::id::Digest;
 use crate::domain::rules::{self, Circumstances};
 use crate::domain::statement::{Log, Saw, Stated};
@@ -28,6 +28,18 @@ pub enum Untrue {
         sequence: u64,
         /// What is wrong.
         why: &'static str,
+    },
+    /// An event that these rules cannot judge.
+    #[error(
+        "event {sequence} of {stream} was decided by rules of version {engine}, which this program does not have"
+    )]
+    Newer {
+        /// Which stream.
+        stream: Stream,
+        /// Which event.
+        sequence: u64,
+        /// By which rules.
+        engine: u32,
     },
     /// An event that an honest vault would not have accepted.
     #[error("event {sequence} of {stream} breaks the rules: {why}")]
@@ -92,6 +104,10 @@ impl Followed {
         let sequence = before.sequence + 1;
         let wrong = |why| Untrue::Chain { stream: stream.clone(), sequence, why };
         let event = statement::event(&entry.payload).map_err(|_| wrong("is not readable"))?;
+        if !(1..=ENGINE).contains(&event.engine) {
+            let (stream, engine) = (stream.clone(), event.engine);
+            return Err(Untrue::Newer { stream, sequence, engine });
+        }
         let last = self.events.last();
         let first = self.entries.first();
         let checks = [

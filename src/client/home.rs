@@ -4,7 +4,6 @@
 //! home at once.
 
 use std::collections::BTreeMap;
-use std::fs;
 use std::path::{Path, PathBuf};
 
 use age::secrecy::SecretString;
@@ -312,10 +311,9 @@ impl Home {
         }
     }
 
-    /// Erases a request's secret, once its bundle has been opened.
+    /// Erases a request's secret, once what its bundle held is durable.
     pub fn erase_request_secret(&self, point: &str) -> Result<(), ClientError> {
-        let path = self.request_secret_file(point);
-        fs::remove_file(&path).map_err(|fault| self.fault(path, &fault.to_string(), RETRY))
+        Ok(keyfile::remove(&self.request_secret_file(point))?)
     }
 
     fn request_secret_file(&self, point: &str) -> PathBuf {
@@ -384,5 +382,3 @@ impl Home {
         ClientError::Home { path, what: what.to_owned(), hint: hint.to_owned() }
     }
 }
-
-const RETRY: &str = "mend what the message says and try again";

@@ -153,6 +153,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::crypto::strict_json::tests::second_spellings_are_refused;
 
     fn invitation() -> Invitation {
         Invitation {
@@ -163,6 +164,19 @@ mod tests {
             secret: Zeroizing::new([3; 32]),
             expires_at: Timestamp::from_millis(1_800_000_000_000),
         }
+    }
+
+    #[test]
+    fn an_invitation_has_no_second_spelling() {
+        let fields = Fields {
+            address: "vault.example:7443".to_owned(),
+            ca_sha256: Bytes([1; 32]),
+            member: "hanbit-parts/minji".parse().unwrap(),
+            organisation_fingerprint: None,
+            secret: Bytes([3; 32]),
+            expires_at: Timestamp::from_millis(1_800_000_000_000),
+        };
+        assert_eq!(second_spellings_are_refused(&fields), 6);
     }
 
     #[test]

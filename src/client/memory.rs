@@ -40,6 +40,11 @@ impl Memory {
         Self { dir }
     }
 
+    /// Where they are kept.
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
     /// Which streams have been followed.
     pub fn streams(&self) -> Result<Vec<Stream>, ClientError> {
         let listing = fs::read_dir(&self.dir)

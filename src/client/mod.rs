@@ -1,5 +1,6 @@
 //! The client: verifies everything itself, trusts nothing it is told.
 
+mod acknowledged;
 pub mod acts;
 pub mod archive;
 pub mod chronicle;

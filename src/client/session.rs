@@ -8,7 +8,8 @@ use rand_core::{OsRng, RngCore as _};
 use rustls::pki_types::CertificateDer;
 use tonic::transport::Channel;
 
-use crate::client::chronicle::{Followed, Replay};
+use crate::client::acknowledged::{self, Acknowledged};
+use crate::client::chronicle::{Followed, Replay, Untrue};
 use crate::client::connect::connect;
 use crate::client::error::ClientError;
 use crate::client::home::{Home, Keys, Owner, VaultInfo};
@@ -31,14 +32,18 @@ use crate::wire::v1::identity_service_client::IdentityServiceClient;
 use crate::wire::v1::statement_service_client::StatementServiceClient;
 use crate::wire::v1::stream_service_client::StreamServiceClient;
 use crate::wire::v1::{
-    DescribeRequest, ListAgreementsRequest, ReadRequest, RenewRequest, SignedStatement,
-    SubmitRequest,
+    self as wire, DescribeRequest, ListAgreementsRequest, ReadRequest, RenewRequest,
+    SignedStatement, SubmitRequest,
 };
 
 /// How long a statement stays good after it was signed.
 const VALIDITY: Span = Span::days(1);
 /// A certificate with less than this left is renewed.
 const RENEW_BEFORE: Span = Span::days(30);
+/// Agreements that one organisation is a party of.
+const AGREEMENTS_MAX: usize = 100_000;
+/// Events that are followed of one stream.
+const EVENTS_MAX: usize = 1_000_000;
 
 /// A member at work.
 pub struct Session {
@@ -52,6 +57,7 @@ pub struct Session {
     pub vault: VaultInfo,
     channel: Channel,
     streams: BTreeMap<Stream, Followed>,
+    acknowledged: Acknowledged,
     replayed: Replay,
 }
 
@@ -74,7 +80,8 @@ impl Session {
         let with = (vec![CertificateDer::from(certificate)], &keys.tls);
         let channel = connect(&vault.address, trust(&vault)?, Some(with)).await?.channel;
         let (streams, replayed) = (BTreeMap::new(), Replay::default());
-        Ok(Self { home, owner, keys, vault, channel, streams, replayed })
+        let acknowledged = Acknowledged::default();
+        Ok(Self { home, owner, keys, vault, channel, streams, acknowledged, replayed })
     }
 
     /// The connection, for services that are called directly.
@@ -98,8 +105,28 @@ impl Session {
         self.organisation(&name).await
     }
 
-    /// An organisation, followed to its end. Only one whose key is trusted here is believed.
+    /// An organisation whose key is trusted here, followed to its end. Shares are sealed to its
+    /// members, and to those of no other.
     pub async fn organisation(
+        &mut self,
+        name: &OrganisationName,
+    ) -> Result<Organisation, ClientError> {
+        let organisation = self.shown_organisation(name).await?;
+        if self.home.pins()?.contains_key(name) {
+            return Ok(organisation);
+        }
+        Err(ClientError::input(
+            "NOT_TRUSTED",
+            format!("{name} is not trusted in this home"),
+            format!(
+                "compare its fingerprint by telephone, then run `escrow trust {name} FINGERPRINT`"
+            ),
+        ))
+    }
+
+    /// An organisation, followed to its end, to be shown. One that is trusted here has the key
+    /// that it is trusted with; another may be anybody's.
+    pub async fn shown_organisation(
         &mut self,
         name: &OrganisationName,
     ) -> Result<Organisation, ClientError> {
@@ -122,7 +149,7 @@ impl Session {
 
     /// Every agreement of the member's organisation, followed to its end.
     pub async fn agreements(&mut self) -> Result<Vec<Agreement>, ClientError> {
-        let mut ids = Vec::new();
+        let mut ids: Vec<AgreementId> = Vec::new();
         let mut after = String::new();
         loop {
             let request = ListAgreementsRequest { after };
@@ -130,6 +157,9 @@ impl Session {
             let Some(last) = page.agreements.last().cloned() else { break };
             for text in page.agreements {
                 let id = text.parse().map_err(|_| untrue("the list of agreements"))?;
+                if ids.last().is_some_and(|last| *last >= id) || ids.len() >= AGREEMENTS_MAX {
+                    return Err(untrue("a list of agreements out of order, or without an end"));
+                }
                 ids.push(id);
             }
             after = last;
@@ -211,6 +241,9 @@ impl Session {
         let remembered = followed.saw();
         let seen = self.home.memory().head(stream)?;
         let (followed, head) = self.read(stream, named, followed, seen).await?;
+        self.acknowledged.check(stream, &followed)?;
+        // Before the rules are asked: what the vault has signed for and no honest one would have
+        // accepted is evidence.
         if followed.saw() != remembered {
             self.home.memory().keep(stream, followed.entries(), &head)?;
         }
@@ -235,6 +268,12 @@ impl Session {
         let mut parts = self.stream_service().read(request).await?.into_inner();
         let mut head = None;
         while let Some(part) = parts.message().await? {
+            // Without a bound a vault could show events until the memory is full.
+            let is_idle = part.entries.is_empty() && part.head.is_none();
+            let count = followed.entries().len().saturating_add(part.entries.len());
+            if head.is_some() || is_idle || count > EVENTS_MAX {
+                return Err(untrue(&format!("more of {stream} than it can have")));
+            }
             for entry in part.entries {
                 let entry = Entry::try_from(entry).map_err(bad_field)?;
                 followed.follow(&self.vault.log, stream, entry).map_err(not_true)?;
@@ -262,6 +301,7 @@ impl Session {
     pub fn begin_generation(&mut self, generation: u32) {
         self.vault.log.generation = generation;
         (self.streams, self.replayed) = (BTreeMap::new(), Replay::default());
+        self.acknowledged = Acknowledged::default();
     }
 
     /// Whether a signed head is about this stream as it was just followed.
@@ -309,7 +349,13 @@ impl Session {
         let VaultInfo { ledger_key, operator_key, .. } = self.vault;
         let generation = self.vault.log.generation;
         let vault = Vault { ledger_key, operator_key, generation, began_at: 0 };
-        self.replayed.go_on(&vault, &self.streams).map_err(not_true)
+        self.replayed.go_on(&vault, &self.streams).map_err(|fault| match fault {
+            Untrue::Rules { .. } => ClientError::Untrue(format!(
+                "{fault}; the vault has signed for that, and what it showed is kept in {}",
+                self.home.memory().dir().display()
+            )),
+            Untrue::Chain { .. } | Untrue::Newer { .. } => not_true(fault),
+        })
     }
 
     /// What every statement says of its making.
@@ -346,31 +392,25 @@ impl Session {
         let mut service = StatementServiceClient::new(self.channel())
             .max_decoding_message_size(MESSAGE_BYTES_MAX);
         let reply = service.submit(request).await?.into_inner();
-        let entries = reply.entries.into_iter().map(Entry::try_from);
-        let entries: Vec<_> = entries.collect::<Result<_, _>>().map_err(bad_field)?;
-        for (signed, entry) in statements.iter().zip(&entries) {
-            self.check_acknowledged(signed, entry)?;
-        }
-        if entries.len() != statements.len() {
-            return Err(untrue("an acknowledgement of something else"));
-        }
-        Ok(())
+        self.check_acknowledged(&statements, reply.entries, reply.head)
     }
 
-    /// Whether an event is about the statement that was handed in.
+    /// Whether events and head are what a vault that has just accepted these statements answers.
+    /// What it has acknowledged so, it has to show from now on.
     pub fn check_acknowledged(
         &self,
-        signed: &SignedText,
-        entry: &Entry,
+        signed: &[SignedText],
+        entries: Vec<wire::Entry>,
+        head: Option<wire::SignedHead>,
     ) -> Result<(), ClientError> {
-        use crate::domain::event::Act;
-        let event = statement::event(&entry.payload);
-        match event.map(|event| event.act) {
-            Ok(Act::Stated(acknowledged)) if acknowledged == *signed => Ok(()),
-            Ok(Act::Stated(_) | Act::Noted(_)) | Err(_) => {
-                Err(untrue("an acknowledgement of something else"))
-            }
-        }
+        let entries = entries.into_iter().map(Entry::try_from);
+        let entries: Vec<_> = entries.collect::<Result<_, _>>().map_err(bad_field)?;
+        let head = present(head, "head").and_then(SignedHead::try_from).map_err(bad_field)?;
+        let stands = |stream: &Stream| self.streams.get(stream).map(Followed::saw);
+        let last = acknowledged::check(&self.vault.log, signed, &entries, stands)?;
+        acknowledged::check_head(&last, &self.head(&last.stream, &head)?)?;
+        self.acknowledged.remember(last);
+        Ok(())
     }
 
     fn stream_service(&self) -> StreamServiceClient<Channel> {
@@ -465,8 +505,15 @@ fn untrue(what: &str) -> ClientError {
     ClientError::Untrue(what.to_owned())
 }
 
-fn not_true(fault: crate::client::chronicle::Untrue) -> ClientError {
-    ClientError::Untrue(fault.to_string())
+fn not_true(fault: Untrue) -> ClientError {
+    match fault {
+        Untrue::Chain { .. } | Untrue::Rules { .. } => ClientError::Untrue(fault.to_string()),
+        Untrue::Newer { .. } => ClientError::input(
+            "NEWER",
+            fault,
+            "update this program; an older one cannot judge what newer rules have decided",
+        ),
+    }
 }
 
 fn bad_field(field: BadField) -> ClientError {

@@ -194,12 +194,12 @@ pub fn combine(
     secret: &RequestSecret,
     target: &Target,
 ) -> Result<SharedSecret, ContributionFault> {
-    let mut parts: BTreeMap<u16, EdwardsPoint> = BTreeMap::new();
+    let mut parts: BTreeMap<u16, Zeroizing<EdwardsPoint>> = BTreeMap::new();
     if let Some((holder, share)) = own {
         key.check_share(holder, share).map_err(ContributionFault::Key)?;
         let (place, public) = key.holder(holder).map_err(ContributionFault::Key)?;
         let bases = target.bases(holder, place, &public)?;
-        parts.insert(place, share.scalar() * bases.ephemeral);
+        parts.insert(place, Zeroizing::new(share.scalar() * bases.ephemeral));
     }
     for contribution in contributions {
         verify(key, contribution, target)?;
@@ -208,17 +208,17 @@ pub fn combine(
         let (place, _) = key.holder(holder).map_err(ContributionFault::Key)?;
         let c1 = point::decode(&contribution.c1).map_err(value)?;
         let c2 = point::decode(&contribution.c2).map_err(value)?;
-        parts.entry(place).or_insert(c2 - secret.scalar() * c1);
+        parts.entry(place).or_insert(Zeroizing::new(c2 - secret.scalar() * c1));
     }
     let quorum = key.quorum();
     let places: Vec<u16> = parts.keys().copied().take(quorum.into()).collect();
     if places.len() < usize::from(quorum) {
         return Err(ContributionFault::TooFew { have: places.len(), quorum });
     }
-    let weighted = parts.iter().take(quorum.into()).map(|(place, part)| {
+    let mut sum = Zeroizing::new(EdwardsPoint::identity());
+    for (place, part) in parts.iter().take(quorum.into()) {
         let coefficient: Scalar = lagrange(*place, &places);
-        coefficient * part
-    });
-    let sum = weighted.fold(EdwardsPoint::identity(), |sum, part| sum + part);
+        *sum += coefficient * **part;
+    }
     Ok(SharedSecret::new(Zeroizing::new(point::u_coordinate(&sum).0)))
 }

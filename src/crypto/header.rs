@@ -286,9 +286,16 @@ mod tests {
         let argument = "the X25519 argument is not 32 bytes of canonical base64";
         let e = base64(&point::u_coordinate(&ED25519_BASEPOINT_POINT).0);
         let body = base64(&[7; 32]);
+        let not_base64 = "a body line is not base64";
+        let not_begun = "neither a stanza nor the MAC begins here";
+        let mac = |line: &str| raw(&format!("age-encryption.org/v1\n{good}{line}\n"));
+        let nines = base64(&[9; 32]);
+        // One row for each kind of header failure in C2SP's CCTV vectors (age/testdata).
         for (name, found, expected) in [
             ("another version", raw("age-encryption.org/v2\n"), HeaderFault::Version),
-            ("carriage returns", raw("age-encryption.org/v1\r\n"), HeaderFault::Version),
+            ("a version cut short", raw("age-encryption.org\n"), HeaderFault::Version),
+            ("blanks behind the version", raw("age-encryption.org/v1 \n"), HeaderFault::Version),
+            ("carriage returns", raw(&header(&good).replace('\n', "\r\n")), HeaderFault::Version),
             ("armor", raw("-----BEGIN AGE ENCRYPTED FILE-----\n"), HeaderFault::Armor),
             ("no recipient", one(""), HeaderFault::Recipients(0)),
             ("grease only", one("-> a-grease\n\n"), HeaderFault::Recipients(0)),
@@ -303,6 +310,16 @@ mod tests {
                 one(&format!("-> ssh-ed25519 AAAA {e}\n{body}\n{good}")),
                 HeaderFault::HiddenRecipient("ssh-ed25519".into()),
             ),
+            (
+                "nothing but a passphrase",
+                one("-> scrypt AAAA 18\n\n"),
+                HeaderFault::HiddenRecipient("scrypt".into()),
+            ),
+            (
+                "a hybrid recipient",
+                one(&format!("-> mlkem768x25519 AAAA\n{body}\n{good}")),
+                HeaderFault::HiddenRecipient("mlkem768x25519".into()),
+            ),
             ("another case", one("-> x25519 A\n\n"), HeaderFault::HiddenRecipient("x25519".into())),
             ("no argument", one("-> X25519\n\n"), line(2, "an X25519 stanza takes one argument")),
             (
@@ -311,6 +328,11 @@ mod tests {
                 line(2, "an X25519 stanza takes one argument"),
             ),
             ("short point", one("-> X25519 AAAA\n\n"), line(2, argument)),
+            (
+                "long point",
+                one(&format!("-> X25519 {}\n{body}\n", base64(&[7; 33]))),
+                line(2, argument),
+            ),
             ("padded point", one(&format!("-> X25519 {e}=\n{body}\n")), line(2, argument)),
             (
                 "trailing bits",
@@ -320,8 +342,62 @@ mod tests {
             ("two blanks", one(&format!("-> X25519  {e}\n{body}\n")), line(2, visible)),
             ("a tab", one(&format!("-> X25519\t{e}\n{body}\n")), line(2, visible)),
             ("not ASCII", one("-> é-grease\n\n"), line(2, visible)),
+            ("a NUL", one("-> \0-grease\n\n"), line(2, visible)),
+            ("a DEL", one("-> \u{7f}-grease\n\n"), line(2, visible)),
+            ("a carriage return", one(&format!("-> X25519 {e}\r\n{body}\n")), line(2, visible)),
+            ("a blank at the end", one(&format!("-> X25519 {e} \n{body}\n")), line(2, visible)),
             ("no type", one("-> \n\n"), line(2, visible)),
-            ("no blank", one("->X25519\n\n"), line(2, "neither a stanza nor the MAC begins here")),
+            ("no arguments", one("->\n\n"), line(2, not_begun)),
+            ("no blank", one("->X25519\n\n"), line(2, not_begun)),
+            ("another beginning", one(&format!("-- X25519 {e}\n{body}\n")), line(2, not_begun)),
+            ("an empty line", one(&format!("\n{good}")), line(2, not_begun)),
+            ("no body", one(&format!("-> a-grease\n{good}")), line(3, not_base64)),
+            (
+                "two short lines",
+                one(&format!("-> a-grease\nAAAA\nAAAA\n{good}")),
+                line(4, not_begun),
+            ),
+            ("an empty last line", one(&format!("{good}\n")), line(4, not_begun)),
+            ("trailing bits in a body", one("-> a-grease\nAB\n"), line(3, not_base64)),
+            (
+                "trailing bits in the X25519 body",
+                one(&format!("-> X25519 {e}\n{}B\n", &body[..42])),
+                line(3, not_base64),
+            ),
+            (
+                "a carriage return in a body",
+                one(&format!("-> X25519 {e}\n{body}\r\n")),
+                line(3, not_base64),
+            ),
+            ("high bytes in a body", one("-> a-grease\né\n"), line(3, not_base64)),
+            ("the other alphabet", one("-> a-grease\n-_-_\n"), line(3, not_base64)),
+            ("no MAC", mac("---"), line(4, not_begun)),
+            ("an empty MAC", mac("--- "), line(4, "the MAC is not 32 bytes long")),
+            (
+                "two blanks before the MAC",
+                mac(&format!("---  {nines}")),
+                line(4, "the MAC is not base64"),
+            ),
+            (
+                "a blank behind the MAC",
+                mac(&format!("--- {nines} ")),
+                line(4, "the MAC is not base64"),
+            ),
+            (
+                "a word behind the MAC",
+                mac(&format!("--- {nines} x")),
+                line(4, "the MAC is not base64"),
+            ),
+            (
+                "long MAC",
+                mac(&format!("--- {}", base64(&[9; 33]))),
+                line(4, "the MAC is not 32 bytes long"),
+            ),
+            (
+                "trailing bits in the MAC",
+                mac(&format!("--- {}B", &nines[..42])),
+                line(4, "the MAC is not base64"),
+            ),
             (
                 "short body",
                 one(&format!("-> X25519 {e}\nAAAA\n")),
@@ -337,15 +413,11 @@ mod tests {
                 one(&format!("-> X25519 {e}\n{}\n", "A".repeat(68))),
                 line(3, "a body line is longer than 64 columns"),
             ),
-            (
-                "padded body",
-                one(&format!("-> X25519 {e}\n{body}=\n")),
-                line(3, "a body line is not base64"),
-            ),
+            ("padded body", one(&format!("-> X25519 {e}\n{body}=\n")), line(3, not_base64)),
             (
                 "no final short line",
                 one(&format!("-> a-grease\n{}\n{good}", "A".repeat(64))),
-                line(4, "a body line is not base64"),
+                line(4, not_base64),
             ),
             (
                 "short MAC",
@@ -360,7 +432,7 @@ mod tests {
             (
                 "no blank before the MAC",
                 raw(&format!("age-encryption.org/v1\n{good}---{}\n", base64(&[9; 32]))),
-                line(4, "neither a stanza nor the MAC begins here"),
+                line(4, not_begun),
             ),
         ] {
             assert_eq!(found, expected, "{name}");

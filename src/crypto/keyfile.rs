@@ -96,8 +96,11 @@ pub fn append(path: &Path, bytes: &[u8]) -> Result<(), KeyFileError> {
     let mut options = OpenOptions::new();
     let opened = options.append(true).create(true).mode(0o600).open(path);
     let mut file = opened.map_err(failure("open", path))?;
+    let is_new = file.metadata().map_err(failure("look at", path))?.len() == 0;
     file.write_all(bytes).map_err(failure("write", path))?;
-    file.sync_data().map_err(failure("sync", path))
+    file.sync_data().map_err(failure("sync", path))?;
+    // A file that was just made, or made by a program that ended here, has no durable name yet.
+    if is_new { sync_directory(parent(path)) } else { Ok(()) }
 }
 
 /// Waits until nobody else holds the lock of this name, and holds it until dropped.

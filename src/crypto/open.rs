@@ -1,7 +1,7 @@
 //! Opening a bundle with the secret that a quorum made for it.
 
 use std::fmt;
-use std::io::{BufRead, Read};
+use std::io::{self, BufReader, Read, Seek};
 
 use age_core::format::{FILE_KEY_BYTES, FileKey, Stanza};
 use age_core::primitives::aead_decrypt;
@@ -9,9 +9,13 @@ use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD_NO_PAD;
 use zeroize::{Zeroize as _, Zeroizing};
 
+use crate::crypto::header::{HEADER_BYTES_MAX, Header, HeaderFault};
 use crate::crypto::release_key::ReleaseKey;
 use crate::crypto::seal::wrapping_key;
 use crate::domain::id::{Bytes, Element};
+
+#[cfg(test)]
+mod tests;
 
 /// The X25519 shared secret of one file and the release key. Opens that file and no other.
 pub struct SharedSecret(Zeroizing<[u8; 32]>);
@@ -31,19 +35,43 @@ impl fmt::Debug for SharedSecret {
 /// Why a bundle does not open.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenFault {
+    /// It is not there to be read.
+    #[error("the bundle cannot be read")]
+    Read(#[source] io::Error),
+    /// Its header is none that a bundle may have.
+    #[error("the bundle is no admissible age file")]
+    Header(#[source] HeaderFault),
+    /// Its header is not the one that was stated, and that the contributions are for.
+    #[error("the bundle's header is not the one that its depositor stated")]
+    OtherHeader,
     /// The `age` crate refuses it: another key, another file, or damage.
     #[error("the bundle does not open with the contributions to it")]
     Age(#[source] age::DecryptError),
 }
 
-/// Opens an age file. What is read from the result is authenticated chunk by chunk; only when it
-/// has been read to its end is the file known to be whole.
-pub fn open<R: BufRead>(
+/// How much of a file is read at once.
+const BUFFER_BYTES: usize = 1 << 17;
+
+/// Opens an age file that has this header. What is read from the result is authenticated chunk by
+/// chunk; only when it has been read to its end is the file known to be whole.
+///
+/// The `age` crate parses headers in quadratic time and without a bound, so it is shown none that
+/// our own parser has not read, within its limits.
+pub fn open<R: Read + Seek>(
     secret: &SharedSecret,
     key: &ReleaseKey,
-    file: R,
+    stated: &Header,
+    mut file: R,
 ) -> Result<impl Read + use<R>, OpenFault> {
+    let mut begin = Vec::new();
+    let read = (&mut file).take(HEADER_BYTES_MAX as u64).read_to_end(&mut begin);
+    read.and_then(|_| file.rewind()).map_err(OpenFault::Read)?;
+    let header = Header::parse(&begin).and_then(|header| header.ok_or(HeaderFault::Truncated));
+    if header.map_err(OpenFault::Header)? != *stated {
+        return Err(OpenFault::OtherHeader);
+    }
     let identity = Opener { shared: secret, release: key.u_coordinate() };
+    let file = BufReader::with_capacity(BUFFER_BYTES, file);
     let decryptor = age::Decryptor::new_buffered(file).map_err(OpenFault::Age)?;
     let identity: &dyn age::Identity = &identity;
     decryptor.decrypt(std::iter::once(identity)).map_err(OpenFault::Age)

@@ -70,7 +70,9 @@ pub fn seal(share: &Share, place: &Place, recipient: &str) -> Result<Vec<u8>, Sh
     let share = Bytes(*share.to_bytes());
     let letter = Letter { kind: LetterType::V1, place: place.clone(), share };
     let failed = |fault| ShareFault::Seal(std::io::Error::other(fault));
-    let text = Zeroizing::new(serde_json::to_vec(&letter).map_err(failed)?);
+    // A buffer that grew would leave the share behind in those it has outgrown.
+    let mut text = Zeroizing::new(Vec::with_capacity(SEALED_SHARE_BYTES_MAX));
+    serde_json::to_writer(&mut *text, &letter).map_err(failed)?;
     let recipient: &dyn age::Recipient = &recipient;
     let encryptor = age::Encryptor::with_recipients(iter::once(recipient))
         .map_err(|fault| ShareFault::Seal(std::io::Error::other(fault)))?;

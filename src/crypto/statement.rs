@@ -48,8 +48,10 @@ mod tests {
     use rand_core::OsRng;
 
     use super::*;
+    use crate::crypto::strict_json::tests::second_spellings_are_refused;
     use crate::domain::needs::{All, Needs, TooComplex};
     use crate::domain::tests::json::one_of_each;
+    use crate::ledger::head::Head;
 
     #[test]
     fn the_deepest_sound_needs_are_readable_in_a_statement() {
@@ -95,5 +97,35 @@ mod tests {
                 assert!(verify(&signed(&head, tag)).is_err(), "a head is no statement");
             }
         }
+    }
+
+    #[test]
+    fn nothing_has_a_second_spelling() {
+        let mut tried = 0;
+        for statement in one_of_each() {
+            tried += second_spellings_are_refused(&statement);
+        }
+        let [stream, log] = ["vault", r#"{"origin":"vault.example","generation":1}"#];
+        let zeros = |bytes: usize| "0".repeat(2 * bytes);
+        let (key, digest, signature) = (zeros(32), zeros(32), zeros(64));
+        let acts = [
+            format!(r#"{{"stated":{{"statement":"","key":"{key}","signature":"{signature}"}}}}"#),
+            format!(
+                r#"{{"noted":{{"founded":{{"ledger_key":"{key}","operator_key":"{key}","ca_sha256":"{digest}"}}}}}}"#
+            ),
+            r#"{"noted":{"access":{"by":"newco/ann","look":"stream"}}}"#.to_owned(),
+        ];
+        for act in acts {
+            let text = format!(
+                r#"{{"type":"escrow-vault/event/v1","log":{log},"engine":1,"stream":"{stream}","sequence":1,"previous":"{digest}","at":"2026-01-01T00:00:00.000Z","act":{act}}}"#
+            );
+            tried += second_spellings_are_refused(&event(text.as_bytes()).unwrap());
+        }
+        let head = format!(
+            r#"{{"type":"escrow-vault/head/v1","log":{log},"stream":"{stream}","saw":{{"sequence":1,"commitment":"{digest}"}},"at":"2026-01-01T00:00:00.000Z"}}"#
+        );
+        let head: Head = strict_json::parse(head.as_bytes(), 1 << 10).unwrap();
+        tried += second_spellings_are_refused(&head);
+        assert!(tried > 300, "{tried} tried");
     }
 }

@@ -1,12 +1,18 @@
 //! JSON that leaves no room for two readings.
 //!
 //! Refused besides what isn't JSON: duplicate keys, fractions, integers beyond 2⁵³, characters
-//! that deceive the eye, deep nesting. Unknown fields are refused by the types themselves.
+//! that deceive the eye, deep nesting. Unknown fields are refused by the types themselves; a
+//! second spelling of the same thing, such as an array for an object, by comparing what was read
+//! with how it is written.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
-use serde::de::{DeserializeOwned, DeserializeSeed, Error as _, MapAccess, SeqAccess, Visitor};
+use serde::Serialize;
+use serde::de::{
+    Deserialize, DeserializeOwned, DeserializeSeed, Error as _, MapAccess, SeqAccess, Visitor,
+};
+use zeroize::Zeroizing;
 
 use crate::domain::text::is_deceptive;
 
@@ -31,8 +37,12 @@ pub enum JsonFault {
     Malformed(String),
 }
 
-/// Reads a document of a type whose structs deny unknown fields.
-pub fn parse<T: DeserializeOwned>(bytes: &[u8], bytes_max: usize) -> Result<T, JsonFault> {
+/// Reads a document of a type whose structs deny unknown fields, and that is written with every
+/// field.
+pub fn parse<T: DeserializeOwned + Serialize>(
+    bytes: &[u8],
+    bytes_max: usize,
+) -> Result<T, JsonFault> {
     if bytes.len() > bytes_max {
         return Err(JsonFault::TooLong { bytes: bytes.len(), bytes_max });
     }
@@ -40,7 +50,17 @@ pub fn parse<T: DeserializeOwned>(bytes: &[u8], bytes_max: usize) -> Result<T, J
     let mut reader = serde_json::Deserializer::from_slice(bytes);
     Strict { depth: DEPTH_MAX }.deserialize(&mut reader).map_err(malformed)?;
     reader.end().map_err(malformed)?;
-    serde_json::from_slice(bytes).map_err(malformed)
+    let read: T = serde_json::from_slice(bytes).map_err(malformed)?;
+    // Room enough for a document without blanks, so that no part of a secret stays behind.
+    let mut written = Zeroizing::new(Vec::with_capacity(bytes.len()));
+    serde_json::to_writer(&mut *written, &read).map_err(malformed)?;
+    let shape = |bytes| serde_json::from_slice::<Shape>(bytes).map_err(malformed);
+    if shape(bytes)? == shape(&written)? {
+        Ok(read)
+    } else {
+        let why = "arrays, objects or fields are not as this document is written";
+        Err(JsonFault::Malformed(why.to_owned()))
+    }
 }
 
 fn printable(text: &str) -> String {
@@ -128,21 +148,142 @@ impl<'de> Visitor<'de> for Strict {
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use std::collections::BTreeMap;
+/// A document without its contents. Serde reads a struct from an array of its fields' values, too,
+/// and a variant's name from an object with a null; in what was signed there is no room for that.
+#[derive(PartialEq)]
+enum Shape {
+    Null,
+    Flag,
+    Number,
+    Text,
+    Array(Vec<Shape>),
+    Object(BTreeMap<String, Shape>),
+}
 
+impl<'de> Deserialize<'de> for Shape {
+    fn deserialize<D: serde::Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        from.deserialize_any(Shaped)
+    }
+}
+
+struct Shaped;
+
+impl<'de> Visitor<'de> for Shaped {
+    type Value = Shape;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("JSON")
+    }
+
+    fn visit_unit<E: serde::de::Error>(self) -> Result<Shape, E> {
+        Ok(Shape::Null)
+    }
+
+    fn visit_bool<E: serde::de::Error>(self, _: bool) -> Result<Shape, E> {
+        Ok(Shape::Flag)
+    }
+
+    fn visit_u64<E: serde::de::Error>(self, _: u64) -> Result<Shape, E> {
+        Ok(Shape::Number)
+    }
+
+    fn visit_i64<E: serde::de::Error>(self, _: i64) -> Result<Shape, E> {
+        Ok(Shape::Number)
+    }
+
+    fn visit_str<E: serde::de::Error>(self, _: &str) -> Result<Shape, E> {
+        Ok(Shape::Text)
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Shape, A::Error> {
+        let mut shapes = Vec::new();
+        while let Some(shape) = items.next_element()? {
+            shapes.push(shape);
+        }
+        Ok(Shape::Array(shapes))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Shape, A::Error> {
+        let mut shapes = BTreeMap::new();
+        while let Some((key, shape)) = entries.next_entry()? {
+            shapes.insert(key, shape);
+        }
+        Ok(Shape::Object(shapes))
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
     use proptest::prelude::*;
-    use serde::Deserialize;
 
     use super::*;
 
-    #[derive(Debug, PartialEq, Deserialize)]
+    /// Tries every second spelling that serde would read: each object as an array of its values,
+    /// each text as an object with a null. How many were tried.
+    pub(crate) fn second_spellings_are_refused<T: DeserializeOwned + Serialize>(it: &T) -> usize {
+        let text = serde_json::to_string(it).unwrap();
+        assert!(parse::<T>(text.as_bytes(), 1 << 20).is_ok(), "{text}");
+        let spellings = second_spellings(&text);
+        for spelling in &spellings {
+            assert!(parse::<T>(spelling.as_bytes(), 1 << 20).is_err(), "{spelling}");
+        }
+        spellings.len()
+    }
+
+    fn second_spellings(text: &str) -> Vec<String> {
+        let mut found = Vec::new();
+        // Where each object still open begins, and where its keys stand.
+        let mut open: Vec<(usize, Vec<(usize, usize)>)> = Vec::new();
+        let mut at = 0;
+        while let Some(byte) = text.as_bytes().get(at) {
+            match byte {
+                b'{' => open.push((at, Vec::new())),
+                b'}' => {
+                    let (begin, keys) = open.pop().unwrap();
+                    let mut array = text[..begin].to_owned() + "[";
+                    let mut from = begin + 1;
+                    for (key, value) in keys {
+                        array += &text[from..key];
+                        from = value;
+                    }
+                    found.push(array + &text[from..at] + "]" + &text[at + 1..]);
+                }
+                b'"' => {
+                    let mut end = at + 1;
+                    while text.as_bytes()[end] != b'"' {
+                        end += if text.as_bytes()[end] == b'\\' { 2 } else { 1 };
+                    }
+                    let (string, rest) = (&text[at..=end], &text[end + 1..]);
+                    if rest.starts_with(':') {
+                        open.last_mut().unwrap().1.push((at, end + 2));
+                    } else {
+                        found.push(format!("{}{{{string}:null}}{rest}", &text[..at]));
+                    }
+                    at = end;
+                }
+                _ => {}
+            }
+            at += 1;
+        }
+        found
+    }
+
+    #[test]
+    fn second_spellings_are_those_that_serde_reads() {
+        let text = r#"{"a":"x\"","b":{"c":1,"d":[]}}"#;
+        let spellings = [
+            r#"{"a":{"x\"":null},"b":{"c":1,"d":[]}}"#,
+            r#"{"a":"x\"","b":[1,[]]}"#,
+            r#"["x\"",{"c":1,"d":[]}]"#,
+        ];
+        assert_eq!(second_spellings(text), spellings);
+    }
+
+    #[derive(Debug, PartialEq, serde::Deserialize, Serialize)]
     #[serde(deny_unknown_fields)]
     struct Sample {
         text: String,
-        #[serde(default)]
-        number: i64,
+        number: Option<i64>,
         #[serde(default)]
         map: BTreeMap<String, Vec<u8>>,
     }
@@ -151,8 +292,11 @@ mod tests {
     fn there_is_one_reading_or_none() {
         for (json, why) in [
             (r#"{"text":"a","number":1,"map":{"k":[1]}}"#, ""),
-            (r#"{"text":"한빛"}"#, ""),
-            (r#"{"text":"a","number":9007199254740992}"#, ""),
+            (r#"{ "map": {}, "text": "한빛", "number": null }"#, ""),
+            (r#"{"text":"a","number":9007199254740992,"map":{}}"#, ""),
+            (r#"{"text":"a","number":1}"#, "not as this document is written"),
+            (r#"{"text":"a","map":{}}"#, "not as this document is written"),
+            (r#"["a",1,{"k":[1]}]"#, "not as this document is written"),
             (r#"{"text":"a","number":9007199254740993}"#, "beyond 2^53"),
             (r#"{"text":"a","number":-9007199254740993}"#, "beyond 2^53"),
             (r#"{"text":"a","number":1.0}"#, "expected JSON without fractions"),

@@ -1,6 +1,6 @@
 //! The key scheme as a whole: what opens, what doesn't, and the attacks that were run on it.
 
-use std::io::{Read as _, Write as _};
+use std::io::{Cursor, Read as _, Write as _};
 
 use curve25519_dalek::{EdwardsPoint, Scalar};
 use rand_core::OsRng;
@@ -16,6 +16,7 @@ use crate::crypto::release_key::{DealerFault, ReleaseKey, Share, deal, number};
 use crate::crypto::request_point::{Purpose, RequestSecret, is_possessed};
 use crate::crypto::seal::{Origin, Sealed, Sealer, is_origin_proved};
 use crate::crypto::share::{self, Place};
+use crate::crypto::strict_json::tests::second_spellings_are_refused;
 use crate::domain::id::{AgreementId, Bytes, DepositId, Digest, OrganisationName};
 
 struct Vault {
@@ -47,7 +48,9 @@ impl Vault {
 
     fn read(&self, secret: &SharedSecret, file: &[u8]) -> Option<Vec<u8>> {
         let mut plaintext = Vec::new();
-        open::open(secret, &self.key, file).ok()?.read_to_end(&mut plaintext).ok()?;
+        let header = Header::parse(file).ok()??;
+        let opened = open::open(secret, &self.key, &header, Cursor::new(file));
+        opened.ok()?.read_to_end(&mut plaintext).ok()?;
         Some(plaintext)
     }
 }
@@ -105,6 +108,7 @@ fn promise_4_contributions_are_for_one_request_and_one_file_only() {
         (RequestSecret::generate(&mut OsRng), RequestSecret::generate(&mut OsRng));
     let target = target(&sealed.header, &secret, 1);
     let good = vault.contribute(1, &target);
+    assert!(second_spellings_are_refused(&good) > 7);
     let by = |name: &OrganisationName| ContributionFault::Proof(name.clone());
     let name = vault.shares[1].0.clone();
     for (what, target) in [

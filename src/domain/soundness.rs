@@ -299,26 +299,30 @@ impl fmt::Display for TooFewMembers {
     }
 }
 
-/// Warns of rules that cannot be met by the members there are.
+/// Warns of rules that cannot be met by the members there are in any way; of what the way that
+/// lacks least still lacks.
 pub fn too_few_members(
     terms: &Terms,
     members: &BTreeMap<OrganisationName, usize>,
 ) -> Vec<TooFewMembers> {
-    let mut found = Vec::new();
-    for rule in &terms.rules {
-        for way in rule.needs.alternatives().unwrap_or_default() {
-            for (role, seats) in way {
-                let people = |who: &OrganisationName| members.get(who).copied().unwrap_or(0);
-                let members = terms.in_role(&role).iter().map(people).sum();
-                let needed = seats.saturating_add(rule.requesters.contains(&role).into());
-                let warning = TooFewMembers { rule: rule.name.clone(), role, needed, members };
-                if members < usize::from(needed) && !found.contains(&warning) {
-                    found.push(warning);
-                }
-            }
-        }
-    }
-    found
+    let people = |who: &OrganisationName| members.get(who).copied().unwrap_or(0);
+    let lacking = |rule: &Rule, way: Alternative| -> Vec<TooFewMembers> {
+        let each = way.into_iter().map(|(role, seats)| TooFewMembers {
+            rule: rule.name.clone(),
+            needed: seats.saturating_add(rule.requesters.contains(&role).into()),
+            members: terms.in_role(&role).iter().map(people).sum(),
+            role,
+        });
+        each.filter(|found| found.members < usize::from(found.needed)).collect()
+    };
+    let least = |rule: &Rule| {
+        let ways = rule.needs.alternatives().unwrap_or_default().into_iter();
+        let missing = |found: &Vec<TooFewMembers>| -> usize {
+            found.iter().map(|found| usize::from(found.needed) - found.members).sum()
+        };
+        ways.map(|way| lacking(rule, way)).min_by_key(missing).unwrap_or_default()
+    };
+    terms.rules.iter().flat_map(least).collect()
 }
 
 fn known_roles(terms: &Terms, place: Place, roles: &[Role]) -> Result<(), Unsound> {

@@ -122,7 +122,7 @@ fn promise_13_what_a_lying_vault_shows_is_not_believed() {
     world.approve("hanbit-parts", &request);
     let home = "trade-secret-center";
     assert_eq!(world.state(home, &request), "released");
-    let lies: [(&str, Lie, &str); 14] = [
+    let lies: [(&str, Lie, &str); 16] = [
         ("an event is left out", |s| drop(s.entries().remove(2)), "is out of order"),
         ("the first event is left out", |s| drop(s.entries().remove(0)), "is out of order"),
         (
@@ -162,6 +162,16 @@ fn promise_13_what_a_lying_vault_shows_is_not_believed() {
                 s.forge(3, |event| event.at = Timestamp::from_millis(0));
             },
             "goes back in time",
+        ),
+        (
+            "an event is decided by rules that are not known yet",
+            |s| s.forge(3, |event| event.engine += 1),
+            "rules of version 2, which this program does not have",
+        ),
+        (
+            "an event is decided by no rules",
+            |s| s.forge(3, |event| event.engine = 0),
+            "rules of version 0, which this program does not have",
         ),
         (
             "a request's purpose is reworded",

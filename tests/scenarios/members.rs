@@ -3,7 +3,11 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 
-use super::World;
+use escrow_vault::client::home::Home;
+use escrow_vault::client::session::Session;
+use escrow_vault::domain::statement::{Reason, Revocation};
+
+use super::{PEOPLE, TERMS, World};
 
 #[test]
 fn invitations_work_once_for_one_member() {
@@ -153,4 +157,69 @@ fn a_revoked_member_is_out_at_once_and_a_thiefs_consent_is_void() {
     let members = world.escrow("trade-secret-center", &["members"]).records();
     let states: Vec<_> = members.iter().map(|member| &member["state"]).collect();
     assert_eq!(states, ["revoked", "active"]);
+}
+
+#[test]
+fn a_revocation_that_was_cut_short_is_told_of_and_can_be_finished() {
+    let (world, first) = World::with_agreement();
+    world.join_colleague("hanbit-parts", "jun");
+    let second = world.propose(&TERMS.replace("Substrate", "Other"));
+    let untold = |home: &str| world.escrow(home, &["status"]).record()["untold"].clone();
+    assert_eq!(untold("hanbit-parts"), serde_json::json!([]));
+    // Revoked, and nobody told yet.
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let home = Home::open(&world.home("hanbit-parts")).unwrap();
+        let mut session = Session::open(home).await.unwrap();
+        let own = session.own_organisation().await.unwrap();
+        let revocation = Revocation {
+            made: session.made(),
+            member: "hanbit-parts/jun".parse().unwrap(),
+            join_sha256: own.member(&"jun".parse().unwrap()).unwrap().join_sha256,
+            reason: Reason::Left,
+        };
+        let signed = session.sign(&revocation.into()).unwrap();
+        session.submit(vec![signed], Vec::new()).await.unwrap();
+    });
+    let third = world.propose(&TERMS.replace("Substrate", "Later"));
+    let told = untold("hanbit-parts");
+    let mut both = [first, second];
+    both.sort();
+    assert_eq!(told[0]["agreements"], serde_json::json!(both), "and not {third}, which is younger");
+    assert_eq!(told[0]["command"], "escrow revoke hanbit-parts/jun --left");
+    let said = world.told("hanbit-parts", &["status"]);
+    assert!(said.contains("hanbit-parts/jun was revoked, but the parties of"), "{said}");
+    let revoke = ["revoke", "hanbit-parts/jun", "--left", "--yes"];
+    let said = world.told("hanbit-parts", &revoke);
+    assert!(said.contains("parties of 2 agreements have been told"), "{said}");
+    assert_eq!(untold("hanbit-parts"), serde_json::json!([]));
+    let before = world.escrow("hanbit-parts", &["audit", &both[0]]).records().len();
+    world.escrow("hanbit-parts", &revoke).record();
+    let after = world.escrow("hanbit-parts", &["audit", &both[0]]).records().len();
+    assert_eq!(before, after, "run once more, it changes nothing");
+}
+
+#[test]
+fn whose_key_is_not_trusted_is_shown_and_not_relied_on() {
+    let (world, _) = World::with_agreement();
+    world.join_colleague("orient-display", "haerin");
+    let said = world.told("haerin", &["members", "hanbit-parts"]);
+    assert!(said.contains("hanbit-parts is not trusted in this home"), "{said}");
+    let confirm = ["confirm", "hanbit-parts/minji", "--yes"];
+    assert_eq!(world.escrow("haerin", &confirm).refusal(), "NOT_TRUSTED");
+}
+
+#[test]
+fn whoever_accepts_is_warned_of_rules_that_too_few_people_can_meet() {
+    let world = World::new();
+    PEOPLE.iter().for_each(|(organisation, member)| world.join(organisation, member));
+    world.trust_each_other();
+    let agreement = world.propose(TERMS);
+    let accept = ["agreement", "accept", &agreement, "--yes"];
+    let said = world.told("orient-display", &accept);
+    let warning = "warning: rule bankruptcy takes 2 people of role beneficiary";
+    assert!(said.contains(warning), "{said}");
+    world.join_colleague("orient-display", "haerin");
+    let said = world.told("trade-secret-center", &accept);
+    assert!(!said.contains("warning"), "{said}");
 }

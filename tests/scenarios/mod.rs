@@ -310,6 +310,16 @@ impl World {
         ended(child.wait_with_output().unwrap())
     }
 
+    /// Runs `escrow` in a home as a person does; what it says on standard error.
+    pub(crate) fn told(&self, home: &str, arguments: &[&str]) -> String {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_escrow"));
+        command.arg("--home").arg(self.home(home)).args(arguments);
+        let ended = command.stdin(Stdio::null()).output().unwrap();
+        let said = String::from_utf8(ended.stderr).unwrap();
+        assert!(ended.status.success(), "{said}");
+        said
+    }
+
     /// Starts `escrow --json` in a home, to run beside the test.
     pub(crate) fn escrow_beside(&self, home: &str, arguments: &[&str]) -> Beside {
         let mut command = Command::new(env!("CARGO_BIN_EXE_escrow"));

@@ -1,10 +1,11 @@
 //! The ways of a request, from asking to opening.
 
 use std::fs;
+use std::process::Command;
 
 use serde_json::Value;
 
-use super::{World, id};
+use super::{World, have, id};
 
 #[test]
 fn promise_2_the_joint_rule_releases_by_two_organisations() {
@@ -201,6 +202,75 @@ fn promise_6_nothing_is_spent_before_who_may_object_knows() {
             assert_eq!(world.approve(agent, &request), "released");
         }
     }
+}
+
+#[test]
+fn a_sight_is_signed_of_what_is_shown_and_of_nothing_else() {
+    let (world, agreement) = World::with_agreement();
+    let deposit = world.deposit(&agreement, "recipe");
+    let request = world.request(&deposit, "attested");
+    let sights = |arguments: &[&str]| {
+        world.escrow("hanbit-parts", arguments).records();
+        let shown = world.escrow("orient-display", &["show", &request]).record();
+        shown["seen"].as_array().unwrap().len()
+    };
+    assert_eq!(sights(&["requests", "--waiting-for-me"]), 0, "it does not wait for minji");
+    assert_eq!(sights(&["status"]), 0);
+    assert_eq!(sights(&["requests"]), 1);
+}
+
+#[test]
+fn what_was_retrieved_is_durable_before_its_secret_is_erased() {
+    if !can_trace() {
+        return;
+    }
+    let (world, agreement) = World::with_agreement();
+    let deposit = world.deposit(&agreement, "etch for 90 s");
+    for raw in [false, true] {
+        let request = world.request(&deposit, "joint");
+        world.approve("trade-secret-center", &request);
+        world.approve("hanbit-parts", &request);
+        let (trace, out) = (world.path("trace"), world.path("new").join(format!("out-{raw}")));
+        fs::create_dir_all(world.path("new")).unwrap();
+        let mut strace = Command::new("strace");
+        strace.args(["-f", "-y", "-e", "trace=fsync,syncfs,rename,renameat2,linkat,unlink", "-o"]);
+        strace.arg(&trace).arg(env!("CARGO_BIN_EXE_escrow"));
+        strace.arg("--home").arg(world.home("orient-display"));
+        strace.args(["retrieve", &request, "--yes", "--out"]).arg(&out);
+        strace.args(raw.then_some("--raw"));
+        let ended = strace.output().unwrap();
+        assert!(ended.status.success(), "{}", String::from_utf8_lossy(&ended.stderr));
+        let trace = fs::read_to_string(trace).unwrap();
+        let out_text = format!("out-{raw}\"");
+        // Each has to come after the one before it.
+        let contents = if raw { ("fsync(", ".tmp") } else { ("syncfs(", "/content>") };
+        let mut calls = trace.lines();
+        for (what, call, of) in [
+            ("the contents", contents.0, contents.1),
+            ("the name", "", out_text.as_str()),
+            ("the directory it is in", "fsync(", "/new>"),
+            ("the secret", "unlink(", "/requests/"),
+            ("the secret's directory", "fsync(", "/requests>"),
+        ] {
+            let found = calls.any(|line| line.contains(call) && line.contains(of));
+            assert!(found, "{what}:\n{trace}");
+        }
+    }
+}
+
+/// Whether system calls can be watched here.
+fn can_trace() -> bool {
+    if !have("strace") {
+        return false;
+    }
+    let traced = Command::new("strace").args(["-o", "/dev/null", "true"]).status();
+    let can = traced.is_ok_and(|status| status.success());
+    if !can {
+        eprintln!("PASSED OVER: `strace` may not trace here");
+        let strict = std::env::var_os("ESCROW_TEST_STRICT").is_some();
+        assert!(!strict, "`strace` may not trace here, and ESCROW_TEST_STRICT is set");
+    }
+    can
 }
 
 #[test]

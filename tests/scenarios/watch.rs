@@ -1,5 +1,8 @@
 //! Commands that stay: they wait for states, not for times, and outlast their vault.
 
+use std::io::{BufRead as _, BufReader};
+use std::process::{Command, Stdio};
+
 use super::{World, id};
 
 /// Consents by haerin and sora under the rule with notice; the depositor has seen the request.
@@ -29,6 +32,33 @@ fn what_was_consented_to_is_contributed_when_notice_has_run() {
     let late = world.escrow("orient-display", &["watch", &request, "--until", "withdrawn"]);
     assert_eq!(late.refusal(), "REQUEST_STATE", "it will not be withdrawn any more");
     world.stop();
+}
+
+#[test]
+fn whoever_attends_is_told_of_every_sight_that_is_signed() {
+    let (world, agreement) = World::with_agreement();
+    let mut attending = world.escrow_beside("hanbit-parts", &["attend", "--yes"]);
+    let deposit = world.deposit(&agreement, "recipe");
+    // The first may not be objected to, so that a sight of it says nothing.
+    world.request(&deposit, "joint");
+    let request = world.request(&deposit, "attested");
+    let did = attending.next().unwrap();
+    assert_eq!((&did["did"], &did["request"]), (&"seen".into(), &request.clone().into()));
+    let shown = world.escrow("orient-display", &["show", &request]).record();
+    assert_eq!(shown["seen"][0]["member"], "hanbit-parts/minji");
+    // A person reads it in words.
+    let mut person = Command::new(env!("CARGO_BIN_EXE_escrow"));
+    person.arg("--home").arg(world.home("hanbit-parts")).args(["attend", "--yes"]);
+    drop(attending);
+    let next = world.request(&deposit, "contested");
+    let spawned = person.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn();
+    let mut person = spawned.unwrap();
+    let lines = BufReader::new(person.stderr.take().unwrap()).lines();
+    let told = format!("you have seen {next}: orient-display/junho asks for recipe.txt");
+    let found = lines.map_while(Result::ok).any(|line| line.contains(&told));
+    person.kill().unwrap();
+    person.wait().unwrap();
+    assert!(found);
 }
 
 #[test]

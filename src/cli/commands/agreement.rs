@@ -16,6 +16,7 @@ use crate::client::acts::release::evidence;
 use crate::client::session::Session;
 use crate::client::terms_text::{self, TEMPLATES};
 use crate::domain::id::{AgreementId, MemberPath};
+use crate::domain::soundness::TooFewMembers;
 
 /// `escrow agreement template`
 pub(crate) fn template(output: &Output, name: Option<&str>) -> Result<Exit, Failure> {
@@ -64,9 +65,7 @@ async fn propose(output: &Output, session: &mut Session, path: &Path) -> Result<
     let contract = drafted.contract.as_deref().map(evidence).transpose()?;
     let terms = drafted.with_contract(contract.map(|contract| contract.sha256));
     let surveyed = agreement::survey(session, &terms).await?;
-    for warning in &surveyed.warnings {
-        output.say(&format!("warning: {warning}"));
-    }
+    warn(output, &surveyed.warnings);
     let parties: Vec<_> = terms
         .fingerprints
         .iter()
@@ -85,6 +84,10 @@ async fn propose(output: &Output, session: &mut Session, path: &Path) -> Result<
     Ok(Exit::Done)
 }
 
+fn warn(output: &Output, warnings: &[TooFewMembers]) {
+    warnings.iter().for_each(|warning| output.say(&format!("warning: {warning}")));
+}
+
 /// `escrow agreement list`
 async fn list(output: &Output, session: &mut Session) -> Result<Exit, Failure> {
     let agreements = session.agreements().await?;
@@ -98,6 +101,7 @@ async fn list(output: &Output, session: &mut Session) -> Result<Exit, Failure> {
 async fn accept(output: &Output, session: &mut Session, named: &str) -> Result<Exit, Failure> {
     let found = find::agreement(session, named).await?;
     let terms = AgreementView::new(&found, &session.vault.log).text();
+    warn(output, &agreement::warnings(session, &found.terms));
     output.ask(&format!(
         "{terms}\nThis countersigns these terms and their release key for {}. Compare the other \
          parties' fingerprints by telephone or on paper before you sign.",

@@ -12,11 +12,11 @@ use crate::cli::output::{Output, fields};
 use crate::cli::passphrase;
 use crate::cli::view::MemberView;
 use crate::client::acts::agreement::key_fingerprint;
-use crate::client::acts::identity;
+use crate::client::acts::identity::{self, Untold};
 use crate::client::home::Home;
 use crate::client::invitation::Invitation;
 use crate::client::session::{self, Session};
-use crate::domain::id::{Fingerprint, MemberName, MemberPath, OrganisationName};
+use crate::domain::id::{AgreementId, Fingerprint, MemberName, MemberPath, OrganisationName};
 use crate::domain::refusal::Refusal;
 use crate::domain::request::Request;
 use crate::domain::statement::Reason;
@@ -214,7 +214,29 @@ struct StatusView {
     agreements: usize,
     proposed: usize,
     waiting_for_me: usize,
+    untold: Vec<UntoldView>,
+    holds_organisation_key: bool,
     certificate_expires_at: Timestamp,
+}
+
+/// A revocation that some agreements' parties have not been told of.
+#[derive(Serialize)]
+struct UntoldView {
+    member: MemberPath,
+    agreements: Vec<AgreementId>,
+    command: String,
+}
+
+impl From<Untold> for UntoldView {
+    fn from(untold: Untold) -> Self {
+        let Untold { member, reason, agreements } = untold;
+        let reason = match reason {
+            Reason::Left => "--left".to_owned(),
+            Reason::CompromisedSince(since) => format!("--compromised-since {since}"),
+        };
+        let command = format!("escrow revoke {member} {reason}");
+        Self { member, agreements, command }
+    }
 }
 
 /// `escrow status`
@@ -248,9 +270,19 @@ pub(super) async fn status(output: &Output, session: &mut Session) -> Result<Exi
         agreements: agreements.len(),
         proposed,
         waiting_for_me,
+        untold: identity::untold(session, &agreements).into_iter().map(Into::into).collect(),
+        holds_organisation_key: session.home.organisation_key()?.is_some(),
         certificate_expires_at,
     };
     output.record(&view, |view| {
+        let organisation_key = match view.holds_organisation_key {
+            _ if view.state == "operator" => "none",
+            true => {
+                "in this home: it founded the organisation, and its fingerprint is what others \
+                     trust. Back it up"
+            }
+            false => "with the organisation's first member",
+        };
         fields(&[
             ("vault", format!("reached at {}", view.address)),
             ("log", format!("{}, generation {}", view.origin, view.generation)),
@@ -258,9 +290,19 @@ pub(super) async fn status(output: &Output, session: &mut Session) -> Result<Exi
             ("agreements", view.agreements.to_string()),
             ("to accept", view.proposed.to_string()),
             ("to approve", view.waiting_for_me.to_string()),
+            ("organisation key", organisation_key.to_owned()),
             ("certificate expires", view.certificate_expires_at.to_string()),
         ])
     })?;
+    for untold in &view.untold {
+        let agreements: Vec<_> = untold.agreements.iter().map(ToString::to_string).collect();
+        output.say(&format!(
+            "{} was revoked, but the parties of {} have not been told. To finish it, run `{}`.",
+            untold.member,
+            agreements.join(" and "),
+            untold.command
+        ));
+    }
     Ok(Exit::Done)
 }
 
@@ -271,7 +313,7 @@ pub(super) async fn members(
     org: Option<OrganisationName>,
 ) -> Result<Exit, Failure> {
     let name = org.unwrap_or_else(|| session.owner.path.organisation.clone());
-    let organisation = session.organisation(&name).await?;
+    let organisation = session.shown_organisation(&name).await?;
     let trusted = session.home.pins()?.contains_key(&name);
     let views: Vec<_> = organisation
         .members

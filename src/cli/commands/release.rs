@@ -79,11 +79,12 @@ pub(super) async fn list(
     session: &mut Session,
     waiting_for_me: bool,
 ) -> Result<Exit, Failure> {
-    look_at_all(session).await?;
     let (own, now) = (session.owner.path.clone(), now());
+    let is_shown = |request: &Request| !waiting_for_me || is_waiting_for(request, &own, now);
+    look_at_all(session, is_shown).await?;
     let views: Vec<_> = every_request(session)
         .iter()
-        .filter(|request| !waiting_for_me || is_waiting_for(request, &own, now))
+        .filter(|request| is_shown(request))
         .map(|request| {
             let deposit = session.states().deposit(&request.deposit);
             RequestView::new(request, deposit, now)
@@ -94,17 +95,25 @@ pub(super) async fn list(
     Ok(Exit::Done)
 }
 
-/// Looks at every request, and says so where that counts.
-pub(super) async fn look_at_all(session: &mut Session) -> Result<(), ClientError> {
+/// Follows every agreement to its end, and signs a sight of each request that is shown, where that
+/// counts. Returns of which.
+pub(super) async fn look_at_all(
+    session: &mut Session,
+    is_shown: impl Fn(&Request) -> bool,
+) -> Result<Vec<RequestId>, ClientError> {
     session.agreements().await?;
-    let mut has_signed = false;
+    let mut seen = Vec::new();
     for request in every_request(session) {
-        has_signed |= release::see(session, &request).await?;
+        if !is_shown(&request) {
+            release::notice(session, &request)?;
+        } else if release::see(session, &request).await? {
+            seen.push(request.id);
+        }
     }
-    if has_signed {
+    if !seen.is_empty() {
         session.agreements().await?;
     }
-    Ok(())
+    Ok(seen)
 }
 
 /// Every request as it is to be judged, oldest first.

@@ -163,7 +163,7 @@ pub(super) async fn one(
 pub(super) async fn all(output: &Output, session: &mut Session) -> Result<Exit, Failure> {
     let mut shown: BTreeMap<RequestId, State> = BTreeMap::new();
     rounds(output, session, async |session: &mut Session| {
-        look_at_all(session).await?;
+        look_at_all(session, |_| true).await?;
         let mut next = None;
         for Request { id, .. } in every_request(session) {
             let matter = release::matter(session, &id)?;
@@ -189,12 +189,25 @@ struct AttendedView {
 pub(super) async fn attend(output: &Output, session: &mut Session) -> Result<Exit, Failure> {
     output.ask(&format!(
         "As long as this runs, the share of {} is contributed to whatever you, {}, have consented \
-         to, once it is due.",
+         to, once it is due; and wherever {0} may object, it is signed that you have seen the \
+         request.",
         session.owner.path.organisation, session.owner.path
     ))?;
     output.say("Attending. Interrupt to end.");
     rounds(output, session, async |session: &mut Session| {
-        look_at_all(session).await?;
+        for request in look_at_all(session, |_| true).await? {
+            let matter = release::matter(session, &request)?;
+            output.say(&format!(
+                "It was signed that you have seen {request}: {} asks for {} under the rule {}, \
+                 for: {}. To block it, run `escrow object {request} --reason WHY`.",
+                matter.request.requester(),
+                matter.deposit.statement.label,
+                matter.request.statement.rule,
+                matter.request.statement.purpose
+            ));
+            let view = AttendedView { at: now(), did: "seen", request };
+            output.record(&view, |view| format!("{}  seen {}", view.at, view.request))?;
+        }
         let mut next = None;
         for Request { id, .. } in every_request(session) {
             let matter = release::matter(session, &id)?;

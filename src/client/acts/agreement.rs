@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use rand_core::OsRng;
 
 use crate::client::error::{ClientError, chain};
+use crate::client::home::Home;
 use crate::client::session::Session;
 use crate::crypto::release_key::{self, ReleaseKey, Share};
 use crate::crypto::share::{self, Place};
@@ -16,6 +17,7 @@ use crate::domain::refusal::Refusal;
 use crate::domain::soundness::{self, TooFewMembers};
 use crate::domain::statement::{self, Acceptance, Declination, Proposal, SealedShare, Termination};
 use crate::domain::terms::Terms;
+use crate::wire::limit::ATTACHMENTS_MAX;
 use crate::wire::v1::FetchRequest;
 use crate::wire::v1::share_service_client::ShareServiceClient;
 
@@ -44,12 +46,17 @@ pub async fn survey(session: &mut Session, terms: &Terms) -> Result<Surveyed, Cl
         };
         parties.insert(name.clone(), followed.map_err(missing)?);
     }
-    let count = |(name, organisation): (&OrganisationName, &Organisation)| {
-        (name.clone(), organisation.active_members().count())
-    };
-    let members = parties.iter().map(count).collect();
-    let warnings = soundness::too_few_members(terms, &members);
+    let warnings = warnings(session, terms);
     Ok(Surveyed { parties, warnings })
+}
+
+/// Rules that the parties' members cannot meet, by what was followed of them.
+pub fn warnings(session: &Session, terms: &Terms) -> Vec<TooFewMembers> {
+    let members = terms.organisations().map(|name| {
+        let organisation = session.states().organisation(name);
+        (name.clone(), organisation.map_or(0, |found| found.active_members().count()))
+    });
+    soundness::too_few_members(terms, &members.collect())
 }
 
 /// Proposes terms and deals their release key, in one go.
@@ -64,6 +71,9 @@ pub async fn propose(
     let terms_sha256 = signature::sha256(proposal.statement.as_bytes());
     let agreement = AgreementId::of(&terms_sha256);
     let dealt = release_key::deal(&holders, quorum, &mut OsRng).map_err(faulty)?;
+    let parties = |holder| surveyed.parties.get(holder).into_iter();
+    let members = holders.iter().flat_map(parties).flat_map(Organisation::active_members);
+    sealed_at_once(members.count())?;
     let (mut shares, mut attachments) = (Vec::new(), Vec::new());
     for (holder, share) in &dealt.shares {
         let place = Place { agreement: agreement.clone(), epoch: 1, holder: holder.clone() };
@@ -89,6 +99,21 @@ pub async fn propose(
     let dealt = session.sign(&dealt.into())?;
     session.submit(vec![proposal, dealt], attachments).await?;
     Ok(agreement)
+}
+
+/// A release key is dealt to everybody in one go, or not at all.
+fn sealed_at_once(members: usize) -> Result<(), ClientError> {
+    if members <= ATTACHMENTS_MAX {
+        return Ok(());
+    }
+    Err(ClientError::input(
+        "TOO_MANY_SHARES",
+        format!(
+            "the holders have {members} active members together, and at most {ATTACHMENTS_MAX} \
+             can be given a share at once"
+        ),
+        "revoke who has left, or name fewer parties in `holders`",
+    ))
 }
 
 /// Checks the dealer and the own share, and countersigns for the member's organisation.
@@ -184,24 +209,45 @@ pub async fn own_share(
             format!("ask a colleague to run `escrow agreement reseal {}`", agreement.id),
         )
     })?;
-    let kept = session.home.share(&agreement.id)?;
-    let sealed = match kept.filter(|sealed| signature::sha256(sealed) == *stated) {
-        Some(sealed) => sealed,
-        None => {
-            let request = FetchRequest { agreement: agreement.id.to_string() };
-            let mut service = ShareServiceClient::new(session.channel());
-            let sealed = service.fetch(request).await?.into_inner().sealed_share;
-            if signature::sha256(&sealed) != *stated {
-                let what = "another sealed share than the statement names";
-                return Err(ClientError::Untrue(what.to_owned()));
-            }
-            session.home.keep_share(&agreement.id, &sealed)?;
-            sealed.to_vec()
-        }
-    };
     let holder = member.organisation.clone();
     let place = Place { agreement: agreement.id.clone(), epoch: dealt.epoch, holder };
-    let share = share::open(&sealed, &place, &session.keys.age).map_err(faulty)?;
+    // What the commitment speaks for is the share, whatever else was sealed to this member since.
+    if let Some(kept) = session.home.share(&agreement.id)?
+        && let Ok(share) = opened(&kept, &place, key, &session.keys.age)
+    {
+        return Ok(share);
+    }
+    let request = FetchRequest { agreement: agreement.id.to_string() };
+    let mut service = ShareServiceClient::new(session.channel());
+    let sealed = service.fetch(request).await?.into_inner().sealed_share;
+    if signature::sha256(&sealed) != *stated {
+        let what = "another sealed share than the statement names";
+        return Err(ClientError::Untrue(what.to_owned()));
+    }
+    take_in(&session.home, &sealed, &place, key, &session.keys.age)
+}
+
+/// Keeps a sealed share, once it has proved to be the dealer's: not before, for it takes the place
+/// of one that may be good.
+fn take_in(
+    home: &Home,
+    sealed: &[u8],
+    place: &Place,
+    key: &ReleaseKey,
+    identity: &age::x25519::Identity,
+) -> Result<Share, ClientError> {
+    let share = opened(sealed, place, key, identity)?;
+    home.keep_share(&place.agreement, sealed)?;
+    Ok(share)
+}
+
+fn opened(
+    sealed: &[u8],
+    place: &Place,
+    key: &ReleaseKey,
+    identity: &age::x25519::Identity,
+) -> Result<Share, ClientError> {
+    let share = share::open(sealed, place, identity).map_err(faulty)?;
     key.check_share(&place.holder, &share).map_err(faulty)?;
     Ok(share)
 }
@@ -218,4 +264,48 @@ pub(super) fn faulty(fault: impl std::error::Error) -> ClientError {
         chain(&fault),
         "do not go on; ask the depositor and another party what they see",
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::crypto::release_key::{deal, number};
+    use crate::domain::id::Bytes;
+
+    #[test]
+    fn a_good_share_is_kept_until_a_better_one_has_proved_itself() {
+        let dir = tempfile::tempdir().unwrap();
+        let home = Home::create(&dir.path().join("home")).unwrap();
+        let holders = ["hanbit-parts", "orient-display"].map(|name| name.parse().unwrap());
+        let dealt = || deal(&holders, 2, &mut OsRng).unwrap();
+        let (right, wrong) = (dealt(), dealt());
+        let key = ReleaseKey::check(&right.commitment, 2, &number(&holders)).unwrap();
+        let (own, stranger) =
+            (age::x25519::Identity::generate(), age::x25519::Identity::generate());
+        let agreement = AgreementId::of(&Bytes([1; 32]));
+        let place = Place { agreement: agreement.clone(), epoch: 1, holder: holders[0].clone() };
+        let other = Place { epoch: 2, ..place.clone() };
+        let sealed = |share: &Share, place: &Place, to: &age::x25519::Identity| {
+            share::seal(share, place, &to.to_public().to_string()).unwrap()
+        };
+        let good = sealed(&right.shares[0].1, &place, &own);
+        take_in(&home, &good, &place, &key, &own).unwrap();
+        for (what, bad) in [
+            ("of another dealer", sealed(&wrong.shares[0].1, &place, &own)),
+            ("of another holder", sealed(&right.shares[1].1, &place, &own)),
+            ("of another epoch", sealed(&right.shares[0].1, &other, &own)),
+            ("sealed to somebody else", sealed(&right.shares[0].1, &place, &stranger)),
+            ("rubbish", b"rubbish".to_vec()),
+        ] {
+            assert!(take_in(&home, &bad, &place, &key, &own).is_err(), "{what}");
+            assert_eq!(home.share(&agreement).unwrap(), Some(good.clone()), "{what}");
+        }
+    }
+
+    #[test]
+    fn more_shares_than_can_be_handed_in_are_refused_by_name() {
+        assert!(sealed_at_once(ATTACHMENTS_MAX).is_ok());
+        let refused = sealed_at_once(ATTACHMENTS_MAX + 1).unwrap_err();
+        assert_eq!(refused.code(), "TOO_MANY_SHARES");
+    }
 }

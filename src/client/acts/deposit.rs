@@ -25,8 +25,6 @@ use crate::domain::id::{AgreementId, Bytes, DepositId, Digest, Element};
 use crate::domain::refusal::Refusal;
 use crate::domain::statement::{self, Content, Kind, Knowledge, Sealing};
 use crate::domain::text::Text;
-use crate::ledger::Entry;
-use crate::wire::convert::present;
 use crate::wire::v1::bundle_service_client::BundleServiceClient;
 use crate::wire::v1::deposit_request::Part;
 use crate::wire::v1::{DepositRequest, SignedStatement};
@@ -338,9 +336,8 @@ pub async fn deposit(
     let mut service = BundleServiceClient::new(session.channel());
     let reply = service.deposit(ReceiverStream::new(stream)).await;
     let read = reading.await.unwrap_or_else(|fault| Err(io::Error::other(fault)));
-    let entry = present(reply?.into_inner().entry, "entry").and_then(Entry::try_from);
-    let entry = entry.map_err(|fault| ClientError::Untrue(fault.to_string()))?;
-    session.check_acknowledged(&signed, &entry)?;
+    let reply = reply?.into_inner();
+    session.check_acknowledged(&[signed], reply.entry.into_iter().collect(), reply.head)?;
     read.map_err(|fault| ClientError::input("UNREADABLE", fault, "try again"))?;
     Ok(id)
 }
@@ -348,4 +345,26 @@ pub async fn deposit(
 fn disk(path: &Path, fault: &io::Error) -> ClientError {
     let message = format!("{}: {fault}", path.display());
     ClientError::input("DISK", message, "check that it exists, is yours, and has room")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::crypto::strict_json::tests::second_spellings_are_refused;
+    use crate::domain::id::Bytes;
+
+    #[test]
+    fn a_proof_of_origin_has_no_second_spelling() {
+        let proof = Proof {
+            kind: ProofType::V1,
+            agreement: AgreementId::of(&Bytes([1; 32])),
+            release_key_sha256: Bytes([2; 32]),
+            content: Content::Tar,
+            sha256: Bytes([3; 32]),
+            proof: Knowledge { commitment: Bytes([4; 32]), response: Bytes([5; 32]) },
+            plaintext_sha256: Bytes([6; 32]),
+            plaintext_size: 7,
+        };
+        assert_eq!(second_spellings_are_refused(&proof), 10);
+    }
 }

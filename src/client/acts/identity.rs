@@ -13,6 +13,7 @@ use crate::client::invitation::Invitation;
 use crate::client::session::{self, Session};
 use crate::client::trust::Trust;
 use crate::crypto::signature;
+use crate::domain::agreement::Agreement;
 use crate::domain::id::{AgreementId, Digest, Fingerprint, MemberId, MemberPath, OrganisationName};
 use crate::domain::organisation::Standing;
 use crate::domain::refusal::Refusal;
@@ -174,7 +175,7 @@ pub async fn confirm(
 }
 
 /// Takes a colleague's authority away, and tells the parties of every agreement. Interrupted, it
-/// can be run again. Returns in how many agreements it is told.
+/// can be run again. Returns in how many agreements it is told: those that are older.
 pub async fn revoke(
     session: &mut Session,
     member: &MemberPath,
@@ -206,7 +207,15 @@ pub async fn revoke(
         }
     };
     let agreements = session.agreements().await?;
+    let own = session.own_organisation().await?;
+    let mut told = 0;
     for agreement in &agreements {
+        match own.member(&member.name).map(|member| &member.standing) {
+            Some(Standing::Revoked { at, .. }) if began(session, &agreement.id) <= Some(*at) => {}
+            // Its parties have known no such member.
+            Some(_) | None => continue,
+        }
+        told += 1;
         if is_told(session, &agreement.id, &revocation_sha256) {
             continue;
         }
@@ -219,7 +228,44 @@ pub async fn revoke(
         let signed = session.sign(&notice.into())?;
         session.submit(vec![signed], Vec::new()).await?;
     }
-    Ok(agreements.len())
+    Ok(told)
+}
+
+/// A colleague's revocation that the parties of some agreements have not been told of: telling
+/// them was cut short.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Untold {
+    /// Who was revoked.
+    pub member: MemberPath,
+    /// Why.
+    pub reason: Reason,
+    /// Where it is not known.
+    pub agreements: Vec<AgreementId>,
+}
+
+/// Revocations of the own organisation that were not told everywhere, by what was followed.
+pub fn untold(session: &Session, agreements: &[Agreement]) -> Vec<Untold> {
+    let organisation = &session.owner.path.organisation;
+    let own = session.states().organisation(organisation);
+    let members = own.into_iter().flat_map(|own| &own.members);
+    let revoked = members.filter_map(|(name, member)| match &member.standing {
+        Standing::Revoked { at, reason, sha256, .. } => Some((name, *at, *reason, sha256)),
+        Standing::Active { .. } | Standing::Pending => None,
+    });
+    let found = revoked.map(|(name, at, reason, sha256)| {
+        let ids = agreements.iter().map(|agreement| &agreement.id);
+        let lacking =
+            ids.filter(|id| began(session, id) <= Some(at) && !is_told(session, id, sha256));
+        let member = MemberPath { organisation: organisation.clone(), name: name.clone() };
+        Untold { member, reason, agreements: lacking.cloned().collect() }
+    });
+    found.filter(|found| !found.agreements.is_empty()).collect()
+}
+
+/// When an agreement was proposed, by the vault's time.
+fn began(session: &Session, agreement: &AgreementId) -> Option<Timestamp> {
+    let followed = session.followed(&Stream::Agreement(agreement.clone()))?;
+    followed.events().first().map(|believed| believed.event.at)
 }
 
 fn is_told(session: &Session, agreement: &AgreementId, revocation: &Digest) -> bool {

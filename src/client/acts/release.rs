@@ -1,7 +1,7 @@
 //! Requests, approvals, objections, retrieval.
 
 use std::fs::File;
-use std::io::{self, BufReader, Read, Seek as _, Write as _};
+use std::io::{self, Read, Seek as _, Write as _};
 use std::path::Path;
 use std::time::SystemTime;
 
@@ -14,6 +14,7 @@ use crate::client::archive::unpack;
 use crate::client::error::{ClientError, chain};
 use crate::client::session::Session;
 use crate::crypto::contribution::{Contribution, combine, contribute};
+use crate::crypto::header::Header;
 use crate::crypto::request_point::{Purpose, RequestSecret};
 use crate::crypto::{open, proofs, signature};
 use crate::domain::agreement::Agreement;
@@ -28,7 +29,6 @@ use crate::domain::statement::{
 };
 use crate::domain::text::Text;
 use crate::domain::time::Timestamp;
-use crate::wire::convert::present;
 use crate::wire::limit::MESSAGE_BYTES_MAX;
 use crate::wire::v1::RetrieveRequest;
 use crate::wire::v1::bundle_service_client::BundleServiceClient;
@@ -72,10 +72,16 @@ pub fn matter(session: &Session, id: &RequestId) -> Result<Matter, ClientError> 
     Ok(Matter { agreement, deposit, request })
 }
 
-/// Remembers when a request was first seen here, and says so where that counts. Whether it did.
+/// Remembers when a request was first known here. Nobody has looked at it, and nothing is signed.
+pub fn notice(session: &Session, request: &Request) -> Result<(), ClientError> {
+    session.home.first_sight(&request.id, now()).map(|_| ())
+}
+
+/// Somebody looks at a request: remembers when it was first known here, and signs that it was seen
+/// where that counts. Whether it did.
 pub async fn see(session: &Session, request: &Request) -> Result<bool, ClientError> {
+    notice(session, request)?;
     let now = now();
-    session.home.first_sight(&request.id, now)?;
     let seen = Seen {
         made: session.made(),
         ground: session.ground(&request.agreement),
@@ -339,9 +345,9 @@ pub async fn retrieve(
     };
     let own = own_share.as_ref().map(|share| (own, share));
     let shared = combine(&key, &contributions, own, &secret, &target).map_err(faulty)?;
-    let bundle = BufReader::with_capacity(1 << 17, file);
-    let opened = open::open(&shared, &key, bundle).map_err(faulty)?;
     let stated = &deposit.statement;
+    let header = stated_header(stated);
+    let opened = open::open(&shared, &key, &header, file).map_err(faulty)?;
     let expected = match &stated.sealing {
         Sealing::Escrow { plaintext_sha256, plaintext_size, .. } => {
             Some((*plaintext_sha256, *plaintext_size))
@@ -366,6 +372,7 @@ pub async fn retrieve(
             1
         }
     };
+    // Not before all of it is on the disk: nothing opens the bundle without this secret.
     session.home.erase_request_secret(&request.statement.point.to_string())?;
     Ok(Retrieved {
         bundle_size: stated.size,
@@ -384,7 +391,7 @@ async fn fetch(
     mut received: impl FnMut(u64),
 ) -> Result<(Vec<Contribution>, File), ClientError> {
     let signed = session.sign(&retrieval.into())?;
-    let request = RetrieveRequest { statement: Some(signed.into()) };
+    let request = RetrieveRequest { statement: Some(signed.clone().into()) };
     let mut service =
         BundleServiceClient::new(session.channel()).max_decoding_message_size(MESSAGE_BYTES_MAX);
     let mut parts = service.retrieve(request).await?.into_inner();
@@ -403,7 +410,7 @@ async fn fetch(
         let checked = proofs::check_contribution(states, &matter.request, holder, bytes);
         contributions.push(checked.map_err(faulty)?);
     }
-    present(first.entry, "entry").map_err(|fault| untrue(&fault.to_string()))?;
+    session.check_acknowledged(&[signed], first.entry.into_iter().collect(), first.head)?;
     let dir = out.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let disk = |fault: io::Error| {
         let message = format!("{}: {fault}", dir.display());
@@ -449,6 +456,15 @@ fn request_secret(session: &Session, request: &Request) -> Result<RequestSecret,
         Zeroizing::new(bytes.as_slice().try_into().map_err(|_| gone())?);
     let secret = RequestSecret::from_bytes(&array).map_err(faulty)?;
     if secret.point() == point { Ok(secret) } else { Err(gone()) }
+}
+
+/// The header of a bundle, as its depositor stated it.
+fn stated_header(stated: &statement::Deposit) -> Header {
+    Header {
+        ephemeral: stated.ephemeral,
+        size: usize::try_from(stated.header_size).unwrap_or(usize::MAX),
+        sha256: stated.header_sha256,
+    }
 }
 
 fn named(request: &Request) -> RequestRef {

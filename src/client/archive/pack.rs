@@ -15,6 +15,8 @@ use crate::domain::text::is_deceptive;
 pub const ENTRIES_MAX: usize = 1_000_000;
 /// Longest path within an archive, in bytes.
 pub const PATH_BYTES_MAX: usize = 4_096;
+/// All paths within an archive together, in bytes: whoever unpacks it has to remember them.
+pub const PATHS_BYTES_MAX: usize = 128 << 20;
 
 /// Why files cannot be packed.
 #[derive(Debug, thiserror::Error)]
@@ -45,6 +47,9 @@ pub enum PackFault {
     /// More than any deposit has.
     #[error("there are more than {ENTRIES_MAX} files and directories")]
     TooMany,
+    /// Longer paths than any deposit has.
+    #[error("the paths of the files and directories have more than 128 MiB together")]
+    TooLongTogether,
     /// A pattern that leaves nothing out.
     #[error("--exclude {0:?} matches nothing")]
     NoMatch(String),
@@ -76,7 +81,9 @@ impl PackFault {
             Self::Name { .. } | Self::Twice(_) | Self::TooLong { .. } => {
                 "rename it, or leave it out: --exclude"
             }
-            Self::TooMany => "deposit an archive of your own, sealed with `age` (stock_age)",
+            Self::TooMany | Self::TooLongTogether => {
+                "deposit an archive of your own, sealed with `age` (stock_age)"
+            }
             Self::NoMatch(_) => "check its spelling, in quotes: --exclude '*.tmp'",
             Self::Changed { .. } => "wait until nothing writes to it, and try again",
             Self::Read { .. } => "check that it exists and that you may read it",
@@ -90,6 +97,7 @@ impl PackFault {
 pub struct Plan {
     items: Vec<Item>,
     bytes: u64,
+    path_bytes: usize,
 }
 
 #[derive(Debug)]
@@ -100,14 +108,37 @@ struct Item {
     is_executable: bool,
     size: u64,
     mtime: i64,
+    stamp: Stamp,
+}
+
+/// What a file's contents cannot change without, as far as the system can tell: which file it is,
+/// its size, and when it and what is known of it changed, in nanoseconds. (The clock of many file
+/// systems ticks every few milliseconds; a change of equal size within a tick goes unseen.)
+#[derive(Debug, PartialEq, Eq)]
+struct Stamp {
+    file: (u64, u64),
+    size: u64,
+    modified: (i64, i64),
+    changed: (i64, i64),
+}
+
+impl From<&fs::Metadata> for Stamp {
+    fn from(found: &fs::Metadata) -> Self {
+        Self {
+            file: (found.dev(), found.ino()),
+            size: found.len(),
+            modified: (found.mtime(), found.mtime_nsec()),
+            changed: (found.ctime(), found.ctime_nsec()),
+        }
+    }
 }
 
 impl Plan {
     /// Walks the paths, sorted by name. `exclude` are globs (`*`, `?`, `**`) over the name or the
     /// path within the archive.
     pub fn survey(paths: &[PathBuf], exclude: &[String]) -> Result<Self, PackFault> {
-        let mut walk =
-            Walk { exclude, matched: BTreeSet::new(), plan: Self { items: Vec::new(), bytes: 0 } };
+        let plan = Self { items: Vec::new(), bytes: 0, path_bytes: 0 };
+        let mut walk = Walk { exclude, matched: BTreeSet::new(), plan };
         let mut tops = Vec::with_capacity(paths.len());
         for path in paths {
             tops.push((top_name(path)?, path));
@@ -206,6 +237,10 @@ impl Walk<'_> {
         if self.plan.items.len() >= ENTRIES_MAX {
             return Err(PackFault::TooMany);
         }
+        self.plan.path_bytes += name.len();
+        if self.plan.path_bytes > PATHS_BYTES_MAX {
+            return Err(PackFault::TooLongTogether);
+        }
         let size = if kind.is_file() { found.len() } else { 0 };
         self.plan.bytes += size;
         self.plan.items.push(Item {
@@ -215,6 +250,7 @@ impl Walk<'_> {
             is_executable: found.mode() & 0o100 != 0,
             size,
             mtime: found.mtime(),
+            stamp: Stamp::from(&found),
         });
         if kind.is_dir() {
             let mut inner = Vec::new();
@@ -245,22 +281,40 @@ impl Walk<'_> {
     }
 }
 
-/// `*` and `?` stand for characters within a name, `**` for anything. Linear in the length of
-/// both together, times the number of stars.
-fn glob(pattern: &[u8], text: &[u8]) -> bool {
-    match pattern {
-        [] => text.is_empty(),
-        [b'*', b'*', rest @ ..] => (0..=text.len()).any(|at| {
-            text.get(at..).is_some_and(|tail| glob(rest.strip_prefix(b"/").unwrap_or(rest), tail))
-        }),
-        [b'*', rest @ ..] => {
-            let name = text.iter().position(|c| *c == b'/').unwrap_or(text.len());
-            (0..=name).any(|at| text.get(at..).is_some_and(|tail| glob(rest, tail)))
+/// `*` and `?` stand for characters within a name, `**` for anything. Takes time by the length of
+/// both multiplied, however many stars there are.
+fn glob(mut pattern: &[u8], text: &[u8]) -> bool {
+    // For each place in the text, whether what was read of the pattern can end there.
+    let mut ends: Vec<bool> = vec![false; text.len() + 1];
+    ends.iter_mut().take(1).for_each(|begin| *begin = true);
+    loop {
+        match pattern {
+            [] => return ends.last() == Some(&true),
+            [b'*', b'*', rest @ ..] => {
+                pattern = rest.strip_prefix(b"/").unwrap_or(rest);
+                let mut reached = false;
+                for end in &mut ends {
+                    reached |= *end;
+                    *end = reached;
+                }
+            }
+            [b'*', rest @ ..] => {
+                pattern = rest;
+                let mut reached = false;
+                let next = text.iter().map(Some).chain([None]);
+                for (end, next) in ends.iter_mut().zip(next) {
+                    reached |= *end;
+                    *end = reached;
+                    reached &= next != Some(&b'/');
+                }
+            }
+            [wanted, rest @ ..] => {
+                pattern = rest;
+                let fits = |c: &u8| *wanted == *c || (*wanted == b'?' && *c != b'/');
+                let moved = ends.iter().zip(text).map(|(end, c)| *end && fits(c));
+                ends = [false].into_iter().chain(moved).collect();
+            }
         }
-        [wanted, rest @ ..] => match text {
-            [c, tail @ ..] if *wanted == *c || (*wanted == b'?' && *c != b'/') => glob(rest, tail),
-            _ => false,
-        },
     }
 }
 
@@ -286,7 +340,7 @@ impl Source {
     fn check(&self, item: &Item) -> Result<(), PackFault> {
         let read = |cause| PackFault::Read { path: item.source.clone(), cause };
         let now = self.file.metadata().map_err(read)?;
-        if now.is_file() && now.len() == item.size && now.mtime() == item.mtime {
+        if now.is_file() && Stamp::from(&now) == item.stamp {
             Ok(())
         } else {
             Err(PackFault::Changed { path: item.source.clone() })
@@ -310,6 +364,8 @@ impl Read for Source {
 #[cfg(test)]
 mod tests {
     use std::os::unix::fs::{PermissionsExt as _, symlink};
+
+    use proptest::prelude::*;
 
     use super::*;
 
@@ -399,6 +455,40 @@ mod tests {
     }
 
     #[test]
+    fn many_stars_take_no_longer_than_few() {
+        let (pattern, text) = ("*a".repeat(1_000), "a".repeat(PATH_BYTES_MAX));
+        assert!(glob(pattern.as_bytes(), text.as_bytes()));
+        assert!(!glob((pattern + "b").as_bytes(), text.as_bytes()));
+    }
+
+    /// What a glob means, said again as plainly as can be.
+    fn plain_glob(pattern: &[u8], text: &[u8]) -> bool {
+        let tails = |count: usize| (0..=count).map(|at| &text[at..]).collect::<Vec<_>>();
+        match pattern {
+            [] => text.is_empty(),
+            [b'*', b'*', rest @ ..] => {
+                let rest = rest.strip_prefix(b"/").unwrap_or(rest);
+                tails(text.len()).iter().any(|tail| plain_glob(rest, tail))
+            }
+            [b'*', rest @ ..] => {
+                let name = text.iter().position(|c| *c == b'/').unwrap_or(text.len());
+                tails(name).iter().any(|tail| plain_glob(rest, tail))
+            }
+            [wanted, rest @ ..] => text.split_first().is_some_and(|(c, tail)| {
+                (wanted == c || *wanted == b'?' && *c != b'/') && plain_glob(rest, tail)
+            }),
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn globs_mean_what_they_say(pattern in "[ab/?*]{0,8}", text in "[ab/]{0,8}") {
+            let (pattern, text) = (pattern.as_bytes(), text.as_bytes());
+            prop_assert_eq!(glob(pattern, text), plain_glob(pattern, text));
+        }
+    }
+
+    #[test]
     fn what_cannot_be_packed_is_named() {
         let dir = tree();
         let top = dir.path().join("recipe");
@@ -412,10 +502,30 @@ mod tests {
 
     #[test]
     fn a_file_that_changes_is_a_fault() {
-        let dir = tree();
-        let plan = Plan::survey(&[dir.path().join("recipe")], &[]).unwrap();
-        fs::write(dir.path().join("recipe/a.tmp"), "longer than before").unwrap();
-        let fault = plan.write_to(io::sink()).unwrap_err();
-        assert!(matches!(fault, PackFault::Changed { path } if path.ends_with("a.tmp")));
+        type Change = fn(&Path);
+        // Each leaves a file of the same size with the same time in seconds.
+        let changes: [(&str, Change); 3] = [
+            ("written over", |path| fs::write(path, "other").unwrap()),
+            ("another in its place", |path| {
+                fs::write(path.with_extension("new"), "draft").unwrap();
+                fs::rename(path.with_extension("new"), path).unwrap();
+            }),
+            ("longer", |path| fs::write(path, "longer than before").unwrap()),
+        ];
+        for (what, change) in changes {
+            let dir = tree();
+            let path = dir.path().join("recipe/a.tmp");
+            let modified = fs::metadata(&path).unwrap().modified().unwrap();
+            let plan = Plan::survey(&[dir.path().join("recipe")], &[]).unwrap();
+            let surveyed = Stamp::from(&fs::metadata(&path).unwrap());
+            // Until the file system's clock has ticked, for it is what tells.
+            while Stamp::from(&fs::metadata(&path).unwrap()) == surveyed {
+                change(&path);
+                File::options().append(true).open(&path).unwrap().set_modified(modified).unwrap();
+            }
+            let fault = plan.write_to(io::sink()).unwrap_err();
+            let named = matches!(&fault, PackFault::Changed { path } if path.ends_with("a.tmp"));
+            assert!(named, "{what}: {fault}");
+        }
     }
 }

@@ -1,6 +1,8 @@
 //! Unpacking what somebody else packed: into a fresh directory, regular files and directories
-//! only, and all of it or nothing.
+//! only, and all of it or nothing. Names are told apart as Linux does, byte by byte: `a` and `A`
+//! are two files.
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::fs::{self, DirBuilder, File, FileTimes, OpenOptions};
 use std::io::{self, Read, Write as _};
@@ -10,7 +12,7 @@ use std::time::{Duration, SystemTime};
 
 use tar::EntryType;
 
-use crate::client::archive::pack::{ENTRIES_MAX, PATH_BYTES_MAX};
+use crate::client::archive::pack::{ENTRIES_MAX, PATH_BYTES_MAX, PATHS_BYTES_MAX};
 use crate::domain::text::is_deceptive;
 
 /// Bounds on what an archive may unpack to.
@@ -20,16 +22,22 @@ pub struct Limits {
     pub entries_max: u64,
     /// Bytes in files.
     pub bytes_max: u64,
+    /// Bytes in the paths of files and directories together, which are remembered.
+    pub path_bytes_max: usize,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { entries_max: ENTRIES_MAX as u64, bytes_max: 1 << 40 }
+        let entries_max = ENTRIES_MAX as u64;
+        Self { entries_max, bytes_max: 1 << 40, path_bytes_max: PATHS_BYTES_MAX }
     }
 }
 
 /// Deepest directory within an archive.
 const DEPTH_MAX: usize = 128;
+/// Most that is read of what describes one entry: its header, long name, attributes. It is kept in
+/// memory, whatever size the archive says it has.
+const DESCRIPTION_BYTES_MAX: u64 = 64 * 1024;
 
 /// What was unpacked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -49,6 +57,12 @@ pub enum UnpackFault {
     /// An entry that is neither file nor directory.
     #[error("the archive's entry {name:?} is neither a file nor a directory")]
     Kind {
+        /// Which.
+        name: String,
+    },
+    /// A file with holes, which would be as large as it says and not as what was sealed.
+    #[error("the archive's entry {name:?} is a sparse file")]
+    Sparse {
         /// Which.
         name: String,
     },
@@ -93,6 +107,7 @@ impl UnpackFault {
             Self::Exists(_) => "name a place that does not exist yet with --out",
             Self::Write { .. } => "make room, or name another place with --out; nothing is lost",
             Self::Kind { .. }
+            | Self::Sparse { .. }
             | Self::Name { .. }
             | Self::Twice { .. }
             | Self::TooMuch(_)
@@ -105,7 +120,8 @@ impl UnpackFault {
     }
 }
 
-/// Unpacks an archive into a directory that is made for it, by way of one beside it.
+/// Unpacks an archive into a directory that is made for it, by way of one beside it. Durable on
+/// return.
 pub fn unpack(mut from: impl Read, into: &Path, limits: Limits) -> Result<Unpacked, UnpackFault> {
     refuse_existing(into)?;
     let parent = parent(into);
@@ -114,32 +130,33 @@ pub fn unpack(mut from: impl Read, into: &Path, limits: Limits) -> Result<Unpack
     let partial = building.prefix(".partial-").tempdir_in(parent).map_err(write)?;
     let inner = partial.path().join("content");
     DirBuilder::new().mode(0o700).create(&inner).map_err(write)?;
+    // Open before the first write, so that it is told of every failure to write back.
+    let root = File::open(&inner).map_err(write)?;
     let mut unpacking = Unpacking {
         root: inner.clone(),
         seen: BTreeMap::new(),
+        path_bytes: 0,
         directories: Vec::new(),
         done: Unpacked::default(),
         limits,
     };
-    {
-        let mut archive = tar::Archive::new(&mut from);
-        for entry in archive.entries().map_err(UnpackFault::Read)? {
-            unpacking.entry(&mut entry.map_err(UnpackFault::Read)?)?;
-        }
-    }
+    unpacking.archive(&mut from)?;
     read_to_end(&mut from)?;
     unpacking.date_directories()?;
+    // Once for all: a million files synced one by one would take a quarter of an hour.
+    rustix::fs::syncfs(&root).map_err(|fault| write(fault.into()))?;
     refuse_existing(into)?;
     fs::rename(&inner, into).map_err(write)?;
     File::open(parent).and_then(|dir| dir.sync_all()).map_err(write)?;
     Ok(unpacking.done)
 }
 
-/// Writes what was sealed as one file, which must not exist.
+/// Writes what was sealed as one file, which must not exist. Durable on return.
 pub fn write_single(mut from: impl Read, to: &Path) -> Result<u64, UnpackFault> {
     refuse_existing(to)?;
     let write = |cause| UnpackFault::Write { path: to.to_owned(), cause };
-    let mut file = tempfile::NamedTempFile::new_in(parent(to)).map_err(write)?;
+    let parent = parent(to);
+    let mut file = tempfile::NamedTempFile::new_in(parent).map_err(write)?;
     let mut buffer = vec![0; 1 << 17];
     let mut size = 0;
     loop {
@@ -152,6 +169,7 @@ pub fn write_single(mut from: impl Read, to: &Path) -> Result<u64, UnpackFault> 
     }
     file.as_file().sync_all().map_err(write)?;
     file.persist_noclobber(to).map_err(|fault| write(fault.error))?;
+    File::open(parent).and_then(|dir| dir.sync_all()).map_err(write)?;
     Ok(size)
 }
 
@@ -180,6 +198,26 @@ fn read_to_end(from: &mut impl Read) -> Result<(), UnpackFault> {
     }
 }
 
+/// Passes on no more than it is allowed. `tar` reads long names and attributes whole, whatever size
+/// they claim to have.
+struct Rationed<'a, R> {
+    from: R,
+    /// How much more may be read.
+    ration: &'a Cell<u64>,
+}
+
+impl<R: Read> Read for Rationed<'_, R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let room = usize::try_from(self.ration.get()).unwrap_or(usize::MAX).min(buffer.len());
+        if room == 0 && !buffer.is_empty() {
+            return Err(io::Error::other("more was to be read than may be"));
+        }
+        let taken = self.from.read(buffer.get_mut(..room).unwrap_or_default())?;
+        self.ration.set(self.ration.get().saturating_sub(taken as u64));
+        Ok(taken)
+    }
+}
+
 /// What stands at a place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Place {
@@ -192,12 +230,35 @@ enum Place {
 struct Unpacking {
     root: PathBuf,
     seen: BTreeMap<PathBuf, Place>,
+    path_bytes: usize,
     directories: Vec<(PathBuf, SystemTime)>,
     done: Unpacked,
     limits: Limits,
 }
 
 impl Unpacking {
+    fn archive(&mut self, from: impl Read) -> Result<(), UnpackFault> {
+        let ration = Cell::new(DESCRIPTION_BYTES_MAX);
+        let mut archive = tar::Archive::new(Rationed { from, ration: &ration });
+        let mut entries = archive.entries().map_err(UnpackFault::Read)?;
+        loop {
+            ration.set(DESCRIPTION_BYTES_MAX);
+            let mut entry = match entries.next() {
+                None => return Ok(()),
+                Some(Ok(entry)) => entry,
+                Some(Err(_)) if ration.get() == 0 => {
+                    let what = "bytes in the name and attributes of one entry";
+                    return Err(UnpackFault::TooMuch(what));
+                }
+                Some(Err(fault)) => return Err(UnpackFault::Read(fault)),
+            };
+            // Contents pass through a buffer; whatever is left of them is not the next entry's.
+            ration.set(u64::MAX);
+            self.entry(&mut entry)?;
+            io::copy(&mut entry, &mut io::sink()).map_err(UnpackFault::Read)?;
+        }
+    }
+
     fn entry<R: Read>(&mut self, entry: &mut tar::Entry<'_, R>) -> Result<(), UnpackFault> {
         let raw = entry.path_bytes().into_owned();
         let name = String::from_utf8_lossy(&raw).into_owned();
@@ -210,8 +271,12 @@ impl Unpacking {
         if self.done.entries > self.limits.entries_max {
             return Err(UnpackFault::TooMuch("files and directories"));
         }
+        let kind = entry.header().entry_type();
+        if kind.is_gnu_sparse() || (kind.is_file() && is_sparse(entry)?) {
+            return Err(UnpackFault::Sparse { name });
+        }
         #[expect(clippy::wildcard_enum_match_arm, reason = "theirs, and it grows")]
-        match entry.header().entry_type() {
+        match kind {
             EntryType::Directory => {
                 if path.as_os_str().is_empty() {
                     // `./`: the directory itself.
@@ -220,7 +285,7 @@ impl Unpacking {
                 }
                 self.parents(&path, &name)?;
                 self.directory(&path, &name, Place::Directory)?;
-                self.directories.push((self.root.join(&path), mtime));
+                self.directories.push((path, mtime));
                 Ok(())
             }
             EntryType::Regular | EntryType::Continuous => {
@@ -252,7 +317,7 @@ impl Unpacking {
 
     fn directory(&mut self, path: &Path, name: &str, as_: Place) -> Result<(), UnpackFault> {
         let at = self.root.join(path);
-        match self.seen.insert(path.to_owned(), as_) {
+        match self.remember(path, as_)? {
             None => DirBuilder::new()
                 .mode(0o755)
                 .create(&at)
@@ -268,6 +333,15 @@ impl Unpacking {
         }
     }
 
+    /// What stood there before.
+    fn remember(&mut self, path: &Path, place: Place) -> Result<Option<Place>, UnpackFault> {
+        self.path_bytes += path.as_os_str().len();
+        if self.path_bytes > self.limits.path_bytes_max {
+            return Err(UnpackFault::TooMuch("bytes in paths"));
+        }
+        Ok(self.seen.insert(path.to_owned(), place))
+    }
+
     fn file<R: Read>(
         &mut self,
         entry: &mut tar::Entry<'_, R>,
@@ -275,7 +349,7 @@ impl Unpacking {
         name: &str,
         mtime: SystemTime,
     ) -> Result<(), UnpackFault> {
-        if self.seen.insert(path.to_owned(), Place::File).is_some() {
+        if self.remember(path, Place::File)?.is_some() {
             return Err(UnpackFault::Twice { name: name.to_owned() });
         }
         let size = entry.size();
@@ -307,13 +381,25 @@ impl Unpacking {
     /// Directories get their times last: every file made in one would change them.
     fn date_directories(&self) -> Result<(), UnpackFault> {
         for (path, mtime) in self.directories.iter().rev() {
+            let path = self.root.join(path);
             let times = FileTimes::new().set_modified(*mtime);
-            File::open(path)
+            File::open(&path)
                 .and_then(|dir| dir.set_times(times))
-                .map_err(|cause| UnpackFault::Write { path: path.clone(), cause })?;
+                .map_err(|cause| UnpackFault::Write { path, cause })?;
         }
         Ok(())
     }
+}
+
+/// Whether a file's attributes say that it has holes, in any of the ways GNU tar has had.
+fn is_sparse<R: Read>(entry: &mut tar::Entry<'_, R>) -> Result<bool, UnpackFault> {
+    let Some(mut attributes) = entry.pax_extensions().map_err(UnpackFault::Read)? else {
+        return Ok(false);
+    };
+    attributes.try_fold(false, |is_sparse, attribute| {
+        let attribute = attribute.map_err(UnpackFault::Read)?;
+        Ok(is_sparse || attribute.key_bytes().starts_with(b"GNU.sparse."))
+    })
 }
 
 /// The path of an entry within the directory; empty for the directory itself.
@@ -380,7 +466,10 @@ mod tests {
 
     #[test]
     fn hostile_archives_leave_nothing() {
-        use EntryType::{Block, Char, Directory, Fifo, GNUSparse, Link, Regular, Symlink};
+        use EntryType::{
+            Block, Char, Directory, Fifo, GNULongName, GNUSparse, Link, Regular, Symlink,
+            XGlobalHeader,
+        };
         for (what, entries, says) in [
             ("absolute", &[(Regular, &b"/etc/cron.d/x"[..])][..], "it is absolute"),
             ("parent", &[(Regular, b"../x")], "it leads elsewhere"),
@@ -391,9 +480,14 @@ mod tests {
             ("block device", &[(Block, b"x")], "neither a file nor a directory"),
             ("pipe", &[(Fifo, b"x")], "neither a file nor a directory"),
             ("sparse", &[(GNUSparse, b"x")], "cannot be read"),
+            ("attributes for all", &[(XGlobalHeader, b"x")], "neither a file nor a directory"),
+            ("a name for nothing", &[(GNULongName, b"x")], "cannot be read"),
             ("unknown", &[(EntryType::new(b'Z'), b"x")], "neither a file nor a directory"),
             ("twice", &[(Regular, b"x"), (Regular, b"x")], "twice"),
             ("twice, dotted", &[(Regular, b"x"), (Regular, b"./x")], "twice"),
+            ("twice, two slashes", &[(Regular, b"a/b"), (Regular, b"a//b")], "twice"),
+            ("twice, inner dot", &[(Regular, b"a/b"), (Regular, b"a/./b")], "twice"),
+            ("twice, with a slash", &[(Directory, b"a"), (Directory, b"a/")], "twice"),
             ("directory twice", &[(Directory, b"x/"), (Directory, b"x/")], "twice"),
             ("file as directory", &[(Regular, b"x"), (Regular, b"x/y")], "twice"),
             ("directory as file", &[(Regular, b"x/y"), (Regular, b"x")], "twice"),
@@ -412,17 +506,95 @@ mod tests {
         let mut builder = tar::Builder::new(Vec::new());
         entry(&mut builder, EntryType::Regular, b"a/b", &[7; 1000]);
         let good = builder.into_inner().unwrap();
-        let limits = |entries_max, bytes_max| Limits { entries_max, bytes_max };
+        let limits =
+            |entries_max, bytes_max| Limits { entries_max, bytes_max, ..Limits::default() };
         assert_eq!(attempt(&good, limits(2, 1000)).unwrap(), Unpacked { entries: 2, bytes: 1000 });
         let much = attempt(&good, limits(2, 999)).unwrap_err();
         assert!(matches!(much, UnpackFault::TooMuch("bytes")));
         let huge = attempt(&archive(&[(EntryType::Regular, b"a")]), limits(0, 0)).unwrap_err();
         assert!(matches!(huge, UnpackFault::TooMuch("files and directories")));
+        // `a/b` and the directory it lies in.
+        let paths = |path_bytes_max| Limits { path_bytes_max, ..Limits::default() };
+        assert!(attempt(&good, paths(4)).is_ok());
+        let long = attempt(&good, paths(3)).unwrap_err();
+        assert!(matches!(long, UnpackFault::TooMuch("bytes in paths")));
         assert!(matches!(attempt(&good[..900], Limits::default()), Err(UnpackFault::Read(_))));
         let mut trailing = good.clone();
         trailing.extend(b"more");
         assert!(matches!(attempt(&trailing, Limits::default()), Err(UnpackFault::Trailing)));
         assert!(attempt(b"not an archive, but quite long", Limits::default()).is_err());
+    }
+
+    /// An archive of one file, described by an entry of this kind, claimed size and content.
+    fn described(kind: EntryType, claimed: u64, description: &[u8]) -> Vec<u8> {
+        let mut builder = tar::Builder::new(Vec::new());
+        let mut header = tar::Header::new_gnu();
+        header.set_path("description").unwrap();
+        header.set_entry_type(kind);
+        header.set_size(claimed);
+        header.set_cksum();
+        builder.append(&header, description).unwrap();
+        entry(&mut builder, EntryType::Regular, b"file", b"content");
+        builder.into_inner().unwrap()
+    }
+
+    fn attribute(key: &str, value: &str) -> Vec<u8> {
+        // Its length counts itself: three digits, two blanks and a line break are six.
+        format!("{:03} {key}={value}\n", key.len() + value.len() + 6).into_bytes()
+    }
+
+    #[test]
+    fn descriptions_are_bounded_before_they_are_read() {
+        use EntryType::{GNULongLink, GNULongName, XHeader};
+        let padding = |bytes: usize| attribute("comment", &"x".repeat(700)).repeat(bytes / 700);
+        for (what, kind, claimed, description, says) in [
+            ("a long name", GNULongName, None, vec![b'n'; 200], ""),
+            ("a longer one than is accepted", GNULongName, None, vec![b'n'; 5_000], "4096 bytes"),
+            ("a huge one", GNULongName, None, vec![b'n'; 70_000], "name and attributes"),
+            ("one said to be 20 GiB", GNULongName, Some(20 << 30), vec![b'n'; 1 << 20], "name and"),
+            (
+                "a huge link",
+                GNULongLink,
+                Some(20 << 30),
+                vec![b'n'; 1 << 20],
+                "name and attributes",
+            ),
+            ("some attributes", XHeader, None, padding(7_000), ""),
+            ("huge attributes", XHeader, None, padding(70_000), "name and attributes"),
+            ("attributes said to be 20 GiB", XHeader, Some(20 << 30), padding(1 << 20), "name and"),
+            ("holes", XHeader, None, attribute("GNU.sparse.map", "0,1"), "sparse"),
+            ("holes, anew", XHeader, None, attribute("GNU.sparse.major", "1"), "sparse"),
+            ("a path in an attribute", XHeader, None, attribute("path", "../x"), "leads elsewhere"),
+            ("attributes that are none", XHeader, None, b"999 x".to_vec(), "cannot be read"),
+        ] {
+            let claimed = claimed.unwrap_or(description.len() as u64);
+            let outcome = attempt(&described(kind, claimed, &description), Limits::default());
+            match outcome {
+                Ok(_) => assert_eq!(says, "", "{what} was unpacked"),
+                Err(fault) => {
+                    let refused = !says.is_empty() && fault.to_string().contains(says);
+                    assert!(refused, "{what}: {fault}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn names_differ_as_they_do_on_linux_and_times_are_what_the_disk_can_hold() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut builder = tar::Builder::new(Vec::new());
+        for (name, mtime) in [("a", 0), ("A", 1 << 33), ("b", u64::MAX)] {
+            let mut header = tar::Header::new_gnu();
+            header.set_size(0);
+            header.set_mtime(mtime);
+            builder.append_data(&mut header, name, io::empty()).unwrap();
+        }
+        let out = dir.path().join("out");
+        unpack(&builder.into_inner().unwrap()[..], &out, Limits::default()).unwrap();
+        assert_eq!(fs::read_dir(&out).unwrap().count(), 3);
+        let modified = |name: &str| fs::metadata(out.join(name)).unwrap().modified().unwrap();
+        assert_eq!(modified("a"), SystemTime::UNIX_EPOCH);
+        assert!(modified("b") >= modified("A"));
     }
 
     #[test]
@@ -464,6 +636,20 @@ mod tests {
     }
 
     #[test]
+    fn files_that_stock_tar_packs_with_holes_are_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        File::create(dir.path().join("holes")).unwrap().set_len(1 << 20).unwrap();
+        for format in ["gnu", "pax"] {
+            let mut tar = Command::new("tar");
+            tar.args(["-c", "--sparse", "--format", format, "-C"]).arg(dir.path()).arg("holes");
+            let packed = tar.output().unwrap();
+            assert!(packed.status.success());
+            let fault = attempt(&packed.stdout, Limits::default()).unwrap_err();
+            assert!(matches!(fault, UnpackFault::Sparse { .. }), "{format}: {fault}");
+        }
+    }
+
+    #[test]
     fn what_was_packed_comes_out_the_same() {
         let dir = tempfile::tempdir().unwrap();
         let top = dir.path().join("top");
@@ -489,7 +675,7 @@ mod tests {
             let length = bytes.len();
             bytes[at % length] = byte;
             bytes.extend(tail);
-            let _ = attempt(&bytes, Limits { entries_max: 10, bytes_max: 10_000 });
+            let _ = attempt(&bytes, Limits { entries_max: 10, bytes_max: 10_000, path_bytes_max: 1_000 });
         }
     }
 }

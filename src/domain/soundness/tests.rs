@@ -343,6 +343,29 @@ fn a_house_with_too_few_people_is_warned_of_and_not_refused() {
     );
 }
 
+#[test]
+fn a_house_is_warned_of_only_where_no_other_can_stand_in_for_it() {
+    let members = |agents: usize| -> BTreeMap<OrganisationName, usize> {
+        let counts = [("hanbit-parts", 1), ("orient-display", 1), ("trade-secret-center", agents)];
+        counts.iter().map(|(name, count)| (name.parse().unwrap(), *count)).collect()
+    };
+    let both = json!({"all": ["1@depositor", "1@agent"]});
+    let warned = |needs: Value, agents: usize| -> Vec<(String, u16, usize)> {
+        let terms = with(&[(NEEDS, needs), ("/rules/1/needs", both.clone())]);
+        let found = too_few_members(&terms, &members(agents)).into_iter();
+        found.map(|found| (found.role.to_string(), found.needed, found.members)).collect()
+    };
+    let all = |seats: [&str; 2]| json!({ "all": seats });
+    let (two, three) = (all(["1@depositor", "2@agent"]), all(["1@depositor", "3@agent"]));
+    for (why, needs, agents, expected) in [
+        ("the other way can be met", json!({"any": [two.clone(), both.clone()]}), 1, vec![]),
+        ("the one way cannot", two.clone(), 1, vec![("agent".to_owned(), 2, 1)]),
+        ("neither can", json!({"any": [three, two]}), 1, vec![("agent".to_owned(), 2, 1)]),
+    ] {
+        assert_eq!(warned(needs, agents), expected, "{why}");
+    }
+}
+
 /// A set of consents that meets a rule without a person to spare, found by trying every one:
 /// how many people of each organisation, the requester not among them.
 fn meeting(terms: &Terms, needs: &Needs) -> Vec<BTreeMap<OrganisationName, u16>> {

@@ -42,7 +42,7 @@ pub struct Made {
 }
 
 /// Where a stream stood when somebody looked: number and commitment of its last event.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Saw {
     /// Number of the last event seen.
