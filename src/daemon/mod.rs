@@ -3,6 +3,7 @@
 mod check;
 mod config;
 mod init;
+mod notify;
 mod serve;
 
 use std::path::PathBuf;

@@ -1,9 +1,10 @@
 //! `escrowd serve`: until SIGTERM or SIGINT, which let open calls end first.
 
+use std::cell::Cell;
 use std::io::IsTerminal as _;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
@@ -16,6 +17,7 @@ use tracing_subscriber::util::SubscriberInitExt as _;
 use crate::cli::failure::{Exit, Failure};
 use crate::daemon::check::probe_in_child;
 use crate::daemon::config::{Place, failed};
+use crate::daemon::notify::Manager;
 use crate::domain::time::Timestamp;
 use crate::server::accept::{Limits, accept};
 use crate::server::ca::Authority;
@@ -27,6 +29,8 @@ use crate::vault::{DomainProjector, SystemClock, Vault};
 
 /// How long open calls may go on after a signal to stop.
 const DRAIN_MAX: Duration = Duration::from_secs(30);
+/// How often the way to a level index is told of.
+const PROGRESS_EVERY: Duration = Duration::from_secs(5);
 
 pub(super) async fn run(
     data: &Path,
@@ -34,6 +38,7 @@ pub(super) async fn run(
     passphrase_file: Option<&Path>,
 ) -> Result<Exit, Failure> {
     log_to_stderr();
+    let manager = Manager::of_this_process();
     let place = Place::new(data);
     let config = place.config()?;
     let keys = place.keys(passphrase_file)?;
@@ -43,8 +48,9 @@ pub(super) async fn run(
         .issue_server(&config.hosts, Timestamp::from(SystemTime::now()))
         .map_err(failed)?;
     let tls = server_config(authority.certificate(), &identity).map_err(failed)?;
+    let progress = progress(&manager);
     let options =
-        Options { probe: Some(&probe_in_child), progress: Some(&tell), ..Options::default() };
+        Options { probe: Some(&probe_in_child), progress: Some(&progress), ..Options::default() };
     let store = DiskStore::open(place.store(), &DomainProjector, &options).map_err(failed)?;
     let vault = Arc::new(Vault::open(store, scribe, Arc::new(SystemClock)).map_err(failed)?);
 
@@ -67,10 +73,12 @@ pub(super) async fn run(
     let mut interrupt = signal(SignalKind::interrupt()).map_err(failed)?;
     let mut broken = vault.failed();
     eprintln!("listening on {bound}");
+    manager.ready();
 
     tokio::select! {
         _ = terminate.recv() => {}
         _ = interrupt.recv() => {}
+        never = manager.keep_telling() => match never {},
         ended = &mut serving => {
             let fault = ended.map(|served| served.err().map(|fault| fault.to_string()));
             tracing::error!(?fault, "serving ended by itself");
@@ -82,6 +90,7 @@ pub(super) async fn run(
         }
     }
     tracing::info!("stopping: open calls may end first");
+    manager.stopping(DRAIN_MAX);
     drop(stop);
     vault.dismiss();
     if tokio::time::timeout(DRAIN_MAX, serving).await.is_err() {
@@ -91,10 +100,15 @@ pub(super) async fn run(
     Ok(Exit::Done)
 }
 
-/// Told of entries applied while the index catches up with the journal.
-pub(super) fn tell(applied: u64, of: u64) {
-    if applied.is_multiple_of(100_000) || applied == of {
-        tracing::info!(applied, of, "the index catches up with the journal");
+/// Tells of entries applied while the index catches up with the journal, now and then.
+fn progress(manager: &Manager) -> impl Fn(u64, u64) {
+    let told = Cell::new(None::<Instant>);
+    move |applied, of| {
+        if told.get().is_none_or(|told| told.elapsed() >= PROGRESS_EVERY) {
+            told.set(Some(Instant::now()));
+            tracing::info!(applied, of, "the index catches up with the journal");
+            manager.busy(&format!("{applied} of {of} events are in the index"));
+        }
     }
 }
 

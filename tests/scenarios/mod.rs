@@ -10,6 +10,7 @@ mod lying;
 mod members;
 mod release;
 mod sealed;
+mod service;
 mod stock_age;
 mod strangers;
 mod watch;
