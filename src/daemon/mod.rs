@@ -3,6 +3,7 @@
 mod check;
 mod config;
 mod init;
+mod metrics;
 mod notify;
 mod serve;
 

@@ -17,10 +17,12 @@ use tracing_subscriber::util::SubscriberInitExt as _;
 use crate::cli::failure::{Exit, Failure};
 use crate::daemon::check::probe_in_child;
 use crate::daemon::config::{Place, failed};
+use crate::daemon::metrics::{Certificate, Metrics};
 use crate::daemon::notify::Manager;
 use crate::domain::time::Timestamp;
 use crate::server::accept::{Limits, accept};
 use crate::server::ca::Authority;
+use crate::server::calls::Calls;
 use crate::server::service::routes;
 use crate::server::tls::{server_config, shared};
 use crate::server::transport::configure;
@@ -48,21 +50,29 @@ pub(super) async fn run(
         .issue_server(&config.hosts, Timestamp::from(SystemTime::now()))
         .map_err(failed)?;
     let tls = server_config(authority.certificate(), &identity).map_err(failed)?;
-    let progress = progress(&manager);
+    let caught_up = Cell::new(0);
+    let progress = progress(&manager, &caught_up);
     let options =
         Options { probe: Some(&probe_in_child), progress: Some(&progress), ..Options::default() };
     let store = DiskStore::open(place.store(), &DomainProjector, &options).map_err(failed)?;
     let vault = Arc::new(Vault::open(store, scribe, Arc::new(SystemClock)).map_err(failed)?);
 
     let address = listen.unwrap_or(config.listen);
-    let listener = TcpListener::bind(&address).await.map_err(|fault| {
-        let message = format!("cannot listen on {address}: {fault}");
-        Failure::failed("LISTEN", message, "choose another address with --listen HOST:PORT")
-    })?;
+    let listener = bind(&address, "choose another address with --listen HOST:PORT").await?;
     let bound = listener.local_addr().map_err(failed)?;
-    let incoming = accept(listener, shared(tls), Limits::default());
+    let (incoming, calls) = (accept(listener, shared(tls), Limits::default()), Calls::new());
+    let metrics = Arc::new(Metrics::new(&vault, &incoming, &calls, caught_up.get()));
+    metrics.certificate(Certificate::Authority, Some(authority.expires_at()));
+    metrics.certificate(Certificate::Server, identity.expires_at());
+    if let Some(shown) = &config.metrics {
+        let hint = "choose another address under [metrics] in escrowd.toml";
+        let listener = bind(&shown.listen, hint).await?;
+        let bound = listener.local_addr().map_err(failed)?;
+        tracing::info!(address = %bound, "metrics are shown");
+        tokio::spawn(Arc::clone(&metrics).serve(listener));
+    }
     let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
-    let router = configure(tonic::transport::Server::builder())
+    let router = configure(tonic::transport::Server::builder().layer(calls))
         .add_routes(routes(&vault, authority).map_err(failed)?);
     let serving = router.serve_with_incoming_shutdown(incoming, async {
         // An error means that the sender is gone: then it is time to stop as well.
@@ -100,10 +110,18 @@ pub(super) async fn run(
     Ok(Exit::Done)
 }
 
-/// Tells of entries applied while the index catches up with the journal, now and then.
-fn progress(manager: &Manager) -> impl Fn(u64, u64) {
+async fn bind(address: &str, hint: &str) -> Result<TcpListener, Failure> {
+    TcpListener::bind(address).await.map_err(|fault| {
+        Failure::failed("LISTEN", format!("cannot listen on {address}: {fault}"), hint)
+    })
+}
+
+/// Tells of entries applied while the index catches up with the journal, now and then,
+/// and counts the batches.
+fn progress(manager: &Manager, batches: &Cell<u64>) -> impl Fn(u64, u64) {
     let told = Cell::new(None::<Instant>);
     move |applied, of| {
+        batches.set(batches.get() + 1);
         if told.get().is_none_or(|told| told.elapsed() >= PROGRESS_EVERY) {
             told.set(Some(Instant::now()));
             tracing::info!(applied, of, "the index catches up with the journal");

@@ -11,6 +11,7 @@ mod delivery;
 pub mod error;
 mod intake;
 mod looks;
+mod measures;
 mod reading;
 mod records;
 mod standing;
@@ -19,6 +20,7 @@ mod watching;
 use std::sync::Arc;
 
 use bytes::Bytes as Buffer;
+use prometheus_client::registry::Registry;
 use sha2::Digest as _;
 use tokio::sync::watch;
 
@@ -39,10 +41,11 @@ use crate::domain::rules::{self, Circumstances};
 use crate::domain::statement::{Join, Log, Stated, Statement};
 use crate::domain::states::{Key, States, Vault as Founded};
 use crate::domain::stream::Stream;
-use crate::store::{Blob, ReadError, Store};
+use crate::store::{Blob, ReadError, Room, Store};
 use crate::vault::attachments::Attachments;
 use crate::vault::committer::{Committer, Desk, Work};
 use crate::vault::looks::Looks;
+use crate::vault::measures::Measures;
 use crate::vault::watching::Watchers;
 
 /// Whoever is connected, as its certificate says. May talk; whoever signed has acted.
@@ -68,6 +71,7 @@ pub struct Vault<S: Store> {
     looks: Looks,
     failed: watch::Receiver<bool>,
     watchers: Watchers,
+    measures: Measures,
 }
 
 impl<S: Store> Vault<S> {
@@ -76,10 +80,12 @@ impl<S: Store> Vault<S> {
         let (store, scribe) = (Arc::new(store), Arc::new(scribe));
         let (failing, failed) = watch::channel(false);
         let watchers = Watchers::default();
-        let desk = Desk::new(store.clone(), scribe.clone(), clock.clone(), watchers.clone())?;
+        let measures = Measures::default();
+        let told = (watchers.clone(), measures.clone());
+        let desk = Desk::new(store.clone(), scribe.clone(), clock.clone(), told)?;
         let committer = Committer::start(desk, failing)?;
         let looks = Looks::default();
-        Ok(Self { store, scribe, clock, committer, looks, failed, watchers })
+        Ok(Self { store, scribe, clock, committer, looks, failed, watchers, measures })
     }
 
     /// Makes the first event of a new vault.
@@ -104,6 +110,21 @@ impl<S: Store> Vault<S> {
     /// Becomes true when a write ended with unknown outcome: the process must then end.
     pub fn failed(&self) -> watch::Receiver<bool> {
         self.failed.clone()
+    }
+
+    /// Adds what is counted of commits to what is shown.
+    pub fn register(&self, registry: &mut Registry) {
+        self.measures.register(registry);
+    }
+
+    /// How many events the ledger has.
+    pub fn ledger_size(&self) -> u64 {
+        self.store.ledger_size()
+    }
+
+    /// How much room there is.
+    pub fn room(&self) -> Room {
+        self.store.room()
     }
 
     /// Which log this vault keeps.

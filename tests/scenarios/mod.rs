@@ -8,6 +8,7 @@ mod full_disk;
 mod index;
 mod lying;
 mod members;
+mod metrics;
 mod release;
 mod sealed;
 mod service;
