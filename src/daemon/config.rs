@@ -225,7 +225,23 @@ mod tests {
         });
         let all = toml_config(&shown.collect::<Vec<_>>().join("\n")).unwrap();
         assert_eq!(toml_config(SAMPLE).unwrap().metrics, None, "off by default");
-        let missing = |value: &serde_json::Value| value.to_string().contains("null");
-        assert!(!missing(&serde_json::to_value(all).unwrap()), "a key is not in the sample");
+        let mut keys = Vec::new();
+        names(&serde_json::to_value(all).unwrap(), &mut keys);
+        assert!(keys.len() > 6, "{keys:?}");
+        for key in keys {
+            let (set, off) = (format!("{key} = "), format!("# {key} = "));
+            let shows = |line: &str| line.starts_with(&set) || line.starts_with(&off);
+            assert!(SAMPLE.lines().any(shows), "{key} is not in the sample");
+        }
+    }
+
+    /// The names of all values.
+    fn names(value: &serde_json::Value, found: &mut Vec<String>) {
+        for (name, value) in value.as_object().unwrap() {
+            match value.is_object() {
+                true => names(value, found),
+                false => found.push(name.clone()),
+            }
+        }
     }
 }

@@ -24,7 +24,7 @@ use tokio::sync::Semaphore;
 
 use crate::domain::time::Timestamp;
 use crate::server::accept::Incoming;
-use crate::server::calls::Calls;
+use crate::server::call_counts::CallCounts;
 use crate::store::DiskStore;
 use crate::vault::Vault;
 
@@ -86,7 +86,7 @@ impl Metrics {
     pub(super) fn new(
         vault: &Arc<Vault<DiskStore>>,
         incoming: &Incoming,
-        calls: &Calls,
+        calls: &CallCounts,
         batches_caught_up: u64,
     ) -> Self {
         let mut registry = Registry::default();

@@ -22,7 +22,7 @@ use crate::daemon::notify::Manager;
 use crate::domain::time::Timestamp;
 use crate::server::accept::{Limits, accept};
 use crate::server::ca::Authority;
-use crate::server::calls::Calls;
+use crate::server::call_counts::CallCounts;
 use crate::server::service::routes;
 use crate::server::tls::{server_config, shared};
 use crate::server::transport::configure;
@@ -60,7 +60,7 @@ pub(super) async fn run(
     let address = listen.unwrap_or(config.listen);
     let listener = bind(&address, "choose another address with --listen HOST:PORT").await?;
     let bound = listener.local_addr().map_err(failed)?;
-    let (incoming, calls) = (accept(listener, shared(tls), Limits::default()), Calls::new());
+    let (incoming, calls) = (accept(listener, shared(tls), Limits::default()), CallCounts::new());
     let metrics = Arc::new(Metrics::new(&vault, &incoming, &calls, caught_up.get()));
     metrics.certificate(Certificate::Authority, Some(authority.expires_at()));
     metrics.certificate(Certificate::Server, identity.expires_at());

@@ -28,7 +28,7 @@ const OTHER: &str = "other";
 
 /// The counters, and the layer that counts.
 #[derive(Debug, Clone)]
-pub struct Calls {
+pub struct CallCounts {
     methods: Arc<HashMap<String, Method>>,
     other: Method,
     open: Family<MethodLabel, Gauge>,
@@ -54,7 +54,7 @@ struct EndLabels {
     code: String,
 }
 
-impl Calls {
+impl CallCounts {
     /// Counters for every method of the protocol. Where the protocol cannot be read there are
     /// none of its own, and all are counted as others.
     pub fn new() -> Self {
@@ -98,17 +98,17 @@ impl Calls {
     }
 }
 
-impl Default for Calls {
+impl Default for CallCounts {
     fn default() -> Self {
         Self::new()
     }
 }
 
-impl<S> Layer<S> for Calls {
+impl<S> Layer<S> for CallCounts {
     type Service = Counted<S>;
 
     fn layer(&self, inner: S) -> Counted<S> {
-        Counted { inner, calls: self.clone() }
+        Counted { inner, counts: self.clone() }
     }
 }
 
@@ -143,7 +143,7 @@ impl Drop for Call {
 #[derive(Debug, Clone)]
 pub struct Counted<S> {
     inner: S,
-    calls: Calls,
+    counts: CallCounts,
 }
 
 impl<S, B> Service<Request<B>> for Counted<S>
@@ -160,7 +160,7 @@ where
     }
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
-        let mut call = self.calls.begin(request.uri().path());
+        let mut call = self.counts.begin(request.uri().path());
         let answer = self.inner.call(request);
         Box::pin(async move {
             let answer = answer.await?;
