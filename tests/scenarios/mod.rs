@@ -7,6 +7,7 @@ mod crash;
 mod full_disk;
 mod index;
 mod lying;
+mod manual;
 mod members;
 mod metrics;
 mod release;
