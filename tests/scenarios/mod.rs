@@ -15,6 +15,7 @@ mod sealed;
 mod service;
 mod stock_age;
 mod strangers;
+mod units;
 mod watch;
 mod wire;
 
