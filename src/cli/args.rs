@@ -113,6 +113,9 @@ pub enum MemberCommand {
         #[arg(long)]
         administrator: bool,
     },
+    /// Go on with a vault that was recovered: hand in what this home remembers, and take your
+    /// agreements up again
+    Resume,
     /// Take a colleague's authority away, at once and for good
     #[command(group(clap::ArgGroup::new("reason").required(true)))]
     Revoke {

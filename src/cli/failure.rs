@@ -68,6 +68,11 @@ impl Failure {
         self.may_pass
     }
 
+    /// Its name for programs.
+    pub fn code(&self) -> &str {
+        &self.code
+    }
+
     /// What went wrong, on one line.
     pub fn message(&self) -> &str {
         &self.message
@@ -100,6 +105,7 @@ impl From<ClientError> for Failure {
             ClientError::Answered { .. }
             | ClientError::Refused(_)
             | ClientError::Untrue(_)
+            | ClientError::NewGeneration { .. }
             | ClientError::KeyFile(_)
             | ClientError::Keyring(_)
             | ClientError::Home { .. }

@@ -13,6 +13,7 @@ use crate::domain::rules::{self, Circumstances};
 use crate::domain::statement::{Log, Saw, Stated};
 use crate::domain::states::{Key, Record, States, Vault};
 use crate::domain::stream::Stream;
+use crate::domain::time::Timestamp;
 use crate::ledger::Entry;
 
 /// Why a stream is not believed.
@@ -80,7 +81,7 @@ impl Followed {
     }
 
     /// The commitment of one event.
-    fn commitment(&self, sequence: u64) -> Option<Digest> {
+    pub fn commitment(&self, sequence: u64) -> Option<Digest> {
         let index = usize::try_from(sequence.checked_sub(1)?).ok()?;
         self.events.get(index).map(|believed| believed.commitment)
     }
@@ -96,7 +97,12 @@ impl Followed {
         let checks = [
             ("belongs to another stream", entry.stream == *stream && event.stream == *stream),
             ("is out of order", entry.sequence == sequence && event.sequence == sequence),
-            ("belongs to another log", event.log == *log),
+            ("belongs to another log", event.log.origin == log.origin),
+            ("is of a later generation", event.log.generation <= log.generation),
+            (
+                "goes back in generations",
+                last.is_none_or(|last| last.event.log.generation <= event.log.generation),
+            ),
             ("does not follow on the one before", event.previous == before.commitment),
             ("goes back in time", last.is_none_or(|last| last.event.at <= event.at)),
             ("goes back in the ledger", last.is_none_or(|last| last.position < entry.position)),
@@ -119,12 +125,22 @@ impl Followed {
     }
 }
 
+/// Where an event stands among those of other streams. In the ledger's order, but for events that
+/// were lost and put back: these count from when they were made.
+type Place = (u32, Timestamp, u64);
+
+impl Believed {
+    fn place(&self) -> Place {
+        (self.event.log.generation, self.event.at, self.position)
+    }
+}
+
 /// Streams replayed together, in the order of the ledger, and what came of it.
 #[derive(Debug, Clone, Default)]
 pub struct Replay {
     states: States,
     counts: BTreeMap<Stream, usize>,
-    position: Option<u64>,
+    place: Option<Place>,
 }
 
 impl Replay {
@@ -137,12 +153,11 @@ impl Replay {
     /// were, everything is replayed anew.
     pub fn go_on(
         &mut self,
-        log: &Log,
         vault: &Vault,
         streams: &BTreeMap<Stream, Followed>,
     ) -> Result<(), Untrue> {
         let mut events = self.new_events(streams);
-        if events.first().is_some_and(|event| Some(event.position) <= self.position) {
+        if events.first().is_some_and(|event| Some(event.place()) <= self.place) {
             *self = Self::default();
             events = self.new_events(streams);
         }
@@ -150,11 +165,11 @@ impl Replay {
             self.states.put(Key::Vault, Record::Vault(vault.clone()));
         }
         for believed in events {
-            if let Err(untrue) = replay(&mut self.states, log, streams, believed) {
+            if let Err(untrue) = replay(&mut self.states, streams, believed) {
                 *self = Self::default();
                 return Err(untrue);
             }
-            self.position = Some(believed.position);
+            self.place = Some(believed.place());
             *self.counts.entry(believed.event.stream.clone()).or_default() += 1;
         }
         Ok(())
@@ -166,15 +181,21 @@ impl Replay {
             followed.events().get(count..).unwrap_or_default()
         });
         let mut events: Vec<_> = new.collect();
-        events.sort_by_key(|believed| believed.position);
+        events.sort_by_key(|believed| believed.place());
         events
     }
+}
+
+/// The commitment of the event that a statement says it saw.
+fn saw(streams: &BTreeMap<Stream, Followed>, stated: &Stated) -> Option<Digest> {
+    let ground = stated.statement.ground()?;
+    let stream = Stream::Agreement(ground.agreement.clone());
+    streams.get(&stream)?.commitment(ground.saw.sequence)
 }
 
 /// Believes one more event, if an honest vault would have accepted it.
 fn replay(
     states: &mut States,
-    log: &Log,
     streams: &BTreeMap<Stream, Followed>,
     believed: &Believed,
 ) -> Result<(), Untrue> {
@@ -186,22 +207,33 @@ fn replay(
             if rules::stream(stated) != *stream {
                 return Err(broken("it belongs to another stream".to_owned()));
             }
-            let saw = stated.statement.ground().and_then(|ground| {
-                let stream = Stream::Agreement(ground.agreement.clone());
-                streams.get(&stream)?.commitment(ground.saw.sequence)
-            });
-            let circumstances = Circumstances { log: log.clone(), now: event.at, saw };
+            let (log, saw) = (event.log.clone(), saw(streams, stated));
+            let circumstances = Circumstances { log, now: event.at, saw };
             rules::decide(states, stated, &circumstances)
                 .map_err(|refusal| broken(refusal.to_string()))?;
             proofs::check(states, stated).map_err(|fault| broken(fault.to_string()))?;
             rules::apply(states, stated, event.at, sequence);
             Ok(())
         }
-        (None, Act::Noted(Note::Founded { .. })) => {
-            Err(broken("a vault is founded once".to_owned()))
+        (None, Act::Noted(Note::Founded { .. } | Note::Recovered { .. })) => {
+            Err(broken("it concerns the vault itself".to_owned()))
         }
         (None, Act::Noted(note)) => {
-            rules::apply_note(states, note, event.at);
+            if let Note::Resumed { agreement, generation, by } = note {
+                let is_own = Stream::Agreement(agreement.clone()) == *stream;
+                if !is_own || *generation != event.log.generation {
+                    return Err(broken("it resumes another agreement".to_owned()));
+                }
+                let resumptions = by.iter().map(|signed| {
+                    let stated = statement::verify(signed).map_err(|f| broken(f.to_string()))?;
+                    let saw = saw(streams, &stated);
+                    Ok((stated, saw))
+                });
+                let resumptions = resumptions.collect::<Result<Vec<_>, _>>()?;
+                rules::decide_resumed(states, agreement, &resumptions, &event.log, event.at)
+                    .map_err(|refusal| broken(refusal.to_string()))?;
+            }
+            rules::apply_note(states, note, event.at, sequence);
             Ok(())
         }
         (None, Act::Stated(_)) => Err(broken("it was not verified".to_owned())),

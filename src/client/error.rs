@@ -34,6 +34,12 @@ pub enum ClientError {
     /// The vault showed something that cannot be true.
     #[error("the vault showed something that cannot be true: {0}")]
     Untrue(String),
+    /// The vault was recovered, and this home knows its former generation only.
+    #[error("the vault was recovered and keeps its log in generation {generation} now")]
+    NewGeneration {
+        /// Which generation it says it keeps.
+        generation: u32,
+    },
     /// A private file cannot be read or written.
     #[error("{}", chain(.0))]
     KeyFile(#[from] KeyFileError),
@@ -83,6 +89,7 @@ impl ClientError {
             Self::Answered { code, .. } => code,
             Self::Refused(refusal) => refusal.code(),
             Self::Untrue(_) => "UNTRUE",
+            Self::NewGeneration { .. } => "NEW_GENERATION",
             Self::Keyring(KeyringError::Locked { .. }) => "SEALED",
             Self::Keyring(KeyringError::WrongPassphrase { .. }) => "WRONG_PASSPHRASE",
             Self::KeyFile(_) | Self::Keyring(_) | Self::Home { .. } => "HOME",
@@ -98,6 +105,7 @@ impl ClientError {
             Self::Answered { unreachable, .. } => *unreachable,
             Self::Refused(_)
             | Self::Untrue(_)
+            | Self::NewGeneration { .. }
             | Self::KeyFile(_)
             | Self::Keyring(_)
             | Self::Home { .. }
@@ -114,6 +122,9 @@ impl ClientError {
             Self::Refused(refusal) => refusal.hint(),
             Self::Untrue(_) => "do not sign or contribute; keep your home directory as evidence \
                                 and ask another party what it sees"
+                .to_owned(),
+            Self::NewGeneration { .. } => "ask the operator and another party what happened, then \
+                                           run `escrow resume`"
                 .to_owned(),
             Self::Keyring(KeyringError::Locked { .. }) => {
                 "run it at a terminal, or name a file that holds the passphrase with \

@@ -1,22 +1,38 @@
 //! What a member has seen of the vault's streams, so that the vault cannot show another history.
 //!
-//! One file a stream, appended to: an entry a line, in hexadecimal. Programs that use a home at
-//! once add to the same files; what each adds must agree with what is there.
+//! One file a stream, appended to: an entry a line, in hexadecimal; beside it the last head, which
+//! the vault has signed. Programs that use a home at once add to the same files; what each adds
+//! must agree with what is there.
 
 use std::fs;
 use std::io::ErrorKind;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
 
 use crate::client::error::ClientError;
-use crate::crypto::keyfile;
+use crate::crypto::{keyfile, strict_json};
+use crate::domain::id::Signature;
 use crate::domain::stream::Stream;
 use crate::ledger::Entry;
+use crate::ledger::head::SignedHead;
 
 /// The remembered streams of a home.
 #[derive(Debug, Clone)]
 pub struct Memory {
     dir: PathBuf,
 }
+
+/// A signed head as it is kept.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct KeptHead {
+    head: String,
+    signature: Signature,
+}
+
+/// Largest file of a head, in bytes.
+const HEAD_BYTES_MAX: usize = 2 * SignedHead::BYTES_MAX;
 
 impl Memory {
     /// The streams kept in this directory.
@@ -54,9 +70,26 @@ impl Memory {
         entries.ok_or_else(|| home_fault(path, "the memory of this stream is damaged", RESTORE))
     }
 
-    /// Keeps a stream as it was just followed, from its first entry. Another program may have
-    /// kept it further meanwhile; what both saw must be the same.
-    pub fn keep(&self, stream: &Stream, followed: &[Entry]) -> Result<(), ClientError> {
+    /// The last head of a stream that was kept.
+    pub fn head(&self, stream: &Stream) -> Result<Option<SignedHead>, ClientError> {
+        let path = self.head_file(stream);
+        if !path.exists() {
+            return Ok(None);
+        }
+        let bytes = keyfile::read(&path, HEAD_BYTES_MAX)?;
+        let kept: KeptHead = strict_json::parse(&bytes, HEAD_BYTES_MAX)
+            .map_err(|_| home_fault(path, "the head of this stream is damaged", RESTORE))?;
+        Ok(Some(SignedHead { head: kept.head.into_bytes(), signature: kept.signature }))
+    }
+
+    /// Keeps a stream as it was just followed, from its first entry, with its head. Another
+    /// program may have kept it further meanwhile; what both saw must be the same.
+    pub fn keep(
+        &self,
+        stream: &Stream,
+        followed: &[Entry],
+        head: &SignedHead,
+    ) -> Result<(), ClientError> {
         let _held = keyfile::lock(&self.dir.join("lock"))?;
         let kept = self.recall(stream)?;
         if kept.iter().zip(followed).any(|(kept, shown)| kept != shown) {
@@ -65,25 +98,86 @@ impl Memory {
             )));
         }
         let new = followed.get(kept.len()..).unwrap_or_default();
-        if new.is_empty() {
+        if followed.len() < kept.len() {
             return Ok(());
         }
-        let lines = |entries: &[Entry]| -> String {
-            entries.iter().map(|entry| hex::encode(entry.encode()) + "\n").collect()
-        };
+        if new.is_empty() {
+            return self.keep_head(stream, head);
+        }
         let path = self.file(stream);
         let torn = fs::read(&path).is_ok_and(|bytes| bytes.last().is_some_and(|b| *b != b'\n'));
         let written = match torn {
             true => keyfile::replace(&path, lines(followed).as_bytes()),
             false => keyfile::append(&path, lines(new).as_bytes()),
         };
-        Ok(written?)
+        written?;
+        // Behind the entries, so that it never names one that is not there.
+        self.keep_head(stream, head)
+    }
+
+    /// Takes a stream as the vault shows it now for what was kept of it. What was kept goes to
+    /// `aside`, if that is given, as evidence.
+    pub fn replace(
+        &self,
+        stream: &Stream,
+        followed: &[Entry],
+        head: &SignedHead,
+        aside: Option<&Path>,
+    ) -> Result<(), ClientError> {
+        let _held = keyfile::lock(&self.dir.join("lock"))?;
+        if let Some(aside) = aside {
+            self.copy(stream, aside)?;
+        }
+        keyfile::replace(&self.file(stream), lines(followed).as_bytes())?;
+        self.keep_head(stream, head)
+    }
+
+    /// Forgets a stream that the vault does not have any more. What was kept goes to `aside`.
+    pub fn forget(&self, stream: &Stream, aside: &Path) -> Result<(), ClientError> {
+        let _held = keyfile::lock(&self.dir.join("lock"))?;
+        self.copy(stream, aside)?;
+        for file in [self.head_file(stream), self.file(stream)] {
+            if file.exists() {
+                keyfile::remove(&file)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn copy(&self, stream: &Stream, aside: &Path) -> Result<(), ClientError> {
+        keyfile::private_dir(aside)?;
+        for file in [self.file(stream), self.head_file(stream)] {
+            let Some(name) = file.file_name().filter(|_| file.exists()) else { continue };
+            fs::copy(&file, aside.join(name))
+                .map_err(|fault| home_fault(file.clone(), &fault.to_string(), RESTORE))?;
+        }
+        Ok(())
+    }
+
+    fn keep_head(&self, stream: &Stream, head: &SignedHead) -> Result<(), ClientError> {
+        let path = self.head_file(stream);
+        let text = String::from_utf8(head.head.clone()).unwrap_or_default();
+        let kept = KeptHead { head: text, signature: head.signature };
+        let bytes = serde_json::to_vec(&kept)
+            .map_err(|fault| home_fault(path.clone(), &fault.to_string(), RESTORE))?;
+        Ok(keyfile::replace(&path, &bytes)?)
     }
 
     fn file(&self, stream: &Stream) -> PathBuf {
-        let name = stream.to_string().replace('/', "+");
-        self.dir.join(format!("{name}.log"))
+        self.dir.join(format!("{}.log", name(stream)))
     }
+
+    fn head_file(&self, stream: &Stream) -> PathBuf {
+        self.dir.join(format!("{}.head", name(stream)))
+    }
+}
+
+fn lines(entries: &[Entry]) -> String {
+    entries.iter().map(|entry| hex::encode(entry.encode()) + "\n").collect()
+}
+
+fn name(stream: &Stream) -> String {
+    stream.to_string().replace('/', "+")
 }
 
 const RESTORE: &str = "restore it from your backup; it shows what you have seen of the vault";
@@ -109,18 +203,23 @@ mod tests {
         }
     }
 
+    fn head() -> SignedHead {
+        SignedHead { head: b"{}".to_vec(), signature: Bytes([3; 64]) }
+    }
+
     #[test]
     fn what_two_programs_saw_is_kept_once_and_must_agree() {
         let dir = tempfile::tempdir().unwrap();
         let memory = Memory::new(dir.path().to_owned());
         let all = [entry(1, b"a"), entry(2, b"b"), entry(3, b"c")];
         // Both began with nothing; one is slower and has seen less.
-        memory.keep(&Stream::Vault, &all).unwrap();
-        memory.keep(&Stream::Vault, &all[..2]).unwrap();
+        memory.keep(&Stream::Vault, &all, &head()).unwrap();
+        memory.keep(&Stream::Vault, &all[..2], &head()).unwrap();
         assert_eq!(memory.recall(&Stream::Vault).unwrap(), all);
         assert_eq!(memory.streams().unwrap(), [Stream::Vault]);
+        assert_eq!(memory.head(&Stream::Vault).unwrap(), Some(head()));
         let other = [entry(1, b"a"), entry(2, b"x")];
-        let refused = memory.keep(&Stream::Vault, &other).unwrap_err();
+        let refused = memory.keep(&Stream::Vault, &other, &head()).unwrap_err();
         assert!(matches!(refused, ClientError::Untrue(_)), "{refused}");
         assert_eq!(memory.recall(&Stream::Vault).unwrap(), all);
     }
@@ -130,12 +229,12 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let memory = Memory::new(dir.path().to_owned());
         let all = [entry(1, b"a"), entry(2, b"b")];
-        memory.keep(&Stream::Vault, &all).unwrap();
+        memory.keep(&Stream::Vault, &all, &head()).unwrap();
         let path = dir.path().join("vault.log");
         let text = fs::read_to_string(&path).unwrap();
         fs::write(&path, &text[..text.len() - 5]).unwrap();
         assert_eq!(memory.recall(&Stream::Vault).unwrap(), all[..1]);
-        memory.keep(&Stream::Vault, &all).unwrap();
+        memory.keep(&Stream::Vault, &all, &head()).unwrap();
         assert_eq!(memory.recall(&Stream::Vault).unwrap(), all);
         fs::write(&path, text.replacen('0', "g", 1)).unwrap();
         let refused = memory.recall(&Stream::Vault).unwrap_err();

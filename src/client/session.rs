@@ -1,5 +1,6 @@
 //! A connection to the vault, and what has been believed of it so far.
 
+use std::cmp::Ordering;
 use std::collections::BTreeMap;
 use std::time::SystemTime;
 
@@ -30,7 +31,8 @@ use crate::wire::v1::identity_service_client::IdentityServiceClient;
 use crate::wire::v1::statement_service_client::StatementServiceClient;
 use crate::wire::v1::stream_service_client::StreamServiceClient;
 use crate::wire::v1::{
-    ListAgreementsRequest, ReadRequest, RenewRequest, SignedStatement, SubmitRequest,
+    DescribeRequest, ListAgreementsRequest, ReadRequest, RenewRequest, SignedStatement,
+    SubmitRequest,
 };
 
 /// How long a statement stays good after it was signed.
@@ -196,7 +198,7 @@ impl Session {
         stream: &Stream,
         named: Option<Fingerprint>,
     ) -> Result<(), ClientError> {
-        let mut followed = match self.streams.remove(stream) {
+        let followed = match self.streams.remove(stream) {
             Some(followed) => followed,
             None => {
                 let mut remembered = Followed::default();
@@ -207,10 +209,28 @@ impl Session {
             }
         };
         let remembered = followed.saw();
+        let seen = self.home.memory().head(stream)?;
+        let (followed, head) = self.read(stream, named, followed, seen).await?;
+        if followed.saw() != remembered {
+            self.home.memory().keep(stream, followed.entries(), &head)?;
+        }
+        self.streams.insert(stream.clone(), followed);
+        Ok(())
+    }
+
+    /// Reads what comes behind `followed`, up to the head the vault signs.
+    async fn read(
+        &self,
+        stream: &Stream,
+        named: Option<Fingerprint>,
+        mut followed: Followed,
+        seen: Option<SignedHead>,
+    ) -> Result<(Followed, SignedHead), ClientError> {
         let request = ReadRequest {
             stream: stream.to_string(),
-            from: remembered.sequence + 1,
+            from: followed.saw().sequence + 1,
             organisation_fingerprint: named.map(|f| f.to_string()).unwrap_or_default(),
+            seen: seen.map(Into::into),
         };
         let mut parts = self.stream_service().read(request).await?.into_inner();
         let mut head = None;
@@ -223,11 +243,25 @@ impl Session {
         }
         let head = present(head, "head").and_then(SignedHead::try_from).map_err(bad_field)?;
         self.check_head(stream, &head, &followed)?;
-        if followed.saw() != remembered {
-            self.home.memory().keep(stream, followed.entries())?;
-        }
-        self.streams.insert(stream.clone(), followed);
-        Ok(())
+        Ok((followed, head))
+    }
+
+    /// Reads a stream anew, as if nothing of it were remembered.
+    pub async fn read_anew(&self, stream: &Stream) -> Result<(Followed, SignedHead), ClientError> {
+        let named = match stream {
+            Stream::Organisation(name) => self.home.pins()?.get(name).copied(),
+            Stream::Vault
+            | Stream::Agreement(_)
+            | Stream::OrganisationAccesses(_)
+            | Stream::AgreementAccesses(_) => None,
+        };
+        self.read(stream, named, Followed::default(), None).await
+    }
+
+    /// Goes on in another generation of the vault's log. Nothing is believed any more.
+    pub fn begin_generation(&mut self, generation: u32) {
+        self.vault.log.generation = generation;
+        (self.streams, self.replayed) = (BTreeMap::new(), Replay::default());
     }
 
     /// Whether a signed head is about this stream as it was just followed.
@@ -257,16 +291,25 @@ impl Session {
             .map_err(|_| untrue("a head that its ledger key did not sign"))?;
         let read: Head = strict_json::parse(head, SignedHead::BYTES_MAX)
             .map_err(|_| untrue("a head that cannot be read"))?;
-        if read.stream != *stream || read.log != self.vault.log {
+        let own = &self.vault.log;
+        if read.stream != *stream || read.log.origin != own.origin {
             return Err(untrue("a head of another stream or log"));
+        }
+        match read.log.generation.cmp(&own.generation) {
+            Ordering::Equal => {}
+            Ordering::Greater => {
+                return Err(ClientError::NewGeneration { generation: read.log.generation });
+            }
+            Ordering::Less => return Err(untrue("a head of an earlier generation of its log")),
         }
         Ok(read)
     }
 
     fn replay(&mut self) -> Result<(), ClientError> {
         let VaultInfo { ledger_key, operator_key, .. } = self.vault;
-        let vault = Vault { ledger_key, operator_key };
-        self.replayed.go_on(&self.vault.log, &vault, &self.streams).map_err(not_true)
+        let generation = self.vault.log.generation;
+        let vault = Vault { ledger_key, operator_key, generation, began_at: 0 };
+        self.replayed.go_on(&vault, &self.streams).map_err(not_true)
     }
 
     /// What every statement says of its making.
@@ -344,14 +387,32 @@ async fn renew(
 ) -> Result<Vec<u8>, ClientError> {
     let csr = keys.tls.csr_der().map_err(|fault| untrue(&fault.to_string()))?;
     let certificate_request_sha256 = signature::sha256(&csr);
-    let renewal = Renewal { made: made(owner, vault), certificate_request_sha256 };
-    let signed = sign(&keys.statement, &renewal.into())?;
     let channel = connect(&vault.address, trust(vault)?, None).await?.channel;
+    // Nobody is locked out by a recovery: this much is said in whatever generation it is now.
+    let mut made = made(owner, vault);
+    made.log.generation = generation(channel.clone(), vault).await?;
+    let signed = sign(&keys.statement, &Renewal { made, certificate_request_sha256 }.into())?;
     let statement = Some(SignedStatement::from(signed));
     let request = RenewRequest { statement, certificate_request: csr.into() };
     let reply = IdentityServiceClient::new(channel).renew(request).await?.into_inner();
     home.set_certificate(&reply.certificate)?;
     Ok(reply.certificate.into())
+}
+
+/// Which log generation a vault says that it keeps; everything else must be as it was.
+pub async fn generation(channel: Channel, known: &VaultInfo) -> Result<u32, ClientError> {
+    let mut service = IdentityServiceClient::new(channel);
+    let described = service.describe(DescribeRequest {}).await?.into_inner();
+    let told = present(described.vault, "vault").map_err(bad_field)?;
+    let facts = [
+        (told.origin == known.log.origin.as_str(), "the log's name"),
+        (told.ledger_key == known.ledger_key.0.as_slice(), "the ledger key"),
+        (told.operator_key == known.operator_key.0.as_slice(), "the operator's key"),
+    ];
+    match facts.iter().find(|(same, _)| !same) {
+        Some((_, what)) => Err(untrue(&format!("a change of {what}"))),
+        None => Ok(told.generation),
+    }
 }
 
 /// What every statement says of its making.

@@ -91,6 +91,7 @@ pub fn check(states: &States, stated: &Stated) -> Result<(), Unproven> {
         | Statement::Acceptance(_)
         | Statement::Declination(_)
         | Statement::Termination(_)
+        | Statement::Resumption(_)
         | Statement::Reseal(_)
         | Statement::Consent(_)
         | Statement::Contribution(_)

@@ -10,13 +10,13 @@ use sha2::{Digest as _, Sha256};
 use crate::cli::failure::{Exit, Failure};
 use crate::crypto::{signature, statement};
 use crate::daemon::PROGRAM;
-use crate::daemon::config::{Place, failed};
+use crate::daemon::config::{Place, failed, ledger_key};
 use crate::domain::event::Act;
 use crate::domain::id::{Bytes, DepositId, Digest};
 use crate::domain::statement::Statement;
 use crate::server::ca::Authority;
 use crate::store::{Bundle as _, DiskStore, Options, ReadError, Store as _, probe_index};
-use crate::vault::DomainProjector;
+use crate::vault::{self, DomainProjector};
 
 /// The index's directory within the data directory.
 const INDEX: &str = "sled";
@@ -38,13 +38,13 @@ pub(super) fn rebuild(data: &Path) -> Result<Exit, Failure> {
 /// `escrowd check`
 pub(super) fn run(data: &Path, passphrase_file: Option<&Path>) -> Result<Exit, Failure> {
     let place = Place::new(data);
-    let config = place.config()?;
+    place.config()?;
     if passphrase_file.is_none() && place.keys_are_sealed() {
         eprintln!("The vault's keys are sealed and not checked; --passphrase-file opens them.");
     } else {
         let keys = place.keys(passphrase_file)?;
         Authority::load(&keys).map_err(failed)?;
-        config.scribe(&keys)?;
+        ledger_key(&keys)?;
     }
     let mut faults = 0u64;
     let mut report = |what: String| {
@@ -108,6 +108,9 @@ fn audit(store: &DiskStore, report: &mut dyn FnMut(String)) -> Result<(), ReadEr
                         match digest(store, &id)? {
                             Some(found) if found == deposit.sha256 => {}
                             Some(_) => report(format!("{id}: the bundle is not the one stated")),
+                            None if is_quarantined(store, &id)? => {
+                                eprintln!("{id} is quarantined: its bundle was lost");
+                            }
                             None => report(format!("{id}: the bundle is missing")),
                         }
                     }
@@ -115,6 +118,12 @@ fn audit(store: &DiskStore, report: &mut dyn FnMut(String)) -> Result<(), ReadEr
             }
         }
     }
+}
+
+/// Whether a deposit was taken out of service, so that its loss is known to its parties.
+fn is_quarantined(store: &DiskStore, id: &DepositId) -> Result<bool, ReadError> {
+    let deposit = vault::deposit(store, id)?;
+    Ok(deposit.is_some_and(|deposit| deposit.is_stored().is_err()))
 }
 
 fn digest(store: &DiskStore, id: &DepositId) -> Result<Option<Digest>, ReadError> {

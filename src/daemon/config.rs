@@ -11,9 +11,7 @@ use crate::cli::passphrase;
 use crate::crypto::keyfile;
 use crate::crypto::keyring::Keyring;
 use crate::crypto::signature::SigningKey;
-use crate::domain::statement::Log;
 use crate::domain::text::Text;
-use crate::vault::Scribe;
 
 /// The format of data directories this program makes and reads.
 const FORMAT: u32 = 1;
@@ -34,10 +32,9 @@ pub(super) struct Config {
     pub public_address: String,
     /// The names and IP addresses in the vault's certificate.
     pub hosts: Vec<String>,
-    /// The log's name. Every statement names it: it never changes.
+    /// The log's name. Every statement names it: it never changes. Its generation is in the
+    /// journal.
     pub origin: Text,
-    /// The log's generation.
-    pub generation: u32,
     /// Whether and where to show metrics.
     #[serde(default)]
     pub metrics: Option<Metrics>,
@@ -131,22 +128,20 @@ pub(super) fn write_ledger_key(keys: &Keyring, key: &SigningKey) -> Result<(), F
     keys.write_new(LEDGER_KEY, &key.to_bytes()[..]).map_err(failed)
 }
 
-impl Config {
-    /// What signs heads.
-    pub(super) fn scribe(&self, keys: &Keyring) -> Result<Scribe, Failure> {
-        let bytes = keys.read(LEDGER_KEY, 32).map_err(failed)?;
-        let seed: Result<&[u8; 32], _> = bytes.as_slice().try_into();
-        let key = seed.map(SigningKey::from_bytes).map_err(|_| {
-            let message = format!("{}: not a ledger key", keys.dir().join(LEDGER_KEY).display());
-            Failure::failed("BAD_KEY", message, "restore it from your backup")
-        })?;
-        let log = Log { origin: self.origin.clone(), generation: self.generation };
-        Ok(Scribe { log, key })
-    }
+/// The key that signs heads.
+pub(super) fn ledger_key(keys: &Keyring) -> Result<SigningKey, Failure> {
+    let bytes = keys.read(LEDGER_KEY, 32).map_err(failed)?;
+    let seed: Result<&[u8; 32], _> = bytes.as_slice().try_into();
+    seed.map(SigningKey::from_bytes).map_err(|_| {
+        let message = format!("{}: not a ledger key", keys.dir().join(LEDGER_KEY).display());
+        Failure::failed("BAD_KEY", message, "restore it from your backup")
+    })
+}
 
+impl Config {
     pub(super) fn new(listen: String, public: String, hosts: Vec<String>, origin: Text) -> Self {
-        let (format, generation, metrics) = (FORMAT, 1, None);
-        Self { format, listen, public_address: public, hosts, origin, generation, metrics }
+        let (format, metrics) = (FORMAT, None);
+        Self { format, listen, public_address: public, hosts, origin, metrics }
     }
 
     /// The sample with this vault's values in it; what has a default stays commented out.
@@ -156,7 +151,6 @@ impl Config {
             let value = match line.split_once(" = ").map(|(key, _)| key) {
                 Some("format") => self.format.to_string(),
                 Some("origin") => format!("{:?}", self.origin.as_str()),
-                Some("generation") => self.generation.to_string(),
                 Some("listen") => format!("{:?}", self.listen),
                 Some("public_address") => format!("{:?}", self.public_address),
                 Some("hosts") => format!("{:?}", self.hosts),
@@ -227,7 +221,7 @@ mod tests {
         assert_eq!(toml_config(SAMPLE).unwrap().metrics, None, "off by default");
         let mut keys = Vec::new();
         names(&serde_json::to_value(all).unwrap(), &mut keys);
-        assert!(keys.len() > 6, "{keys:?}");
+        assert!(keys.len() > 5, "{keys:?}");
         for key in keys {
             let (set, off) = (format!("{key} = "), format!("# {key} = "));
             let shows = |line: &str| line.starts_with(&set) || line.starts_with(&off);

@@ -22,7 +22,7 @@ use crate::domain::time::{Span, Timestamp};
 use crate::server::ca::Authority;
 use crate::server::peer::Subject;
 use crate::store::{DiskStore, Options};
-use crate::vault::{DomainProjector, Scribe, SystemClock, Vault};
+use crate::vault::{DomainProjector, SystemClock, Vault};
 
 const PORT: u16 = 7443;
 /// How long the operator's certificate is good for; the operator's client renews it.
@@ -118,7 +118,7 @@ async fn build(
     write_ledger_key(&keys, &ledger_key)?;
     place.write_config(&config)?;
 
-    let log = Log { origin: config.origin.clone(), generation: config.generation };
+    let log = Log { origin: config.origin.clone(), generation: 1 };
     let mut home = Home::create(&place.operator())?;
     if passphrase.is_some() {
         home.set_passphrase(passphrase)?;
@@ -129,7 +129,7 @@ async fn build(
     home.set_certificate(&certificate.map_err(failed)?)?;
     home.set_vault(&VaultInfo {
         address: config.public_address.clone(),
-        log: log.clone(),
+        log,
         ledger_key: ledger_key.public(),
         operator_key: keys.statement.public(),
         ca_certificate: hex::encode(authority.certificate()),
@@ -143,8 +143,8 @@ async fn build(
     };
     let store =
         DiskStore::open(place.store(), &DomainProjector, &Options::default()).map_err(failed)?;
-    let scribe = Scribe { log, key: ledger_key };
-    let vault = Vault::open(store, scribe, Arc::new(SystemClock)).map_err(failed)?;
+    let (origin, clock) = (config.origin.clone(), Arc::new(SystemClock));
+    let vault = Vault::open(store, origin, ledger_key, clock).map_err(failed)?;
     vault.found(founded).await.map_err(failed)?;
     vault.close().await;
     Ok(config)

@@ -1,10 +1,13 @@
 //! `escrowd`: making, serving and checking a vault. Wiring of everything else.
 
+mod backup;
 mod check;
 mod config;
 mod init;
 mod metrics;
+mod notice;
 mod notify;
+mod recover;
 mod serve;
 
 use std::path::PathBuf;
@@ -75,6 +78,37 @@ enum Command {
         #[arg(long)]
         data: PathBuf,
     },
+    /// Copy a vault, running or not, to where it can be restored from
+    Backup {
+        /// Where the vault lives
+        #[arg(long)]
+        data: PathBuf,
+        /// Where the backup goes: a new directory, or an earlier backup to be brought up to date
+        #[arg(long, value_name = "DIR")]
+        to: PathBuf,
+    },
+    /// Make a vault from a backup
+    Restore {
+        /// The backup
+        #[arg(long, value_name = "DIR")]
+        from: PathBuf,
+        /// Where the vault is to live; must not exist, or be empty
+        #[arg(long)]
+        data: PathBuf,
+        /// The vault was stopped when the backup was made, and has not run since: nothing is lost,
+        /// and it can go on as it was
+        #[arg(long)]
+        complete: bool,
+    },
+    /// Go on from an earlier state of the vault, openly, in a new generation of its log
+    Recover {
+        /// Where the vault lives
+        #[arg(long)]
+        data: PathBuf,
+        /// A private file with the passphrase that the vault's keys are sealed under
+        #[arg(long, value_name = "FILE", env = "ESCROWD_PASSPHRASE_FILE")]
+        passphrase_file: Option<PathBuf>,
+    },
     /// Print completions for a shell; bash looks in /etc/bash_completion.d
     Completions {
         /// Which shell
@@ -118,6 +152,13 @@ pub fn main() -> ExitCode {
             check::run(&data, passphrase_file.as_deref())
         }
         (Ok(_), Command::Rebuild { data }) => check::rebuild(&data),
+        (Ok(_), Command::Backup { data, to }) => backup::backup(&data, &to),
+        (Ok(_), Command::Restore { from, data, complete }) => {
+            backup::restore(&from, &data, complete)
+        }
+        (Ok(runtime), Command::Recover { data, passphrase_file }) => {
+            runtime.block_on(recover::run(&data, passphrase_file.as_deref()))
+        }
         (Ok(_), Command::Completions { shell }) => {
             let output = Output { json: false, yes: false };
             output.text(&manual::completions(Cli::command(), shell)).map(|()| Exit::Done)

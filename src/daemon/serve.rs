@@ -8,6 +8,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
 use tracing::Level;
 use tracing_subscriber::Layer as _;
 use tracing_subscriber::filter::Targets;
@@ -16,8 +17,9 @@ use tracing_subscriber::util::SubscriberInitExt as _;
 
 use crate::cli::failure::{Exit, Failure};
 use crate::daemon::check::probe_in_child;
-use crate::daemon::config::{Place, failed};
+use crate::daemon::config::{Place, failed, ledger_key};
 use crate::daemon::metrics::{Certificate, Metrics};
+use crate::daemon::notice::{self, Notice};
 use crate::daemon::notify::Manager;
 use crate::domain::time::Timestamp;
 use crate::server::accept::{Limits, accept};
@@ -27,7 +29,7 @@ use crate::server::service::routes;
 use crate::server::tls::{server_config, shared};
 use crate::server::transport::configure;
 use crate::store::{DiskStore, Options};
-use crate::vault::{DomainProjector, SystemClock, Vault};
+use crate::vault::{DomainProjector, Halt, SystemClock, Vault};
 
 /// How long open calls may go on after a signal to stop.
 const DRAIN_MAX: Duration = Duration::from_secs(30);
@@ -45,7 +47,8 @@ pub(super) async fn run(
     let config = place.config()?;
     let keys = place.keys(passphrase_file)?;
     let authority = Authority::load(&keys).map_err(failed)?;
-    let scribe = config.scribe(&keys)?;
+    let ledger_key = ledger_key(&keys)?;
+    notice::refuse(&place)?;
     let identity = authority
         .issue_server(&config.hosts, Timestamp::from(SystemTime::now()))
         .map_err(failed)?;
@@ -55,7 +58,8 @@ pub(super) async fn run(
     let options =
         Options { probe: Some(&probe_in_child), progress: Some(&progress), ..Options::default() };
     let store = DiskStore::open(place.store(), &DomainProjector, &options).map_err(failed)?;
-    let vault = Arc::new(Vault::open(store, scribe, Arc::new(SystemClock)).map_err(failed)?);
+    let (origin, clock) = (config.origin.clone(), Arc::new(SystemClock));
+    let vault = Arc::new(Vault::open(store, origin, ledger_key, clock).map_err(failed)?);
 
     let address = listen.unwrap_or(config.listen);
     let listener = bind(&address, "choose another address with --listen HOST:PORT").await?;
@@ -81,7 +85,7 @@ pub(super) async fn run(
     let mut serving = tokio::spawn(serving);
     let mut terminate = signal(SignalKind::terminate()).map_err(failed)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(failed)?;
-    let mut broken = vault.failed();
+    let mut halted = vault.halted();
     eprintln!("listening on {bound}");
     manager.ready();
 
@@ -93,11 +97,20 @@ pub(super) async fn run(
             let fault = ended.map(|served| served.err().map(|fault| fault.to_string()));
             tracing::error!(?fault, "serving ended by itself");
         }
-        _ = broken.wait_for(|failed| *failed) => {
-            let message = "a write to the disk failed, and its outcome is not known";
-            let hint = "check the disk, then start again: what was acknowledged is safe";
-            return Err(Failure::failed("DISK", message, hint));
-        }
+        halt = halt(&mut halted) => return Err(match halt {
+            Halt::Unknown => {
+                let message = "a write to the disk failed, and its outcome is not known";
+                let hint = "check the disk, then start again: what was acknowledged is safe";
+                Failure::failed("DISK", message, hint)
+            }
+            Halt::SetBack(shown) => {
+                Notice::set_back(&shown).put(&place)?;
+                vault.close().await;
+                notice::refuse(&place).err().unwrap_or_else(|| {
+                    Failure::failed("SET_BACK", "the vault was set back", notice::RECOVER)
+                })
+            }
+        }),
     }
     tracing::info!("stopping: open calls may end first");
     manager.stopping(DRAIN_MAX);
@@ -116,9 +129,18 @@ async fn bind(address: &str, hint: &str) -> Result<TcpListener, Failure> {
     })
 }
 
+/// Waits until the vault halts.
+async fn halt(halted: &mut watch::Receiver<Option<Halt>>) -> Halt {
+    match halted.wait_for(Option::is_some).await.map(|halt| halt.clone()) {
+        Ok(Some(halt)) => halt,
+        // The vault itself is gone: nothing more can become of it.
+        Ok(None) | Err(_) => Halt::Unknown,
+    }
+}
+
 /// Tells of entries applied while the index catches up with the journal, now and then,
 /// and counts the batches.
-fn progress(manager: &Manager, batches: &Cell<u64>) -> impl Fn(u64, u64) {
+pub(super) fn progress(manager: &Manager, batches: &Cell<u64>) -> impl Fn(u64, u64) {
     let told = Cell::new(None::<Instant>);
     move |applied, of| {
         batches.set(batches.get() + 1);

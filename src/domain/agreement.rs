@@ -35,6 +35,10 @@ pub struct Agreement {
     pub phase: Phase,
     /// Statements must rest on this event of the stream or a later one.
     pub floor: u64,
+    /// The log generation in which it goes on; in a later one it is suspended.
+    pub generation: u32,
+    /// Who has taken it up again in a later generation, by the digest of the statement.
+    pub resuming: BTreeMap<OrganisationName, Digest>,
 }
 
 /// A release key as dealt.
@@ -111,6 +115,15 @@ impl Agreement {
     /// The parties that have not countersigned yet.
     pub fn awaited(&self) -> impl Iterator<Item = &OrganisationName> {
         self.terms.organisations().filter(|who| !self.accepted.contains_key(*who))
+    }
+
+    /// Refuses while the agreement waits to be taken up again in this generation.
+    pub fn goes_on_in(&self, generation: u32) -> Result<(), Refusal> {
+        if self.generation == generation {
+            return Ok(());
+        }
+        let awaited = self.terms.organisations().filter(|who| !self.resuming.contains_key(*who));
+        Err(Refusal::Suspended(awaited.cloned().collect()))
     }
 
     fn is_proposed(&self) -> Result<(), Refusal> {
@@ -194,6 +207,22 @@ pub fn decide_termination(
     Ok(())
 }
 
+/// May this organisation take the agreement up again?
+pub fn decide_resumption(
+    agreement: &Agreement,
+    resumption: &statement::Resumption,
+) -> Result<(), Refusal> {
+    let who = resumption.made.by.organisation.to_string();
+    match agreement.phase {
+        Phase::Proposed | Phase::Active { .. } | Phase::Terminated { .. } => {}
+        Phase::Declined { .. } => return Err(Refusal::AgreementIs("declined")),
+    }
+    if agreement.generation >= resumption.made.log.generation {
+        return Err(Refusal::Already { who, what: "resumed this agreement" });
+    }
+    Ok(())
+}
+
 /// May this share be passed on?
 pub fn decide_reseal(agreement: &Agreement, reseal: &statement::Reseal) -> Result<(), Refusal> {
     let (by, to) = (&reseal.made.by.organisation, &reseal.share.member);
@@ -235,6 +264,8 @@ impl Agreement {
             terminated: BTreeMap::new(),
             phase: Phase::Proposed,
             floor: sequence,
+            generation: proposal.made.log.generation,
+            resuming: BTreeMap::new(),
         }
     }
 
@@ -277,6 +308,18 @@ impl Agreement {
         if self.terms.organisations().all(|who| self.terminated.contains_key(who)) {
             self.phase = Phase::Terminated { at };
         }
+    }
+
+    /// A party has taken it up again.
+    pub fn resumed_by(&mut self, organisation: &OrganisationName, sha256: Digest) {
+        self.resuming.insert(organisation.clone(), sha256);
+    }
+
+    /// Every party has taken it up again.
+    pub fn resumed(&mut self, generation: u32, sequence: u64) {
+        self.generation = generation;
+        self.resuming.clear();
+        self.floor = sequence;
     }
 
     /// A share was passed on.

@@ -2,7 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::domain::id::{DepositId, Digest, MemberPath, PublicKey, RequestId, Signature};
+use crate::domain::id::{
+    AgreementId, DepositId, Digest, MemberPath, PublicKey, RequestId, Signature,
+};
 use crate::domain::statement::Log;
 use crate::domain::stream::Stream;
 use crate::domain::time::Timestamp;
@@ -80,6 +82,22 @@ pub enum Note {
         operator_key: PublicKey,
         /// SHA-256 of the CA certificate.
         ca_sha256: Digest,
+    },
+    /// The vault was recovered from an earlier state of itself, openly, in a new generation.
+    Recovered {
+        /// Which generation begins.
+        generation: u32,
+        /// Events in the ledger before this one. What was lost comes behind it, if at all.
+        size: u64,
+    },
+    /// Every party has taken an agreement up again after a recovery: it goes on.
+    Resumed {
+        /// Which agreement.
+        agreement: AgreementId,
+        /// In which generation.
+        generation: u32,
+        /// Each party's resumption, as it was signed.
+        by: Vec<SignedText>,
     },
     /// Somebody looked. One entry stands for a member's looks of one kind within a minute.
     Access {

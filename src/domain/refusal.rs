@@ -91,6 +91,9 @@ pub enum Refusal {
     /// The agreement is not in a state for this.
     #[error("the agreement is {0}")]
     AgreementIs(&'static str),
+    /// The vault was recovered, and parties have not resumed the agreement yet.
+    #[error("the vault was recovered, and the agreement waits to be resumed by {}", listed(.0))]
+    Suspended(Vec<OrganisationName>),
     /// It was done before, by this organisation or member.
     #[error("{who} has already {what}")]
     Already {
@@ -153,6 +156,7 @@ impl Refusal {
             Self::PartyMissing(_) => "PARTY_MISSING",
             Self::NotDepositor(_) => "NOT_DEPOSITOR",
             Self::AgreementIs(_) => "AGREEMENT_STATE",
+            Self::Suspended(_) => "SUSPENDED",
             Self::Already { .. } => "ALREADY",
             Self::OriginUnproven => "ORIGIN_UNPROVEN",
             Self::DepositedBefore(_) => "DEPOSITED_BEFORE",
@@ -168,7 +172,10 @@ impl Refusal {
     pub fn hint(&self) -> String {
         match self {
             Self::NotFound(_) => "check the id or name; what is not yours is not shown",
-            Self::OtherLog => "use the home directory that belongs to this vault",
+            Self::OtherLog => {
+                "use the home directory that belongs to this vault; if the vault was recovered, \
+                 run `escrow resume`"
+            }
             Self::WrongKey(_) => "use the home directory that this member joined with",
             Self::Revoked(_) => "an administrator can invite that person anew, under another name",
             Self::Pending(_) => {
@@ -197,6 +204,7 @@ impl Refusal {
             }
             Self::NotDepositor(_) => "ask the depositor to do it",
             Self::AgreementIs(_) => "see `escrow show` for who still has to act",
+            Self::Suspended(_) => "each of them runs `escrow resume`",
             Self::Already { .. } => "nothing more to do; see `escrow show`",
             Self::OriginUnproven => {
                 "give the files themselves to `escrow deposit`, which seals them with proof"
@@ -210,4 +218,9 @@ impl Refusal {
         }
         .to_owned()
     }
+}
+
+/// Names in a sentence.
+fn listed(names: &[OrganisationName]) -> String {
+    names.iter().map(OrganisationName::as_str).collect::<Vec<_>>().join(", ")
 }

@@ -3,6 +3,8 @@
 //! `decide` and `apply` are pure. The vault runs them to accept statements, clients run them to
 //! believe what they are shown, and anybody can run them over an exported stream.
 
+use std::collections::BTreeSet;
+
 use crate::domain::agreement::{self, Agreement};
 use crate::domain::deposit::{self, Condition, Deposit};
 use crate::domain::event::Note;
@@ -47,6 +49,7 @@ pub fn stream(stated: &Stated) -> Stream {
         Statement::Declination(s) => in_agreement(&s.ground),
         Statement::Termination(s) => in_agreement(&s.ground),
         Statement::RevocationNotice(s) => in_agreement(&s.ground),
+        Statement::Resumption(s) => Stream::AgreementAccesses(s.ground.agreement.clone()),
         Statement::Reseal(s) => in_agreement(&s.ground),
         Statement::Deposit(s) => in_agreement(&s.ground),
         Statement::Request(s) => in_agreement(&s.ground),
@@ -77,6 +80,7 @@ pub fn reads(stated: &Stated) -> Vec<Key> {
         keys.push(Key::Agreement(id));
     }
     match statement {
+        Statement::Resumption(s) => keys.push(Key::Agreement(s.ground.agreement.clone())),
         Statement::Invitation(s) => {
             keys.push(Key::Organisation(s.member.organisation.clone()));
         }
@@ -140,6 +144,7 @@ pub fn request_named(statement: &Statement) -> Option<&RequestId> {
         | Statement::Declination(_)
         | Statement::Termination(_)
         | Statement::RevocationNotice(_)
+        | Statement::Resumption(_)
         | Statement::Reseal(_)
         | Statement::Deposit(_)
         | Statement::Request(_) => None,
@@ -222,6 +227,10 @@ pub fn decide(
             grounded(states, own, stated, &s.ground, circumstances)?;
             organisation::decide_revocation_notice(own, s)
         }
+        Statement::Resumption(s) => {
+            let agreement = resting(states, own, stated, &s.ground, circumstances)?;
+            agreement::decide_resumption(agreement, s)
+        }
         Statement::Reseal(s) => {
             let agreement = grounded(states, own, stated, &s.ground, circumstances)?;
             agreement::decide_reseal(agreement, s)?;
@@ -271,10 +280,23 @@ pub fn decide(
     }
 }
 
+/// The agreement a statement rests on, where it goes on.
+fn grounded<'s>(
+    states: &'s States,
+    own: Option<&Organisation>,
+    stated: &Stated,
+    ground: &Ground,
+    circumstances: &Circumstances,
+) -> Result<&'s Agreement, Refusal> {
+    let agreement = resting(states, own, stated, ground, circumstances)?;
+    agreement.goes_on_in(circumstances.log.generation)?;
+    Ok(agreement)
+}
+
 /// The agreement a statement rests on, once signer, time and ground have been judged. Strangers
 /// are answered as if it did not exist; the signer is judged first, so that nobody finds out in a
 /// party's name what that party may know.
-fn grounded<'s>(
+fn resting<'s>(
     states: &'s States,
     own: Option<&Organisation>,
     stated: &Stated,
@@ -376,6 +398,10 @@ pub fn apply(states: &mut States, stated: &Stated, at: Timestamp, sequence: u64)
     let (sha256, made) = (stated.digest, stated.statement.made());
     states.put_statement(sha256, Accepted { stream: stream(stated), sequence });
     let own = &made.by.organisation;
+    // Who has taken it up again did not know of this yet.
+    if let Stream::Agreement(id) = stream(stated) {
+        with(states.agreement_mut(&id), |a| a.resuming.clear());
+    }
     match &stated.statement {
         Statement::Invitation(s) => {
             let name = &s.member.organisation;
@@ -415,6 +441,9 @@ pub fn apply(states: &mut States, stated: &Stated, at: Timestamp, sequence: u64)
         }
         Statement::RevocationNotice(s) => {
             with(states.agreement_mut(&s.ground.agreement), |a| a.floor = sequence);
+        }
+        Statement::Resumption(s) => {
+            with(states.agreement_mut(&s.ground.agreement), |a| a.resumed_by(own, sha256));
         }
         Statement::Reseal(s) => {
             with(states.agreement_mut(&s.ground.agreement), |a| a.resealed(s));
@@ -466,12 +495,55 @@ pub fn apply(states: &mut States, stated: &Stated, at: Timestamp, sequence: u64)
     }
 }
 
-/// Changes the states as the vault's own note does.
-pub fn apply_note(states: &mut States, note: &Note, at: Timestamp) {
+/// May the vault note that an agreement goes on? `resumptions` are the statements it names, each
+/// with the commitment of the event that it says it saw.
+pub fn decide_resumed(
+    states: &States,
+    id: &AgreementId,
+    resumptions: &[(Stated, Option<Digest>)],
+    log: &Log,
+    now: Timestamp,
+) -> Result<(), Refusal> {
+    let agreement = states.agreement(id).ok_or_else(|| Refusal::NotFound(id.to_string()))?;
+    let mut awaited: BTreeSet<_> = agreement.terms.organisations().cloned().collect();
+    for (stated, saw) in resumptions {
+        let Statement::Resumption(s) = &stated.statement else {
+            return Err(Refusal::Mismatch("a resumption"));
+        };
+        if s.made.log != *log || s.ground.agreement != *id {
+            return Err(Refusal::Mismatch("a resumption"));
+        }
+        let own = states.organisation(&s.made.by.organisation);
+        // It was accepted while it was good; others may have taken longer.
+        let now = now.min(s.ground.valid_until);
+        let circumstances = Circumstances { log: log.clone(), now, saw: *saw };
+        let agreement = resting(states, own, stated, &s.ground, &circumstances)?;
+        agreement::decide_resumption(agreement, s)?;
+        awaited.remove(&s.made.by.organisation);
+    }
+    match awaited.is_empty() {
+        true => Ok(()),
+        false => Err(Refusal::Suspended(awaited.into_iter().collect())),
+    }
+}
+
+/// Changes the states as the vault's own note does, having become this event of its stream.
+pub fn apply_note(states: &mut States, note: &Note, at: Timestamp, sequence: u64) {
     match note {
         Note::Founded { ledger_key, operator_key, ca_sha256: _ } => {
-            let vault = Vault { ledger_key: *ledger_key, operator_key: *operator_key };
+            let (ledger_key, operator_key) = (*ledger_key, *operator_key);
+            let vault = Vault { ledger_key, operator_key, generation: 1, began_at: 0 };
             states.put(Key::Vault, Record::Vault(vault));
+        }
+        Note::Recovered { generation, size } => {
+            let vault = states.vault().cloned();
+            let next = vault.map(|v| Vault { generation: *generation, began_at: *size, ..v });
+            if let Some(vault) = next {
+                states.put(Key::Vault, Record::Vault(vault));
+            }
+        }
+        Note::Resumed { agreement, generation, by: _ } => {
+            with(states.agreement_mut(agreement), |a| a.resumed(*generation, sequence));
         }
         Note::Quarantined { deposit } => {
             let quarantined = Condition::Quarantined { at };
@@ -484,7 +556,8 @@ pub fn apply_note(states: &mut States, note: &Note, at: Timestamp) {
 /// The records a note changes.
 pub fn reads_of_note(note: &Note) -> Vec<Key> {
     match note {
-        Note::Founded { .. } => vec![Key::Vault],
+        Note::Founded { .. } | Note::Recovered { .. } => vec![Key::Vault],
+        Note::Resumed { agreement, .. } => vec![Key::Agreement(agreement.clone())],
         Note::Quarantined { deposit } => vec![Key::Deposit(deposit.clone())],
         Note::Access { .. } | Note::HandedOut { .. } => Vec::new(),
     }

@@ -78,13 +78,17 @@ pub enum Record {
     Statement(Accepted),
 }
 
-/// What a vault is, from its first event.
+/// What a vault is, from its first event and its recoveries.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Vault {
     /// The key that signs heads.
     pub ledger_key: PublicKey,
     /// The key that invites organisations.
     pub operator_key: PublicKey,
+    /// The log's generation, from 1.
+    pub generation: u32,
+    /// Events in the ledger when it began.
+    pub began_at: u64,
 }
 
 /// Where a statement was accepted.

@@ -43,12 +43,12 @@ impl<S: Store> BundleService for Bundles<S> {
     ) -> Result<Response<DepositResponse>, Status> {
         let talker = talker(&request)?;
         let mut parts = request.into_inner();
-        let Some(In::Statement(signed)) = next(&mut parts).await? else {
+        let Some(In::Statement(signed)) = part(&mut parts).await? else {
             return Err(answer(VaultError::Malformed("a deposit begins with its statement")));
         };
         let signed = SignedText::try_from(signed).map_err(bad_field)?;
         let mut incoming = self.0.begin_deposit(talker, signed).await.map_err(answer)?;
-        while let Some(part) = next(&mut parts).await? {
+        while let Some(part) = part(&mut parts).await? {
             incoming = match part {
                 In::Chunk(chunk) if chunk.len() <= limit::CHUNK_BYTES_MAX => {
                     incoming.write(chunk).await.map_err(answer)?
@@ -143,11 +143,16 @@ async fn send(pieces: &Pieces, part: Out) -> Result<(), Undelivered> {
     }
 }
 
-/// The next part of an upload; an idle one is given up.
-async fn next(parts: &mut Streaming<DepositRequest>) -> Result<Option<In>, Status> {
+/// The next part of a deposit; an empty one is a chunk of nothing.
+async fn part(parts: &mut Streaming<DepositRequest>) -> Result<Option<In>, Status> {
+    let message = next(parts).await?;
+    Ok(message.map(|message| message.part.unwrap_or(In::Chunk(Bytes::new()))))
+}
+
+/// The next message of an upload; an idle one is given up.
+pub(super) async fn next<T>(parts: &mut Streaming<T>) -> Result<Option<T>, Status> {
     match tokio::time::timeout(IDLE_MAX, parts.next()).await {
-        Ok(Some(part)) => part.map(|part| part.part.or(Some(In::Chunk(Bytes::new())))),
-        Ok(None) => Ok(None),
+        Ok(message) => message.transpose(),
         Err(_) => {
             let message = "the upload sent nothing for a minute and was given up".to_owned();
             let hint = "check the network and deposit again";

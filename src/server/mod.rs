@@ -11,6 +11,7 @@ pub mod csr;
 mod identities;
 mod measures;
 pub mod peer;
+mod recoveries;
 pub mod service;
 mod shares;
 mod statements;

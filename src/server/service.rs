@@ -7,6 +7,7 @@ use tonic::service::Routes;
 use crate::server::bundles::Bundles;
 use crate::server::ca::Authority;
 use crate::server::identities::Identities;
+use crate::server::recoveries::Recoveries;
 use crate::server::shares::Shares;
 use crate::server::statements::Statements;
 use crate::server::streams::Streams;
@@ -16,6 +17,7 @@ use crate::wire::DESCRIPTORS;
 use crate::wire::limit::MESSAGE_BYTES_MAX;
 use crate::wire::v1::bundle_service_server::BundleServiceServer;
 use crate::wire::v1::identity_service_server::IdentityServiceServer;
+use crate::wire::v1::recovery_service_server::RecoveryServiceServer;
 use crate::wire::v1::share_service_server::ShareServiceServer;
 use crate::wire::v1::statement_service_server::StatementServiceServer;
 use crate::wire::v1::stream_service_server::StreamServiceServer;
@@ -39,6 +41,8 @@ pub fn routes<S: Store>(
         .max_decoding_message_size(STRANGER_MESSAGE_BYTES_MAX);
     let bundles = BundleServiceServer::new(Bundles(Arc::clone(vault)))
         .max_decoding_message_size(MESSAGE_BYTES_MAX);
+    let recoveries = RecoveryServiceServer::new(Recoveries::new(Arc::clone(vault)))
+        .max_decoding_message_size(MESSAGE_BYTES_MAX);
     let (_, health) = tonic_health::server::health_reporter();
     let reflection = || {
         tonic_reflection::server::Builder::configure()
@@ -52,5 +56,6 @@ pub fn routes<S: Store>(
         .add_service(statements)
         .add_service(streams)
         .add_service(shares)
-        .add_service(bundles))
+        .add_service(bundles)
+        .add_service(recoveries))
 }

@@ -73,6 +73,15 @@ pub(super) fn answer(error: VaultError) -> Status {
             let hint = "tell the operator; objections, withdrawals and revocations are taken still";
             status(Code::ResourceExhausted, "DISK_FULL", message, hint)
         }
+        VaultError::SetBack => {
+            let message = "the vault was set back to an earlier state and serves nobody".to_owned();
+            let hint = "tell the operator, who has to recover it openly; keep your home directory";
+            status(Code::DataLoss, "SET_BACK", message, hint)
+        }
+        VaultError::NewGeneration { .. } => {
+            let hint = "ask the operator and another party what happened, then run `escrow resume`";
+            status(Code::FailedPrecondition, "NEW_GENERATION", error.to_string(), hint)
+        }
         VaultError::Stopping => {
             let message = "the vault did not finish; whether this was done is not known".to_owned();
             let hint = "look with `escrow show` once it is back, and try again if it was not";
@@ -124,6 +133,7 @@ fn code(refusal: &Refusal) -> Code {
         | Refusal::Unsound(_)
         | Refusal::PartyMissing(_)
         | Refusal::AgreementIs(_)
+        | Refusal::Suspended(_)
         | Refusal::OriginUnproven
         | Refusal::DepositIs(_)
         | Refusal::NoSuchRule(_)

@@ -9,8 +9,9 @@ use crate::domain::id::{AgreementId, Fingerprint};
 use crate::domain::refusal::Refusal;
 use crate::domain::stream::Stream;
 use crate::ledger::Entry;
+use crate::ledger::head::SignedHead;
 use crate::server::caller::talker;
-use crate::server::status::{answer, within};
+use crate::server::status::{answer, bad_field, within};
 use crate::store::Store;
 use crate::vault::{Hint, Reading, Vault, VaultError};
 use crate::wire::limit;
@@ -36,13 +37,17 @@ impl<S: Store> StreamService for Streams<S> {
         request: Request<ReadRequest>,
     ) -> Result<Response<Self::ReadStream>, Status> {
         let talker = talker(&request)?;
-        let ReadRequest { stream, from, organisation_fingerprint } = request.into_inner();
+        let ReadRequest { stream, from, organisation_fingerprint, seen } = request.into_inner();
         let unknown = || answer(Refusal::NotFound("that stream".to_owned()).into());
         let stream: Stream = stream.parse().map_err(|_| unknown())?;
         let named: Option<Fingerprint> = match organisation_fingerprint.as_str() {
             "" => None,
             text => Some(text.parse().map_err(|_| unknown())?),
         };
+        if let Some(seen) = seen {
+            let seen = SignedHead::try_from(seen).map_err(bad_field)?;
+            self.0.compare(&seen).map_err(answer)?;
+        }
         let reading = within(self.0.read(talker, stream, named)).await?;
         let (parts, replies) = tokio::sync::mpsc::channel(PARTS_AHEAD);
         let vault = Arc::clone(&self.0);

@@ -33,13 +33,24 @@ pub(crate) struct Bundles {
 impl Bundles {
     /// Makes the directories where they are missing, and clears staging.
     pub(crate) fn open(directory: PathBuf) -> io::Result<Self> {
-        let staging = directory.join(STAGING_NAME);
-        private_directory(&directory)?;
-        private_directory(&staging)?;
-        for item in fs::read_dir(&staging)? {
+        let bundles = Self { directory };
+        bundles.prepare()?;
+        Ok(bundles)
+    }
+
+    /// Makes the directories where they are missing, and clears staging.
+    pub(crate) fn prepare(&self) -> io::Result<()> {
+        private_directory(&self.directory)?;
+        private_directory(&self.staging())?;
+        for item in fs::read_dir(self.staging())? {
             fs::remove_file(item?.path())?;
         }
-        Ok(Self { directory })
+        Ok(())
+    }
+
+    /// Where bundles are on their way in.
+    pub(crate) fn staging(&self) -> PathBuf {
+        self.directory.join(STAGING_NAME)
     }
 
     /// The bundles in this directory, as they are: nothing is made or cleared.
@@ -69,7 +80,7 @@ impl Bundles {
     }
 
     pub(crate) fn stage(&self) -> io::Result<StagedBundle> {
-        let staging = self.directory.join(STAGING_NAME);
+        let staging = self.staging();
         let data = NamedTempFile::new_in(&staging)?;
         let mut sums = BufWriter::new(NamedTempFile::new_in(&staging)?);
         let header = sums_header();
@@ -119,11 +130,11 @@ impl Bundles {
         Ok(StoredBundle { path: data_path, data, sums, size: record.size, given: 0 })
     }
 
-    fn data_path(&self, id: &DepositId) -> PathBuf {
+    pub(crate) fn data_path(&self, id: &DepositId) -> PathBuf {
         self.directory.join(format!("{id}.age"))
     }
 
-    fn sums_path(&self, id: &DepositId) -> PathBuf {
+    pub(crate) fn sums_path(&self, id: &DepositId) -> PathBuf {
         self.directory.join(format!("{id}.sums"))
     }
 }

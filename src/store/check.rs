@@ -331,8 +331,10 @@ fn fault_of(error: OpenError) -> Fault {
         OpenError::Damaged { file, offset, how, .. } => {
             Fault { what: file.display().to_string(), how: format!("at byte {offset}: {how}") }
         }
-        other @ (OpenError::Locked { .. } | OpenError::Io { .. } | OpenError::Index(_)) => {
-            Fault { what: "the store".to_owned(), how: format!("({other})") }
-        }
+        other @ (OpenError::Locked { .. }
+        | OpenError::Io { .. }
+        | OpenError::OtherJournal { .. }
+        | OpenError::BackupIsAhead { .. }
+        | OpenError::Index(_)) => Fault { what: "the store".to_owned(), how: format!("({other})") },
     }
 }

@@ -34,6 +34,26 @@ pub enum OpenError {
         /// What the operator can do.
         remedy: &'static str,
     },
+    /// A backup of something else.
+    #[error("{} is of another vault; name another directory for the backup", path.display())]
+    OtherJournal {
+        /// The backup's head.
+        path: PathBuf,
+    },
+    /// A backup that has more than what it is a backup of.
+    #[error(
+        "the backup {} has {backup} events and the vault {store}: the vault was set back; keep \
+         the backup, and restore it",
+        path.display()
+    )]
+    BackupIsAhead {
+        /// The backup's head.
+        path: PathBuf,
+        /// Events in the backup.
+        backup: u64,
+        /// Events in the vault.
+        store: u64,
+    },
     /// An entry could not be turned into records again.
     #[error("the index cannot be made from the journal")]
     Index(#[source] crate::store::ReadError),

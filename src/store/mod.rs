@@ -3,6 +3,7 @@
 //! The journal is the truth; sled is a view of it that can be thrown away. Bytes go before the
 //! record that names them: an orphan is garbage, a dangling record is loss.
 
+mod backup;
 mod batches;
 mod bundles;
 mod catch_up;

@@ -12,9 +12,10 @@ use std::time::Instant;
 use rand_core::{OsRng, RngCore};
 use tokio::sync::{mpsc, oneshot, watch};
 
-use crate::crypto::signature::SigningKey;
+use crate::crypto::signature::{self, SigningKey};
 use crate::domain::event::{Act, ENGINE, Event, EventType, Note, SignedText};
-use crate::domain::id::{Bytes, DepositId};
+use crate::domain::id::{AgreementId, Bytes, DepositId};
+use crate::domain::refusal::Refusal;
 use crate::domain::rules::{self, Circumstances};
 use crate::domain::statement::{Log, Saw, Stated, Statement};
 use crate::domain::states::{Accepted, States};
@@ -25,6 +26,7 @@ use crate::ledger::{Entry, LabelKey};
 use crate::store::{Batch, Blob, CommitError, ReadError, Store, StreamHead, is_full};
 use crate::vault::clock::Clock;
 use crate::vault::error::VaultError;
+use crate::vault::halt::Halt;
 use crate::vault::measures::{Measures, Tally};
 use crate::vault::records;
 use crate::vault::watching::Watchers;
@@ -50,6 +52,8 @@ pub(super) enum Work<S: Store> {
     Statements { group: Vec<(SignedText, Stated)>, blobs: Vec<Blob>, bundle: Bundle<S> },
     /// Something the vault saw by itself.
     Note { stream: Stream, note: Note },
+    /// Events that this vault has lost, as it once signed them, with what they name by digest.
+    Lost { entries: Vec<Entry>, blobs: Vec<Blob> },
 }
 
 /// A large bundle that comes with a statement.
@@ -71,9 +75,11 @@ pub(super) struct Committer<S: Store> {
 }
 
 impl<S: Store> Committer<S> {
-    /// Starts the thread. `failed` becomes true when a write ended with unknown outcome; the
-    /// process must then end.
-    pub(super) fn start(mut desk: Desk<S>, failed: watch::Sender<bool>) -> Result<Self, ReadError> {
+    /// Starts the thread. It ends at the first halt, by whomever it was called.
+    pub(super) fn start(
+        mut desk: Desk<S>,
+        halt: watch::Sender<Option<Halt>>,
+    ) -> Result<Self, ReadError> {
         let (jobs, mut inbox) = mpsc::channel::<Job<S>>(BACKLOG_MAX);
         let named = std::thread::Builder::new().name("committer".to_owned());
         let thread = named.spawn(move || {
@@ -83,9 +89,12 @@ impl<S: Store> Committer<S> {
                 while waiting.peek().is_some() {
                     let mut load = Load::default();
                     let fitting = std::iter::from_fn(|| waiting.next_if(|job| load.takes(job)));
+                    if halt.borrow().is_some() {
+                        return;
+                    }
                     if let Err(fatal) = desk.commit(fitting) {
                         tracing::error!(error = &fatal as &dyn std::error::Error, "stopping");
-                        failed.send_replace(true);
+                        halt.send_replace(Some(Halt::Unknown));
                         return;
                     }
                 }
@@ -134,6 +143,7 @@ fn is_urgent(group: &[(SignedText, Stated)]) -> bool {
         | Statement::Acceptance(_)
         | Statement::Declination(_)
         | Statement::Termination(_)
+        | Statement::Resumption(_)
         | Statement::Reseal(_)
         | Statement::Deposit(_)
         | Statement::Request(_)
@@ -154,12 +164,18 @@ impl Load {
     /// Whether this job still fits; the first always does.
     fn takes<S: Store>(&mut self, job: &Job<S>) -> bool {
         let first = self.blobs == 0 && self.bytes == 0;
-        if let Work::Statements { group, blobs, .. } = &job.work {
-            self.blobs += blobs.len();
-            self.bytes += blobs.iter().map(|blob| blob.bytes.len()).sum::<usize>();
+        let (blobs, bytes): (&[Blob], usize) = match &job.work {
             // In an event a statement is escaped: twice its size at most.
-            self.bytes += group.iter().map(|(signed, _)| 2 * signed.statement.len()).sum::<usize>();
-        }
+            Work::Statements { group, blobs, .. } => {
+                (blobs, group.iter().map(|(signed, _)| 2 * signed.statement.len()).sum())
+            }
+            Work::Lost { entries, blobs } => {
+                (blobs, entries.iter().map(|entry| entry.payload.len()).sum())
+            }
+            Work::Note { .. } => (&[], 0),
+        };
+        self.blobs += blobs.len();
+        self.bytes += bytes + blobs.iter().map(|blob| blob.bytes.len()).sum::<usize>();
         first || (self.blobs <= BATCH_BLOBS_MAX && self.bytes <= BATCH_BYTES_MAX)
     }
 }
@@ -258,6 +274,8 @@ impl<S: Store> Desk<S> {
                     self.decide(&mut draft, group, blobs, bundle)
                 }
                 Work::Note { stream, note } => self.note(&mut draft, stream, note),
+                Work::Lost { .. } if !has_room => Err(VaultError::Full),
+                Work::Lost { entries, blobs } => self.restore(&mut draft, entries, blobs),
             };
             answers.push((reply, outcome));
         }
@@ -322,7 +340,7 @@ impl<S: Store> Desk<S> {
         }
         // Together or not at all: a group is decided on a copy until its last statement passes.
         let (mut states, mut tally) = (draft.states.clone(), draft.tally);
-        let mut acts = Vec::with_capacity(group.len());
+        let (mut acts, mut notes) = (Vec::with_capacity(group.len()), Vec::new());
         let mut numbers: BTreeMap<Stream, u64> = BTreeMap::new();
         for (signed, stated) in group {
             let saw = saw(self.store.as_ref(), &stated)?;
@@ -335,20 +353,100 @@ impl<S: Store> Desk<S> {
             rules::apply(&mut states, &stated, draft.now, sequence);
             tally.stated(&stated);
             acts.push((stream, Act::Stated(signed)));
+            if let Statement::Resumption(resumption) = &stated.statement
+                && let Some(note) =
+                    self.resumed(&mut states, &resumption.ground.agreement, &acts)?
+            {
+                let stream = Stream::Agreement(resumption.ground.agreement.clone());
+                let sequence = self.end(draft, &stream)?.stands.sequence + 1;
+                rules::apply_note(&mut states, &note, draft.now, sequence);
+                notes.push((stream, Act::Noted(note)));
+            }
         }
         (draft.states, draft.tally) = (states, tally);
         let first = draft.batch.entries.len();
-        for (stream, act) in acts {
+        let answered = first..first + acts.len();
+        for (stream, act) in acts.into_iter().chain(notes) {
             self.append(draft, stream, act)?;
         }
+        self.attach(draft, blobs)?;
+        draft.batch.bundles.extend(bundle);
+        Ok(Outcome::New(answered))
+    }
+
+    /// Keeps small objects. Attachments are named by their digest: one that is there already is
+    /// the same.
+    fn attach(&self, draft: &mut Draft<S>, blobs: Vec<Blob>) -> Result<(), VaultError> {
         for blob in blobs {
-            // Attachments are named by their digest: one that is there already is the same.
             let held = draft.batch.blobs.iter().any(|other| other.name == blob.name);
             if !held && self.store.blob(&blob.name)?.is_none() {
                 draft.batch.blobs.push(blob);
             }
         }
-        draft.batch.bundles.extend(bundle);
+        Ok(())
+    }
+
+    /// That an agreement goes on, once every party has taken it up again.
+    fn resumed(
+        &self,
+        states: &mut States,
+        id: &AgreementId,
+        acts: &[(Stream, Act)],
+    ) -> Result<Option<Note>, VaultError> {
+        let generation = self.scribe.log.generation;
+        let Some(agreement) = states.agreement(id) else { return Ok(None) };
+        if agreement.terms.organisations().any(|who| !agreement.resuming.contains_key(who)) {
+            return Ok(None);
+        }
+        let mut by = Vec::new();
+        for sha256 in agreement.resuming.clone().into_values() {
+            let just_said = acts.iter().find_map(|(_, act)| match act {
+                Act::Stated(signed) => {
+                    let said = signature::sha256(signed.statement.as_bytes());
+                    (said == sha256).then(|| signed.clone())
+                }
+                Act::Noted(_) => None,
+            });
+            by.push(match just_said {
+                Some(signed) => signed,
+                None => records::accepted(self.store.as_ref(), states, &sha256)?,
+            });
+        }
+        Ok(Some(Note::Resumed { agreement: id.clone(), generation, by }))
+    }
+
+    /// Puts back events that were lost, bytes for bytes, at the ends of their streams. Whoever
+    /// calls has verified that this vault once signed where they lead.
+    fn restore(
+        &self,
+        draft: &mut Draft<S>,
+        entries: Vec<Entry>,
+        blobs: Vec<Blob>,
+    ) -> Result<Outcome, VaultError> {
+        let mut ends: BTreeMap<&Stream, StreamHead> = BTreeMap::new();
+        for entry in &entries {
+            let stands = match ends.get(&entry.stream) {
+                Some(stands) => *stands,
+                None => self.end(draft, &entry.stream)?.stands,
+            };
+            let event = records::event(entry)?;
+            if entry.sequence != stands.sequence + 1 || event.previous != stands.commitment {
+                return Err(Refusal::Forked.into());
+            }
+            let (sequence, commitment) = (entry.sequence, entry.commitment());
+            ends.insert(&entry.stream, StreamHead { sequence, commitment });
+        }
+        let first = draft.batch.entries.len();
+        for entry in entries {
+            let read = |key: &str| self.store.record(key);
+            records::apply(&mut draft.states, &entry, &read)?;
+            let position = self.store.ledger_size() + draft.batch.entries.len() as u64;
+            let stands = StreamHead { sequence: entry.sequence, commitment: entry.commitment() };
+            let label_key = entry.label_key;
+            draft.ends.insert(entry.stream.clone(), End { stands, label_key });
+            draft.batch.entries.push(Entry { position, ..entry });
+        }
+        self.attach(draft, blobs)?;
         Ok(Outcome::New(first..draft.batch.entries.len()))
     }
 
@@ -360,7 +458,8 @@ impl<S: Store> Desk<S> {
     ) -> Result<Outcome, VaultError> {
         let read = |key: &str| self.store.record(key);
         records::load(&mut draft.states, rules::reads_of_note(&note), &read)?;
-        rules::apply_note(&mut draft.states, &note, draft.now);
+        let sequence = self.end(draft, &stream)?.stands.sequence + 1;
+        rules::apply_note(&mut draft.states, &note, draft.now, sequence);
         draft.tally.noted(&note);
         let first = draft.batch.entries.len();
         self.append(draft, stream, Act::Noted(note))?;

@@ -30,6 +30,15 @@ pub enum VaultError {
     /// The disk is full, for this. Nothing was changed.
     #[error("the disk is full")]
     Full,
+    /// The vault was shown to have been set back to an earlier state.
+    #[error("the vault was set back to an earlier state")]
+    SetBack,
+    /// Whoever asks knows an earlier log generation: the vault was recovered since.
+    #[error("the vault was recovered and keeps its log in generation {generation} now")]
+    NewGeneration {
+        /// The generation that is kept.
+        generation: u32,
+    },
     /// The vault is going down; whether the last write happened is not known.
     #[error("the vault is stopping")]
     Stopping,

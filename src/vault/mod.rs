@@ -9,11 +9,13 @@ pub mod clock;
 mod committer;
 mod delivery;
 pub mod error;
+mod halt;
 mod intake;
 mod looks;
 mod measures;
 mod reading;
 mod records;
+mod recovery;
 mod standing;
 mod watching;
 
@@ -28,19 +30,24 @@ pub use crate::vault::clock::{Clock, SystemClock};
 pub use crate::vault::committer::{Done, Scribe};
 pub use crate::vault::delivery::{BundleBytes, Delivery, Incoming};
 pub use crate::vault::error::VaultError;
+pub use crate::vault::halt::Halt;
 pub use crate::vault::intake::BundleFault;
 pub use crate::vault::reading::{Part, Reading};
 pub use crate::vault::records::DomainProjector;
+pub use crate::vault::recovery::Remembered;
 pub use crate::vault::watching::{Hint, Watching};
 
+use crate::crypto::signature::SigningKey;
 use crate::crypto::{proofs, signature, statement};
+use crate::domain::deposit::Deposit;
 use crate::domain::event::{Note, SignedText};
-use crate::domain::id::{Bytes, Digest, MemberId, MemberPath};
+use crate::domain::id::{Bytes, DepositId, Digest, MemberId, MemberPath};
 use crate::domain::refusal::Refusal;
 use crate::domain::rules::{self, Circumstances};
 use crate::domain::statement::{Join, Log, Stated, Statement};
 use crate::domain::states::{Key, States, Vault as Founded};
 use crate::domain::stream::Stream;
+use crate::domain::text::Text;
 use crate::store::{Blob, ReadError, Room, Store};
 use crate::vault::attachments::Attachments;
 use crate::vault::committer::{Committer, Desk, Work};
@@ -69,23 +76,33 @@ pub struct Vault<S: Store> {
     clock: Arc<dyn Clock>,
     committer: Committer<S>,
     looks: Looks,
-    failed: watch::Receiver<bool>,
+    halt: watch::Sender<Option<Halt>>,
     watchers: Watchers,
     measures: Measures,
 }
 
 impl<S: Store> Vault<S> {
-    /// Opens a vault over a store.
-    pub fn open(store: S, scribe: Scribe, clock: Arc<dyn Clock>) -> Result<Self, ReadError> {
+    /// Opens a vault over a store, in the log generation that the store tells of.
+    pub fn open(
+        store: S,
+        origin: Text,
+        key: SigningKey,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Self, ReadError> {
+        let generation = generation(&store)?;
+        Self::open_in(store, Scribe { log: Log { origin, generation }, key }, clock)
+    }
+
+    fn open_in(store: S, scribe: Scribe, clock: Arc<dyn Clock>) -> Result<Self, ReadError> {
         let (store, scribe) = (Arc::new(store), Arc::new(scribe));
-        let (failing, failed) = watch::channel(false);
+        let halt = watch::Sender::new(None);
         let watchers = Watchers::default();
         let measures = Measures::default();
         let told = (watchers.clone(), measures.clone());
         let desk = Desk::new(store.clone(), scribe.clone(), clock.clone(), told)?;
-        let committer = Committer::start(desk, failing)?;
+        let committer = Committer::start(desk, halt.clone())?;
         let looks = Looks::default();
-        Ok(Self { store, scribe, clock, committer, looks, failed, watchers, measures })
+        Ok(Self { store, scribe, clock, committer, looks, halt, watchers, measures })
     }
 
     /// Makes the first event of a new vault.
@@ -107,9 +124,9 @@ impl<S: Store> Vault<S> {
         }
     }
 
-    /// Becomes true when a write ended with unknown outcome: the process must then end.
-    pub fn failed(&self) -> watch::Receiver<bool> {
-        self.failed.clone()
+    /// Says when the process must end, and why.
+    pub fn halted(&self) -> watch::Receiver<Option<Halt>> {
+        self.halt.subscribe()
     }
 
     /// Adds what is counted of commits to what is shown.
@@ -161,7 +178,18 @@ impl<S: Store> Vault<S> {
                 Ok((group, blobs))
             })
             .await?;
-        self.committer.submit(Work::Statements { group, blobs, bundle: None }).await
+        let resumed: Vec<_> = group
+            .iter()
+            .filter_map(|(_, stated)| {
+                let Statement::Resumption(resumption) = &stated.statement else { return None };
+                Some(resumption.ground.agreement.clone())
+            })
+            .collect();
+        let done = self.committer.submit(Work::Statements { group, blobs, bundle: None }).await?;
+        for agreement in resumed {
+            self.quarantine_lost(&agreement).await?;
+        }
+        Ok(done)
     }
 
     /// Lets a member in who has the invitation's secret and asks to be certified for this
@@ -270,6 +298,20 @@ impl<S: Store> Vault<S> {
     }
 }
 
+/// A deposit as a store tells of it.
+pub fn deposit<S: Store>(store: &S, id: &DepositId) -> Result<Option<Deposit>, ReadError> {
+    let mut states = States::default();
+    records::load(&mut states, [Key::Deposit(id.clone())], &|key| store.record(key))?;
+    Ok(states.deposit(id).cloned())
+}
+
+/// The log generation that a store tells of: 1 until a recovery.
+fn generation<S: Store>(store: &S) -> Result<u32, ReadError> {
+    let mut states = States::default();
+    records::load(&mut states, [Key::Vault], &|key| store.record(key))?;
+    Ok(states.vault().map_or(1, |vault| vault.generation))
+}
+
 /// The joining among the statements that come with an invitation: alone for a colleague, between
 /// the organisation's introduction and the confirmation for its first member.
 fn joining(group: &[(SignedText, Stated)]) -> Option<(&Join, Digest)> {
@@ -321,6 +363,7 @@ fn may_be_submitted(statement: &Statement) -> bool {
         | Statement::Acceptance(_)
         | Statement::Declination(_)
         | Statement::Termination(_)
+        | Statement::Resumption(_)
         | Statement::Reseal(_)
         | Statement::Request(_)
         | Statement::Consent(_)

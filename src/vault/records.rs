@@ -1,12 +1,13 @@
 //! Records between the domain and the store: loaded by name, kept as JSON.
 
 use crate::crypto::statement;
-use crate::domain::event::{Act, Event};
+use crate::domain::event::{Act, Event, SignedText};
+use crate::domain::id::Digest;
 use crate::domain::rules;
 use crate::domain::statement::Stated;
 use crate::domain::states::{Key, Record, States};
 use crate::ledger::Entry;
-use crate::store::{Projector, ReadError, ReadRecord, Records};
+use crate::store::{Projector, ReadError, ReadRecord, Records, Store};
 
 /// Loads the records a statement is judged by, those that are not there already.
 pub(super) fn load_for(
@@ -56,6 +57,47 @@ pub(super) fn event(entry: &Entry) -> Result<Event, ReadError> {
         .map_err(|fault| damaged(format!("entry {}", entry.position), &fault))
 }
 
+/// Changes the states as the event in an entry does.
+pub(super) fn apply(
+    states: &mut States,
+    entry: &Entry,
+    read: ReadRecord<'_>,
+) -> Result<(), ReadError> {
+    let event = event(entry)?;
+    match &event.act {
+        Act::Stated(signed) => {
+            let stated = statement::parse(signed)
+                .map_err(|fault| damaged(format!("entry {}", entry.position), &fault))?;
+            load_for(states, &stated, read)?;
+            rules::apply(states, &stated, event.at, event.sequence);
+        }
+        Act::Noted(note) => {
+            load(states, rules::reads_of_note(note), read)?;
+            rules::apply_note(states, note, event.at, event.sequence);
+        }
+    }
+    Ok(())
+}
+
+/// The words of a statement that was accepted before.
+pub(super) fn accepted<S: Store>(
+    store: &S,
+    states: &mut States,
+    sha256: &Digest,
+) -> Result<SignedText, ReadError> {
+    load(states, [Key::Statement(*sha256)], &|key| store.record(key))?;
+    let lost = || ReadError::Damaged {
+        what: format!("statement {sha256}"),
+        how: "it is recorded as accepted, but is not there".to_owned(),
+    };
+    let place = states.statement(sha256).ok_or_else(lost)?;
+    let entry = store.read_stream(&place.stream, place.sequence, 1)?;
+    match event(entry.first().ok_or_else(lost)?)?.act {
+        Act::Stated(signed) => Ok(signed),
+        Act::Noted(_) => Err(lost()),
+    }
+}
+
 fn damaged(what: String, how: &dyn std::error::Error) -> ReadError {
     ReadError::Damaged { what, how: how.to_string() }
 }
@@ -66,20 +108,8 @@ pub struct DomainProjector;
 
 impl Projector for DomainProjector {
     fn project(&self, entry: &Entry, read: ReadRecord<'_>) -> Result<Records, ReadError> {
-        let event = event(entry)?;
         let mut states = States::default();
-        match &event.act {
-            Act::Stated(signed) => {
-                let stated = statement::parse(signed)
-                    .map_err(|fault| damaged(format!("entry {}", entry.position), &fault))?;
-                load_for(&mut states, &stated, read)?;
-                rules::apply(&mut states, &stated, event.at, event.sequence);
-            }
-            Act::Noted(note) => {
-                load(&mut states, rules::reads_of_note(note), read)?;
-                rules::apply_note(&mut states, note, event.at);
-            }
-        }
+        apply(&mut states, entry, read)?;
         changes(&mut states)
     }
 }

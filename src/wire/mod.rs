@@ -28,6 +28,8 @@ pub mod limit {
     pub const ENTRIES_PER_PART: usize = 256;
     /// Bytes of events in one part of a stream, unless one event alone has more.
     pub const PART_BYTES_MAX: usize = 1 << 20;
+    /// Lost events handed in by one call, in bytes.
+    pub const HAND_IN_BYTES_MAX: usize = 64 << 20;
     /// Agreements in one page.
     pub const AGREEMENTS_PER_PAGE: usize = 1_000;
 

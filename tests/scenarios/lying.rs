@@ -46,9 +46,14 @@ impl Shown {
             }
             followed.insert(stream.clone(), so_far);
         }
-        let keys = Vault { ledger_key: vault.ledger_key, operator_key: vault.operator_key };
+        let keys = Vault {
+            ledger_key: vault.ledger_key,
+            operator_key: vault.operator_key,
+            generation: 1,
+            began_at: 0,
+        };
         let mut replayed = Replay::default();
-        let believed = replayed.go_on(&vault.log, &keys, &followed);
+        let believed = replayed.go_on(&keys, &followed);
         believed.map_err(|untrue| untrue.to_string())?;
         Ok(replayed.states().clone())
     }

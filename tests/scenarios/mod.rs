@@ -10,6 +10,7 @@ mod lying;
 mod manual;
 mod members;
 mod metrics;
+mod recovery;
 mod release;
 mod sealed;
 mod service;
@@ -253,6 +254,20 @@ impl World {
         server.process.kill().unwrap();
         server.process.wait().unwrap();
         server.listener.join().unwrap();
+    }
+
+    /// Puts the data directory away, as after a loss, and another in its place.
+    pub(crate) fn replace_data(&self, by: &Path) {
+        fs::remove_dir_all(self.data()).unwrap();
+        fs::rename(by, self.data()).unwrap();
+    }
+
+    /// Waits until the server has ended by itself; how.
+    pub(crate) fn ended_by_itself(&mut self) -> i32 {
+        let mut server = self.server.take().unwrap();
+        let status = server.process.wait().unwrap();
+        server.listener.join().unwrap();
+        status.code().unwrap()
     }
 
     /// Ends the server as its operator would; it must end well.

@@ -88,7 +88,8 @@ async fn propose(output: &Output, session: &mut Session, path: &Path) -> Result<
 /// `escrow agreement list`
 async fn list(output: &Output, session: &mut Session) -> Result<Exit, Failure> {
     let agreements = session.agreements().await?;
-    let views: Vec<_> = agreements.iter().map(AgreementView::new).collect();
+    let views: Vec<_> =
+        agreements.iter().map(|a| AgreementView::new(a, &session.vault.log)).collect();
     output.list(&views, &["AGREEMENT", "STATE", "TITLE", "PARTIES"], AgreementView::row)?;
     Ok(Exit::Done)
 }
@@ -96,7 +97,7 @@ async fn list(output: &Output, session: &mut Session) -> Result<Exit, Failure> {
 /// `escrow agreement accept`
 async fn accept(output: &Output, session: &mut Session, named: &str) -> Result<Exit, Failure> {
     let found = find::agreement(session, named).await?;
-    let terms = AgreementView::new(&found).text();
+    let terms = AgreementView::new(&found, &session.vault.log).text();
     output.ask(&format!(
         "{terms}\nThis countersigns these terms and their release key for {}. Compare the other \
          parties' fingerprints by telephone or on paper before you sign.",
@@ -174,6 +175,6 @@ async fn show(
     id: &AgreementId,
 ) -> Result<crate::domain::agreement::Agreement, Failure> {
     let agreement = session.agreement(id).await?;
-    output.record(&AgreementView::new(&agreement), AgreementView::text)?;
+    output.record(&AgreementView::new(&agreement, &session.vault.log), AgreementView::text)?;
     Ok(agreement)
 }

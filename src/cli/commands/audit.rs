@@ -62,6 +62,7 @@ fn deed(stated: &Stated, agreement: &AgreementId) -> (&'static str, String) {
         Statement::Acceptance(_) => of_agreement("accepted"),
         Statement::Declination(_) => of_agreement("declined"),
         Statement::Termination(_) => of_agreement("signed for the end"),
+        Statement::Resumption(_) => of_agreement("resumed"),
         Statement::RevocationNotice(s) => ("told of a revocation", s.member.to_string()),
         Statement::Reseal(s) => ("passed the share on", s.share.member.to_string()),
         Statement::Deposit(_) => ("deposited", DepositId::of(&stated.digest).to_string()),
@@ -89,6 +90,10 @@ fn deed(stated: &Stated, agreement: &AgreementId) -> (&'static str, String) {
 fn noted(note: &Note, agreement: &AgreementId) -> (String, Option<MemberPath>, String) {
     match note {
         Note::Founded { .. } => ("founded".to_owned(), None, "vault".to_owned()),
+        Note::Recovered { .. } => ("was recovered".to_owned(), None, "vault".to_owned()),
+        Note::Resumed { agreement, .. } => {
+            ("goes on after a recovery".to_owned(), None, agreement.to_string())
+        }
         Note::Access { by, look } => {
             let kind = match look {
                 Look::Stream => "looked at the agreement",

@@ -6,6 +6,7 @@ pub(super) mod deposit;
 mod find;
 pub(super) mod identity;
 pub(super) mod release;
+mod resume;
 mod watch;
 
 use crate::cli::args::MemberCommand;
@@ -30,6 +31,7 @@ pub(super) async fn run(
         MemberCommand::Confirm { member, administrator } => {
             identity::confirm(output, session, &member, administrator).await
         }
+        MemberCommand::Resume => resume::resume(output, session).await,
         MemberCommand::Revoke { member, left: _, compromised_since } => {
             let reason = compromised_since.map_or(Reason::Left, Reason::CompromisedSince);
             identity::revoke(output, session, &member, reason).await

@@ -31,7 +31,8 @@ pub(super) async fn show(
     match find::anything(session, named).await? {
         Found::Agreement(id) => {
             let agreement = session.agreement(&id).await?;
-            output.record(&AgreementView::new(&agreement), AgreementView::text)?;
+            output
+                .record(&AgreementView::new(&agreement, &session.vault.log), AgreementView::text)?;
         }
         Found::Deposit(agreement, id) => {
             session.agreement(&agreement).await?;

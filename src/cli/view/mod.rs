@@ -15,7 +15,7 @@ use crate::domain::id::{
     AgreementId, DepositId, Digest, MemberId, MemberPath, OrganisationName, Role, RuleName,
 };
 use crate::domain::organisation::{Member, Organisation, Standing};
-use crate::domain::statement::{Content, Kind, Sealing};
+use crate::domain::statement::{Content, Kind, Log, Sealing};
 use crate::domain::text::Text;
 use crate::domain::time::Timestamp;
 
@@ -27,6 +27,7 @@ pub struct AgreementView {
     version: u32,
     sha256: Digest,
     state: &'static str,
+    suspended: bool,
     recipient: Option<String>,
     quorum: u16,
     stock_age: bool,
@@ -59,8 +60,15 @@ pub struct RuleView {
 }
 
 impl AgreementView {
+    fn state_text(&self) -> String {
+        match self.suspended {
+            true => format!("{}, suspended until every party has run `escrow resume`", self.state),
+            false => self.state.to_owned(),
+        }
+    }
+
     /// An agreement as it is believed. The recipient is computed from the commitment.
-    pub fn new(agreement: &agreement::Agreement) -> Self {
+    pub fn new(agreement: &agreement::Agreement, log: &Log) -> Self {
         let terms = &agreement.terms;
         let party = |role: &Role, organisation: &OrganisationName| PartyView {
             role: role.clone(),
@@ -97,6 +105,7 @@ impl AgreementView {
             version: agreement.version,
             sha256: agreement.terms_sha256,
             state: agreement.phase.word(),
+            suspended: agreement.goes_on_in(log.generation).is_err(),
             recipient: proofs::release_key(agreement).ok().map(|key| key.recipient()),
             quorum: terms.quorum,
             stock_age: terms.stock_age,
@@ -124,7 +133,7 @@ impl AgreementView {
         let mut pairs = vec![
             ("agreement", self.id.to_string()),
             ("title", self.title.to_string()),
-            ("state", self.state.to_owned()),
+            ("state", self.state_text()),
             ("proposed", format!("{} by {}", self.proposed_at, self.proposed_by)),
             ("terms", format!("version {}, SHA-256 {}", self.version, self.sha256)),
         ];

@@ -4,4 +4,5 @@ pub mod agreement;
 pub mod deposit;
 pub mod identity;
 pub mod release;
+pub mod resume;
 pub mod watch;

@@ -90,6 +90,18 @@ pub struct Termination {
     pub ground: Ground,
 }
 
+/// Takes an agreement up again after the vault was recovered, as it now stands; it goes on when
+/// every party has. Kept among the accesses: the agreement's own stream stays open for what the
+/// vault has lost until then.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Resumption {
+    /// By whom and when, in the new generation.
+    pub made: Made,
+    /// Which agreement, as far as everything that was remembered has been handed in.
+    pub ground: Ground,
+}
+
 /// Tells the parties of an agreement that a member was revoked. Statements that do not rest on it
 /// are void, so a vault that hides the revocation from one party is found out by the others.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

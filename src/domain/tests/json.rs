@@ -28,6 +28,7 @@ pub(crate) fn one_of_each() -> Vec<Statement> {
         world.acceptance(YUKI, &agreement).into(),
         world.declination(YUKI, &agreement).into(),
         world.termination(YUKI, &agreement).into(),
+        world.resumption(YUKI, &agreement).into(),
         world.reseal(KENJI, &agreement, YUKI).into(),
         world.deposit(MINJI, &agreement).into(),
         elsewhere.into(),
@@ -132,14 +133,15 @@ fn a_statement_under_another_type_or_twice_the_same_field_is_refused() {
         let untyped = text.replacen(&format!(r#""type":"{}","#, statement.tag()), "", 1);
         assert!(serde_json::from_str::<Statement>(&untyped).is_err(), "{untyped}");
     }
-    assert_eq!(alike, 8, "consent, sight and retrieval; declination and termination");
+    assert_eq!(alike, 12, "consent, sight, retrieval; declination, termination, resumption");
 }
 
 /// Types with the same fields.
-const ALIKE: [&str; 5] = [
+const ALIKE: [&str; 6] = [
     "escrow-vault/consent/v1",
     "escrow-vault/seen/v1",
     "escrow-vault/retrieval/v1",
     "escrow-vault/declination/v1",
     "escrow-vault/termination/v1",
+    "escrow-vault/resumption/v1",
 ];

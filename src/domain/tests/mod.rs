@@ -4,6 +4,7 @@
 mod identity;
 pub(crate) mod json;
 mod promises;
+mod recovery;
 mod scenario;
 mod swapped;
 mod table;

@@ -450,6 +450,7 @@ impl Trial {
             | Statement::Confirmation(_)
             | Statement::Revocation(_)
             | Statement::RevocationNotice(_)
+            | Statement::Resumption(_)
             | Statement::Renewal(_)
             | Statement::Proposal(_)
             | Statement::ReleaseKey(_)

@@ -210,6 +210,7 @@ fn about_nothing(mut statement: Statement) -> Statement {
         Statement::Acceptance(s) => s.ground.agreement = agreement,
         Statement::Declination(s) => s.ground.agreement = agreement,
         Statement::Termination(s) => s.ground.agreement = agreement,
+        Statement::Resumption(s) => s.ground.agreement = agreement,
         Statement::RevocationNotice(s) => s.ground.agreement = agreement,
         Statement::Reseal(s) => s.ground.agreement = agreement,
         Statement::Deposit(s) => s.ground.agreement = agreement,

@@ -193,14 +193,14 @@ impl World {
 
     pub(super) fn circumstances(&self, stated: &Stated) -> Circumstances {
         let event = |ground: &Ground| {
-            let events = self.heads.get(&rules::stream(stated))?;
+            let events = self.heads.get(&Stream::Agreement(ground.agreement.clone()))?;
             events.get(usize::try_from(ground.saw.sequence.checked_sub(1)?).unwrap()).copied()
         };
         Circumstances { log: log(), now: self.now, saw: stated.statement.ground().and_then(event) }
     }
 
     pub(super) fn note(&mut self, note: &Note) {
-        rules::apply_note(&mut self.states, note, self.now);
+        rules::apply_note(&mut self.states, note, self.now, 0);
     }
 
     pub(super) fn pass(&mut self, span: Span) {
@@ -364,6 +364,10 @@ impl World {
 
     pub(super) fn termination(&mut self, by: &str, id: &AgreementId) -> say::Termination {
         say::Termination { made: self.made(by), ground: self.ground(id) }
+    }
+
+    pub(super) fn resumption(&mut self, by: &str, id: &AgreementId) -> say::Resumption {
+        say::Resumption { made: self.made(by), ground: self.ground(id) }
     }
 
     pub(super) fn reseal(&mut self, by: &str, id: &AgreementId, to: &str) -> say::Reseal {

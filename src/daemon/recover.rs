@@ -1,0 +1,49 @@
+//! `escrowd recover`: goes on from an earlier state of the vault, openly.
+
+use std::cell::Cell;
+use std::path::Path;
+use std::sync::Arc;
+
+use crate::cli::failure::{Exit, Failure};
+use crate::client::home::Home;
+use crate::daemon::check::probe_in_child;
+use crate::daemon::config::{Place, failed, ledger_key};
+use crate::daemon::notice::Notice;
+use crate::daemon::notify::Manager;
+use crate::daemon::serve::progress;
+use crate::store::{DiskStore, Options};
+use crate::vault::{DomainProjector, SystemClock, Vault};
+
+pub(super) async fn run(data: &Path, passphrase_file: Option<&Path>) -> Result<Exit, Failure> {
+    let place = Place::new(data);
+    let config = place.config()?;
+    let ledger_key = ledger_key(&place.keys(passphrase_file)?)?;
+    let shown = match Notice::on(&place) {
+        Ok(notice) => notice.map_or(0, |notice| notice.generation()),
+        // What a damaged notice showed is shown again by whoever showed it.
+        Err(_) => 0,
+    };
+    let (manager, caught_up) = (Manager::of_this_process(), Cell::new(0));
+    let progress = progress(&manager, &caught_up);
+    let options =
+        Options { probe: Some(&probe_in_child), progress: Some(&progress), ..Options::default() };
+    let store = DiskStore::open(place.store(), &DomainProjector, &options).map_err(failed)?;
+    let (origin, clock) = (config.origin.clone(), Arc::new(SystemClock));
+    let vault = Vault::recover(store, origin, ledger_key, clock, shown).await.map_err(failed)?;
+    let log = vault.log().clone();
+    vault.close().await;
+    // Only now: an interrupted recovery is begun again, in a generation later still.
+    let home = Home::open(&place.operator())?;
+    let mut known = home.vault()?;
+    known.log = log.clone();
+    home.set_vault(&known)?;
+    Notice::lift(&place)?;
+    eprintln!("The vault goes on in generation {} of its log.", log.generation);
+    eprintln!("Next: escrowd serve --data {}", data.display());
+    eprintln!(
+        "Tell every organisation what happened. Each of its members runs `escrow resume`, which \
+         hands in what this vault has lost and they remember; agreements are suspended until \
+         every party has."
+    );
+    Ok(Exit::Done)
+}
