@@ -10,28 +10,33 @@ use super::{World, have};
 /// Most exposure that `systemd-analyze security` may find, in tenths: 2.0 of 10.
 const EXPOSURE_TENTHS_MAX: &str = "20";
 
-/// A manager of its own on a `/run` of its own: starts the unit, restarts it on a line, stops it at
-/// the end, and says each time how it stands. Three protections are left out, as they lean on
+/// A manager of its own on a `/run` of its own: starts the unit, backs up and restarts on a line,
+/// stops at the end, and says each time how things stand. Three protections are left out, as they lean on
 /// nodes that only the system's own manager can make; users, too, only that one can change.
 const MANAGER: &str = r#"
 set -eu
 mount -t tmpfs tmpfs /run
 mkdir -p /run/systemd/system /run/xdg /run/own/systemd/user /run/own/escrow-vault/data
-chmod 700 /run/xdg /run/own/escrow-vault
+mkdir -p /run/own/backups/escrow-vault
+chmod 700 /run/xdg /run/own/escrow-vault /run/own/backups/escrow-vault
 mount --bind "$DATA" /run/own/escrow-vault/data
 export XDG_RUNTIME_DIR=/run/xdg XDG_CONFIG_HOME=/run/own XDG_STATE_HOME=/run/own
-sed -e "s#/usr/local/bin/escrowd#$ESCROWD#" -e "s#/var/lib/#/run/own/#" \
-    -e '/^User=/d; /^Group=/d' \
-    -e '/^ProtectHome=/d; /^ProtectKernelLogs=/d; /^ProtectKernelTunables=/d' \
-    "$UNIT" > /run/own/systemd/user/escrowd.service
+for unit in escrowd escrowd-backup; do
+    sed -e "s#/usr/local/bin/escrowd#$ESCROWD#" -e "s#/var/lib/#/run/own/#" \
+        -e "s#/var/backups/#/run/own/backups/#" -e '/^User=/d; /^Group=/d' \
+        -e '/^ProtectHome=/d; /^ProtectKernelLogs=/d; /^ProtectKernelTunables=/d' \
+        "$UNITS/$unit.service" > "/run/own/systemd/user/$unit.service"
+done
 /lib/systemd/systemd --user > /run/own/said 2>&1 &
 manager=$!
 trap 'kill "$manager"' EXIT
 until systemctl --user show-environment > /dev/null 2>&1; do kill -0 "$manager"; done
-show() { systemctl --user show --property "$1" --value escrowd; }
+show() { systemctl --user show --property "$1" --value "${2:-escrowd}"; }
 systemctl --user start escrowd || true
 echo "$(show ActiveState) $(grep -c '^Seccomp:.*2$' "/proc/$(show MainPID)/status" || true)"
 read -r line
+systemctl --user start escrowd-backup || true
+echo "$(show Result escrowd-backup) $(ls /run/own/backups/escrow-vault | tr '\n' ' ')"
 systemctl --user restart escrowd || true
 show ActiveState
 read -r line || true
@@ -106,7 +111,7 @@ impl Manager {
     fn start(world: &World) -> Self {
         let mut command = Command::new("unshare");
         command.args(["--mount", "sh", "-c", MANAGER]);
-        command.env("DATA", world.data()).env("UNIT", units().join("escrowd.service"));
+        command.env("DATA", world.data()).env("UNITS", units());
         command.env("ESCROWD", env!("CARGO_BIN_EXE_escrowd"));
         let spawned = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn();
         let mut process = spawned.unwrap();
@@ -153,6 +158,10 @@ fn the_vault_does_all_it_does_under_the_sandbox_of_its_unit() {
     let request = world.request(&deposit, "joint");
     world.approve("trade-secret-center", &request);
     manager.go_on();
+    let backup = manager.told();
+    for part in ["success ", " journal ", " bundles ", " keys "] {
+        assert!(format!("{backup} ").contains(part), "{part}: {backup}");
+    }
     assert_eq!(manager.told(), "active");
     assert_eq!(world.approve("hanbit-parts", &request), "released");
     let out = world.path("out").display().to_string();
