@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
+use clap_complete::Shell;
 
 use crate::domain::id::{Fingerprint, MemberName, MemberPath, OrganisationName, RuleName};
 use crate::domain::request::State;
@@ -64,6 +65,17 @@ pub enum Command {
     /// Propose, accept, end agreements
     #[command(subcommand)]
     Agreement(AgreementCommand),
+    /// Print completions for a shell; bash looks in ~/.local/share/bash-completion/completions
+    Completions {
+        /// Which shell
+        shell: Shell,
+    },
+    /// Write the manual pages, one a command; man looks in ~/.local/share/man/man1
+    Man {
+        /// A directory; made if it is not there
+        #[arg(long, value_name = "DIR")]
+        out: PathBuf,
+    },
     /// What takes a member's home and a connection.
     #[command(flatten)]
     Member(MemberCommand),

@@ -4,6 +4,7 @@ pub mod args;
 mod commands;
 mod demo;
 pub mod failure;
+pub(crate) mod manual;
 pub mod output;
 pub(crate) mod passphrase;
 pub mod view;
@@ -11,7 +12,7 @@ pub mod view;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::Parser as _;
+use clap::{CommandFactory as _, Parser as _};
 
 use crate::cli::args::{AgreementCommand, Cli, Command};
 use crate::cli::failure::{Exit, Failure};
@@ -22,6 +23,8 @@ use crate::client::session::{self, Session};
 
 /// The program's name in messages.
 const PROGRAM: &str = "escrow";
+/// The manual's section for everybody's programs.
+const MANUAL_SECTION: &str = "1";
 
 /// Runs `escrow` and says how it ended.
 pub fn main() -> ExitCode {
@@ -67,6 +70,15 @@ async fn run(cli: Cli) -> Result<Exit, Failure> {
         Command::Demo { path } => demo::run(path.as_deref()).await,
         Command::Agreement(AgreementCommand::Template { name }) => {
             commands::agreement::template(&output, name.as_deref())
+        }
+        Command::Completions { shell } => {
+            output.text(&manual::completions(Cli::command(), shell))?;
+            Ok(Exit::Done)
+        }
+        Command::Man { out } => {
+            let count = manual::write_pages(Cli::command(), MANUAL_SECTION, &out)?;
+            output.say(&format!("{count} pages were written to {}.", out.display()));
+            Ok(Exit::Done)
         }
         Command::Join { file } => {
             let sealed_by = passphrase_file.as_deref();

@@ -1,7 +1,7 @@
 //! Passphrases: typed at a terminal, or read from a private file.
 
 use std::io::{self, IsTerminal as _};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use age::secrecy::SecretString;
 use zeroize::Zeroizing;
@@ -54,9 +54,12 @@ pub(crate) fn choose(file: Option<&Path>) -> Result<Option<SecretString>, Failur
     }
 }
 
-/// The first line of a file that only its owner can read.
+/// The first line of a file that only its owner can read, or that systemd hands over.
 pub(crate) fn from_file(file: &Path) -> Result<SecretString, Failure> {
-    let bytes = keyfile::read(file, PASSPHRASE_BYTES_MAX).map_err(ClientError::from)?;
+    let credentials = std::env::var_os("CREDENTIALS_DIRECTORY").map(PathBuf::from);
+    let is_handed_over = credentials.is_some_and(|dir| file.parent() == Some(&dir));
+    let read = if is_handed_over { keyfile::read_handed_over } else { keyfile::read };
+    let bytes = read(file, PASSPHRASE_BYTES_MAX).map_err(ClientError::from)?;
     let text = Zeroizing::new(String::from_utf8_lossy(&bytes).into_owned());
     let line = text.lines().next().unwrap_or_default();
     if line.is_empty() {

@@ -62,6 +62,11 @@ pub enum KeyFileError {
     },
 }
 
+/// Every kind of access for anybody but the owner.
+const OTHERS: u32 = 0o077;
+/// That the group may read.
+const GROUP_READS: u32 = 0o040;
+
 /// Writes a secret where none is: mode 0600, durable on return. It appears whole or not at all,
 /// and an existing file, or link, of that name is [`KeyFileError::Exists`].
 pub fn write_new(path: &Path, bytes: &[u8]) -> Result<(), KeyFileError> {
@@ -115,6 +120,21 @@ pub fn lock(path: &Path) -> Result<File, KeyFileError> {
 /// Reads a secret of at most `bytes_max` bytes from a regular file that group and others have no
 /// access to.
 pub fn read(path: &Path, bytes_max: usize) -> Result<Zeroizing<Vec<u8>>, KeyFileError> {
+    read_unless(OTHERS, path, bytes_max)
+}
+
+/// The same for a file that systemd hands to this service (systemd.exec(5), `LoadCredential=`): it
+/// lies in a directory that only the service may enter, and an access list lets the service's user
+/// read it. By its mode that looks like access of the file's group.
+pub fn read_handed_over(path: &Path, bytes_max: usize) -> Result<Zeroizing<Vec<u8>>, KeyFileError> {
+    read_unless(OTHERS & !GROUP_READS, path, bytes_max)
+}
+
+fn read_unless(
+    exposed: u32,
+    path: &Path,
+    bytes_max: usize,
+) -> Result<Zeroizing<Vec<u8>>, KeyFileError> {
     // Non-blocking, or opening a pipe would wait for somebody to write into it.
     let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK;
     let file =
@@ -131,7 +151,7 @@ pub fn read(path: &Path, bytes_max: usize) -> Result<Zeroizing<Vec<u8>>, KeyFile
     if !found.is_file() {
         return Err(KeyFileError::WrongKind { path: path.to_owned(), expected: "regular file" });
     }
-    refuse_exposed(path, &found, 0o600)?;
+    refuse_exposed(exposed, path, &found, 0o600)?;
     let size = usize::try_from(found.len()).unwrap_or(usize::MAX);
     if size > bytes_max {
         return Err(KeyFileError::TooLarge {
@@ -155,7 +175,7 @@ pub fn read(path: &Path, bytes_max: usize) -> Result<Zeroizing<Vec<u8>>, KeyFile
 /// durable on return. One that is there already is accepted if it is no more open than that.
 pub fn private_dir(path: &Path) -> Result<(), KeyFileError> {
     match fs::symlink_metadata(path) {
-        Ok(found) if found.is_dir() => return refuse_exposed(path, &found, 0o700),
+        Ok(found) if found.is_dir() => return refuse_exposed(OTHERS, path, &found, 0o700),
         Ok(_) => {
             return Err(KeyFileError::WrongKind { path: path.to_owned(), expected: "directory" });
         }
@@ -180,9 +200,14 @@ fn stage(path: &Path, bytes: &[u8]) -> Result<NamedTempFile, KeyFileError> {
     Ok(staged)
 }
 
-fn refuse_exposed(path: &Path, found: &fs::Metadata, remedy: u32) -> Result<(), KeyFileError> {
+fn refuse_exposed(
+    exposed: u32,
+    path: &Path,
+    found: &fs::Metadata,
+    remedy: u32,
+) -> Result<(), KeyFileError> {
     let mode = found.mode() & 0o7777;
-    if mode & 0o077 == 0 {
+    if mode & exposed == 0 {
         Ok(())
     } else {
         Err(KeyFileError::Exposed { path: path.to_owned(), mode, remedy })

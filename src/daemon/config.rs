@@ -21,6 +21,8 @@ use crate::store::{DiskStore, OpenError, Store as _, is_full};
 const FORMAT: u32 = 1;
 const FILE: &str = "escrowd.toml";
 const LEDGER_KEY: &str = "ledger.key";
+/// The commented configuration that every vault begins with, with values to be replaced.
+const SAMPLE: &str = include_str!("../../deploy/escrowd.toml");
 
 /// `DIR/escrowd.toml`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -37,6 +39,17 @@ pub(super) struct Config {
     /// The log's name. Every statement names it: it never changes. Its generation is in the
     /// journal.
     pub origin: Text,
+    /// Whether and where to show metrics.
+    #[serde(default)]
+    pub metrics: Option<Metrics>,
+}
+
+/// `[metrics]`
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Metrics {
+    /// Where Prometheus finds them.
+    pub listen: String,
 }
 
 /// A vault's files besides what the store keeps.
@@ -90,23 +103,7 @@ impl Place {
     }
 
     pub(super) fn write_config(&self, config: &Config) -> Result<(), Failure> {
-        let text = format!(
-            "# A vault's configuration; unknown keys are refused.\n\
-             # Never change format or origin: statements name them.\n\
-             format = {}\n\
-             origin = {:?}\n\n\
-             # Where to listen; `escrowd serve --listen` overrules it.\n\
-             listen = {:?}\n\
-             # What invitations say: how clients reach the vault.\n\
-             public_address = {:?}\n\
-             # The names and IP addresses in the vault's certificate, made anew at every start.\n\
-             hosts = {:?}\n",
-            config.format,
-            config.origin.as_str(),
-            config.listen,
-            config.public_address,
-            config.hosts,
-        );
+        let text = config.text();
         keyfile::write_new(&self.dir.join(FILE), text.as_bytes()).map_err(failed)
     }
 
@@ -147,7 +144,29 @@ pub(super) fn ledger_key(keys: &Keyring) -> Result<SigningKey, Failure> {
 
 impl Config {
     pub(super) fn new(listen: String, public: String, hosts: Vec<String>, origin: Text) -> Self {
-        Self { format: FORMAT, listen, public_address: public, hosts, origin }
+        let (format, metrics) = (FORMAT, None);
+        Self { format, listen, public_address: public, hosts, origin, metrics }
+    }
+
+    /// The sample with this vault's values in it; what has a default stays commented out.
+    fn text(&self) -> String {
+        let mut text = String::new();
+        for line in SAMPLE.lines() {
+            let value = match line.split_once(" = ").map(|(key, _)| key) {
+                Some("format") => self.format.to_string(),
+                Some("origin") => format!("{:?}", self.origin.as_str()),
+                Some("listen") => format!("{:?}", self.listen),
+                Some("public_address") => format!("{:?}", self.public_address),
+                Some("hosts") => format!("{:?}", self.hosts),
+                Some(_) | None => {
+                    text.extend([line, "\n"]);
+                    continue;
+                }
+            };
+            let key = line.split(' ').next().unwrap_or_default();
+            text.push_str(&format!("{key} = {value}\n"));
+        }
+        text
     }
 }
 
@@ -216,11 +235,50 @@ mod tests {
         assert_eq!(place.config().unwrap(), config);
         let path = dir.path().join(FILE);
         let text = fs::read_to_string(&path).unwrap();
-        for (from, to) in
-            [("listen =", "listens ="), ("format = 1", "format = 2"), ("hosts =", "hosts = 1 #")]
-        {
+        for (from, to) in [
+            ("listen =", "listens ="),
+            ("format = 1", "format = 2"),
+            ("hosts =", "hosts = 1 #"),
+            ("# [metrics]", "[metric]"),
+            ("# [metrics]", "[metrics]\nport = 9464"),
+        ] {
+            assert!(text.contains(from), "{from}");
             fs::write(&path, text.replace(from, to)).unwrap();
             assert!(place.config().is_err(), "{to}");
+        }
+    }
+
+    #[test]
+    fn the_sample_shows_every_key_there_is() {
+        // A key is commented out with its default: `# key = value`, and so is its `# [table]`.
+        let is_key = |line: &str| {
+            let key = line.split_once(" = ").map(|(key, _)| key);
+            let is_word = |key: &str| key.chars().all(|c| c.is_ascii_lowercase() || c == '_');
+            line.starts_with('[') || key.is_some_and(is_word)
+        };
+        let shown = SAMPLE.lines().map(|line| match line.strip_prefix("# ") {
+            Some(key) if is_key(key) => key,
+            Some(_) | None => line,
+        });
+        let all = toml_config(&shown.collect::<Vec<_>>().join("\n")).unwrap();
+        assert_eq!(toml_config(SAMPLE).unwrap().metrics, None, "off by default");
+        let mut keys = Vec::new();
+        names(&serde_json::to_value(all).unwrap(), &mut keys);
+        assert!(keys.len() > 5, "{keys:?}");
+        for key in keys {
+            let (set, off) = (format!("{key} = "), format!("# {key} = "));
+            let shows = |line: &str| line.starts_with(&set) || line.starts_with(&off);
+            assert!(SAMPLE.lines().any(shows), "{key} is not in the sample");
+        }
+    }
+
+    /// The names of all values.
+    fn names(value: &serde_json::Value, found: &mut Vec<String>) {
+        for (name, value) in value.as_object().unwrap() {
+            match value.is_object() {
+                true => names(value, found),
+                false => found.push(name.clone()),
+            }
         }
     }
 }

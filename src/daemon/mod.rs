@@ -4,19 +4,26 @@ mod backup;
 mod check;
 mod config;
 mod init;
+mod metrics;
 mod notice;
+mod notify;
 mod recover;
 mod serve;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory as _, Parser, Subcommand};
+use clap_complete::Shell;
 
 use crate::cli::failure::{Exit, Failure};
+use crate::cli::manual;
+use crate::cli::output::Output;
 
 /// The program's name in messages, and the name under which `escrow demo` starts it.
 pub const PROGRAM: &str = "escrowd";
+/// The manual's section for the administrator's programs.
+const MANUAL_SECTION: &str = "8";
 
 /// Run an escrow vault: keeps what it cannot read, and hands it out only by the rules.
 #[derive(Debug, Parser)]
@@ -102,6 +109,17 @@ enum Command {
         #[arg(long, value_name = "FILE", env = "ESCROWD_PASSPHRASE_FILE")]
         passphrase_file: Option<PathBuf>,
     },
+    /// Print completions for a shell; bash looks in /etc/bash_completion.d
+    Completions {
+        /// Which shell
+        shell: Shell,
+    },
+    /// Write the manual pages, one a command; man looks in /usr/local/share/man/man8
+    Man {
+        /// A directory; made if it is not there
+        #[arg(long, value_name = "DIR")]
+        out: PathBuf,
+    },
     /// Try whether the index opens; `serve` runs this in a process of its own
     #[command(hide = true)]
     Probe {
@@ -141,6 +159,15 @@ pub fn main() -> ExitCode {
         (Ok(runtime), Command::Recover { data, passphrase_file }) => {
             runtime.block_on(recover::run(&data, passphrase_file.as_deref()))
         }
+        (Ok(_), Command::Completions { shell }) => {
+            let output = Output { json: false, yes: false };
+            output.text(&manual::completions(Cli::command(), shell)).map(|()| Exit::Done)
+        }
+        (Ok(_), Command::Man { out }) => manual::write_pages(Cli::command(), MANUAL_SECTION, &out)
+            .map(|count| {
+                eprintln!("{count} pages were written to {}.", out.display());
+                Exit::Done
+            }),
         (Ok(_), Command::Probe { index }) => Ok(check::probe(&index)),
     };
     match done {

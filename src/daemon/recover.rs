@@ -1,5 +1,6 @@
 //! `escrowd recover`: goes on from an earlier state of the vault, openly.
 
+use std::cell::Cell;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -8,7 +9,8 @@ use crate::client::home::Home;
 use crate::daemon::check::probe_in_child;
 use crate::daemon::config::{Place, failed, ledger_key, not_opened, refuse_strange};
 use crate::daemon::notice::Notice;
-use crate::daemon::serve::tell;
+use crate::daemon::notify::Manager;
+use crate::daemon::serve::progress;
 use crate::store::{DiskStore, OpenError, Options};
 use crate::vault::{DomainProjector, SystemClock, Vault};
 
@@ -21,8 +23,10 @@ pub(super) async fn run(data: &Path, passphrase_file: Option<&Path>) -> Result<E
         // What a damaged notice showed is shown again by whoever showed it.
         Err(_) => 0,
     };
+    let (manager, caught_up) = (Manager::of_this_process(), Cell::new(0));
+    let progress = progress(&manager, &caught_up);
     let options =
-        Options { probe: Some(&probe_in_child), progress: Some(&tell), ..Options::default() };
+        Options { probe: Some(&probe_in_child), progress: Some(&progress), ..Options::default() };
     let open = || DiskStore::open(place.store(), &DomainProjector, &options);
     let store = match open() {
         // The index has seen what is lost: it is of no use any more.

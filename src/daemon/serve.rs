@@ -1,9 +1,10 @@
 //! `escrowd serve`: until SIGTERM or SIGINT, which let open calls end first.
 
+use std::cell::Cell;
 use std::io::IsTerminal as _;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
@@ -17,10 +18,13 @@ use tracing_subscriber::util::SubscriberInitExt as _;
 use crate::cli::failure::{Exit, Failure};
 use crate::daemon::check::probe_in_child;
 use crate::daemon::config::{Place, failed, ledger_key, not_opened, refuse_strange};
+use crate::daemon::metrics::{Certificate, Metrics};
 use crate::daemon::notice::{self, Notice};
+use crate::daemon::notify::Manager;
 use crate::domain::time::Timestamp;
 use crate::server::accept::{Limits, accept};
 use crate::server::ca::Authority;
+use crate::server::call_counts::CallCounts;
 use crate::server::service::routes;
 use crate::server::tls::{server_config, shared};
 use crate::server::transport::configure;
@@ -29,6 +33,8 @@ use crate::vault::{DomainProjector, Halt, SystemClock, Vault};
 
 /// How long open calls may go on after a signal to stop.
 const DRAIN_MAX: Duration = Duration::from_secs(30);
+/// How often the way to a level index is told of.
+const PROGRESS_EVERY: Duration = Duration::from_secs(5);
 
 pub(super) async fn run(
     data: &Path,
@@ -36,6 +42,7 @@ pub(super) async fn run(
     passphrase_file: Option<&Path>,
 ) -> Result<Exit, Failure> {
     log_to_stderr();
+    let manager = Manager::of_this_process();
     let place = Place::new(data);
     let config = place.config()?;
     let keys = place.keys(passphrase_file)?;
@@ -46,22 +53,31 @@ pub(super) async fn run(
         .issue_server(&config.hosts, Timestamp::from(SystemTime::now()))
         .map_err(failed)?;
     let tls = server_config(authority.certificate(), &identity).map_err(failed)?;
+    let caught_up = Cell::new(0);
+    let progress = progress(&manager, &caught_up);
     let options =
-        Options { probe: Some(&probe_in_child), progress: Some(&tell), ..Options::default() };
+        Options { probe: Some(&probe_in_child), progress: Some(&progress), ..Options::default() };
     let store = DiskStore::open(place.store(), &DomainProjector, &options).map_err(not_opened)?;
     refuse_strange(&store, &config, Some(&ledger_key.public()))?;
     let (origin, clock) = (config.origin.clone(), Arc::new(SystemClock));
     let vault = Arc::new(Vault::open(store, origin, ledger_key, clock).map_err(failed)?);
 
     let address = listen.unwrap_or(config.listen);
-    let listener = TcpListener::bind(&address).await.map_err(|fault| {
-        let message = format!("cannot listen on {address}: {fault}");
-        Failure::failed("LISTEN", message, "choose another address with --listen HOST:PORT")
-    })?;
+    let listener = bind(&address, "choose another address with --listen HOST:PORT").await?;
     let bound = listener.local_addr().map_err(failed)?;
-    let incoming = accept(listener, shared(tls), Limits::default());
+    let (incoming, calls) = (accept(listener, shared(tls), Limits::default()), CallCounts::new());
+    let metrics = Arc::new(Metrics::new(&vault, &incoming, &calls, caught_up.get()));
+    metrics.certificate(Certificate::Authority, Some(authority.expires_at()));
+    metrics.certificate(Certificate::Server, identity.expires_at());
+    if let Some(shown) = &config.metrics {
+        let hint = "choose another address under [metrics] in escrowd.toml";
+        let listener = bind(&shown.listen, hint).await?;
+        let bound = listener.local_addr().map_err(failed)?;
+        tracing::info!(address = %bound, "metrics are shown");
+        tokio::spawn(Arc::clone(&metrics).serve(listener));
+    }
     let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
-    let router = configure(tonic::transport::Server::builder())
+    let router = configure(tonic::transport::Server::builder().layer(calls))
         .add_routes(routes(&vault, authority).map_err(failed)?);
     let serving = router.serve_with_incoming_shutdown(incoming, async {
         // An error means that the sender is gone: then it is time to stop as well.
@@ -81,10 +97,12 @@ pub(super) async fn run(
             );
         }
     });
+    manager.ready();
 
     tokio::select! {
         _ = terminate.recv() => {}
         _ = interrupt.recv() => {}
+        never = manager.keep_telling() => match never {},
         ended = &mut serving => {
             let fault = ended.map(|served| served.err().map(|fault| fault.to_string()));
             tracing::error!(?fault, "serving ended by itself");
@@ -105,6 +123,7 @@ pub(super) async fn run(
         }),
     }
     tracing::info!("stopping: open calls may end first");
+    manager.stopping(DRAIN_MAX);
     drop(stop);
     vault.dismiss();
     if tokio::time::timeout(DRAIN_MAX, serving).await.is_err() {
@@ -112,6 +131,12 @@ pub(super) async fn run(
     }
     vault.close().await;
     Ok(Exit::Done)
+}
+
+async fn bind(address: &str, hint: &str) -> Result<TcpListener, Failure> {
+    TcpListener::bind(address).await.map_err(|fault| {
+        Failure::failed("LISTEN", format!("cannot listen on {address}: {fault}"), hint)
+    })
 }
 
 /// Waits until the vault halts.
@@ -123,10 +148,17 @@ async fn halt(halted: &mut watch::Receiver<Option<Halt>>) -> Halt {
     }
 }
 
-/// Told of entries applied while the index catches up with the journal.
-pub(super) fn tell(applied: u64, of: u64) {
-    if applied.is_multiple_of(100_000) || applied == of {
-        tracing::info!(applied, of, "the index catches up with the journal");
+/// Tells of entries applied while the index catches up with the journal, now and then,
+/// and counts the batches.
+pub(super) fn progress(manager: &Manager, batches: &Cell<u64>) -> impl Fn(u64, u64) {
+    let told = Cell::new(None::<Instant>);
+    move |applied, of| {
+        batches.set(batches.get() + 1);
+        if told.get().is_none_or(|told| told.elapsed() >= PROGRESS_EVERY) {
+            told.set(Some(Instant::now()));
+            tracing::info!(applied, of, "the index catches up with the journal");
+            manager.busy(&format!("{applied} of {of} events are in the index"));
+        }
     }
 }
 

@@ -12,6 +12,7 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use futures_core::Stream;
+use prometheus_client::registry::Registry;
 use rustls::ServerConfig;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -22,6 +23,7 @@ use tracing::{debug, error, warn};
 
 use crate::server::admission::{Admission, Full, Permit};
 use crate::server::connection::Connection;
+use crate::server::measures::{Measures, Reason};
 use crate::server::peer::{NoSubject, Peer, PeerCertificate};
 use crate::server::tls::SharedConfig;
 
@@ -83,6 +85,7 @@ pub struct Incoming {
     config: SharedConfig,
     limits: Limits,
     admission: Arc<Admission>,
+    measures: Measures,
     handshakes: JoinSet<Result<Connection, (SocketAddr, HandshakeFault)>>,
     pause: Option<Pin<Box<Sleep>>>,
     backoff: Duration,
@@ -102,16 +105,27 @@ impl Incoming {
             config,
             limits,
             admission: Admission::new(limits),
+            measures: Measures::default(),
             handshakes: JoinSet::new(),
             pause: None,
             backoff: BACKOFF_MIN,
         }
     }
 
+    /// Adds what is counted at the door to what is shown.
+    pub fn register(&self, registry: &mut Registry) {
+        let open = "Connections that are open, handshakes included";
+        registry.register("connections_open", open, self.admission.open.clone());
+        let anonymous = "Open connections without a client certificate";
+        registry.register("connections_anonymous", anonymous, self.admission.anonymous.clone());
+        self.measures.register(registry);
+    }
+
     /// Begins a handshake, or closes the connection where it is one too many.
     fn begin(&mut self, tcp: TcpStream, address: SocketAddr) {
         if self.handshakes.len() >= self.limits.handshakes_max {
             debug!(%address, "turned away: the limit on handshakes is reached");
+            self.measures.turned_away(Reason::Handshakes);
             return;
         }
         match self.admission.admit(address.ip()) {
@@ -123,11 +137,15 @@ impl Incoming {
                         .map_err(|fault| (address, fault))
                 });
             }
-            Err(full) => debug!(%address, "turned away: {full}"),
+            Err(full) => {
+                debug!(%address, "turned away: {full}");
+                self.measures.turned_away(full.into());
+            }
         }
     }
 
     fn pause_after(&mut self, refused: &io::Error) {
+        self.measures.system_refused();
         warn!(cause = %refused, pause = ?self.backoff, "the system refuses to accept connections");
         self.pause = Some(Box::pin(tokio::time::sleep(self.backoff)));
         self.backoff = (self.backoff * 2).min(BACKOFF_MAX);
@@ -143,10 +161,12 @@ impl Stream for Incoming {
             // Finished ones first: they have waited longest, and free places.
             match this.handshakes.poll_join_next(cx) {
                 Poll::Ready(Some(Ok(Ok(connection)))) => {
+                    this.measures.admitted();
                     return Poll::Ready(Some(Ok(connection)));
                 }
                 Poll::Ready(Some(Ok(Err((address, fault))))) => {
                     debug!(%address, cause = %Chain(&fault), "no connection");
+                    this.measures.turned_away(fault.into());
                     continue;
                 }
                 Poll::Ready(Some(Err(panic))) => {
@@ -191,6 +211,27 @@ enum HandshakeFault {
     Subject(#[from] NoSubject),
     #[error("turned away")]
     Full(#[from] Full),
+}
+
+impl From<HandshakeFault> for Reason {
+    fn from(fault: HandshakeFault) -> Self {
+        match fault {
+            HandshakeFault::TooSlow(_) => Self::Slow,
+            HandshakeFault::Tls(_) => Self::Tls,
+            HandshakeFault::Subject(_) => Self::Subject,
+            HandshakeFault::Full(full) => full.into(),
+        }
+    }
+}
+
+impl From<Full> for Reason {
+    fn from(full: Full) -> Self {
+        match full {
+            Full::Total => Self::Total,
+            Full::Network => Self::Network,
+            Full::Anonymous => Self::Anonymous,
+        }
+    }
 }
 
 async fn handshake(

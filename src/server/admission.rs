@@ -8,6 +8,8 @@ use std::collections::hash_map::Entry;
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use prometheus_client::metrics::gauge::Gauge;
+
 use crate::server::accept::Limits;
 
 /// Why a connection was turned away.
@@ -29,6 +31,10 @@ pub(super) enum Full {
 pub(super) struct Admission {
     limits: Limits,
     counts: Mutex<Counts>,
+    /// Connections that have a place.
+    pub(super) open: Gauge,
+    /// Of these, those without a client certificate.
+    pub(super) anonymous: Gauge,
 }
 
 #[derive(Debug, Default)]
@@ -48,7 +54,8 @@ pub(super) struct Permit {
 
 impl Admission {
     pub(super) fn new(limits: Limits) -> Arc<Self> {
-        Arc::new(Self { limits, counts: Mutex::default() })
+        let (open, anonymous) = (Gauge::default(), Gauge::default());
+        Arc::new(Self { limits, counts: Mutex::default(), open, anonymous })
     }
 
     /// A place for a connection from this address, until the permit is dropped.
@@ -64,6 +71,7 @@ impl Admission {
         }
         *here += 1;
         counts.total += 1;
+        self.open.inc();
         drop(counts);
         Ok(Permit { admission: self.clone(), network, anonymous: false })
     }
@@ -83,6 +91,7 @@ impl Permit {
         }
         if !self.anonymous {
             counts.anonymous += 1;
+            self.admission.anonymous.inc();
             self.anonymous = true;
         }
         Ok(())
@@ -93,6 +102,8 @@ impl Drop for Permit {
     fn drop(&mut self) {
         let mut counts = self.admission.counts();
         counts.total = counts.total.saturating_sub(1);
+        self.admission.open.dec();
+        self.admission.anonymous.dec_by(i64::from(self.anonymous));
         counts.anonymous = counts.anonymous.saturating_sub(usize::from(self.anonymous));
         // An entry at zero is removed, so that the map is bounded by open connections.
         if let Entry::Occupied(mut here) = counts.networks.entry(self.network) {
@@ -158,5 +169,6 @@ mod tests {
         drop((second, more));
         let counts = admission.counts();
         assert_eq!((counts.total, counts.anonymous, counts.networks.len()), (0, 0, 0));
+        assert_eq!((admission.open.get(), admission.anonymous.get()), (0, 0));
     }
 }

@@ -16,6 +16,7 @@ use rcgen::{
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivatePkcs8KeyDer, ServerName};
 use sha2::{Digest as _, Sha256};
+use x509_parser::certificate::X509Certificate;
 use x509_parser::parse_x509_certificate;
 use zeroize::Zeroizing;
 
@@ -231,8 +232,7 @@ impl Authority {
         if parsed.public_key().raw != key.subject_public_key_info() {
             return None;
         }
-        let seconds = parsed.validity().not_after.timestamp();
-        let expires_at = Timestamp::from_millis(seconds.saturating_mul(1_000));
+        let expires_at = expiry(&parsed);
         Some(Self { key, certificate, expires_at })
     }
 
@@ -263,6 +263,12 @@ impl fmt::Debug for Authority {
 }
 
 impl ServerIdentity {
+    /// When the leaf expires.
+    pub fn expires_at(&self) -> Option<Timestamp> {
+        let (_, leaf) = parse_x509_certificate(self.chain.first()?).ok()?;
+        Some(expiry(&leaf))
+    }
+
     /// The chain, PEM.
     pub fn chain_pem(&self) -> String {
         self.chain.iter().map(|certificate| pem("CERTIFICATE", certificate)).collect()
@@ -300,6 +306,10 @@ fn server_name(host: &str) -> Result<SanType, CaError> {
         ServerName::IpAddress(address) => Ok(SanType::IpAddress(address.into())),
         _ => Err(refused()),
     }
+}
+
+fn expiry(certificate: &X509Certificate<'_>) -> Timestamp {
+    Timestamp::from_millis(certificate.validity().not_after.timestamp().saturating_mul(1_000))
 }
 
 fn is_authority(der: &CertificateDer<'_>) -> bool {

@@ -22,7 +22,7 @@ use crate::store::index::Index;
 use crate::store::journal::{Journal, Reader};
 use crate::store::segments::{private_directory, private_file};
 use crate::store::space::{RESERVE_BYTES, Space};
-use crate::store::{Batch, Blob, CommitError, Projector, ReadError, Store, StreamHead};
+use crate::store::{Batch, Blob, CommitError, Projector, ReadError, Room, Store, StreamHead};
 
 /// Name of the journal's directory.
 pub(crate) const JOURNAL_NAME: &str = "journal";
@@ -286,6 +286,10 @@ impl Store for DiskStore {
 
     fn has_room_for(&self, bytes: u64) -> bool {
         self.space.has_room_for(bytes)
+    }
+
+    fn room(&self) -> Room {
+        self.space.room()
     }
 
     fn ledger_size(&self) -> u64 {

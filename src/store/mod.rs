@@ -49,6 +49,19 @@ pub struct StreamHead {
     pub commitment: Digest,
 }
 
+/// How much room there is for what is stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Room {
+    /// Free bytes, where the system tells.
+    pub free_bytes: Option<u64>,
+    /// With fewer free bytes than this, only what is urgent is taken.
+    pub scarce_bytes: u64,
+    /// Bytes kept for that, as of now.
+    pub reserve_bytes: u64,
+    /// Bytes kept for that when there is room enough.
+    pub reserve_whole_bytes: u64,
+}
+
 /// A small object that a statement names by digest: a bundle, a sealed share, a contribution.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Blob {
@@ -150,6 +163,9 @@ pub trait Store: Send + Sync + 'static {
     /// Whether there is room for so many bytes of what can wait. Where there is none, only urgent
     /// batches should be committed: for them some room is kept.
     fn has_room_for(&self, bytes: u64) -> bool;
+
+    /// How much room there is.
+    fn room(&self) -> Room;
 
     /// How many entries the ledger has.
     fn ledger_size(&self) -> u64;

@@ -10,10 +10,11 @@ use std::fs::File;
 use std::io;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
-use std::sync::Mutex;
+use std::sync::{Mutex, PoisonError};
 
 use rustix::fs::{FallocateFlags, fallocate, fstatvfs};
 
+use crate::store::Room;
 use crate::store::segments::private_file;
 
 /// Below this many free bytes only what is urgent is written.
@@ -88,6 +89,18 @@ impl Space {
             tracing::warn!(error = &fault as &dyn std::error::Error, "the reserve is not whole");
         }
         has
+    }
+
+    /// As it is now.
+    pub(crate) fn room(&self) -> Room {
+        // Two numbers that are never left half-changed.
+        let reserve = self.reserve.lock().unwrap_or_else(PoisonError::into_inner);
+        Room {
+            free_bytes: (self.free)().ok(),
+            scarce_bytes: SCARCE_BYTES,
+            reserve_bytes: reserve.bytes,
+            reserve_whole_bytes: reserve.whole_bytes,
+        }
     }
 
     /// Gives up a part of the reserve where the next batch would not fit otherwise. Fails with

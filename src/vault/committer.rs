@@ -7,6 +7,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
+use std::time::Instant;
 
 use rand_core::{OsRng, RngCore};
 use tokio::sync::{mpsc, oneshot, watch};
@@ -26,6 +27,7 @@ use crate::store::{Batch, Blob, CommitError, ReadError, Store, StreamHead, is_fu
 use crate::vault::clock::Clock;
 use crate::vault::error::VaultError;
 use crate::vault::halt::Halt;
+use crate::vault::measures::{Measures, Tally};
 use crate::vault::records;
 use crate::vault::watching::Watchers;
 
@@ -209,6 +211,7 @@ pub(super) struct Desk<S: Store> {
     scribe: Arc<Scribe>,
     clock: Arc<dyn Clock>,
     watchers: Watchers,
+    measures: Measures,
     last_at: Timestamp,
 }
 
@@ -218,6 +221,7 @@ struct Draft<S: Store> {
     states: States,
     ends: BTreeMap<Stream, End>,
     batch: Batch<S::Staged>,
+    tally: Tally,
 }
 
 /// Where a stream ends while a batch is being decided.
@@ -242,7 +246,7 @@ impl<S: Store> Desk<S> {
         store: Arc<S>,
         scribe: Arc<Scribe>,
         clock: Arc<dyn Clock>,
-        watchers: Watchers,
+        (watchers, measures): (Watchers, Measures),
     ) -> Result<Self, ReadError> {
         let last = store.ledger_size().checked_sub(1);
         let last = last.map(|position| store.read_ledger(position, 1)).transpose()?;
@@ -251,7 +255,7 @@ impl<S: Store> Desk<S> {
             Some([entry]) => records::event(entry)?.at,
             Some(_) | None => Timestamp::EPOCH,
         };
-        Ok(Self { store, scribe, clock, watchers, last_at })
+        Ok(Self { store, scribe, clock, watchers, measures, last_at })
     }
 
     /// Decides and commits one batch. An error means that the outcome is unknown.
@@ -263,6 +267,7 @@ impl<S: Store> Desk<S> {
         for Job { work, reply } in jobs {
             let outcome = match work {
                 Work::Statements { group, .. } if !has_room && !is_urgent(&group) => {
+                    self.measures.refused_as_full();
                     Err(VaultError::Full)
                 }
                 Work::Statements { group, blobs, bundle } => {
@@ -274,7 +279,8 @@ impl<S: Store> Desk<S> {
             };
             answers.push((reply, outcome));
         }
-        let entries = draft.batch.entries.clone();
+        let (entries, tally) = (draft.batch.entries.clone(), draft.tally);
+        let began = Instant::now();
         let committed = match draft.batch.entries.is_empty() {
             true => Ok(()),
             false => match records::changes(&mut draft.states) {
@@ -287,6 +293,9 @@ impl<S: Store> Desk<S> {
         };
         match committed {
             Ok(()) => {
+                if !entries.is_empty() {
+                    self.measures.committed(began.elapsed(), entries.len(), &tally);
+                }
                 self.watchers.tell(entries.iter().map(|entry| &entry.stream));
                 for (reply, outcome) in answers {
                     let done = outcome.and_then(|outcome| self.done(&entries, outcome));
@@ -301,6 +310,9 @@ impl<S: Store> Desk<S> {
                 let is_full = matches!(&refused, CommitError::Refused(fault) if is_full(fault));
                 for (reply, _) in answers {
                     let why = if is_full { VaultError::Full } else { VaultError::Unavailable };
+                    if is_full {
+                        self.measures.refused_as_full();
+                    }
                     drop(reply.send(Err(why)));
                 }
                 Ok(())
@@ -327,7 +339,7 @@ impl<S: Store> Desk<S> {
             return Ok(Outcome::Before(before));
         }
         // Together or not at all: a group is decided on a copy until its last statement passes.
-        let mut states = draft.states.clone();
+        let (mut states, mut tally) = (draft.states.clone(), draft.tally);
         let (mut acts, mut notes) = (Vec::with_capacity(group.len()), Vec::new());
         let mut numbers: BTreeMap<Stream, u64> = BTreeMap::new();
         for (signed, stated) in group {
@@ -339,6 +351,7 @@ impl<S: Store> Desk<S> {
             *number += 1;
             let sequence = self.end(draft, &stream)?.stands.sequence + *number;
             rules::apply(&mut states, &stated, draft.now, sequence);
+            tally.stated(&stated);
             acts.push((stream, Act::Stated(signed)));
             if let Statement::Resumption(resumption) = &stated.statement
                 && let Some(note) =
@@ -350,7 +363,7 @@ impl<S: Store> Desk<S> {
                 notes.push((stream, Act::Noted(note)));
             }
         }
-        draft.states = states;
+        (draft.states, draft.tally) = (states, tally);
         let first = draft.batch.entries.len();
         let answered = first..first + acts.len();
         for (stream, act) in acts.into_iter().chain(notes) {
@@ -447,6 +460,7 @@ impl<S: Store> Desk<S> {
         records::load(&mut draft.states, rules::reads_of_note(&note), &read)?;
         let sequence = self.end(draft, &stream)?.stands.sequence + 1;
         rules::apply_note(&mut draft.states, &note, draft.now, sequence);
+        draft.tally.noted(&note);
         let first = draft.batch.entries.len();
         self.append(draft, stream, Act::Noted(note))?;
         Ok(Outcome::New(first..draft.batch.entries.len()))
@@ -518,7 +532,8 @@ impl<S: Store> Draft<S> {
             bundles: Vec::new(),
             records: Vec::new(),
         };
-        Self { now, states: States::default(), ends: BTreeMap::new(), batch }
+        let (states, ends, tally) = (States::default(), BTreeMap::new(), Tally::default());
+        Self { now, states, ends, batch, tally }
     }
 }
 

@@ -87,7 +87,11 @@ impl<S: Store> Vault<S> {
             vault.may_carry(&talker, stated)?;
             vault.prepare(&group, Vec::new())?;
             let id = DepositId::of(&stated.digest);
-            let intake = Intake::begin(vault.store.as_ref(), deposit)?;
+            let intake = Intake::begin(vault.store.as_ref(), deposit).inspect_err(|fault| {
+                if let VaultError::Full = fault {
+                    vault.measures.refused_as_full();
+                }
+            })?;
             Ok(Incoming { vault: Arc::clone(vault), talker, group, id, intake })
         })
         .await

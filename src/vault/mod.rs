@@ -12,6 +12,7 @@ pub mod error;
 mod halt;
 mod intake;
 mod looks;
+mod measures;
 mod quarantine;
 mod reading;
 mod records;
@@ -22,6 +23,7 @@ mod watching;
 use std::sync::Arc;
 
 use bytes::Bytes as Buffer;
+use prometheus_client::registry::Registry;
 use sha2::Digest as _;
 use tokio::sync::watch;
 
@@ -47,10 +49,11 @@ use crate::domain::statement::{Join, Log, Stated, Statement};
 use crate::domain::states::{Key, States, Vault as Founded};
 use crate::domain::stream::Stream;
 use crate::domain::text::Text;
-use crate::store::{Blob, ReadError, Store};
+use crate::store::{Blob, ReadError, Room, Store};
 use crate::vault::attachments::Attachments;
 use crate::vault::committer::{Committer, Desk, Work};
 use crate::vault::looks::Looks;
+use crate::vault::measures::Measures;
 use crate::vault::watching::Watchers;
 
 /// Whoever is connected, as its certificate says. May talk; whoever signed has acted.
@@ -76,6 +79,7 @@ pub struct Vault<S: Store> {
     looks: Looks,
     halt: watch::Sender<Option<Halt>>,
     watchers: Watchers,
+    measures: Measures,
 }
 
 impl<S: Store> Vault<S> {
@@ -94,10 +98,12 @@ impl<S: Store> Vault<S> {
         let (store, scribe) = (Arc::new(store), Arc::new(scribe));
         let halt = watch::Sender::new(None);
         let watchers = Watchers::default();
-        let desk = Desk::new(store.clone(), scribe.clone(), clock.clone(), watchers.clone())?;
+        let measures = Measures::default();
+        let told = (watchers.clone(), measures.clone());
+        let desk = Desk::new(store.clone(), scribe.clone(), clock.clone(), told)?;
         let committer = Committer::start(desk, halt.clone())?;
         let looks = Looks::default();
-        Ok(Self { store, scribe, clock, committer, looks, halt, watchers })
+        Ok(Self { store, scribe, clock, committer, looks, halt, watchers, measures })
     }
 
     /// Makes the first event of a new vault.
@@ -122,6 +128,21 @@ impl<S: Store> Vault<S> {
     /// Says when the process must end, and why.
     pub fn halted(&self) -> watch::Receiver<Option<Halt>> {
         self.halt.subscribe()
+    }
+
+    /// Adds what is counted of commits to what is shown.
+    pub fn register(&self, registry: &mut Registry) {
+        self.measures.register(registry);
+    }
+
+    /// How many events the ledger has.
+    pub fn ledger_size(&self) -> u64 {
+        self.store.ledger_size()
+    }
+
+    /// How much room there is.
+    pub fn room(&self) -> Room {
+        self.store.room()
     }
 
     /// Which log this vault keeps.

@@ -9,13 +9,17 @@ mod faults;
 mod full_disk;
 mod index;
 mod lying;
+mod manual;
 mod members;
+mod metrics;
 mod power_cut;
 mod recovery;
 mod release;
 mod sealed;
+mod service;
 mod stock_age;
 mod strangers;
+mod units;
 mod watch;
 mod wire;
 

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
+use std::process::Command;
 
 use super::{World, files_below};
 
@@ -65,4 +66,35 @@ fn a_sealed_vault_is_served_with_its_passphrase_only() {
     world.stop();
     assert_eq!(world.escrowd(&["check", "--passphrase-file", &file]).code, 0);
     assert!(world.escrowd(&["check"]).err.contains("not checked"));
+}
+
+#[test]
+fn a_passphrase_that_systemd_hands_over_is_taken_as_it_comes() {
+    let mut world = World::new();
+    world.stop();
+    let file = phrase(&world, "credentials/passphrase", "battery staple");
+    fs::remove_dir_all(world.data()).unwrap();
+    assert_eq!(world.escrowd(&["init", "--passphrase-file", &file]).code, 0);
+    let check = |directory: &str| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_escrowd"));
+        command.arg("check").arg("--data").arg(world.data());
+        command.args(["--passphrase-file", &file]).env("CREDENTIALS_DIRECTORY", directory);
+        let done = command.output().unwrap();
+        (done.status.success(), String::from_utf8(done.stderr).unwrap())
+    };
+    let (theirs, elsewhere) = (world.path("credentials"), world.path("homes"));
+    let (theirs, elsewhere) = (theirs.to_str().unwrap(), elsewhere.to_str().unwrap());
+    for (mode, directory, taken) in [
+        (0o400, elsewhere, true),
+        // An access list for the service's user shows as access of the group.
+        (0o440, theirs, true),
+        (0o440, elsewhere, false),
+        (0o444, theirs, false),
+        (0o460, theirs, false),
+    ] {
+        fs::set_permissions(&file, fs::Permissions::from_mode(mode)).unwrap();
+        let (done, said) = check(directory);
+        assert_eq!(done, taken, "{mode:o} in {directory}: {said}");
+        assert!(taken || said.contains("chmod"), "{said}");
+    }
 }
