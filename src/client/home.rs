@@ -40,8 +40,31 @@ pub struct VaultInfo {
     pub ledger_key: PublicKey,
     /// The key that invites organisations.
     pub operator_key: PublicKey,
-    /// Its CA certificate in DER, as hexadecimal.
+    /// The certificate of the CA that has certified its server, in DER, as hexadecimal.
     pub ca_certificate: String,
+    /// The same of the CA that will, while one is being replaced by the other.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next_ca_certificate: Option<String>,
+    /// Which edition of its CAs this is. Homes made before CAs could be replaced know the first.
+    #[serde(default = "first_edition")]
+    pub ca_edition: u64,
+}
+
+fn first_edition() -> u64 {
+    1
+}
+
+impl VaultInfo {
+    /// The certificates, DER, of the CAs that its server's may be of.
+    pub fn cas(&self) -> Result<Vec<Vec<u8>>, ClientError> {
+        let all = [Some(&self.ca_certificate), self.next_ca_certificate.as_ref()];
+        let all = all.into_iter().flatten().map(hex::decode).collect::<Result<_, _>>();
+        all.map_err(|_| ClientError::Home {
+            path: VAULT.into(),
+            what: "a CA certificate in it is not hexadecimal".to_owned(),
+            hint: "restore it from your backup".to_owned(),
+        })
+    }
 }
 
 /// Who this home belongs to.
@@ -179,6 +202,24 @@ impl Home {
     /// Says which vault it belongs to.
     pub fn set_vault(&self, vault: &VaultInfo) -> Result<(), ClientError> {
         self.write_json(VAULT, vault)
+    }
+
+    /// Keeps a vault's CAs if they are of a later edition than those kept here, which another
+    /// program may have changed meanwhile. Returns what is kept.
+    pub fn keep_cas(&self, told: &VaultInfo) -> Result<VaultInfo, ClientError> {
+        let _held = keyfile::lock(&self.file(LOCK))?;
+        let kept = self.vault()?;
+        if told.ca_edition <= kept.ca_edition {
+            return Ok(kept);
+        }
+        let kept = VaultInfo {
+            ca_certificate: told.ca_certificate.clone(),
+            next_ca_certificate: told.next_ca_certificate.clone(),
+            ca_edition: told.ca_edition,
+            ..kept
+        };
+        self.set_vault(&kept)?;
+        Ok(kept)
     }
 
     /// The member's keys, made now if they are not there yet.

@@ -1,8 +1,9 @@
 //! Invitations: one line that opens the door of a vault once.
 //!
 //! `escrow-invitation-1.` and base64url of the fields with a checksum. The line carries what a
-//! newcomer cannot know otherwise: address, CA fingerprint, a secret, and for a colleague the
-//! fingerprint of the organisation that invites.
+//! newcomer cannot know otherwise: address, CA fingerprint, ledger key, a secret, and for a
+//! colleague the fingerprint of the organisation that invites. The CA may be replaced before the
+//! invitation is used; the ledger key stays.
 
 use std::fmt;
 
@@ -13,7 +14,7 @@ use sha2::{Digest as _, Sha256};
 use zeroize::{Zeroize as _, Zeroizing};
 
 use crate::crypto::strict_json;
-use crate::domain::id::{Bytes, Digest, Fingerprint, MemberPath};
+use crate::domain::id::{Bytes, Digest, Fingerprint, MemberPath, PublicKey};
 use crate::domain::time::Timestamp;
 
 /// An invitation. Its `Debug` hides the secret.
@@ -23,6 +24,8 @@ pub struct Invitation {
     pub address: String,
     /// SHA-256 of the vault's CA certificate.
     pub ca_sha256: Digest,
+    /// The key that signs the vault's heads, and for its CAs.
+    pub ledger_key: PublicKey,
     /// Who is invited.
     pub member: MemberPath,
     /// The fingerprint of the organisation's key; none for an organisation's first member.
@@ -63,6 +66,7 @@ impl NotAnInvitation {
 struct Fields {
     address: String,
     ca_sha256: Digest,
+    ledger_key: PublicKey,
     member: MemberPath,
     organisation_fingerprint: Option<Fingerprint>,
     secret: Bytes<32>,
@@ -90,6 +94,7 @@ impl Invitation {
         let mut fields = Fields {
             address: self.address.clone(),
             ca_sha256: self.ca_sha256,
+            ledger_key: self.ledger_key,
             member: self.member.clone(),
             organisation_fingerprint: self.organisation_fingerprint,
             secret: Bytes(*self.secret),
@@ -127,6 +132,7 @@ impl Invitation {
         Ok(Self {
             address: fields.address,
             ca_sha256: fields.ca_sha256,
+            ledger_key: fields.ledger_key,
             member: fields.member,
             organisation_fingerprint: fields.organisation_fingerprint,
             secret: Zeroizing::new(fields.secret.0),
@@ -158,6 +164,7 @@ mod tests {
         Invitation {
             address: "vault.example:7443".to_owned(),
             ca_sha256: Bytes([1; 32]),
+            ledger_key: Bytes([4; 32]),
             member: "hanbit-parts/minji".parse().unwrap(),
             organisation_fingerprint: Some(Fingerprint::of(&Bytes([2; 32]))),
             secret: Zeroizing::new([3; 32]),

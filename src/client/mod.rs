@@ -2,6 +2,7 @@
 
 pub mod acts;
 pub mod archive;
+pub mod authorities;
 pub mod chronicle;
 pub mod connect;
 mod connect_fault;

@@ -7,11 +7,11 @@ use rand_core::{OsRng, RngCore as _};
 use rustls::pki_types::CertificateDer;
 use tonic::transport::Channel;
 
+use crate::client::authorities::{self, trust};
 use crate::client::chronicle::{Followed, Replay};
 use crate::client::connect::connect;
 use crate::client::error::ClientError;
 use crate::client::home::{Home, Keys, Owner, VaultInfo};
-use crate::client::trust::Trust;
 use crate::crypto::{signature, statement, strict_json};
 use crate::domain::agreement::Agreement;
 use crate::domain::event::SignedText;
@@ -54,15 +54,32 @@ pub struct Session {
 }
 
 impl Session {
-    /// Opens a home and connects to its vault; renews the certificate where it is due.
+    /// Opens a home and connects to its vault; renews the certificate where it is due. If the
+    /// vault got another CA while nobody looked, its ledger key vouches for that one.
     pub async fn open(home: Home) -> Result<Self, ClientError> {
-        let (owner, vault, keys) = (home.owner()?, home.vault()?, home.keys()?);
+        let fault = match Self::enter(&home).await {
+            Err(ClientError::Connect(fault)) if fault.may_be_another_ca() => fault,
+            done => return done,
+        };
+        let known = home.vault()?;
+        // Whoever cannot prove itself is somebody else: then the first fault says what is wrong.
+        let asked = authorities::ask_anybody(&known.address, &known.ledger_key).await;
+        match asked {
+            Ok(told) if authorities::is_news(&known, &told)? => home.keep_cas(&told)?,
+            Ok(_) | Err(_) => return Err(fault.into()),
+        };
+        Self::enter(&home).await
+    }
+
+    async fn enter(home: &Home) -> Result<Self, ClientError> {
+        let (owner, mut vault, keys) = (home.owner()?, home.vault()?, home.keys()?);
         let now = Timestamp::from(SystemTime::now());
         let mut certificate = home.certificate()?;
         let expires_at = expires_at(&certificate)?;
-        if expires_at < now.after(RENEW_BEFORE) {
-            let renewed = renew(&home, &owner, &vault, &keys).await;
-            match renewed {
+        let is_of_issuing_ca = authorities::is_of_issuing_ca(&vault, &certificate)?;
+        if expires_at < now.after(RENEW_BEFORE) || !is_of_issuing_ca {
+            let channel = connect(&vault.address, trust(&vault)?, None).await?.channel;
+            match renew(channel, home, &owner, &vault, &keys).await {
                 Ok(der) => certificate = der,
                 Err(error) if expires_at <= now => return Err(error),
                 // There is time to try again.
@@ -71,8 +88,14 @@ impl Session {
         }
         let with = (vec![CertificateDer::from(certificate)], &keys.tls);
         let channel = connect(&vault.address, trust(&vault)?, Some(with)).await?.channel;
+        let told = authorities::ask(channel.clone(), &vault.address, &vault.ledger_key).await?;
+        if authorities::is_news(&vault, &told)? {
+            vault = home.keep_cas(&told)?;
+            // It counts from the next session on, and if it fails that session tries again.
+            drop(renew(channel.clone(), home, &owner, &vault, &keys).await);
+        }
         let (streams, replayed) = (BTreeMap::new(), Replay::default());
-        Ok(Self { home, owner, keys, vault, channel, streams, replayed })
+        Ok(Self { home: home.clone(), owner, keys, vault, channel, streams, replayed })
     }
 
     /// The connection, for services that are called directly.
@@ -337,6 +360,7 @@ impl Session {
 
 /// Renews a TLS certificate by proof of the statement key.
 async fn renew(
+    channel: Channel,
     home: &Home,
     owner: &Owner,
     vault: &VaultInfo,
@@ -346,7 +370,6 @@ async fn renew(
     let certificate_request_sha256 = signature::sha256(&csr);
     let renewal = Renewal { made: made(owner, vault), certificate_request_sha256 };
     let signed = sign(&keys.statement, &renewal.into())?;
-    let channel = connect(&vault.address, trust(vault)?, None).await?.channel;
     let statement = Some(SignedStatement::from(signed));
     let request = RenewRequest { statement, certificate_request: csr.into() };
     let reply = IdentityServiceClient::new(channel).renew(request).await?.into_inner();
@@ -372,13 +395,6 @@ pub fn sign(key: &signature::SigningKey, statement: &Statement) -> Result<Signed
         ClientError::input("UNWRITABLE", fault, "this is a defect; please report it")
     };
     statement::sign(key, statement).map_err(unwritable)
-}
-
-/// How the vault's own certificate is checked.
-fn trust(vault: &VaultInfo) -> Result<Trust, ClientError> {
-    let der = hex::decode(&vault.ca_certificate);
-    der.map(|der| Trust::Ca(der.into()))
-        .map_err(|_| untrue("a CA certificate that is not hexadecimal"))
 }
 
 /// When a certificate expires.

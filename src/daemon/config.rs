@@ -99,7 +99,7 @@ impl Place {
              listen = {:?}\n\
              # What invitations say: how clients reach the vault.\n\
              public_address = {:?}\n\
-             # The names and IP addresses in the vault's certificate, made anew at every start.\n\
+             # The names and IP addresses in the vault's certificate; SIGHUP makes it anew.\n\
              hosts = {:?}\n",
             config.format,
             config.origin.as_str(),

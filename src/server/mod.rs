@@ -2,10 +2,12 @@
 
 pub mod accept;
 mod admission;
+pub mod authorities;
 mod bundles;
 pub mod ca;
 mod caller;
 pub mod connection;
+pub mod credentials;
 pub mod csr;
 mod identities;
 pub mod peer;

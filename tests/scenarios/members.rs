@@ -98,7 +98,7 @@ fn a_home_without_certificate_time_renews_by_its_statement_key() {
     // The operator's own first certificate would do as well: any that is about to expire.
     let now = escrow_vault::domain::time::Timestamp::from(std::time::SystemTime::now());
     let keys = escrow_vault::crypto::keyring::Keyring::at(&world.data().join("keys"));
-    let authority = escrow_vault::server::ca::Authority::load(&keys).unwrap();
+    let authority = escrow_vault::server::ca::Authority::load(&keys, 1).unwrap();
     let keys = fs::read(world.home("hanbit-parts").join("tls.key")).unwrap();
     let key = escrow_vault::client::tls_key::TlsKey::from_pkcs8_der(&keys).unwrap();
     let own = world.escrow("hanbit-parts", &["whoami"]).record();

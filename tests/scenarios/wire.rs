@@ -23,7 +23,7 @@ use super::World;
 async fn channel(world: &World, home: Option<&str>) -> Channel {
     let open = |name: &str| Home::open(&world.home(name)).unwrap();
     let vault = open("operator").vault().unwrap();
-    let trust = Trust::Ca(hex::decode(&vault.ca_certificate).unwrap().into());
+    let trust = Trust::Cas(vec![hex::decode(&vault.ca_certificate).unwrap().into()]);
     let keys = home.map(|name| (open(name).certificate().unwrap(), open(name).keys().unwrap()));
     let shown = keys.as_ref().map(|(der, keys)| (vec![der.clone().into()], &keys.tls));
     connect(&vault.address, trust, shown).await.unwrap().channel

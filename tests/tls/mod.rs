@@ -48,8 +48,9 @@ impl Vault {
 
     async fn start_with(limits: Limits) -> Self {
         let authority = Authority::create("test vault", now()).unwrap();
-        let config =
-            shared(server_config(authority.certificate(), &server_of(&authority)).unwrap());
+        let config = shared(
+            server_config(&[authority.certificate().clone()], &server_of(&authority)).unwrap(),
+        );
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let (seen, peers) = mpsc::unbounded_channel();

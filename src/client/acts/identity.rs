@@ -3,10 +3,12 @@
 use std::time::SystemTime;
 
 use rand_core::{OsRng, RngCore as _};
+use tonic::transport::Channel;
 use zeroize::Zeroizing;
 
+use crate::client::authorities;
 use crate::client::chronicle::Followed;
-use crate::client::connect;
+use crate::client::connect::connect;
 use crate::client::error::ClientError;
 use crate::client::home::{Home, Joining, Keys, Owner, VaultInfo};
 use crate::client::invitation::Invitation;
@@ -17,13 +19,12 @@ use crate::domain::id::{AgreementId, Digest, Fingerprint, MemberId, MemberPath, 
 use crate::domain::organisation::Standing;
 use crate::domain::refusal::Refusal;
 use crate::domain::statement::{
-    self, Confirmation, Join, Log, Reason, Revocation, RevocationNotice, Stated, Statement,
+    self, Confirmation, Join, Reason, Revocation, RevocationNotice, Stated, Statement,
 };
 use crate::domain::stream::Stream;
 use crate::domain::time::{Span, Timestamp};
-use crate::wire::convert::{fixed, present};
 use crate::wire::v1::identity_service_client::IdentityServiceClient;
-use crate::wire::v1::{JoinRequest, SignedStatement, VaultDescription};
+use crate::wire::v1::{JoinRequest, SignedStatement};
 
 /// How long an invitation stays open unless said otherwise.
 pub const INVITATION_SPAN: Span = Span::days(7);
@@ -51,7 +52,8 @@ pub async fn invite(
     OsRng.fill_bytes(secret.as_mut());
     let invitation = Invitation {
         address: session.vault.address.clone(),
-        ca_sha256: signature::sha256(&ca_der(&session.vault)?),
+        ca_sha256: signature::sha256(&session.vault.cas()?.into_iter().next().unwrap_or_default()),
+        ledger_key: session.vault.ledger_key,
         member: member.clone(),
         organisation_fingerprint,
         secret,
@@ -76,12 +78,10 @@ pub async fn join(home: &Home, invitation: &Invitation) -> Result<Owner, ClientE
         return Err(Refusal::NotInvited(invitation.member.clone()).into());
     }
     let keys = home.keys()?;
-    let trust = Trust::CaFingerprint(invitation.ca_sha256);
-    let connected = connect::connect(&invitation.address, trust, None).await?;
-    let mut service = IdentityServiceClient::new(connected.channel);
-    let described = service.describe(crate::wire::v1::DescribeRequest {}).await?.into_inner();
-    let described = present(described.vault, "vault").map_err(bad)?;
-    let vault = vault_info(&invitation.address, described, &invitation.ca_sha256)?;
+    let channel = reach(invitation).await?;
+    let vault =
+        authorities::ask(channel.clone(), &invitation.address, &invitation.ledger_key).await?;
+    let mut service = IdentityServiceClient::new(channel);
     let secret_sha256 = invitation.secret_sha256();
     let joining = match home.joining(&secret_sha256)? {
         Some(begun) => begun,
@@ -108,6 +108,22 @@ pub async fn join(home: &Home, invitation: &Invitation) -> Result<Owner, ClientE
     let owner = Owner { path: invitation.member.clone(), id: Some(MemberId::of(&join_sha256)) };
     home.set_owner(&owner)?;
     Ok(owner)
+}
+
+/// Connects to the vault that invites, by its CA as it was then; or, where that one has been
+/// replaced since, by the one that its ledger key vouches for.
+async fn reach(invitation: &Invitation) -> Result<Channel, ClientError> {
+    let address = &invitation.address;
+    let by_invitation = Trust::CaFingerprint(invitation.ca_sha256);
+    let fault = match connect(address, by_invitation, None).await {
+        Ok(connected) => return Ok(connected.channel),
+        Err(fault) if fault.may_be_another_ca() => fault,
+        Err(fault) => return Err(fault.into()),
+    };
+    let Ok(told) = authorities::ask_anybody(address, &invitation.ledger_key).await else {
+        return Err(fault.into());
+    };
+    Ok(connect(address, authorities::trust(&told)?, None).await?.channel)
 }
 
 /// What a joining is made of. It is kept in the home before it is sent, so that one whose reply
@@ -240,33 +256,4 @@ pub fn trust(
     fingerprint: Fingerprint,
 ) -> Result<(), ClientError> {
     home.pin(organisation, fingerprint)
-}
-
-/// What a vault says of itself, with the CA certificate that the invitation vouches for.
-fn vault_info(
-    address: &str,
-    described: VaultDescription,
-    ca_sha256: &crate::domain::id::Digest,
-) -> Result<VaultInfo, ClientError> {
-    if signature::sha256(&described.ca_certificate) != *ca_sha256 {
-        return Err(ClientError::Untrue("another CA certificate than invited to".to_owned()));
-    }
-    let origin = described.origin.parse();
-    let origin = origin.map_err(|fault| ClientError::Untrue(format!("{fault}")))?;
-    Ok(VaultInfo {
-        address: address.to_owned(),
-        log: Log { origin, generation: described.generation },
-        ledger_key: fixed(&described.ledger_key, "ledger_key").map_err(bad)?,
-        operator_key: fixed(&described.operator_key, "operator_key").map_err(bad)?,
-        ca_certificate: hex::encode(&described.ca_certificate),
-    })
-}
-
-fn ca_der(vault: &VaultInfo) -> Result<Vec<u8>, ClientError> {
-    let der = hex::decode(&vault.ca_certificate);
-    der.map_err(|fault| ClientError::Untrue(fault.to_string()))
-}
-
-fn bad(field: crate::wire::convert::BadField) -> ClientError {
-    ClientError::Untrue(field.to_string())
 }
