@@ -1,5 +1,6 @@
 //! Scenarios with the real programs: real processes, real TLS, real files in temporary places.
 
+mod authorities;
 mod blind;
 mod bounded;
 mod clerk;
@@ -16,15 +17,18 @@ mod watch;
 mod wire;
 
 use std::fs;
-use std::io::{BufRead as _, BufReader, Write as _};
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU8, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Condvar, Mutex};
 use std::thread::JoinHandle;
 
 use escrow_vault::domain::time::Timestamp;
 use serde_json::Value;
+
+/// Longer than anything here takes; a test that waits this long has failed.
+const PATIENCE: std::time::Duration = std::time::Duration::from_secs(60);
 
 /// The people of most scenarios, each in a home of the organisation's name.
 pub(crate) const PEOPLE: [(&str, &str); 3] =
@@ -74,7 +78,14 @@ pub(crate) struct World {
     data: PathBuf,
     address: String,
     server: Option<Server>,
-    said: Arc<Mutex<String>>,
+    said: Arc<Said>,
+}
+
+/// What a server said so far, and whoever waits for it to say more.
+#[derive(Default)]
+struct Said {
+    text: Mutex<String>,
+    more: Condvar,
 }
 
 struct Server {
@@ -139,7 +150,7 @@ impl World {
         let world = WORLDS.fetch_add(1, Ordering::Relaxed);
         let [_, _, high, low] = std::process::id().to_be_bytes();
         let address = format!("127.{}.{low}.{world}:7443", high | 0x40);
-        let said = Arc::default();
+        let said = Arc::<Said>::default();
         let mut world = Self { dir, data, address, server: None, said };
         let made = world.escrowd(&["init", "--public-address", &world.address]);
         assert_eq!(made.code, 0, "{}", made.err);
@@ -180,7 +191,7 @@ impl World {
     }
 
     pub(crate) fn said(&self) -> String {
-        self.said.lock().unwrap().clone()
+        self.said.text.lock().unwrap().clone()
     }
 
     /// Starts the server and waits until it listens.
@@ -215,9 +226,10 @@ impl World {
         let listener = std::thread::spawn(move || {
             for line in speech.lines().map_while(Result::ok) {
                 let is_ready = line.starts_with("listening on ");
-                let mut said = said.lock().unwrap();
-                said.push_str(&line);
-                said.push('\n');
+                let mut text = said.text.lock().unwrap();
+                text.push_str(&line);
+                text.push('\n');
+                said.more.notify_all();
                 if is_ready {
                     let _ = ready.send(());
                 }
@@ -241,6 +253,21 @@ impl World {
         let status = fs::read_to_string(format!("/proc/{server}/status")).unwrap();
         let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
         line.trim().strip_suffix(" kB").unwrap().trim().parse::<usize>().unwrap() >> 10
+    }
+
+    /// Has the server read its names and CAs again. Whether it took them up, once it has said.
+    #[track_caller]
+    pub(crate) fn reload(&self) -> bool {
+        let times = |text: &str| text.matches("reloaded: ").count();
+        let before = times(&self.said());
+        let server = self.server.as_ref().unwrap().process.id().cast_signed();
+        let pid = rustix::process::Pid::from_raw(server).unwrap();
+        rustix::process::kill_process(pid, rustix::process::Signal::HUP).unwrap();
+        let text = self.said.text.lock().unwrap();
+        let waits = |text: &mut String| times(text) == before;
+        let (text, late) = self.said.more.wait_timeout_while(text, PATIENCE, waits).unwrap();
+        assert!(!late.timed_out(), "{text}");
+        !text.lines().rfind(|line| line.contains("reloaded: ")).unwrap().contains("not reloaded: ")
     }
 
     /// Ends the server with SIGKILL.
@@ -388,6 +415,14 @@ impl Beside {
         let mut line = String::new();
         self.lines.read_line(&mut line).unwrap();
         (!line.is_empty()).then(|| serde_json::from_str(&line).unwrap())
+    }
+
+    /// Ends it; what it said on standard error.
+    pub(crate) fn end(mut self) -> String {
+        self.child.kill().unwrap();
+        let mut said = String::new();
+        self.child.stderr.take().unwrap().read_to_string(&mut said).unwrap();
+        said
     }
 
     /// Its exit code, once it has ended.

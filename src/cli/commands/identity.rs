@@ -16,7 +16,8 @@ use crate::client::acts::identity;
 use crate::client::home::Home;
 use crate::client::invitation::Invitation;
 use crate::client::session::{self, Session};
-use crate::domain::id::{Fingerprint, MemberName, MemberPath, OrganisationName};
+use crate::crypto::signature;
+use crate::domain::id::{Digest, Fingerprint, MemberName, MemberPath, OrganisationName};
 use crate::domain::refusal::Refusal;
 use crate::domain::request::Request;
 use crate::domain::statement::Reason;
@@ -215,6 +216,10 @@ struct StatusView {
     proposed: usize,
     waiting_for_me: usize,
     certificate_expires_at: Timestamp,
+    ca_sha256: Digest,
+    ca_expires_at: Timestamp,
+    next_ca_sha256: Option<Digest>,
+    next_ca_expires_at: Option<Timestamp>,
 }
 
 /// `escrow status`
@@ -235,6 +240,8 @@ pub(super) async fn status(output: &Output, session: &mut Session) -> Result<Exi
     let now = Timestamp::from(SystemTime::now());
     let waiting = |request: &&Request| is_waiting_for(request, &owner, now);
     let waiting_for_me = every_request(session).iter().filter(waiting).count();
+    let cas = vault.cas()?;
+    let (ca, next) = (cas.first().map(Vec::as_slice).unwrap_or_default(), cas.get(1));
     let view = StatusView {
         address: vault.address,
         origin: vault.log.origin.to_string(),
@@ -249,9 +256,14 @@ pub(super) async fn status(output: &Output, session: &mut Session) -> Result<Exi
         proposed,
         waiting_for_me,
         certificate_expires_at,
+        ca_sha256: signature::sha256(ca),
+        ca_expires_at: session::expires_at(ca)?,
+        next_ca_sha256: next.map(|next| signature::sha256(next)),
+        next_ca_expires_at: next.map(|next| session::expires_at(next)).transpose()?,
     };
+    let ca = |sha256: &Digest, expires_at: &Timestamp| format!("{sha256}, expires {expires_at}");
     output.record(&view, |view| {
-        fields(&[
+        let mut pairs = vec![
             ("vault", format!("reached at {}", view.address)),
             ("log", format!("{}, generation {}", view.origin, view.generation)),
             ("member", format!("{} ({})", view.member, view.state)),
@@ -259,7 +271,12 @@ pub(super) async fn status(output: &Output, session: &mut Session) -> Result<Exi
             ("to accept", view.proposed.to_string()),
             ("to approve", view.waiting_for_me.to_string()),
             ("certificate expires", view.certificate_expires_at.to_string()),
-        ])
+            ("vault's CA", ca(&view.ca_sha256, &view.ca_expires_at)),
+        ];
+        if let (Some(next), Some(expires_at)) = (&view.next_ca_sha256, &view.next_ca_expires_at) {
+            pairs.push(("to be replaced by", ca(next, expires_at)));
+        }
+        fields(&pairs)
     })?;
     Ok(Exit::Done)
 }
