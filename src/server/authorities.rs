@@ -13,7 +13,7 @@ use rustls::pki_types::CertificateDer;
 use crate::crypto::keyfile;
 use crate::crypto::keyring::{Keyring, KeyringError};
 use crate::domain::time::Timestamp;
-use crate::server::ca::{Authority, CaError, certificate_file, key_file};
+use crate::server::ca::{Authority, CaError, certificate_file, file_stem, key_file};
 
 /// The CAs of a vault.
 #[derive(Debug)]
@@ -126,15 +126,13 @@ fn numbers(keyring: &Keyring, extension: &str) -> Result<Vec<u32>, CaError> {
     let mut numbers = Vec::new();
     for item in std::fs::read_dir(directory).map_err(unlisted)? {
         let name = item.map_err(unlisted)?.file_name();
-        let name = name.to_str().and_then(|name| name.strip_suffix(extension)?.strip_suffix('.'));
-        match name {
-            Some("ca") => numbers.push(1),
-            Some(name) => {
-                let number = name.strip_prefix("ca-").and_then(|text| text.parse::<u32>().ok());
-                numbers.extend(number.filter(|number| format!("ca-{number}") == name));
-            }
-            None => {}
-        }
+        let stem = name.to_str().and_then(|name| name.strip_suffix(extension)?.strip_suffix('.'));
+        let number = stem.and_then(|stem| match stem {
+            "ca" => Some(1),
+            stem => stem.strip_prefix("ca-")?.parse().ok(),
+        });
+        // One spelling only.
+        numbers.extend(number.filter(|number| stem == Some(&file_stem(*number))));
     }
     numbers.sort_unstable();
     Ok(numbers)

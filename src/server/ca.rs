@@ -308,14 +308,19 @@ impl fmt::Debug for ServerIdentity {
     }
 }
 
-/// The file of the key of the vault's CA of this number. The first has none in its name.
-pub(super) fn key_file(number: u32) -> String {
-    if number == 1 { "ca.key".to_owned() } else { format!("ca-{number}.key") }
+/// What the files of the vault's CA of this number are called. The first has none in its name.
+pub(super) fn file_stem(number: u32) -> String {
+    if number == 1 { "ca".to_owned() } else { format!("ca-{number}") }
 }
 
-/// The file of the certificate of the vault's CA of this number.
+/// The file of its key.
+pub(super) fn key_file(number: u32) -> String {
+    format!("{}.key", file_stem(number))
+}
+
+/// The file of its certificate.
 pub(super) fn certificate_file(number: u32) -> String {
-    if number == 1 { "ca.crt".to_owned() } else { format!("ca-{number}.crt") }
+    format!("{}.crt", file_stem(number))
 }
 
 /// What every certificate has: a name, a random serial, a validity that begins a little early.

@@ -33,7 +33,6 @@ async fn another_ca_is_not_trusted_however_it_is_presented() {
     for trust in [
         Trust::CaFingerprint(Bytes([0; 32])),
         Trust::CaFingerprint(stranger.fingerprint()),
-        Trust::Cas(vec![]),
         Trust::Cas(vec![stranger.certificate().clone()]),
     ] {
         let fault = connect(&address, trust.clone(), None).await.unwrap_err();
