@@ -45,6 +45,9 @@ pub enum NotAnInvitation {
     /// Made by a later version.
     #[error("this invitation was made by a newer version of the program")]
     Newer,
+    /// All its letters have become small, or all capital.
+    #[error("small and capital letters of this invitation were made the same")]
+    Folded,
     /// Its end is missing, or characters were changed.
     #[error("this invitation was cut short or mistyped")]
     Damaged,
@@ -56,6 +59,7 @@ impl NotAnInvitation {
         match self {
             Self::Other => "paste the whole line that begins with escrow-invitation-1.",
             Self::Newer => "install the program's current version",
+            Self::Folded => "have it sent in another way, for example as a file",
             Self::Damaged => "copy the whole line again; if it stays so, ask for a new invitation",
         }
     }
@@ -108,13 +112,17 @@ impl Invitation {
         Zeroizing::new(format!("{BEGIN}{VERSION}{}", encoded.as_str()))
     }
 
-    /// Reads an invitation. Blanks and line breaks, as mail programs put them in, do not matter.
+    /// Reads an invitation. What mail programs put in does not matter: blanks, line breaks,
+    /// quotation marks, signs of quoting.
     pub fn parse(text: &str) -> Result<Self, NotAnInvitation> {
         if text.len() > Self::TEXT_BYTES_MAX {
             return Err(NotAnInvitation::Other);
         }
         let joined: Zeroizing<String> =
-            Zeroizing::new(text.chars().filter(|c| !c.is_whitespace()).collect());
+            Zeroizing::new(text.chars().filter(|c| !is_of_mail(*c)).collect());
+        if is_folded(&joined) {
+            return Err(NotAnInvitation::Folded);
+        }
         let versioned = joined.strip_prefix(BEGIN).ok_or(NotAnInvitation::Other)?;
         let encoded = versioned.strip_prefix(VERSION).ok_or(NotAnInvitation::Newer)?;
         let damaged = NotAnInvitation::Damaged;
@@ -145,6 +153,22 @@ impl fmt::Debug for Invitation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Invitation({}, {})", self.member, self.address)
     }
+}
+
+/// What mail programs put into a line, and no invitation has.
+fn is_of_mail(c: char) -> bool {
+    let invisible = ['\u{ad}', '\u{200b}', '\u{200c}', '\u{200d}', '\u{2060}', '\u{feff}'];
+    c.is_whitespace() || "<>\"'`=“”„‘’«»".contains(c) || invisible.contains(&c)
+}
+
+/// Whether an invitation's letters are all small, or all capital: of so many that is no chance.
+fn is_folded(text: &str) -> bool {
+    const LETTERS_MIN: usize = 40;
+    let head = text.get(..BEGIN.len()).is_some_and(|head| head.eq_ignore_ascii_case(BEGIN));
+    let body = text.get(BEGIN.len()..).unwrap_or_default();
+    let capital = body.chars().filter(char::is_ascii_uppercase).count();
+    let small = body.chars().filter(char::is_ascii_lowercase).count();
+    head && capital + small >= LETTERS_MIN && (capital == 0 || small == 0)
 }
 
 fn checksum(bytes: &[u8]) -> [u8; CHECKSUM_BYTES] {
@@ -178,7 +202,12 @@ mod tests {
         assert_eq!(Invitation::parse(&text), Ok(invitation()));
         let wrapped: String =
             text.as_bytes().chunks(72).map(|l| String::from_utf8_lossy(l) + "\r\n ").collect();
-        assert_eq!(Invitation::parse(&format!("\n {wrapped}")), Ok(invitation()));
+        let quoted = wrapped.replace("\r\n ", "=\r\n> > ");
+        for mailed in
+            [format!("\n {wrapped}"), format!("> \u{201c}{quoted}\u{201d}"), format!("<{}>", *text)]
+        {
+            assert_eq!(Invitation::parse(&mailed), Ok(invitation()), "{mailed}");
+        }
         let colleague = Invitation { organisation_fingerprint: None, ..invitation() };
         assert_eq!(Invitation::parse(&colleague.to_text()), Ok(colleague));
     }
@@ -194,6 +223,8 @@ mod tests {
             ("", NotAnInvitation::Other),
             ("dear minji, here it is", NotAnInvitation::Other),
             (later.as_str(), NotAnInvitation::Newer),
+            (&text.to_lowercase(), NotAnInvitation::Folded),
+            (&text.to_uppercase(), NotAnInvitation::Folded),
             (&format!("{}x", text.as_str()), NotAnInvitation::Damaged),
             (&text.replacen('e', "f", 40), NotAnInvitation::Other),
             (&"x".repeat(5_000), NotAnInvitation::Other),

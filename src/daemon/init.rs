@@ -123,7 +123,7 @@ async fn build(
     if passphrase.is_some() {
         home.set_passphrase(passphrase)?;
     }
-    let keys = home.keys()?;
+    let keys = home.make_keys()?;
     let csr = keys.tls.csr_der().map_err(failed)?;
     let certificate = authority.issue_client(&csr, &Subject::Operator, now, OPERATOR_LIFETIME);
     home.set_certificate(&certificate.map_err(failed)?)?;

@@ -12,7 +12,7 @@ use crate::cli::output::{Output, fields};
 use crate::cli::passphrase;
 use crate::cli::view::MemberView;
 use crate::client::acts::agreement::key_fingerprint;
-use crate::client::acts::identity;
+use crate::client::acts::{identity, joining};
 use crate::client::home::Home;
 use crate::client::invitation::Invitation;
 use crate::client::session::{self, Session};
@@ -83,7 +83,7 @@ pub(crate) async fn join(
     {
         home.set_passphrase(Some(&chosen))?;
     }
-    let owner = identity::join(&home, &invitation).await?;
+    let owner = joining::join(&home, &invitation).await?;
     let mut session = Session::open(home.clone()).await?;
     show_self(output, &mut session).await?;
     output.say(&format!(
@@ -98,7 +98,9 @@ pub(crate) async fn join(
         ),
         None => output.say(
             "You are your organisation's first member and hold its key. Tell others its \
-             fingerprint by telephone or on paper.",
+             fingerprint by telephone or on paper. Invite a colleague soon, and confirm that one \
+             with --administrator: without any home of its own left, an organisation has to begin \
+             anew under another name.",
         ),
     }
     Ok(Exit::Done)
@@ -323,7 +325,8 @@ pub(super) async fn confirm(
     let rights = if administrator { ", and may invite and confirm colleagues" } else { "" };
     output.ask(&format!(
         "This says that the keys with member fingerprint\n  {fingerprint}\nare those of \
-         {member}{rights}. Compare it with that person first."
+         {member}{rights}. Compare it with that person first; if it is another, somebody has \
+         stolen the invitation: `escrow revoke {member} --left` shuts that one out."
     ))?;
     identity::confirm(session, member, administrator).await?;
     let organisation = session.organisation(&member.organisation).await?;
@@ -376,6 +379,11 @@ pub(super) async fn revoke(
         "Shares that were in that member's home still are: with another holder's share and the \
          bundle they could open it.",
     );
+    output.say(&format!(
+        "What {member} requested can be opened in that home only: withdraw it, and request it \
+         anew. Whoever goes on in the person's place is invited under another name, confirmed, \
+         and gets the shares by `escrow agreement reseal`."
+    ));
     Ok(Exit::Done)
 }
 

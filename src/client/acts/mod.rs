@@ -3,5 +3,6 @@
 pub mod agreement;
 pub mod deposit;
 pub mod identity;
+pub mod joining;
 pub mod release;
 pub mod watch;
