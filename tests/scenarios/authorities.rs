@@ -37,14 +37,14 @@ fn status(world: &World, home: &str) -> serde_json::Value {
 /// Somebody who watches, and has seen a request come.
 fn watcher(world: &World, agreement: &str, home: &str) -> (Beside, String) {
     let request = world.request(&world.deposit(agreement, "recipe"), "joint");
-    let mut watching = world.escrow_beside(home, &["watch"]);
-    assert_eq!(watching.next().unwrap()["state"], "open");
+    let mut watching = world.escrow_aloud_beside(home, &["watch"]);
+    assert!(watching.next_line().unwrap().contains("open"));
     (watching, request)
 }
 
 /// The watcher is told that the request was released, and its stream has never been lost.
 fn is_told(mut watching: Beside) {
-    while watching.next().unwrap()["state"] != "released" {}
+    while !watching.next_line().unwrap().contains("released") {}
     assert_eq!(watching.end(), "", "it had to connect again");
 }
 

@@ -11,7 +11,7 @@ fn invitations_work_once_for_one_member() {
     let line = world.invite("operator", &["--org", "hanbit-parts", "--member", "minji"]);
     world.escrow_with("first", &["join"], line.as_bytes()).record();
     let stolen = world.escrow_with("second", &["join"], line.as_bytes());
-    assert_eq!(stolen.refusal(), "NOT_INVITED");
+    assert_eq!(stolen.refusal(), "INVITATION_USED");
     let cut = world.escrow_with("third", &["join"], &line.as_bytes()[..line.len() - 9]);
     assert_eq!(cut.refusal(), "BAD_INVITATION");
     let over = world.invite("operator", &["--org", "late-works", "--member", "a", "--valid", "1s"]);

@@ -5,8 +5,11 @@ mod blind;
 mod bounded;
 mod clerk;
 mod crash;
+mod cut_off;
 mod full_disk;
 mod index;
+mod invitations;
+mod lost_homes;
 mod lying;
 mod members;
 mod release;
@@ -314,11 +317,35 @@ impl World {
         ended(child.wait_with_output().unwrap())
     }
 
+    /// Runs `escrow` in a home as people do, with something on standard input; what it says
+    /// besides its data. It must succeed.
+    #[track_caller]
+    pub(crate) fn escrow_aloud(&self, home: &str, arguments: &[&str], input: &[u8]) -> String {
+        let mut aloud = self.beside(&[&["--home", &self.home_text(home)], arguments].concat());
+        drop(aloud.child.stdin.take().unwrap().write_all(input));
+        let (status, said) = (aloud.child.wait().unwrap(), aloud.said());
+        assert!(status.success(), "{said}");
+        said
+    }
+
+    fn home_text(&self, home: &str) -> String {
+        self.home(home).display().to_string()
+    }
+
     /// Starts `escrow --json` in a home, to run beside the test.
     pub(crate) fn escrow_beside(&self, home: &str, arguments: &[&str]) -> Beside {
+        self.beside(&[&["--json", "--home", &self.home_text(home)], arguments].concat())
+    }
+
+    /// Starts `escrow` in a home as people do, to run beside the test.
+    pub(crate) fn escrow_aloud_beside(&self, home: &str, arguments: &[&str]) -> Beside {
+        self.beside(&[&["--home", &self.home_text(home)], arguments].concat())
+    }
+
+    fn beside(&self, arguments: &[&str]) -> Beside {
         let mut command = Command::new(env!("CARGO_BIN_EXE_escrow"));
-        command.arg("--json").arg("--home").arg(self.home(home)).args(arguments);
-        let spawned = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command.args(arguments);
+        let spawned = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = spawned.spawn().unwrap();
         let lines = BufReader::new(child.stdout.take().unwrap());
         Beside { child, lines }
@@ -412,14 +439,23 @@ pub(crate) struct Beside {
 impl Beside {
     /// The next record it puts out; `None` once it has ended.
     pub(crate) fn next(&mut self) -> Option<Value> {
-        let mut line = String::new();
-        self.lines.read_line(&mut line).unwrap();
-        (!line.is_empty()).then(|| serde_json::from_str(&line).unwrap())
+        self.next_line().map(|line| serde_json::from_str(&line).unwrap())
     }
 
-    /// Ends it; what it said on standard error.
+    /// The next line it puts out; `None` once it has ended.
+    pub(crate) fn next_line(&mut self) -> Option<String> {
+        let mut line = String::new();
+        self.lines.read_line(&mut line).unwrap();
+        (!line.is_empty()).then_some(line)
+    }
+
+    /// Ends it; what it said besides its data.
     pub(crate) fn end(mut self) -> String {
         self.child.kill().unwrap();
+        self.said()
+    }
+
+    fn said(&mut self) -> String {
         let mut said = String::new();
         self.child.stderr.take().unwrap().read_to_string(&mut said).unwrap();
         said

@@ -1,12 +1,10 @@
-//! `invite`, `join`, `whoami`, `status`, `members`, `confirm`, `trust`.
+//! `invite`, `join`, `whoami`, `members`, `confirm`, `revoke`, `trust`.
 
 use std::io::{self, BufRead as _, IsTerminal as _, Read as _};
 use std::path::Path;
-use std::time::SystemTime;
 
 use serde::Serialize;
 
-use crate::cli::commands::release::{every_request, is_waiting_for};
 use crate::cli::failure::{Exit, Failure};
 use crate::cli::output::{Output, fields};
 use crate::cli::passphrase;
@@ -16,10 +14,8 @@ use crate::client::acts::{identity, joining};
 use crate::client::home::Home;
 use crate::client::invitation::Invitation;
 use crate::client::session::{self, Session};
-use crate::crypto::signature;
-use crate::domain::id::{Digest, Fingerprint, MemberName, MemberPath, OrganisationName};
+use crate::domain::id::{Fingerprint, MemberName, MemberPath, OrganisationName};
 use crate::domain::refusal::Refusal;
-use crate::domain::request::Request;
 use crate::domain::statement::Reason;
 use crate::domain::time::{Span, Timestamp};
 
@@ -205,82 +201,6 @@ fn show_operator(output: &Output, session: &Session) -> Result<(), Failure> {
             ("certificate expires", view.certificate_expires_at.to_string()),
         ])
     })
-}
-
-#[derive(Serialize)]
-struct StatusView {
-    address: String,
-    origin: String,
-    generation: u32,
-    member: MemberPath,
-    state: &'static str,
-    agreements: usize,
-    proposed: usize,
-    waiting_for_me: usize,
-    certificate_expires_at: Timestamp,
-    ca_sha256: Digest,
-    ca_expires_at: Timestamp,
-    next_ca_sha256: Option<Digest>,
-    next_ca_expires_at: Option<Timestamp>,
-}
-
-/// `escrow status`
-pub(super) async fn status(output: &Output, session: &mut Session) -> Result<Exit, Failure> {
-    let (owner, vault) = (session.owner.path.clone(), session.vault.clone());
-    let certificate_expires_at = session::expires_at(&session.home.certificate()?)?;
-    let operator = owner == MemberPath::operator();
-    let active = !operator && {
-        let organisation = session.own_organisation().await?;
-        organisation.member(&owner.name).is_some_and(|member| member.is_active())
-    };
-    let agreements = if active { session.agreements().await? } else { Vec::new() };
-    let proposed = agreements
-        .iter()
-        .filter(|agreement| agreement.awaited().any(|who| *who == owner.organisation))
-        .filter(|agreement| agreement.phase.word() == "proposed")
-        .count();
-    let now = Timestamp::from(SystemTime::now());
-    let waiting = |request: &&Request| is_waiting_for(request, &owner, now);
-    let waiting_for_me = every_request(session).iter().filter(waiting).count();
-    let cas = vault.cas()?;
-    let (ca, next) = (cas.first().map(Vec::as_slice).unwrap_or_default(), cas.get(1));
-    let view = StatusView {
-        address: vault.address,
-        origin: vault.log.origin.to_string(),
-        generation: vault.log.generation,
-        member: owner,
-        state: match (operator, active) {
-            (true, _) => "operator",
-            (_, true) => "active",
-            (_, false) => "waiting to be confirmed",
-        },
-        agreements: agreements.len(),
-        proposed,
-        waiting_for_me,
-        certificate_expires_at,
-        ca_sha256: signature::sha256(ca),
-        ca_expires_at: session::expires_at(ca)?,
-        next_ca_sha256: next.map(|next| signature::sha256(next)),
-        next_ca_expires_at: next.map(|next| session::expires_at(next)).transpose()?,
-    };
-    let ca = |sha256: &Digest, expires_at: &Timestamp| format!("{sha256}, expires {expires_at}");
-    output.record(&view, |view| {
-        let mut pairs = vec![
-            ("vault", format!("reached at {}", view.address)),
-            ("log", format!("{}, generation {}", view.origin, view.generation)),
-            ("member", format!("{} ({})", view.member, view.state)),
-            ("agreements", view.agreements.to_string()),
-            ("to accept", view.proposed.to_string()),
-            ("to approve", view.waiting_for_me.to_string()),
-            ("certificate expires", view.certificate_expires_at.to_string()),
-            ("vault's CA", ca(&view.ca_sha256, &view.ca_expires_at)),
-        ];
-        if let (Some(next), Some(expires_at)) = (&view.next_ca_sha256, &view.next_ca_expires_at) {
-            pairs.push(("to be replaced by", ca(next, expires_at)));
-        }
-        fields(&pairs)
-    })?;
-    Ok(Exit::Done)
 }
 
 /// `escrow members`

@@ -6,6 +6,7 @@ pub(super) mod deposit;
 mod find;
 pub(super) mod identity;
 pub(super) mod release;
+mod status;
 mod watch;
 
 use crate::cli::args::MemberCommand;
@@ -25,7 +26,7 @@ pub(super) async fn run(
             identity::invite(output, session, org, member, valid).await
         }
         MemberCommand::Whoami => identity::whoami(output, session).await,
-        MemberCommand::Status => identity::status(output, session).await,
+        MemberCommand::Status => status::status(output, session).await,
         MemberCommand::Members { org } => identity::members(output, session, org).await,
         MemberCommand::Confirm { member, administrator } => {
             identity::confirm(output, session, &member, administrator).await
