@@ -14,12 +14,11 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory as _, Parser as _};
 
-use crate::cli::args::{AgreementCommand, Cli, Command};
+use crate::cli::args::{AgreementCommand, Cli, Command, MemberCommand};
 use crate::cli::failure::{Exit, Failure};
 use crate::cli::output::Output;
-use crate::client::error::ClientError;
 use crate::client::home::Home;
-use crate::client::session::{self, Session};
+use crate::client::session::Session;
 
 /// The program's name in messages.
 const PROGRAM: &str = "escrow";
@@ -92,29 +91,15 @@ async fn run(cli: Cli) -> Result<Exit, Failure> {
         }
         Command::Member(command) => {
             let mut session = Session::open(home()?).await?;
-            let done = commands::run(&output, &mut session, command).await;
-            explained(done, &session).await
+            if !matches!(command, MemberCommand::Resume) {
+                session.is_of_this_generation()?;
+            }
+            commands::run(&output, &mut session, command).await
         }
         Command::Agreement(AgreementCommand::Member(command)) => {
             let mut session = Session::open(home()?).await?;
-            let done = commands::agreement::run(&output, &mut session, command).await;
-            explained(done, &session).await
+            session.is_of_this_generation()?;
+            commands::agreement::run(&output, &mut session, command).await
         }
-    }
-}
-
-/// A failure that has its cause in a recovery of the vault says so: to somebody whose joining was
-/// lost by it, and who remembers nothing else, everything is unknown at first.
-async fn explained(done: Result<Exit, Failure>, session: &Session) -> Result<Exit, Failure> {
-    let failure = match done {
-        Err(failure) if ["NOT_FOUND", "OTHER_LOG"].contains(&failure.code()) => failure,
-        other => return other,
-    };
-    let known = session.vault.log.generation;
-    match session::generation(session.channel(), &session.vault).await {
-        Ok(generation) if generation > known => {
-            Err(ClientError::NewGeneration { generation }.into())
-        }
-        Ok(_) | Err(_) => Err(failure),
     }
 }

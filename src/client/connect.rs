@@ -26,7 +26,7 @@ use tonic::transport::{Channel, Endpoint};
 
 use crate::client::connect_fault::ConnectFault;
 use crate::client::tls_key::TlsKey;
-use crate::client::trust::{PinnedCa, Trust};
+use crate::client::trust::{Trust, Verifier};
 
 /// How long resolving the name and connecting may take.
 pub const CONNECT_MAX: Duration = Duration::from_secs(10);
@@ -43,14 +43,12 @@ const CONNECTION_WINDOW_BYTES: u32 = 16 * 1024 * 1024;
 const FRAME_BYTES_MAX: u32 = 256 * 1024;
 const HEADERS_BYTES_MAX: u32 = 16 * 1024;
 
-/// A channel to a vault whose certificate was verified.
+/// A channel to a vault whose certificate was verified, as far as it was to be.
 #[derive(Debug, Clone)]
 pub struct Connected {
     /// For tonic's clients. If the connection is lost the next call makes a new one with the same
     /// trust; what goes wrong then is found with [`ConnectFault::in_chain`].
     pub channel: Channel,
-    /// The CA certificate the vault's was verified against: what to pin after joining.
-    pub ca: CertificateDer<'static>,
     /// Whether the session keys were agreed on with X25519MLKEM768.
     pub post_quantum: bool,
 }
@@ -65,12 +63,12 @@ pub async fn connect(
     let (uri, name) =
         parse(address).ok_or_else(|| ConnectFault::Address { address: address.to_owned() })?;
     let provider = Arc::new(aws_lc_rs::default_provider());
-    let pinned = Arc::new(PinnedCa::new(trust, provider.clone()));
+    let verifier = Arc::new(Verifier::new(trust, provider.clone()));
     let mut config = ClientConfig::builder_with_provider(provider)
         .with_protocol_versions(&[&version::TLS13])
         .map_err(ConnectFault::OwnIdentity)?
         .dangerous()
-        .with_custom_certificate_verifier(pinned.clone())
+        .with_custom_certificate_verifier(verifier)
         .with_no_client_auth();
     if let Some((chain, key)) = certificate {
         let certified =
@@ -85,10 +83,6 @@ pub async fn connect(
 
     let stream = dialer.dial().await?;
     let post_quantum = is_post_quantum(&stream);
-    let ca = pinned.verified_by().cloned().ok_or_else(|| ConnectFault::NotTrusted {
-        // Not reached: no handshake succeeds without the verifier.
-        address: address.to_owned(),
-    })?;
     let first = Mutex::new(Some(stream));
     let reconnect = dialer.clone();
     let connector = tower::service_fn(move |_: Uri| {
@@ -106,7 +100,7 @@ pub async fn connect(
         .connect_with_connector(connector)
         .await
         .map_err(|source| ConnectFault::Http2 { address: address.to_owned(), source })?;
-    Ok(Connected { channel, ca, post_quantum })
+    Ok(Connected { channel, post_quantum })
 }
 
 /// Whatever is needed to connect, once or again.

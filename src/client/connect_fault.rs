@@ -135,6 +135,26 @@ impl ConnectFault {
         }
     }
 
+    /// Whether this is what is seen when the vault has got another CA meanwhile.
+    pub fn may_be_another_ca(&self) -> bool {
+        match self {
+            Self::NotTrusted { .. }
+            | Self::ClientCertificate { refusal: Refusal::UnknownCa, .. } => true,
+            Self::Address { .. }
+            | Self::Unreachable { .. }
+            | Self::Silent { .. }
+            | Self::Closed { .. }
+            | Self::CertificateExpired { .. }
+            | Self::CertificateNotYetValid { .. }
+            | Self::WrongName { .. }
+            | Self::ClientCertificate { refusal: Refusal::Expired | Refusal::Other, .. }
+            | Self::OwnIdentity(_)
+            | Self::Tls { .. }
+            | Self::NotHttp2 { .. }
+            | Self::Http2 { .. } => false,
+        }
+    }
+
     /// What somebody can do about it, on one line.
     pub fn hint(&self) -> &'static str {
         match self {

@@ -4,6 +4,7 @@
 //! home at once.
 
 use std::collections::BTreeMap;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use age::secrecy::SecretString;
@@ -39,8 +40,31 @@ pub struct VaultInfo {
     pub ledger_key: PublicKey,
     /// The key that invites organisations.
     pub operator_key: PublicKey,
-    /// Its CA certificate in DER, as hexadecimal.
+    /// The certificate of the CA that has certified its server, in DER, as hexadecimal.
     pub ca_certificate: String,
+    /// The same of the CA that will, while one is being replaced by the other.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next_ca_certificate: Option<String>,
+    /// Which edition of its CAs this is. Homes made before CAs could be replaced know the first.
+    #[serde(default = "first_edition")]
+    pub ca_edition: u64,
+}
+
+fn first_edition() -> u64 {
+    1
+}
+
+impl VaultInfo {
+    /// The certificates, DER, of the CAs that its server's may be of.
+    pub fn cas(&self) -> Result<Vec<Vec<u8>>, ClientError> {
+        let all = [Some(&self.ca_certificate), self.next_ca_certificate.as_ref()];
+        let all = all.into_iter().flatten().map(hex::decode).collect::<Result<_, _>>();
+        all.map_err(|_| ClientError::Home {
+            path: VAULT.into(),
+            what: "a CA certificate in it is not hexadecimal".to_owned(),
+            hint: "restore it from your backup".to_owned(),
+        })
+    }
 }
 
 /// Who this home belongs to.
@@ -109,7 +133,8 @@ impl Home {
             Err(home.fault(
                 dir.to_owned(),
                 "this directory holds no member's keys",
-                "run `escrow join` with your invitation, or name another directory with --home",
+                "run `escrow join` with your invitation, or name another directory with --home; a \
+                 home that is lost comes back from its backup only",
             ))
         }
     }
@@ -180,8 +205,26 @@ impl Home {
         self.write_json(VAULT, vault)
     }
 
-    /// The member's keys, made now if they are not there yet.
-    pub fn keys(&self) -> Result<Keys, ClientError> {
+    /// Keeps a vault's CAs if they are of a later edition than those kept here, which another
+    /// program may have changed meanwhile. Returns what is kept.
+    pub fn keep_cas(&self, told: &VaultInfo) -> Result<VaultInfo, ClientError> {
+        let _held = keyfile::lock(&self.file(LOCK))?;
+        let kept = self.vault()?;
+        if told.ca_edition <= kept.ca_edition {
+            return Ok(kept);
+        }
+        let kept = VaultInfo {
+            ca_certificate: told.ca_certificate.clone(),
+            next_ca_certificate: told.next_ca_certificate.clone(),
+            ca_edition: told.ca_edition,
+            ..kept
+        };
+        self.set_vault(&kept)?;
+        Ok(kept)
+    }
+
+    /// The member's keys, made now if they are not there yet: for who is about to join.
+    pub fn make_keys(&self) -> Result<Keys, ClientError> {
         let fresh = |name: &str| !self.file(name).exists();
         if fresh(STATEMENT_KEY) {
             let key = SigningKey::generate(&mut rand_core::OsRng);
@@ -196,11 +239,16 @@ impl Home {
             let made = TlsKey::generate().map_err(|fault| self.broken(TLS_KEY, &fault))?;
             self.keyring.write_new(TLS_KEY, &made.pkcs8_der())?;
         }
+        self.keys()
+    }
+
+    /// The member's keys. One that is missing is not made anew: nobody would know it.
+    pub fn keys(&self) -> Result<Keys, ClientError> {
         let age = self.secret(AGE_KEY)?;
         let age = std::str::from_utf8(&age).ok().and_then(|text| text.trim().parse().ok());
         Ok(Keys {
             statement: self.signing_key(STATEMENT_KEY)?,
-            age: age.ok_or_else(|| self.broken(AGE_KEY, &"not an age identity"))?,
+            age: age.ok_or_else(|| self.spoilt(AGE_KEY, &"not an age identity"))?,
             tls: self.tls_key()?,
         })
     }
@@ -208,7 +256,7 @@ impl Home {
     /// The TLS key alone.
     fn tls_key(&self) -> Result<TlsKey, ClientError> {
         let der = self.secret(TLS_KEY)?;
-        TlsKey::from_pkcs8_der(&der).map_err(|fault| self.broken(TLS_KEY, &fault))
+        TlsKey::from_pkcs8_der(&der).map_err(|fault| self.spoilt(TLS_KEY, &fault))
     }
 
     /// The organisation key, which only its first member has.
@@ -348,13 +396,19 @@ impl Home {
     }
 
     fn secret(&self, name: &str) -> Result<Zeroizing<Vec<u8>>, ClientError> {
-        Ok(self.keyring.read(name, FILE_BYTES_MAX)?)
+        let path = self.file(name);
+        match path.symlink_metadata() {
+            Err(fault) if fault.kind() == ErrorKind::NotFound => {
+                Err(self.fault(path, "this key is missing", LOST))
+            }
+            Ok(_) | Err(_) => Ok(self.keyring.read(name, FILE_BYTES_MAX)?),
+        }
     }
 
     fn signing_key(&self, name: &str) -> Result<SigningKey, ClientError> {
         let bytes = self.secret(name)?;
         let seed: Result<&[u8; 32], _> = bytes.as_slice().try_into();
-        seed.map(SigningKey::from_bytes).map_err(|_| self.broken(name, &"not 32 bytes long"))
+        seed.map(SigningKey::from_bytes).map_err(|_| self.spoilt(name, &"not 32 bytes long"))
     }
 
     fn read_json<T: DeserializeOwned>(&self, name: &str) -> Result<T, ClientError> {
@@ -378,7 +432,16 @@ impl Home {
         self.fault(self.file(name), &what.to_string(), "restore it from your backup")
     }
 
+    /// A key that is there and is none.
+    fn spoilt(&self, name: &str, what: &dyn ToString) -> ClientError {
+        self.fault(self.file(name), &what.to_string(), LOST)
+    }
+
     fn fault(&self, path: PathBuf, what: &str, hint: &str) -> ClientError {
         ClientError::Home { path, what: what.to_owned(), hint: hint.to_owned() }
     }
 }
+
+/// What to do about a key that is gone.
+const LOST: &str = "restore it from your backup; without one, an administrator of your organisation \
+                    has to revoke this member and invite you anew under another name";

@@ -1,8 +1,9 @@
 //! Invitations: one line that opens the door of a vault once.
 //!
 //! `escrow-invitation-1.` and base64url of the fields with a checksum. The line carries what a
-//! newcomer cannot know otherwise: address, CA fingerprint, a secret, and for a colleague the
-//! fingerprint of the organisation that invites.
+//! newcomer cannot know otherwise: address, CA fingerprint, ledger key, a secret, and for a
+//! colleague the fingerprint of the organisation that invites. The CA may be replaced before the
+//! invitation is used; the ledger key stays.
 
 use std::fmt;
 
@@ -13,7 +14,7 @@ use sha2::{Digest as _, Sha256};
 use zeroize::{Zeroize as _, Zeroizing};
 
 use crate::crypto::strict_json;
-use crate::domain::id::{Bytes, Digest, Fingerprint, MemberPath};
+use crate::domain::id::{Bytes, Digest, Fingerprint, MemberPath, PublicKey};
 use crate::domain::time::Timestamp;
 
 /// An invitation. Its `Debug` hides the secret.
@@ -23,6 +24,8 @@ pub struct Invitation {
     pub address: String,
     /// SHA-256 of the vault's CA certificate.
     pub ca_sha256: Digest,
+    /// The key that signs the vault's heads, and for its CAs.
+    pub ledger_key: PublicKey,
     /// Who is invited.
     pub member: MemberPath,
     /// The fingerprint of the organisation's key; none for an organisation's first member.
@@ -42,6 +45,9 @@ pub enum NotAnInvitation {
     /// Made by a later version.
     #[error("this invitation was made by a newer version of the program")]
     Newer,
+    /// All its letters have become small, or all capital.
+    #[error("small and capital letters of this invitation were made the same")]
+    Folded,
     /// Its end is missing, or characters were changed.
     #[error("this invitation was cut short or mistyped")]
     Damaged,
@@ -53,6 +59,7 @@ impl NotAnInvitation {
         match self {
             Self::Other => "paste the whole line that begins with escrow-invitation-1.",
             Self::Newer => "install the program's current version",
+            Self::Folded => "have it sent in another way, for example as a file",
             Self::Damaged => "copy the whole line again; if it stays so, ask for a new invitation",
         }
     }
@@ -63,6 +70,7 @@ impl NotAnInvitation {
 struct Fields {
     address: String,
     ca_sha256: Digest,
+    ledger_key: PublicKey,
     member: MemberPath,
     organisation_fingerprint: Option<Fingerprint>,
     secret: Bytes<32>,
@@ -90,6 +98,7 @@ impl Invitation {
         let mut fields = Fields {
             address: self.address.clone(),
             ca_sha256: self.ca_sha256,
+            ledger_key: self.ledger_key,
             member: self.member.clone(),
             organisation_fingerprint: self.organisation_fingerprint,
             secret: Bytes(*self.secret),
@@ -103,13 +112,17 @@ impl Invitation {
         Zeroizing::new(format!("{BEGIN}{VERSION}{}", encoded.as_str()))
     }
 
-    /// Reads an invitation. Blanks and line breaks, as mail programs put them in, do not matter.
+    /// Reads an invitation. What mail programs put in does not matter: blanks, line breaks,
+    /// quotation marks, signs of quoting.
     pub fn parse(text: &str) -> Result<Self, NotAnInvitation> {
         if text.len() > Self::TEXT_BYTES_MAX {
             return Err(NotAnInvitation::Other);
         }
         let joined: Zeroizing<String> =
-            Zeroizing::new(text.chars().filter(|c| !c.is_whitespace()).collect());
+            Zeroizing::new(text.chars().filter(|c| !is_of_mail(*c)).collect());
+        if is_folded(&joined) {
+            return Err(NotAnInvitation::Folded);
+        }
         let versioned = joined.strip_prefix(BEGIN).ok_or(NotAnInvitation::Other)?;
         let encoded = versioned.strip_prefix(VERSION).ok_or(NotAnInvitation::Newer)?;
         let damaged = NotAnInvitation::Damaged;
@@ -127,6 +140,7 @@ impl Invitation {
         Ok(Self {
             address: fields.address,
             ca_sha256: fields.ca_sha256,
+            ledger_key: fields.ledger_key,
             member: fields.member,
             organisation_fingerprint: fields.organisation_fingerprint,
             secret: Zeroizing::new(fields.secret.0),
@@ -139,6 +153,22 @@ impl fmt::Debug for Invitation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Invitation({}, {})", self.member, self.address)
     }
+}
+
+/// What mail programs put into a line, and no invitation has.
+fn is_of_mail(c: char) -> bool {
+    let invisible = ['\u{ad}', '\u{200b}', '\u{200c}', '\u{200d}', '\u{2060}', '\u{feff}'];
+    c.is_whitespace() || "<>\"'`=“”„‘’«»".contains(c) || invisible.contains(&c)
+}
+
+/// Whether an invitation's letters are all small, or all capital: of so many that is no chance.
+fn is_folded(text: &str) -> bool {
+    const LETTERS_MIN: usize = 40;
+    let head = text.get(..BEGIN.len()).is_some_and(|head| head.eq_ignore_ascii_case(BEGIN));
+    let body = text.get(BEGIN.len()..).unwrap_or_default();
+    let capital = body.chars().filter(char::is_ascii_uppercase).count();
+    let small = body.chars().filter(char::is_ascii_lowercase).count();
+    head && capital + small >= LETTERS_MIN && (capital == 0 || small == 0)
 }
 
 fn checksum(bytes: &[u8]) -> [u8; CHECKSUM_BYTES] {
@@ -159,6 +189,7 @@ mod tests {
         Invitation {
             address: "vault.example:7443".to_owned(),
             ca_sha256: Bytes([1; 32]),
+            ledger_key: Bytes([4; 32]),
             member: "hanbit-parts/minji".parse().unwrap(),
             organisation_fingerprint: Some(Fingerprint::of(&Bytes([2; 32]))),
             secret: Zeroizing::new([3; 32]),
@@ -171,12 +202,13 @@ mod tests {
         let fields = Fields {
             address: "vault.example:7443".to_owned(),
             ca_sha256: Bytes([1; 32]),
+            ledger_key: Bytes([4; 32]),
             member: "hanbit-parts/minji".parse().unwrap(),
             organisation_fingerprint: None,
             secret: Bytes([3; 32]),
             expires_at: Timestamp::from_millis(1_800_000_000_000),
         };
-        assert_eq!(second_spellings_are_refused(&fields), 6);
+        assert_eq!(second_spellings_are_refused(&fields), 7);
     }
 
     #[test]
@@ -185,7 +217,12 @@ mod tests {
         assert_eq!(Invitation::parse(&text), Ok(invitation()));
         let wrapped: String =
             text.as_bytes().chunks(72).map(|l| String::from_utf8_lossy(l) + "\r\n ").collect();
-        assert_eq!(Invitation::parse(&format!("\n {wrapped}")), Ok(invitation()));
+        let quoted = wrapped.replace("\r\n ", "=\r\n> > ");
+        for mailed in
+            [format!("\n {wrapped}"), format!("> \u{201c}{quoted}\u{201d}"), format!("<{}>", *text)]
+        {
+            assert_eq!(Invitation::parse(&mailed), Ok(invitation()), "{mailed}");
+        }
         let colleague = Invitation { organisation_fingerprint: None, ..invitation() };
         assert_eq!(Invitation::parse(&colleague.to_text()), Ok(colleague));
     }
@@ -201,6 +238,8 @@ mod tests {
             ("", NotAnInvitation::Other),
             ("dear minji, here it is", NotAnInvitation::Other),
             (later.as_str(), NotAnInvitation::Newer),
+            (&text.to_lowercase(), NotAnInvitation::Folded),
+            (&text.to_uppercase(), NotAnInvitation::Folded),
             (&format!("{}x", text.as_str()), NotAnInvitation::Damaged),
             (&text.replacen('e', "f", 40), NotAnInvitation::Other),
             (&"x".repeat(5_000), NotAnInvitation::Other),

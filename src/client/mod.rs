@@ -3,6 +3,7 @@
 mod acknowledged;
 pub mod acts;
 pub mod archive;
+pub mod authorities;
 pub mod chronicle;
 pub mod connect;
 mod connect_fault;

@@ -9,11 +9,11 @@ use rustls::pki_types::CertificateDer;
 use tonic::transport::Channel;
 
 use crate::client::acknowledged::{self, Acknowledged};
+use crate::client::authorities::{self, trust};
 use crate::client::chronicle::{Followed, Replay, Untrue};
 use crate::client::connect::connect;
 use crate::client::error::ClientError;
 use crate::client::home::{Home, Keys, Owner, VaultInfo};
-use crate::client::trust::Trust;
 use crate::crypto::{signature, statement, strict_json};
 use crate::domain::agreement::Agreement;
 use crate::domain::event::SignedText;
@@ -32,8 +32,7 @@ use crate::wire::v1::identity_service_client::IdentityServiceClient;
 use crate::wire::v1::statement_service_client::StatementServiceClient;
 use crate::wire::v1::stream_service_client::StreamServiceClient;
 use crate::wire::v1::{
-    self as wire, DescribeRequest, ListAgreementsRequest, ReadRequest, RenewRequest,
-    SignedStatement, SubmitRequest,
+    self as wire, ListAgreementsRequest, ReadRequest, RenewRequest, SignedStatement, SubmitRequest,
 };
 
 /// How long a statement stays good after it was signed.
@@ -55,6 +54,8 @@ pub struct Session {
     pub keys: Keys,
     /// Which vault this is.
     pub vault: VaultInfo,
+    /// The generation of its log that the vault says it keeps now.
+    pub generation: u32,
     channel: Channel,
     streams: BTreeMap<Stream, Followed>,
     acknowledged: Acknowledged,
@@ -62,15 +63,32 @@ pub struct Session {
 }
 
 impl Session {
-    /// Opens a home and connects to its vault; renews the certificate where it is due.
+    /// Opens a home and connects to its vault; renews the certificate where it is due. If the
+    /// vault got another CA while nobody looked, its ledger key vouches for that one.
     pub async fn open(home: Home) -> Result<Self, ClientError> {
-        let (owner, vault, keys) = (home.owner()?, home.vault()?, home.keys()?);
+        let fault = match Self::enter(&home).await {
+            Err(ClientError::Connect(fault)) if fault.may_be_another_ca() => fault,
+            done => return done,
+        };
+        let known = home.vault()?;
+        // Whoever cannot prove itself is somebody else: then the first fault says what is wrong.
+        let asked = authorities::ask_anybody(&known.address, &known.ledger_key).await;
+        match asked {
+            Ok(told) if authorities::is_news(&known, &told)? => home.keep_cas(&told)?,
+            Ok(_) | Err(_) => return Err(fault.into()),
+        };
+        Self::enter(&home).await
+    }
+
+    async fn enter(home: &Home) -> Result<Self, ClientError> {
+        let (owner, mut vault, keys) = (home.owner()?, home.vault()?, home.keys()?);
         let now = Timestamp::from(SystemTime::now());
         let mut certificate = home.certificate()?;
         let expires_at = expires_at(&certificate)?;
-        if expires_at < now.after(RENEW_BEFORE) {
-            let renewed = renew(&home, &owner, &vault, &keys).await;
-            match renewed {
+        let is_of_issuing_ca = authorities::is_of_issuing_ca(&vault, &certificate)?;
+        if expires_at < now.after(RENEW_BEFORE) || !is_of_issuing_ca {
+            let channel = connect(&vault.address, trust(&vault)?, None).await?.channel;
+            match renew(channel, home, &owner, &vault, &keys).await {
                 Ok(der) => certificate = der,
                 Err(error) if expires_at <= now => return Err(error),
                 // There is time to try again.
@@ -79,9 +97,24 @@ impl Session {
         }
         let with = (vec![CertificateDer::from(certificate)], &keys.tls);
         let channel = connect(&vault.address, trust(&vault)?, Some(with)).await?.channel;
+        let told = authorities::ask(channel.clone(), &vault.address, &vault.ledger_key).await?;
+        if authorities::is_news(&vault, &told)? {
+            vault = home.keep_cas(&told)?;
+            // It counts from the next session on, and if it fails that session tries again.
+            drop(renew(channel.clone(), home, &owner, &vault, &keys).await);
+        }
         let (streams, replayed) = (BTreeMap::new(), Replay::default());
         let acknowledged = Acknowledged::default();
-        Ok(Self { home, owner, keys, vault, channel, streams, acknowledged, replayed })
+        let (home, generation) = (home.clone(), told.log.generation);
+        Ok(Self { home, owner, keys, vault, generation, channel, streams, acknowledged, replayed })
+    }
+
+    /// Refuses where the vault was recovered since this home was last here.
+    pub fn is_of_this_generation(&self) -> Result<(), ClientError> {
+        match self.generation == self.vault.log.generation {
+            true => Ok(()),
+            false => Err(ClientError::NewGeneration { generation: self.generation }),
+        }
     }
 
     /// The connection, for services that are called directly.
@@ -420,6 +453,7 @@ impl Session {
 
 /// Renews a TLS certificate by proof of the statement key.
 async fn renew(
+    channel: Channel,
     home: &Home,
     owner: &Owner,
     vault: &VaultInfo,
@@ -427,32 +461,15 @@ async fn renew(
 ) -> Result<Vec<u8>, ClientError> {
     let csr = keys.tls.csr_der().map_err(|fault| untrue(&fault.to_string()))?;
     let certificate_request_sha256 = signature::sha256(&csr);
-    let channel = connect(&vault.address, trust(vault)?, None).await?.channel;
     // Nobody is locked out by a recovery: this much is said in whatever generation it is now.
-    let mut made = made(owner, vault);
-    made.log.generation = generation(channel.clone(), vault).await?;
+    let told = authorities::ask(channel.clone(), &vault.address, &vault.ledger_key).await?;
+    let made = Made { log: told.log, ..made(owner, vault) };
     let signed = sign(&keys.statement, &Renewal { made, certificate_request_sha256 }.into())?;
     let statement = Some(SignedStatement::from(signed));
     let request = RenewRequest { statement, certificate_request: csr.into() };
     let reply = IdentityServiceClient::new(channel).renew(request).await?.into_inner();
     home.set_certificate(&reply.certificate)?;
     Ok(reply.certificate.into())
-}
-
-/// Which log generation a vault says that it keeps; everything else must be as it was.
-pub async fn generation(channel: Channel, known: &VaultInfo) -> Result<u32, ClientError> {
-    let mut service = IdentityServiceClient::new(channel);
-    let described = service.describe(DescribeRequest {}).await?.into_inner();
-    let told = present(described.vault, "vault").map_err(bad_field)?;
-    let facts = [
-        (told.origin == known.log.origin.as_str(), "the log's name"),
-        (told.ledger_key == known.ledger_key.0.as_slice(), "the ledger key"),
-        (told.operator_key == known.operator_key.0.as_slice(), "the operator's key"),
-    ];
-    match facts.iter().find(|(same, _)| !same) {
-        Some((_, what)) => Err(untrue(&format!("a change of {what}"))),
-        None => Ok(told.generation),
-    }
 }
 
 /// What every statement says of its making.
@@ -473,13 +490,6 @@ pub fn sign(key: &signature::SigningKey, statement: &Statement) -> Result<Signed
         ClientError::input("UNWRITABLE", fault, "this is a defect; please report it")
     };
     statement::sign(key, statement).map_err(unwritable)
-}
-
-/// How the vault's own certificate is checked.
-fn trust(vault: &VaultInfo) -> Result<Trust, ClientError> {
-    let der = hex::decode(&vault.ca_certificate);
-    der.map(|der| Trust::Ca(der.into()))
-        .map_err(|_| untrue("a CA certificate that is not hexadecimal"))
 }
 
 /// When a certificate expires.

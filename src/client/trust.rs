@@ -1,6 +1,6 @@
-//! Which vault this home trusts: the one whose CA it pinned, and no public CA.
+//! Which vault a connection trusts: one whose CA was pinned, and no public CA.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
@@ -19,42 +19,28 @@ pub enum Trust {
     /// By the SHA-256 of its CA certificate, from an invitation: the vault has to send a CA
     /// certificate with this digest and a server certificate signed by it.
     CaFingerprint(Digest),
-    /// By the CA certificate itself, DER, as kept since joining.
-    Ca(CertificateDer<'static>),
+    /// By CA certificates, DER, as kept in a home: while one CA is being replaced there are two.
+    Cas(Vec<CertificateDer<'static>>),
+    /// Not at all. Only for asking whoever answers to prove that it has the ledger key: nothing
+    /// is told over such a connection, and nothing else heard over it is believed.
+    Nobody,
 }
 
-/// Verifies servers against one pinned CA, for one connection, and keeps that CA's certificate.
+/// Verifies servers for one connection.
 #[derive(Debug)]
-pub(super) struct PinnedCa {
+pub(super) struct Verifier {
     trust: Trust,
     provider: Arc<CryptoProvider>,
-    found: OnceLock<CertificateDer<'static>>,
 }
 
-impl PinnedCa {
+impl Verifier {
     pub(super) fn new(trust: Trust, provider: Arc<CryptoProvider>) -> Self {
-        Self { trust, provider, found: OnceLock::new() }
-    }
-
-    /// The CA certificate that the server's was verified against; `None` before that.
-    pub(super) fn verified_by(&self) -> Option<&CertificateDer<'static>> {
-        self.found.get()
-    }
-
-    fn ca(&self, sent: &[CertificateDer<'_>]) -> Result<CertificateDer<'static>, Error> {
-        match &self.trust {
-            Trust::Ca(ca) => Ok(ca.clone()),
-            Trust::CaFingerprint(expected) => sent
-                .iter()
-                .find(|certificate| Bytes(Sha256::digest(certificate).into()) == *expected)
-                .map(|certificate| certificate.clone().into_owned())
-                .ok_or(Error::InvalidCertificate(CertificateError::UnknownIssuer)),
-        }
+        Self { trust, provider }
     }
 }
 
-impl ServerCertVerifier for PinnedCa {
-    /// Everything webpki checks for a server's certificate, with the pinned CA as the only root.
+impl ServerCertVerifier for Verifier {
+    /// Everything webpki checks for a server's certificate, with the pinned CAs as the only roots.
     fn verify_server_cert(
         &self,
         end_entity: &CertificateDer<'_>,
@@ -63,9 +49,23 @@ impl ServerCertVerifier for PinnedCa {
         ocsp_response: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
-        let ca = self.ca(intermediates)?;
         let mut roots = RootCertStore::empty();
-        roots.add(ca.clone())?;
+        match &self.trust {
+            Trust::CaFingerprint(expected) => {
+                let is_pinned = |certificate: &&CertificateDer<'_>| {
+                    Bytes(Sha256::digest(certificate).into()) == *expected
+                };
+                let unknown = Error::InvalidCertificate(CertificateError::UnknownIssuer);
+                let ca = intermediates.iter().find(is_pinned).ok_or(unknown)?;
+                roots.add(ca.clone().into_owned())?;
+            }
+            Trust::Cas(cas) => {
+                for ca in cas {
+                    roots.add(ca.clone())?;
+                }
+            }
+            Trust::Nobody => return Ok(ServerCertVerified::assertion()),
+        }
         let verifier =
             WebPkiServerVerifier::builder_with_provider(roots.into(), self.provider.clone())
                 .build()
@@ -73,11 +73,7 @@ impl ServerCertVerifier for PinnedCa {
                     Error::InvalidCertificate(CertificateError::Other(OtherError(Arc::new(error))))
                 })?;
         // No intermediate is of any use: the CA signs servers directly (pathlen 0).
-        let verified =
-            verifier.verify_server_cert(end_entity, &[], server_name, ocsp_response, now)?;
-        // Twice only where a reconnection verified the same CA again.
-        let _ = self.found.set(ca);
-        Ok(verified)
+        verifier.verify_server_cert(end_entity, &[], server_name, ocsp_response, now)
     }
 
     fn verify_tls12_signature(

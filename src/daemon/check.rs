@@ -14,7 +14,7 @@ use crate::daemon::config::{Place, failed, ledger_key, not_opened, refuse_strang
 use crate::domain::event::Act;
 use crate::domain::id::{Bytes, DepositId, Digest};
 use crate::domain::statement::Statement;
-use crate::server::ca::Authority;
+use crate::server::authorities::Authorities;
 use crate::store::{Bundle as _, DiskStore, Options, ReadError, Store as _, probe_index};
 use crate::vault::{self, DomainProjector};
 
@@ -46,7 +46,7 @@ pub(super) fn run(data: &Path, passphrase_file: Option<&Path>) -> Result<Exit, F
         eprintln!("The vault's keys are sealed and not checked; --passphrase-file opens them.");
     } else {
         let keys = place.keys(passphrase_file)?;
-        Authority::load(&keys).map_err(failed)?;
+        Authorities::load(&keys).map_err(failed)?;
         founded_with = Some(ledger_key(&keys)?.public());
     }
     let mut faults = 0u64;

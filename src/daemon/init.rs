@@ -19,7 +19,7 @@ use crate::domain::event::Note;
 use crate::domain::id::MemberPath;
 use crate::domain::statement::Log;
 use crate::domain::time::{Span, Timestamp};
-use crate::server::ca::Authority;
+use crate::server::authorities::Authorities;
 use crate::server::peer::Subject;
 use crate::store::{DiskStore, Options};
 use crate::vault::{DomainProjector, SystemClock, Vault};
@@ -107,13 +107,13 @@ async fn build(
     let now = Timestamp::from(SystemTime::now());
 
     let keys = place.make_keys(passphrase)?;
-    let authority = Authority::create("Escrow Vault CA", now).map_err(failed)?;
+    let authorities = Authorities::found(&keys, now).map_err(failed)?;
+    let authority = authorities.current();
     // A host that no certificate can carry is found now, not at the first start.
     authority.issue_server(&config.hosts, now).map_err(|fault| {
         let message = crate::client::error::chain(&fault);
         Failure::failed("BAD_HOST", message, "give a name or IP address with --host")
     })?;
-    authority.write_new(&keys).map_err(failed)?;
     let ledger_key = SigningKey::generate(&mut OsRng);
     write_ledger_key(&keys, &ledger_key)?;
     place.write_config(&config)?;
@@ -123,7 +123,7 @@ async fn build(
     if passphrase.is_some() {
         home.set_passphrase(passphrase)?;
     }
-    let keys = home.keys()?;
+    let keys = home.make_keys()?;
     let csr = keys.tls.csr_der().map_err(failed)?;
     let certificate = authority.issue_client(&csr, &Subject::Operator, now, OPERATOR_LIFETIME);
     home.set_certificate(&certificate.map_err(failed)?)?;
@@ -133,6 +133,8 @@ async fn build(
         ledger_key: ledger_key.public(),
         operator_key: keys.statement.public(),
         ca_certificate: hex::encode(authority.certificate()),
+        next_ca_certificate: None,
+        ca_edition: authorities.edition(),
     })?;
     home.set_owner(&Owner { path: MemberPath::operator(), id: None })?;
 

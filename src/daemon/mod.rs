@@ -8,6 +8,7 @@ mod metrics;
 mod notice;
 mod notify;
 mod recover;
+mod rotate;
 mod serve;
 
 use std::path::PathBuf;
@@ -51,7 +52,7 @@ enum Command {
         #[arg(long, value_name = "FILE")]
         passphrase_file: Option<PathBuf>,
     },
-    /// Serve a vault; logs on stderr
+    /// Serve a vault; logs on stderr. SIGHUP makes it read `hosts` and the CAs again
     Serve {
         /// Where the vault lives
         #[arg(long)]
@@ -68,6 +69,19 @@ enum Command {
         /// Where the vault lives
         #[arg(long)]
         data: PathBuf,
+        /// A private file with the passphrase that the vault's keys are sealed under
+        #[arg(long, value_name = "FILE", env = "ESCROWD_PASSPHRASE_FILE")]
+        passphrase_file: Option<PathBuf>,
+    },
+    /// Replace the vault's CA: begin, and when members have had time to learn of it, finish. The
+    /// vault may be running, and takes either up by SIGHUP
+    RotateCa {
+        /// Where the vault lives
+        #[arg(long)]
+        data: PathBuf,
+        /// Make the next CA the only one; certificates of the other are worth nothing any more
+        #[arg(long)]
+        finish: bool,
         /// A private file with the passphrase that the vault's keys are sealed under
         #[arg(long, value_name = "FILE", env = "ESCROWD_PASSPHRASE_FILE")]
         passphrase_file: Option<PathBuf>,
@@ -150,6 +164,9 @@ pub fn main() -> ExitCode {
         }
         (Ok(_), Command::Check { data, passphrase_file }) => {
             check::run(&data, passphrase_file.as_deref())
+        }
+        (Ok(_), Command::RotateCa { data, finish, passphrase_file }) => {
+            rotate::run(&data, finish, passphrase_file.as_deref())
         }
         (Ok(_), Command::Rebuild { data }) => check::rebuild(&data),
         (Ok(_), Command::Backup { data, to }) => backup::backup(&data, &to),

@@ -46,7 +46,6 @@ impl Manager {
     }
 
     /// Reading its configuration anew; [`Manager::ready`] says when that is done.
-    #[expect(dead_code, reason = "for the reload on SIGHUP")]
     pub(super) fn reloading(&self) {
         let now = clock_gettime(ClockId::Monotonic);
         let usec = now.tv_sec * 1_000_000 + now.tv_nsec / 1_000;

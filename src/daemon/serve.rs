@@ -1,4 +1,5 @@
-//! `escrowd serve`: until SIGTERM or SIGINT, which let open calls end first.
+//! `escrowd serve`: until SIGTERM or SIGINT, which let open calls end first. SIGHUP makes it read
+//! its names and CAs again.
 
 use std::cell::Cell;
 use std::io::IsTerminal as _;
@@ -16,6 +17,7 @@ use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 
 use crate::cli::failure::{Exit, Failure};
+use crate::crypto::keyring::Keyring;
 use crate::daemon::check::probe_in_child;
 use crate::daemon::config::{Place, failed, ledger_key, not_opened, refuse_strange};
 use crate::daemon::metrics::{Certificate, Metrics};
@@ -23,10 +25,10 @@ use crate::daemon::notice::{self, Notice};
 use crate::daemon::notify::Manager;
 use crate::domain::time::Timestamp;
 use crate::server::accept::{Limits, accept};
-use crate::server::ca::Authority;
+use crate::server::authorities::Authorities;
 use crate::server::call_counts::CallCounts;
+use crate::server::credentials::Credentials;
 use crate::server::service::routes;
-use crate::server::tls::{server_config, shared};
 use crate::server::transport::configure;
 use crate::store::{DiskStore, Options};
 use crate::vault::{DomainProjector, Halt, SystemClock, Vault};
@@ -35,6 +37,9 @@ use crate::vault::{DomainProjector, Halt, SystemClock, Vault};
 const DRAIN_MAX: Duration = Duration::from_secs(30);
 /// How often the way to a level index is told of.
 const PROGRESS_EVERY: Duration = Duration::from_secs(5);
+/// How often it is looked whether the server's certificate is to be renewed. The clock decides,
+/// not the waiting: it may be set, and the machine may sleep.
+const RENEWAL_LOOK: Duration = Duration::from_secs(60);
 
 pub(super) async fn run(
     data: &Path,
@@ -43,16 +48,16 @@ pub(super) async fn run(
 ) -> Result<Exit, Failure> {
     log_to_stderr();
     let manager = Manager::of_this_process();
+    // Whoever asks for a reload too early must not end it.
+    let mut hangup = signal(SignalKind::hangup()).map_err(failed)?;
     let place = Place::new(data);
     let config = place.config()?;
     let keys = place.keys(passphrase_file)?;
-    let authority = Authority::load(&keys).map_err(failed)?;
+    let authorities = Authorities::load(&keys).map_err(failed)?;
     let ledger_key = ledger_key(&keys)?;
     notice::refuse(&place)?;
-    let identity = authority
-        .issue_server(&config.hosts, Timestamp::from(SystemTime::now()))
-        .map_err(failed)?;
-    let tls = server_config(authority.certificate(), &identity).map_err(failed)?;
+    let credentials = Credentials::new(authorities, config.hosts.clone(), now()).map_err(failed)?;
+    let credentials = Arc::new(credentials);
     let caught_up = Cell::new(0);
     let progress = progress(&manager, &caught_up);
     let options =
@@ -65,10 +70,10 @@ pub(super) async fn run(
     let address = listen.unwrap_or(config.listen);
     let listener = bind(&address, "choose another address with --listen HOST:PORT").await?;
     let bound = listener.local_addr().map_err(failed)?;
-    let (incoming, calls) = (accept(listener, shared(tls), Limits::default()), CallCounts::new());
+    let incoming = accept(listener, credentials.tls(), Limits::default());
+    let calls = CallCounts::new();
     let metrics = Arc::new(Metrics::new(&vault, &incoming, &calls, caught_up.get()));
-    metrics.certificate(Certificate::Authority, Some(authority.expires_at()));
-    metrics.certificate(Certificate::Server, identity.expires_at());
+    show_certificates(&metrics, &credentials);
     if let Some(shown) = &config.metrics {
         let hint = "choose another address under [metrics] in escrowd.toml";
         let listener = bind(&shown.listen, hint).await?;
@@ -78,7 +83,7 @@ pub(super) async fn run(
     }
     let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
     let router = configure(tonic::transport::Server::builder().layer(calls))
-        .add_routes(routes(&vault, authority).map_err(failed)?);
+        .add_routes(routes(&vault, &credentials).map_err(failed)?);
     let serving = router.serve_with_incoming_shutdown(incoming, async {
         // An error means that the sender is gone: then it is time to stop as well.
         drop(stopped.await);
@@ -87,6 +92,7 @@ pub(super) async fn run(
     let mut terminate = signal(SignalKind::terminate()).map_err(failed)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(failed)?;
     let mut halted = vault.halted();
+    let mut renewal = tokio::time::interval(RENEWAL_LOOK);
     eprintln!("listening on {bound}");
     let looking = Arc::clone(&vault);
     tokio::spawn(async move {
@@ -99,28 +105,28 @@ pub(super) async fn run(
     });
     manager.ready();
 
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
-        never = manager.keep_telling() => match never {},
-        ended = &mut serving => {
-            let fault = ended.map(|served| served.err().map(|fault| fault.to_string()));
-            tracing::error!(?fault, "serving ended by itself");
+    loop {
+        tokio::select! {
+            _ = terminate.recv() => break,
+            _ = interrupt.recv() => break,
+            _ = hangup.recv() => {
+                manager.reloading();
+                reload(&place, &keys, &credentials);
+                show_certificates(&metrics, &credentials);
+                manager.ready();
+            }
+            _ = renewal.tick() => {
+                renew(&credentials);
+                show_certificates(&metrics, &credentials);
+            }
+            never = manager.keep_telling() => match never {},
+            ended = &mut serving => {
+                let fault = ended.map(|served| served.err().map(|fault| fault.to_string()));
+                tracing::error!(?fault, "serving ended by itself");
+                break;
+            }
+            halt = halt(&mut halted) => return Err(halted_by(halt, &place, &vault).await?),
         }
-        halt = halt(&mut halted) => return Err(match halt {
-            Halt::Unknown => {
-                let message = "a write to the disk failed, and its outcome is not known";
-                let hint = "check the disk, then start again: what was acknowledged is safe";
-                Failure::failed("DISK", message, hint)
-            }
-            Halt::SetBack(shown) => {
-                Notice::set_back(&shown).put(&place)?;
-                vault.close().await;
-                notice::refuse(&place).err().unwrap_or_else(|| {
-                    Failure::failed("SET_BACK", "the vault was set back", notice::RECOVER)
-                })
-            }
-        }),
     }
     tracing::info!("stopping: open calls may end first");
     manager.stopping(DRAIN_MAX);
@@ -146,6 +152,69 @@ async fn halt(halted: &mut watch::Receiver<Option<Halt>>) -> Halt {
         // The vault itself is gone: nothing more can become of it.
         Ok(None) | Err(_) => Halt::Unknown,
     }
+}
+
+/// What a halt is told as. One that must be recovered from is noted on the directory.
+async fn halted_by(
+    halt: Halt,
+    place: &Place,
+    vault: &Vault<DiskStore>,
+) -> Result<Failure, Failure> {
+    Ok(match halt {
+        Halt::Unknown => {
+            let message = "a write to the disk failed, and its outcome is not known";
+            let hint = "check the disk, then start again: what was acknowledged is safe";
+            Failure::failed("DISK", message, hint)
+        }
+        Halt::SetBack(shown) => {
+            Notice::set_back(&shown).put(place)?;
+            vault.close().await;
+            notice::refuse(place).err().unwrap_or_else(|| {
+                Failure::failed("SET_BACK", "the vault was set back", notice::RECOVER)
+            })
+        }
+    })
+}
+
+/// Takes up the names and CAs as they are on disk now. What is wrong with them changes nothing.
+fn reload(place: &Place, keys: &Keyring, credentials: &Credentials) {
+    let reloaded = || {
+        let hosts = place.config()?.hosts;
+        let authorities = Authorities::load(keys).map_err(failed)?;
+        credentials.replace(authorities, hosts, now()).map_err(failed)
+    };
+    match reloaded() {
+        Ok(()) => {
+            let edition = credentials.authorities().edition();
+            tracing::info!(edition, "reloaded: new connections see the names and CAs of now");
+        }
+        Err(failure) => {
+            let cause = failure.message();
+            tracing::error!(%cause, "not reloaded: everything stays as it was");
+        }
+    }
+}
+
+fn renew(credentials: &Credentials) {
+    match credentials.renew_if_due(now()) {
+        Ok(true) => tracing::info!("the server's certificate was renewed"),
+        Ok(false) => {}
+        Err(error) => {
+            let error = &error as &dyn std::error::Error;
+            tracing::error!(error, "the server's certificate could not be renewed");
+        }
+    }
+}
+
+fn now() -> Timestamp {
+    Timestamp::from(SystemTime::now())
+}
+
+/// Lets the metrics tell until when the certificates are good.
+fn show_certificates(metrics: &Metrics, credentials: &Credentials) {
+    let authorities = credentials.authorities();
+    metrics.certificate(Certificate::Authority, Some(authorities.issuing().expires_at()));
+    metrics.certificate(Certificate::Server, Some(credentials.expires_at()));
 }
 
 /// Tells of entries applied while the index catches up with the journal, now and then,

@@ -214,7 +214,10 @@ impl Refusal {
             Self::NotInvited(_) => "ask for a new invitation",
             Self::AlreadyJoined(_) => "ask for an invitation under another member name",
             Self::KeysTaken(_) => "join in a home directory of your own: it makes keys of its own",
-            Self::OrganisationExists(_) => "ask a colleague who has joined to invite you",
+            Self::OrganisationExists(_) => {
+                "one of its administrators invites its members; if that organisation has lost \
+                 every home, or a thief has its name, it begins anew under another name"
+            }
             Self::Limit { .. } => "remove what is no longer needed, or ask the operator",
             Self::Mismatch(_) => "start again with a fresh view of the agreement",
             Self::Unsound(unsound) => return unsound.remedy().to_owned(),

@@ -139,7 +139,7 @@ impl Span {
     }
 
     /// As the standard library counts it.
-    pub fn as_duration(self) -> Duration {
+    pub const fn as_duration(self) -> Duration {
         self.0
     }
 

@@ -1,5 +1,7 @@
-//! The mathematics of the log; no IO. Entries, their salted commitments, and signed heads.
+//! The mathematics of the log; no IO. Entries, their salted commitments, signed heads, and what
+//! else the ledger key signs.
 
+pub mod authorities;
 pub mod entry;
 pub mod head;
 

@@ -312,7 +312,7 @@ mod tests {
     async fn a_system_that_refuses_to_accept_is_asked_again_without_spinning() {
         let authority = Authority::create("test vault", Timestamp::EPOCH).unwrap();
         let identity = authority.issue_server(&["localhost".to_owned()], Timestamp::EPOCH).unwrap();
-        let config = shared(server_config(authority.certificate(), &identity).unwrap());
+        let config = shared(server_config(&[authority.certificate().clone()], &identity).unwrap());
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let emfile = rustix::io::Errno::MFILE.raw_os_error();

@@ -1,7 +1,7 @@
-//! The vault's certificate authority: says which TLS key belongs to whom, and nothing else.
+//! A certificate authority of the vault: says which TLS key belongs to whom, and nothing else.
 //!
-//! It is a private CA of one vault. Clients pin it by fingerprint when they join; no public CA
-//! can speak for it, and it can speak for nobody outside this vault. There are no revocation
+//! It is a private CA of one vault. Clients pin it when they join; no public CA can speak for it,
+//! and it can speak for nobody outside this vault. There are no revocation
 //! lists: whether a certified member may still act is decided at every call, from the ledger.
 
 use std::path::{Path, PathBuf};
@@ -27,8 +27,7 @@ use crate::domain::time::{Span, Timestamp};
 use crate::server::csr::{CsrRefused, requested_key};
 use crate::server::peer::Subject;
 
-/// How long a CA certificate is valid: longer than agreements last, because every client would
-/// have to pin a new one.
+/// How long a CA certificate is valid: longer than most agreements last.
 pub const AUTHORITY_LIFETIME: Span = Span::days(20 * 365);
 /// How long a server certificate is valid.
 pub const SERVER_LIFETIME: Span = Span::days(365);
@@ -37,8 +36,6 @@ pub const BACKDATED: Span = Span::seconds(300);
 /// Longest common name, in bytes (X.520's upper bound).
 pub const COMMON_NAME_BYTES_MAX: usize = 64;
 
-const KEY_FILE: &str = "ca.key";
-const CERTIFICATE_FILE: &str = "ca.crt";
 /// A P-256 key or certificate in PEM is below 1 KiB.
 const PEM_BYTES_MAX: usize = 16 * 1024;
 
@@ -57,6 +54,15 @@ pub enum CaError {
         #[source]
         source: io::Error,
     },
+    /// The directory with the CAs' files cannot be listed.
+    #[error("cannot list {path}", path = path.display())]
+    Directory {
+        /// Which directory.
+        path: PathBuf,
+        /// What the system said.
+        #[source]
+        source: io::Error,
+    },
     /// A file does not hold what its name says.
     #[error("{path} is not {expected}; restore it from a backup", path = path.display())]
     Malformed {
@@ -66,11 +72,32 @@ pub enum CaError {
         expected: &'static str,
     },
     /// Key and certificate are of two different authorities.
-    #[error("ca.key and ca.crt in {directory} do not belong together; restore both from one backup", directory = directory.display())]
+    #[error("{key} and {certificate} in {directory} do not belong together; restore both from one backup", directory = directory.display())]
     Mismatch {
         /// Where both are.
         directory: PathBuf,
+        /// One.
+        key: String,
+        /// The other.
+        certificate: String,
     },
+    /// Certificates of more CAs than one and the next, or with one missing between them.
+    #[error("{directory} has CA certificates that do not follow each other: {found}; restore the directory from one backup", directory = directory.display())]
+    Numbers {
+        /// Where they are.
+        directory: PathBuf,
+        /// Which there are.
+        found: String,
+    },
+    /// A change of CA is begun already.
+    #[error("the CA is being replaced already: the next one expires at {expires_at}")]
+    Begun {
+        /// When the next CA expires.
+        expires_at: Timestamp,
+    },
+    /// No change of CA was begun.
+    #[error("there is no next CA to go over to")]
+    NotBegun,
     /// A server name that no certificate can carry.
     #[error("{host:?} is neither a DNS name nor an IP address")]
     Host {
@@ -84,7 +111,7 @@ pub enum CaError {
     #[error("a CA's common name has 1 to {COMMON_NAME_BYTES_MAX} bytes")]
     CommonName,
     /// The CA certificate has expired, so nothing it signs would be accepted.
-    #[error("the vault's CA certificate expired at {at}; clients have to be given a new one")]
+    #[error("the vault's CA certificate expired at {at}; replace it with `escrowd rotate-ca`")]
     Expired {
         /// When.
         at: Timestamp,
@@ -129,22 +156,24 @@ impl Authority {
         Self::of(key, certificate).ok_or(CaError::Encoding(rcgen::Error::CouldNotParseCertificate))
     }
 
-    /// Writes `ca.key` (for its owner only) and `ca.crt` beside each other, durably. Neither is
-    /// overwritten. Key before certificate: a certificate without a key would be worse.
-    pub fn write_new(&self, keyring: &Keyring) -> Result<(), CaError> {
+    /// Writes the vault's CA of this number durably: its key, for its owner only, and its
+    /// certificate. Neither is overwritten. Key before certificate: a certificate without a key
+    /// would be worse.
+    pub fn write_new(&self, keyring: &Keyring, number: u32) -> Result<(), CaError> {
         let key = Zeroizing::new(self.key.serialize_pem());
-        keyring.write_new(KEY_FILE, key.as_bytes())?;
+        keyring.write_new(&key_file(number), key.as_bytes())?;
         let certificate = self.certificate_pem();
-        let path = keyring.dir().join(CERTIFICATE_FILE);
+        let path = keyring.dir().join(certificate_file(number));
         keyfile::write_new(&path, certificate.as_bytes()).map_err(KeyringError::from)?;
         Ok(())
     }
 
-    /// Reads both files, which have to belong together.
-    pub fn load(keyring: &Keyring) -> Result<Self, CaError> {
+    /// Reads the vault's CA of this number. Its two files have to belong together.
+    pub fn load(keyring: &Keyring, number: u32) -> Result<Self, CaError> {
         let directory = keyring.dir();
-        let path = directory.join(KEY_FILE);
-        let secret = keyring.read(KEY_FILE, PEM_BYTES_MAX)?;
+        let (key_file, certificate_file) = (key_file(number), certificate_file(number));
+        let path = directory.join(&key_file);
+        let secret = keyring.read(&key_file, PEM_BYTES_MAX)?;
         let malformed = |path: &Path, expected| CaError::Malformed { path: path.into(), expected };
         let key = PrivatePkcs8KeyDer::from_pem_slice(&secret)
             .ok()
@@ -152,7 +181,7 @@ impl Authority {
             .map(Zeroizing::new)
             .ok_or_else(|| malformed(&path, "a private key in PEM (PKCS#8)"))?;
         // Public, so its permissions do not matter; kept short, so its size does.
-        let path = directory.join(CERTIFICATE_FILE);
+        let path = directory.join(&certificate_file);
         let pem = fs::read(&path)
             .map_err(|source| CaError::CertificateFile { path: path.clone(), source })?;
         let certificate = Some(pem)
@@ -160,7 +189,11 @@ impl Authority {
             .and_then(|pem| CertificateDer::from_pem_slice(&pem).ok())
             .filter(|der| is_authority(der))
             .ok_or_else(|| malformed(&path, "a CA certificate in PEM"))?;
-        Self::of(key, certificate).ok_or_else(|| CaError::Mismatch { directory: directory.into() })
+        Self::of(key, certificate).ok_or_else(|| CaError::Mismatch {
+            directory: directory.into(),
+            key: key_file,
+            certificate: certificate_file,
+        })
     }
 
     /// The CA certificate, DER.
@@ -279,6 +312,21 @@ impl fmt::Debug for ServerIdentity {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "ServerIdentity({} certificates)", self.chain.len())
     }
+}
+
+/// What the files of the vault's CA of this number are called. The first has none in its name.
+pub(super) fn file_stem(number: u32) -> String {
+    if number == 1 { "ca".to_owned() } else { format!("ca-{number}") }
+}
+
+/// The file of its key.
+pub(super) fn key_file(number: u32) -> String {
+    format!("{}.key", file_stem(number))
+}
+
+/// The file of its certificate.
+pub(super) fn certificate_file(number: u32) -> String {
+    format!("{}.crt", file_stem(number))
 }
 
 /// What every certificate has: a name, a random serial, a validity that begins a little early.

@@ -8,12 +8,13 @@ use tonic::{Code, Request, Response, Status};
 use crate::domain::event::SignedText;
 use crate::domain::time::{Span, Timestamp};
 use crate::server::ca::{Authority, CaError};
+use crate::server::credentials::Credentials;
 use crate::server::csr::requested_key;
 use crate::server::peer::Subject;
 use crate::server::status::{answer, bad_field, status, within};
 use crate::store::Store;
 use crate::vault::{Talker, Vault, VaultError};
-use crate::wire::convert::present;
+use crate::wire::convert::{fixed, present};
 use crate::wire::limit;
 use crate::wire::v1::identity_service_server::IdentityService;
 use crate::wire::v1::{
@@ -27,25 +28,38 @@ const CLIENT_LIFETIME: Span = Span::days(365);
 /// The identity service of a vault.
 pub(super) struct Identities<S: Store> {
     pub(super) vault: Arc<Vault<S>>,
-    pub(super) authority: Arc<Authority>,
+    pub(super) credentials: Arc<Credentials>,
 }
 
 #[tonic::async_trait]
 impl<S: Store> IdentityService for Identities<S> {
     async fn describe(
         &self,
-        _: Request<DescribeRequest>,
+        request: Request<DescribeRequest>,
     ) -> Result<Response<DescribeResponse>, Status> {
+        let challenge = fixed(&request.into_inner().challenge, "challenge").map_err(bad_field)?;
         let founded = self.vault.founded().map_err(answer)?;
         let log = self.vault.log();
+        let authorities = self.credentials.authorities();
+        let (ca, next) = (authorities.current(), authorities.next());
+        let signed = self.vault.vouch(
+            authorities.edition(),
+            ca.fingerprint(),
+            next.map(Authority::fingerprint),
+            challenge,
+        );
         let vault = VaultDescription {
             origin: log.origin.to_string(),
             generation: log.generation,
             ledger_key: founded.ledger_key.0.to_vec().into(),
             operator_key: founded.operator_key.0.to_vec().into(),
-            ca_certificate: self.authority.certificate().to_vec().into(),
+            ca_certificate: ca.certificate().to_vec().into(),
+            next_ca_certificate: next
+                .map(|next| next.certificate().to_vec().into())
+                .unwrap_or_default(),
         };
-        Ok(Response::new(DescribeResponse { vault: Some(vault) }))
+        let authorities = Some(signed.map_err(answer)?.into());
+        Ok(Response::new(DescribeResponse { vault: Some(vault), authorities }))
     }
 
     async fn join(&self, request: Request<JoinRequest>) -> Result<Response<JoinResponse>, Status> {
@@ -81,7 +95,8 @@ impl<S: Store> IdentityService for Identities<S> {
 impl<S: Store> Identities<S> {
     fn certify(&self, csr: &[u8], subject: Subject) -> Result<Vec<u8>, Status> {
         let now = Timestamp::from(SystemTime::now());
-        let issued = self.authority.issue_client(csr, &subject, now, CLIENT_LIFETIME);
+        let authorities = self.credentials.authorities();
+        let issued = authorities.issuing().issue_client(csr, &subject, now, CLIENT_LIFETIME);
         issued.map(|certificate| certificate.to_vec()).map_err(bad_request)
     }
 }

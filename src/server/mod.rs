@@ -2,11 +2,13 @@
 
 pub mod accept;
 mod admission;
+pub mod authorities;
 mod bundles;
 pub mod ca;
 pub mod call_counts;
 mod caller;
 pub mod connection;
+pub mod credentials;
 pub mod csr;
 mod identities;
 mod measures;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tonic::service::Routes;
 
 use crate::server::bundles::Bundles;
-use crate::server::ca::Authority;
+use crate::server::credentials::Credentials;
 use crate::server::identities::Identities;
 use crate::server::recoveries::Recoveries;
 use crate::server::shares::Shares;
@@ -28,9 +28,9 @@ const STRANGER_MESSAGE_BYTES_MAX: usize = 64 * 1024;
 /// Every service of the vault.
 pub fn routes<S: Store>(
     vault: &Arc<Vault<S>>,
-    authority: Authority,
+    credentials: &Arc<Credentials>,
 ) -> Result<Routes, tonic_reflection::server::Error> {
-    let identities = Identities { vault: Arc::clone(vault), authority: Arc::new(authority) };
+    let identities = Identities { vault: Arc::clone(vault), credentials: Arc::clone(credentials) };
     let identities = IdentityServiceServer::new(identities)
         .max_decoding_message_size(STRANGER_MESSAGE_BYTES_MAX);
     let statements = StatementServiceServer::new(Statements(Arc::clone(vault)))

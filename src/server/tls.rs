@@ -37,15 +37,17 @@ pub enum TlsConfigError {
     Identity(#[source] rustls::Error),
 }
 
-/// For a server with this identity whose clients are certified by `ca`.
+/// For a server with this identity whose clients are certified by any of these CAs.
 pub fn server_config(
-    ca: &CertificateDer<'_>,
+    cas: &[CertificateDer<'static>],
     identity: &ServerIdentity,
 ) -> Result<ServerConfig, TlsConfigError> {
     // Groups in the provider's order of preference, X25519MLKEM768 first (`prefer-post-quantum`).
     let provider = Arc::new(aws_lc_rs::default_provider());
     let mut roots = RootCertStore::empty();
-    roots.add(ca.clone().into_owned()).map_err(TlsConfigError::Authority)?;
+    for ca in cas {
+        roots.add(ca.clone()).map_err(TlsConfigError::Authority)?;
+    }
     let verifier = WebPkiClientVerifier::builder_with_provider(roots.into(), provider.clone())
         .allow_unauthenticated()
         .build()?;

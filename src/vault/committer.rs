@@ -21,6 +21,7 @@ use crate::domain::statement::{Log, Saw, Stated, Statement};
 use crate::domain::states::{Accepted, States};
 use crate::domain::stream::Stream;
 use crate::domain::time::Timestamp;
+use crate::ledger::authorities::{self, Authorities, SignedAuthorities};
 use crate::ledger::head::{self, Head, HeadType, SignedHead};
 use crate::ledger::{Entry, LabelKey};
 use crate::store::{Batch, Blob, CommitError, ReadError, Store, StreamHead, is_full};
@@ -180,7 +181,7 @@ impl Load {
     }
 }
 
-/// What signs heads.
+/// What signs for the vault.
 pub struct Scribe {
     /// Of which log.
     pub log: Log,
@@ -202,6 +203,16 @@ impl Scribe {
         let head = serde_json::to_vec(&head).map_err(VaultError::Encoding)?;
         let signature = self.key.sign(head::TAG, &head);
         Ok(SignedHead { head, signature })
+    }
+
+    /// Signs which CAs the vault has.
+    pub fn sign_authorities(
+        &self,
+        authorities: &Authorities,
+    ) -> Result<SignedAuthorities, VaultError> {
+        let authorities = serde_json::to_vec(authorities).map_err(VaultError::Encoding)?;
+        let signature = self.key.sign(authorities::TAG, &authorities);
+        Ok(SignedAuthorities { authorities, signature })
     }
 }
 

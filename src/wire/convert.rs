@@ -2,6 +2,7 @@
 
 use crate::domain::event::SignedText;
 use crate::domain::id::Bytes;
+use crate::ledger::authorities::SignedAuthorities;
 use crate::ledger::head::SignedHead;
 use crate::ledger::{Entry, LabelKey};
 use crate::wire::v1;
@@ -88,5 +89,23 @@ impl TryFrom<v1::SignedHead> for SignedHead {
 impl From<SignedHead> for v1::SignedHead {
     fn from(signed: SignedHead) -> Self {
         Self { head: signed.head.into(), signature: signed.signature.0.to_vec().into() }
+    }
+}
+
+impl TryFrom<v1::SignedAuthorities> for SignedAuthorities {
+    type Error = BadField;
+
+    fn try_from(message: v1::SignedAuthorities) -> Result<Self, BadField> {
+        let signature = fixed(&message.signature, "signature")?;
+        Ok(Self { authorities: message.authorities.into(), signature })
+    }
+}
+
+impl From<SignedAuthorities> for v1::SignedAuthorities {
+    fn from(signed: SignedAuthorities) -> Self {
+        Self {
+            authorities: signed.authorities.into(),
+            signature: signed.signature.0.to_vec().into(),
+        }
     }
 }

@@ -345,7 +345,7 @@ impl Life {
         }
         // A check may have mended something: what `serve` does is tried on another copy.
         self.damage(paths, how);
-        self.world.said.lock().unwrap().clear();
+        self.world.said.forget();
         let served = self.world.try_serve();
         if let Refuses(words) = serve {
             let said = served.err().unwrap_or_else(|| panic!("{what}: it starts"));

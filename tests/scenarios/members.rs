@@ -15,7 +15,7 @@ fn invitations_work_once_for_one_member() {
     let line = world.invite("operator", &["--org", "hanbit-parts", "--member", "minji"]);
     world.escrow_with("first", &["join"], line.as_bytes()).record();
     let stolen = world.escrow_with("second", &["join"], line.as_bytes());
-    assert_eq!(stolen.refusal(), "NOT_INVITED");
+    assert_eq!(stolen.refusal(), "INVITATION_USED");
     let cut = world.escrow_with("third", &["join"], &line.as_bytes()[..line.len() - 9]);
     assert_eq!(cut.refusal(), "BAD_INVITATION");
     let over = world.invite("operator", &["--org", "late-works", "--member", "a", "--valid", "1s"]);
@@ -102,7 +102,7 @@ fn a_home_without_certificate_time_renews_by_its_statement_key() {
     // The operator's own first certificate would do as well: any that is about to expire.
     let now = escrow_vault::domain::time::Timestamp::from(std::time::SystemTime::now());
     let keys = escrow_vault::crypto::keyring::Keyring::at(&world.data().join("keys"));
-    let authority = escrow_vault::server::ca::Authority::load(&keys).unwrap();
+    let authority = escrow_vault::server::ca::Authority::load(&keys, 1).unwrap();
     let keys = fs::read(world.home("hanbit-parts").join("tls.key")).unwrap();
     let key = escrow_vault::client::tls_key::TlsKey::from_pkcs8_der(&keys).unwrap();
     let own = world.escrow("hanbit-parts", &["whoami"]).record();
@@ -187,10 +187,10 @@ fn a_revocation_that_was_cut_short_is_told_of_and_can_be_finished() {
     both.sort();
     assert_eq!(told[0]["agreements"], serde_json::json!(both), "and not {third}, which is younger");
     assert_eq!(told[0]["command"], "escrow revoke hanbit-parts/jun --left");
-    let said = world.told("hanbit-parts", &["status"]);
+    let said = world.escrow_aloud("hanbit-parts", &["status"], b"");
     assert!(said.contains("hanbit-parts/jun was revoked, but the parties of"), "{said}");
     let revoke = ["revoke", "hanbit-parts/jun", "--left", "--yes"];
-    let said = world.told("hanbit-parts", &revoke);
+    let said = world.escrow_aloud("hanbit-parts", &revoke, b"");
     assert!(said.contains("parties of 2 agreements have been told"), "{said}");
     assert_eq!(untold("hanbit-parts"), serde_json::json!([]));
     let before = world.escrow("hanbit-parts", &["audit", &both[0]]).records().len();
@@ -203,7 +203,7 @@ fn a_revocation_that_was_cut_short_is_told_of_and_can_be_finished() {
 fn whose_key_is_not_trusted_is_shown_and_not_relied_on() {
     let (world, _) = World::with_agreement();
     world.join_colleague("orient-display", "haerin");
-    let said = world.told("haerin", &["members", "hanbit-parts"]);
+    let said = world.escrow_aloud("haerin", &["members", "hanbit-parts"], b"");
     assert!(said.contains("hanbit-parts is not trusted in this home"), "{said}");
     let confirm = ["confirm", "hanbit-parts/minji", "--yes"];
     assert_eq!(world.escrow("haerin", &confirm).refusal(), "NOT_TRUSTED");
@@ -216,10 +216,10 @@ fn whoever_accepts_is_warned_of_rules_that_too_few_people_can_meet() {
     world.trust_each_other();
     let agreement = world.propose(TERMS);
     let accept = ["agreement", "accept", &agreement, "--yes"];
-    let said = world.told("orient-display", &accept);
+    let said = world.escrow_aloud("orient-display", &accept, b"");
     let warning = "warning: rule bankruptcy takes 2 people of role beneficiary";
     assert!(said.contains(warning), "{said}");
     world.join_colleague("orient-display", "haerin");
-    let said = world.told("trade-secret-center", &accept);
+    let said = world.escrow_aloud("trade-secret-center", &accept, b"");
     assert!(!said.contains("warning"), "{said}");
 }

@@ -1,13 +1,17 @@
 //! Scenarios with the real programs: real processes, real TLS, real files in temporary places.
 
+mod authorities;
 mod blind;
 mod bounded;
 mod clerk;
 mod crash;
+mod cut_off;
 mod damage;
 mod faults;
 mod full_disk;
 mod index;
+mod invitations;
+mod lost_homes;
 mod lying;
 mod manual;
 mod members;
@@ -24,15 +28,18 @@ mod watch;
 mod wire;
 
 use std::fs;
-use std::io::{BufRead as _, BufReader, Write as _};
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU8, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Condvar, Mutex};
 use std::thread::JoinHandle;
 
 use escrow_vault::domain::time::Timestamp;
 use serde_json::Value;
+
+/// Longer than anything here takes; a test that waits this long has failed.
+const PATIENCE: std::time::Duration = std::time::Duration::from_secs(60);
 
 /// The people of most scenarios, each in a home of the organisation's name.
 pub(crate) const PEOPLE: [(&str, &str); 3] =
@@ -82,7 +89,20 @@ pub(crate) struct World {
     data: PathBuf,
     address: String,
     server: Option<Server>,
-    said: Arc<Mutex<String>>,
+    said: Arc<Said>,
+}
+
+/// What a server said so far, and whoever waits for it to say more.
+#[derive(Default)]
+struct Said {
+    text: Mutex<String>,
+    more: Condvar,
+}
+
+impl Said {
+    fn forget(&self) {
+        self.text.lock().unwrap().clear();
+    }
 }
 
 struct Server {
@@ -147,7 +167,7 @@ impl World {
         let world = WORLDS.fetch_add(1, Ordering::Relaxed);
         let [_, _, high, low] = std::process::id().to_be_bytes();
         let address = format!("127.{}.{low}.{world}:7443", high | 0x40);
-        let said = Arc::default();
+        let said = Arc::<Said>::default();
         let mut world = Self { dir, data, address, server: None, said };
         let made = world.escrowd(&["init", "--public-address", &world.address]);
         assert_eq!(made.code, 0, "{}", made.err);
@@ -188,7 +208,7 @@ impl World {
     }
 
     pub(crate) fn said(&self) -> String {
-        self.said.lock().unwrap().clone()
+        self.said.text.lock().unwrap().clone()
     }
 
     /// Starts the server and waits until it listens.
@@ -228,9 +248,10 @@ impl World {
         let listener = std::thread::spawn(move || {
             for line in speech.lines().map_while(Result::ok) {
                 let is_ready = line.starts_with("listening on ");
-                let mut said = said.lock().unwrap();
-                said.push_str(&line);
-                said.push('\n');
+                let mut text = said.text.lock().unwrap();
+                text.push_str(&line);
+                text.push('\n');
+                said.more.notify_all();
                 if is_ready {
                     let _ = ready.send(());
                 }
@@ -254,6 +275,21 @@ impl World {
         let status = fs::read_to_string(format!("/proc/{server}/status")).unwrap();
         let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
         line.trim().strip_suffix(" kB").unwrap().trim().parse::<usize>().unwrap() >> 10
+    }
+
+    /// Has the server read its names and CAs again. Whether it took them up, once it has said.
+    #[track_caller]
+    pub(crate) fn reload(&self) -> bool {
+        let times = |text: &str| text.matches("reloaded: ").count();
+        let before = times(&self.said());
+        let server = self.server.as_ref().unwrap().process.id().cast_signed();
+        let pid = rustix::process::Pid::from_raw(server).unwrap();
+        rustix::process::kill_process(pid, rustix::process::Signal::HUP).unwrap();
+        let text = self.said.text.lock().unwrap();
+        let waits = |text: &mut String| times(text) == before;
+        let (text, late) = self.said.more.wait_timeout_while(text, PATIENCE, waits).unwrap();
+        assert!(!late.timed_out(), "{text}");
+        !text.lines().rfind(|line| line.contains("reloaded: ")).unwrap().contains("not reloaded: ")
     }
 
     /// Ends the server with SIGKILL.
@@ -314,21 +350,35 @@ impl World {
         ended(child.wait_with_output().unwrap())
     }
 
-    /// Runs `escrow` in a home as a person does; what it says on standard error.
-    pub(crate) fn told(&self, home: &str, arguments: &[&str]) -> String {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_escrow"));
-        command.arg("--home").arg(self.home(home)).args(arguments);
-        let ended = command.stdin(Stdio::null()).output().unwrap();
-        let said = String::from_utf8(ended.stderr).unwrap();
-        assert!(ended.status.success(), "{said}");
+    /// Runs `escrow` in a home as people do, with something on standard input; what it says
+    /// besides its data. It must succeed.
+    #[track_caller]
+    pub(crate) fn escrow_aloud(&self, home: &str, arguments: &[&str], input: &[u8]) -> String {
+        let mut aloud = self.beside(&[&["--home", &self.home_text(home)], arguments].concat());
+        drop(aloud.child.stdin.take().unwrap().write_all(input));
+        let (status, said) = (aloud.child.wait().unwrap(), aloud.said());
+        assert!(status.success(), "{said}");
         said
+    }
+
+    fn home_text(&self, home: &str) -> String {
+        self.home(home).display().to_string()
     }
 
     /// Starts `escrow --json` in a home, to run beside the test.
     pub(crate) fn escrow_beside(&self, home: &str, arguments: &[&str]) -> Beside {
+        self.beside(&[&["--json", "--home", &self.home_text(home)], arguments].concat())
+    }
+
+    /// Starts `escrow` in a home as people do, to run beside the test.
+    pub(crate) fn escrow_aloud_beside(&self, home: &str, arguments: &[&str]) -> Beside {
+        self.beside(&[&["--home", &self.home_text(home)], arguments].concat())
+    }
+
+    fn beside(&self, arguments: &[&str]) -> Beside {
         let mut command = Command::new(env!("CARGO_BIN_EXE_escrow"));
-        command.arg("--json").arg("--home").arg(self.home(home)).args(arguments);
-        let spawned = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command.args(arguments);
+        let spawned = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = spawned.spawn().unwrap();
         let lines = BufReader::new(child.stdout.take().unwrap());
         Beside { child, lines }
@@ -422,9 +472,26 @@ pub(crate) struct Beside {
 impl Beside {
     /// The next record it puts out; `None` once it has ended.
     pub(crate) fn next(&mut self) -> Option<Value> {
+        self.next_line().map(|line| serde_json::from_str(&line).unwrap())
+    }
+
+    /// The next line it puts out; `None` once it has ended.
+    pub(crate) fn next_line(&mut self) -> Option<String> {
         let mut line = String::new();
         self.lines.read_line(&mut line).unwrap();
-        (!line.is_empty()).then(|| serde_json::from_str(&line).unwrap())
+        (!line.is_empty()).then_some(line)
+    }
+
+    /// Ends it; what it said besides its data.
+    pub(crate) fn end(mut self) -> String {
+        self.child.kill().unwrap();
+        self.said()
+    }
+
+    fn said(&mut self) -> String {
+        let mut said = String::new();
+        self.child.stderr.take().unwrap().read_to_string(&mut said).unwrap();
+        said
     }
 
     /// Its exit code, once it has ended.

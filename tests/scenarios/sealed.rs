@@ -63,6 +63,11 @@ fn a_sealed_vault_is_served_with_its_passphrase_only() {
     let invite = ["invite", "--org", "hanbit-parts", "--member", "minji", "--yes"];
     assert_eq!(world.escrow("operator", &invite).refusal(), "SEALED");
     world.escrow("operator", &[&invite[..], &["--passphrase-file", &file]].concat()).record();
+    // The next CA is sealed as well, and a running vault can open it.
+    assert_eq!(world.escrowd(&["rotate-ca", "--passphrase-file", &file]).code, 0);
+    let bytes = fs::read(world.data().join("keys/ca-2.key")).unwrap();
+    assert!(bytes.starts_with(b"age-encryption.org/v1\n"));
+    assert!(world.reload());
     world.stop();
     assert_eq!(world.escrowd(&["check", "--passphrase-file", &file]).code, 0);
     assert!(world.escrowd(&["check"]).err.contains("not checked"));

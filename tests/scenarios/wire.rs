@@ -11,8 +11,8 @@ use escrow_vault::wire::v1::identity_service_client::IdentityServiceClient;
 use escrow_vault::wire::v1::statement_service_client::StatementServiceClient;
 use escrow_vault::wire::v1::stream_service_client::StreamServiceClient;
 use escrow_vault::wire::v1::{
-    DepositRequest, JoinRequest, ReadRequest, RenewRequest, RetrieveRequest, SignedStatement,
-    SubmitRequest, deposit_request,
+    DepositRequest, DescribeRequest, JoinRequest, ReadRequest, RenewRequest, RetrieveRequest,
+    SignedStatement, SubmitRequest, deposit_request,
 };
 use tonic::Code;
 use tonic::transport::Channel;
@@ -23,7 +23,7 @@ use super::World;
 async fn channel(world: &World, home: Option<&str>) -> Channel {
     let open = |name: &str| Home::open(&world.home(name)).unwrap();
     let vault = open("operator").vault().unwrap();
-    let trust = Trust::Ca(hex::decode(&vault.ca_certificate).unwrap().into());
+    let trust = Trust::Cas(vec![hex::decode(&vault.ca_certificate).unwrap().into()]);
     let keys = home.map(|name| (open(name).certificate().unwrap(), open(name).keys().unwrap()));
     let shown = keys.as_ref().map(|(der, keys)| (vec![der.clone().into()], &keys.tls));
     connect(&vault.address, trust, shown).await.unwrap().channel
@@ -75,6 +75,9 @@ fn promise_11_malformed_calls_are_refused_and_change_nothing() {
             let refused = statements.submit(request).await.unwrap_err();
             assert_eq!(refused.code(), Code::InvalidArgument, "{what}: {refused:?}");
         }
+        let unasked = DescribeRequest::default();
+        let refused = IdentityServiceClient::new(nobody.clone()).describe(unasked).await;
+        assert_eq!(refused.unwrap_err().code(), Code::InvalidArgument, "no challenge");
         let empty = SubmitRequest::default();
         assert_eq!(statements.submit(empty).await.unwrap_err().code(), Code::InvalidArgument);
         let statements_in = vec![SignedStatement::default(); 9];

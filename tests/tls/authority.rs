@@ -92,8 +92,8 @@ fn a_certificate_that_does_not_name_exactly_one_subject_names_nobody() {
 fn an_authority_survives_storage_and_nothing_overwrites_it() {
     let dir = tempfile::tempdir().unwrap();
     let made = Authority::create("test vault", now()).unwrap();
-    made.write_new(&Keyring::at(dir.path())).unwrap();
-    let loaded = Authority::load(&Keyring::at(dir.path())).unwrap();
+    made.write_new(&Keyring::at(dir.path()), 1).unwrap();
+    let loaded = Authority::load(&Keyring::at(dir.path()), 1).unwrap();
     assert_eq!(loaded.certificate(), made.certificate());
     assert_eq!(loaded.expires_at(), made.expires_at());
     // What the loaded one signs is of the CA that was made.
@@ -108,9 +108,9 @@ fn an_authority_survives_storage_and_nothing_overwrites_it() {
     assert_eq!(server.chain_pem().matches("BEGIN CERTIFICATE").count(), 2);
 
     let other = Authority::create("test vault", now()).unwrap();
-    assert!(matches!(other.write_new(&Keyring::at(dir.path())), Err(CaError::Keyring(_))));
+    assert!(matches!(other.write_new(&Keyring::at(dir.path()), 1), Err(CaError::Keyring(_))));
     assert_eq!(
-        Authority::load(&Keyring::at(dir.path())).unwrap().fingerprint(),
+        Authority::load(&Keyring::at(dir.path()), 1).unwrap().fingerprint(),
         made.fingerprint()
     );
 }
@@ -132,17 +132,17 @@ fn a_damaged_or_exposed_authority_is_refused_with_the_remedy() {
         let dir = tempfile::tempdir().unwrap();
         Authority::create("test vault", now())
             .unwrap()
-            .write_new(&Keyring::at(dir.path()))
+            .write_new(&Keyring::at(dir.path()), 1)
             .unwrap();
         fs::write(dir.path().join(file), content).unwrap();
-        let error = Authority::load(&Keyring::at(dir.path())).unwrap_err();
+        let error = Authority::load(&Keyring::at(dir.path()), 1).unwrap_err();
         assert!(error.to_string().contains(message), "{error}");
         assert!(error.to_string().contains("backup"), "{error}");
     }
     let dir = tempfile::tempdir().unwrap();
-    other.write_new(&Keyring::at(dir.path())).unwrap();
+    other.write_new(&Keyring::at(dir.path()), 1).unwrap();
     fs::set_permissions(dir.path().join(key), fs::Permissions::from_mode(0o644)).unwrap();
-    let CaError::Keyring(error) = Authority::load(&Keyring::at(dir.path())).unwrap_err() else {
+    let CaError::Keyring(error) = Authority::load(&Keyring::at(dir.path()), 1).unwrap_err() else {
         panic!("an exposed key was loaded");
     };
     assert!(error.to_string().contains("chmod 600"), "{error}");

@@ -9,7 +9,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-use super::{PATIENCE, Vault, member_of};
+use super::{PATIENCE, Vault, bare_tls, member_of};
 
 /// What the vault still says until it closes the connection, which it must.
 async fn until_closed(tcp: &mut TcpStream) -> Vec<u8> {
@@ -140,21 +140,4 @@ async fn connect_once_there_is_a_place(vault: &Vault) {
         }
     };
     timeout(PATIENCE, connecting).await.expect("no place was given back");
-}
-
-/// A TLS connection on which no HTTP/2 is spoken.
-async fn bare_tls(vault: &Vault) -> tokio_rustls::client::TlsStream<TcpStream> {
-    let mut roots = rustls::RootCertStore::empty();
-    roots.add(vault.authority.certificate().clone()).unwrap();
-    let mut config = rustls::ClientConfig::builder_with_provider(
-        rustls::crypto::aws_lc_rs::default_provider().into(),
-    )
-    .with_safe_default_protocol_versions()
-    .unwrap()
-    .with_root_certificates(roots)
-    .with_no_client_auth();
-    config.alpn_protocols = vec![b"h2".to_vec()];
-    let tcp = TcpStream::connect(vault.address).await.unwrap();
-    let connector = tokio_rustls::TlsConnector::from(std::sync::Arc::new(config));
-    connector.connect("localhost".try_into().unwrap(), tcp).await.unwrap()
 }

@@ -3,6 +3,7 @@
 mod authority;
 mod hostile;
 mod identity;
+mod rotation;
 mod trust;
 
 use std::net::SocketAddr;
@@ -20,9 +21,10 @@ use escrow_vault::server::peer::{Peer, Subject};
 use escrow_vault::server::tls::{SharedConfig, server_config, shared};
 use escrow_vault::server::transport::configure;
 use rustls::pki_types::CertificateDer;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
+use tokio_rustls::client::TlsStream;
 use tonic::service::interceptor::InterceptedService;
 use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_client::HealthClient;
@@ -48,8 +50,13 @@ impl Vault {
 
     async fn start_with(limits: Limits) -> Self {
         let authority = Authority::create("test vault", now()).unwrap();
-        let config =
-            shared(server_config(authority.certificate(), &server_of(&authority)).unwrap());
+        let cas = [authority.certificate().clone()];
+        let config = shared(server_config(&cas, &server_of(&authority)).unwrap());
+        Self::start_as(authority, config, limits).await
+    }
+
+    /// A vault that shows whatever this configuration says.
+    async fn start_as(authority: Authority, config: SharedConfig, limits: Limits) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let (seen, peers) = mpsc::unbounded_channel();
@@ -122,4 +129,21 @@ fn now() -> Timestamp {
 fn stamp(at: SystemTime) -> Timestamp {
     let millis = at.duration_since(UNIX_EPOCH).unwrap().as_millis();
     Timestamp::from_millis(i64::try_from(millis).unwrap())
+}
+
+/// A TLS connection on which no HTTP/2 is spoken.
+async fn bare_tls(vault: &Vault) -> TlsStream<TcpStream> {
+    let mut roots = rustls::RootCertStore::empty();
+    roots.add(vault.authority.certificate().clone()).unwrap();
+    let mut config = rustls::ClientConfig::builder_with_provider(
+        rustls::crypto::aws_lc_rs::default_provider().into(),
+    )
+    .with_safe_default_protocol_versions()
+    .unwrap()
+    .with_root_certificates(roots)
+    .with_no_client_auth();
+    config.alpn_protocols = vec![b"h2".to_vec()];
+    let tcp = TcpStream::connect(vault.address).await.unwrap();
+    let connector = tokio_rustls::TlsConnector::from(std::sync::Arc::new(config));
+    connector.connect("localhost".try_into().unwrap(), tcp).await.unwrap()
 }

@@ -13,15 +13,15 @@ use escrow_vault::server::tls::server_config;
 use super::{Vault, check, now, server_of};
 
 #[tokio::test]
-async fn who_joins_needs_the_fingerprint_only_and_pins_the_ca_it_found() {
+async fn who_joins_needs_the_fingerprint_only_and_later_the_ca() {
     let mut vault = Vault::start().await;
     let joined = vault.connect(None).await.unwrap();
-    assert_eq!(&joined.ca, vault.authority.certificate());
     assert!(joined.post_quantum, "X25519MLKEM768 was not negotiated");
     vault.ask(&joined).await;
 
     let localhost = format!("localhost:{}", vault.address.port());
-    let again = connect(&localhost, Trust::Ca(joined.ca), None).await.unwrap();
+    let trust = Trust::Cas(vec![vault.authority.certificate().clone()]);
+    let again = connect(&localhost, trust, None).await.unwrap();
     vault.ask(&again).await;
 }
 
@@ -33,7 +33,7 @@ async fn another_ca_is_not_trusted_however_it_is_presented() {
     for trust in [
         Trust::CaFingerprint(Bytes([0; 32])),
         Trust::CaFingerprint(stranger.fingerprint()),
-        Trust::Ca(stranger.certificate().clone()),
+        Trust::Cas(vec![stranger.certificate().clone()]),
     ] {
         let fault = connect(&address, trust.clone(), None).await.unwrap_err();
         assert!(matches!(fault, ConnectFault::NotTrusted { .. }), "{trust:?}: {fault:?}");
@@ -43,7 +43,7 @@ async fn another_ca_is_not_trusted_however_it_is_presented() {
     let genuine = vault.authority.certificate().clone();
     let ServerIdentity { chain, key } = server_of(&stranger);
     let impostor = ServerIdentity { chain: vec![chain[0].clone(), genuine], key };
-    vault.config.store(server_config(stranger.certificate(), &impostor).unwrap().into());
+    vault.config.store(server_config(&[stranger.certificate().clone()], &impostor).unwrap().into());
     let fault = vault.connect(None).await.unwrap_err();
     assert!(matches!(fault, ConnectFault::NotTrusted { .. }), "{fault:?}");
 }
@@ -79,7 +79,7 @@ async fn a_certificate_out_of_time_or_for_another_name_is_called_that() {
         ),
     ] {
         let identity = vault.authority.issue_server(hosts, issued).unwrap();
-        let config = server_config(vault.authority.certificate(), &identity).unwrap();
+        let config = server_config(&[vault.authority.certificate().clone()], &identity).unwrap();
         vault.config.store(config.into());
         let fault = vault.connect(None).await.unwrap_err();
         assert!(expected(&fault), "{why}: {fault:?}");
@@ -91,7 +91,7 @@ async fn a_reloaded_certificate_is_shown_to_the_next_connection() {
     let mut vault = Vault::start().await;
     let before = vault.connect(None).await.unwrap();
     let elsewhere = vault.authority.issue_server(&["vault.example".to_owned()], now()).unwrap();
-    let config = server_config(vault.authority.certificate(), &elsewhere).unwrap();
+    let config = server_config(&[vault.authority.certificate().clone()], &elsewhere).unwrap();
     vault.config.store(config.into());
     let fault = vault.connect(None).await.unwrap_err();
     assert!(matches!(fault, ConnectFault::WrongName { .. }), "{fault:?}");

@@ -1,24 +1,21 @@
-//! `invite`, `join`, `whoami`, `status`, `members`, `confirm`, `trust`.
+//! `invite`, `join`, `whoami`, `members`, `confirm`, `revoke`, `trust`.
 
 use std::io::{self, BufRead as _, IsTerminal as _, Read as _};
 use std::path::Path;
-use std::time::SystemTime;
 
 use serde::Serialize;
 
-use crate::cli::commands::release::{every_request, is_waiting_for};
 use crate::cli::failure::{Exit, Failure};
 use crate::cli::output::{Output, fields};
 use crate::cli::passphrase;
 use crate::cli::view::MemberView;
 use crate::client::acts::agreement::key_fingerprint;
-use crate::client::acts::identity::{self, Untold};
+use crate::client::acts::{identity, joining};
 use crate::client::home::Home;
 use crate::client::invitation::Invitation;
 use crate::client::session::{self, Session};
-use crate::domain::id::{AgreementId, Fingerprint, MemberName, MemberPath, OrganisationName};
+use crate::domain::id::{Fingerprint, MemberName, MemberPath, OrganisationName};
 use crate::domain::refusal::Refusal;
-use crate::domain::request::Request;
 use crate::domain::statement::Reason;
 use crate::domain::time::{Span, Timestamp};
 
@@ -82,7 +79,7 @@ pub(crate) async fn join(
     {
         home.set_passphrase(Some(&chosen))?;
     }
-    let owner = identity::join(&home, &invitation).await?;
+    let owner = joining::join(&home, &invitation).await?;
     let mut session = Session::open(home.clone()).await?;
     show_self(output, &mut session).await?;
     output.say(&format!(
@@ -97,7 +94,9 @@ pub(crate) async fn join(
         ),
         None => output.say(
             "You are your organisation's first member and hold its key. Tell others its \
-             fingerprint by telephone or on paper.",
+             fingerprint by telephone or on paper. Invite a colleague soon, and confirm that one \
+             with --administrator: without any home of its own left, an organisation has to begin \
+             anew under another name.",
         ),
     }
     Ok(Exit::Done)
@@ -204,108 +203,6 @@ fn show_operator(output: &Output, session: &Session) -> Result<(), Failure> {
     })
 }
 
-#[derive(Serialize)]
-struct StatusView {
-    address: String,
-    origin: String,
-    generation: u32,
-    member: MemberPath,
-    state: &'static str,
-    agreements: usize,
-    proposed: usize,
-    waiting_for_me: usize,
-    untold: Vec<UntoldView>,
-    holds_organisation_key: bool,
-    certificate_expires_at: Timestamp,
-}
-
-/// A revocation that some agreements' parties have not been told of.
-#[derive(Serialize)]
-struct UntoldView {
-    member: MemberPath,
-    agreements: Vec<AgreementId>,
-    command: String,
-}
-
-impl From<Untold> for UntoldView {
-    fn from(untold: Untold) -> Self {
-        let Untold { member, reason, agreements } = untold;
-        let reason = match reason {
-            Reason::Left => "--left".to_owned(),
-            Reason::CompromisedSince(since) => format!("--compromised-since {since}"),
-        };
-        let command = format!("escrow revoke {member} {reason}");
-        Self { member, agreements, command }
-    }
-}
-
-/// `escrow status`
-pub(super) async fn status(output: &Output, session: &mut Session) -> Result<Exit, Failure> {
-    let (owner, vault) = (session.owner.path.clone(), session.vault.clone());
-    let certificate_expires_at = session::expires_at(&session.home.certificate()?)?;
-    let operator = owner == MemberPath::operator();
-    let active = !operator && {
-        let organisation = session.own_organisation().await?;
-        organisation.member(&owner.name).is_some_and(|member| member.is_active())
-    };
-    let agreements = if active { session.agreements().await? } else { Vec::new() };
-    let proposed = agreements
-        .iter()
-        .filter(|agreement| agreement.awaited().any(|who| *who == owner.organisation))
-        .filter(|agreement| agreement.phase.word() == "proposed")
-        .count();
-    let now = Timestamp::from(SystemTime::now());
-    let waiting = |request: &&Request| is_waiting_for(request, &owner, now);
-    let waiting_for_me = every_request(session).iter().filter(waiting).count();
-    let view = StatusView {
-        address: vault.address,
-        origin: vault.log.origin.to_string(),
-        generation: vault.log.generation,
-        member: owner,
-        state: match (operator, active) {
-            (true, _) => "operator",
-            (_, true) => "active",
-            (_, false) => "waiting to be confirmed",
-        },
-        agreements: agreements.len(),
-        proposed,
-        waiting_for_me,
-        untold: identity::untold(session, &agreements).into_iter().map(Into::into).collect(),
-        holds_organisation_key: session.home.organisation_key()?.is_some(),
-        certificate_expires_at,
-    };
-    output.record(&view, |view| {
-        let organisation_key = match view.holds_organisation_key {
-            _ if view.state == "operator" => "none",
-            true => {
-                "in this home: it founded the organisation, and its fingerprint is what others \
-                     trust. Back it up"
-            }
-            false => "with the organisation's first member",
-        };
-        fields(&[
-            ("vault", format!("reached at {}", view.address)),
-            ("log", format!("{}, generation {}", view.origin, view.generation)),
-            ("member", format!("{} ({})", view.member, view.state)),
-            ("agreements", view.agreements.to_string()),
-            ("to accept", view.proposed.to_string()),
-            ("to approve", view.waiting_for_me.to_string()),
-            ("organisation key", organisation_key.to_owned()),
-            ("certificate expires", view.certificate_expires_at.to_string()),
-        ])
-    })?;
-    for untold in &view.untold {
-        let agreements: Vec<_> = untold.agreements.iter().map(ToString::to_string).collect();
-        output.say(&format!(
-            "{} was revoked, but the parties of {} have not been told. To finish it, run `{}`.",
-            untold.member,
-            agreements.join(" and "),
-            untold.command
-        ));
-    }
-    Ok(Exit::Done)
-}
-
 /// `escrow members`
 pub(super) async fn members(
     output: &Output,
@@ -348,7 +245,8 @@ pub(super) async fn confirm(
     let rights = if administrator { ", and may invite and confirm colleagues" } else { "" };
     output.ask(&format!(
         "This says that the keys with member fingerprint\n  {fingerprint}\nare those of \
-         {member}{rights}. Compare it with that person first."
+         {member}{rights}. Compare it with that person first; if it is another, somebody has \
+         stolen the invitation: `escrow revoke {member} --left` shuts that one out."
     ))?;
     identity::confirm(session, member, administrator).await?;
     let organisation = session.organisation(&member.organisation).await?;
@@ -401,6 +299,11 @@ pub(super) async fn revoke(
         "Shares that were in that member's home still are: with another holder's share and the \
          bundle they could open it.",
     );
+    output.say(&format!(
+        "What {member} requested can be opened in that home only: withdraw it, and request it \
+         anew. Whoever goes on in the person's place is invited under another name, confirmed, \
+         and gets the shares by `escrow agreement reseal`."
+    ));
     Ok(Exit::Done)
 }
 

@@ -7,6 +7,7 @@ mod find;
 pub(super) mod identity;
 pub(super) mod release;
 mod resume;
+mod status;
 mod watch;
 
 use crate::cli::args::MemberCommand;
@@ -26,7 +27,7 @@ pub(super) async fn run(
             identity::invite(output, session, org, member, valid).await
         }
         MemberCommand::Whoami => identity::whoami(output, session).await,
-        MemberCommand::Status => identity::status(output, session).await,
+        MemberCommand::Status => status::status(output, session).await,
         MemberCommand::Members { org } => identity::members(output, session, org).await,
         MemberCommand::Confirm { member, administrator } => {
             identity::confirm(output, session, &member, administrator).await

@@ -1,4 +1,4 @@
-//! Joining, inviting, confirming, trusting.
+//! Inviting, confirming, revoking, trusting.
 
 use std::time::SystemTime;
 
@@ -6,25 +6,20 @@ use rand_core::{OsRng, RngCore as _};
 use zeroize::Zeroizing;
 
 use crate::client::chronicle::Followed;
-use crate::client::connect;
 use crate::client::error::ClientError;
-use crate::client::home::{Home, Joining, Keys, Owner, VaultInfo};
+use crate::client::home::Home;
 use crate::client::invitation::Invitation;
 use crate::client::session::{self, Session};
-use crate::client::trust::Trust;
 use crate::crypto::signature;
 use crate::domain::agreement::Agreement;
-use crate::domain::id::{AgreementId, Digest, Fingerprint, MemberId, MemberPath, OrganisationName};
+use crate::domain::id::{AgreementId, Digest, Fingerprint, MemberPath, OrganisationName};
 use crate::domain::organisation::Standing;
 use crate::domain::refusal::Refusal;
 use crate::domain::statement::{
-    self, Confirmation, Join, Log, Reason, Revocation, RevocationNotice, Stated, Statement,
+    self, Confirmation, Reason, Revocation, RevocationNotice, Stated, Statement,
 };
 use crate::domain::stream::Stream;
 use crate::domain::time::{Span, Timestamp};
-use crate::wire::convert::{fixed, present};
-use crate::wire::v1::identity_service_client::IdentityServiceClient;
-use crate::wire::v1::{JoinRequest, SignedStatement, VaultDescription};
 
 /// How long an invitation stays open unless said otherwise.
 pub const INVITATION_SPAN: Span = Span::days(7);
@@ -52,7 +47,8 @@ pub async fn invite(
     OsRng.fill_bytes(secret.as_mut());
     let invitation = Invitation {
         address: session.vault.address.clone(),
-        ca_sha256: signature::sha256(&ca_der(&session.vault)?),
+        ca_sha256: signature::sha256(&session.vault.cas()?.into_iter().next().unwrap_or_default()),
+        ledger_key: session.vault.ledger_key,
         member: member.clone(),
         organisation_fingerprint,
         secret,
@@ -67,89 +63,6 @@ pub async fn invite(
     let signed = session.sign(&statement.into())?;
     session.submit(vec![signed], Vec::new()).await?;
     Ok(invitation)
-}
-
-/// Joins with an invitation: makes keys in this home, and has them accepted and certified.
-/// Interrupted, it can be run again with the same invitation.
-pub async fn join(home: &Home, invitation: &Invitation) -> Result<Owner, ClientError> {
-    let now = Timestamp::from(SystemTime::now());
-    if invitation.expires_at <= now {
-        return Err(Refusal::NotInvited(invitation.member.clone()).into());
-    }
-    let keys = home.keys()?;
-    let trust = Trust::CaFingerprint(invitation.ca_sha256);
-    let connected = connect::connect(&invitation.address, trust, None).await?;
-    let mut service = IdentityServiceClient::new(connected.channel);
-    let described = service.describe(crate::wire::v1::DescribeRequest {}).await?.into_inner();
-    let described = present(described.vault, "vault").map_err(bad)?;
-    let vault = vault_info(&invitation.address, described, &invitation.ca_sha256)?;
-    let secret_sha256 = invitation.secret_sha256();
-    let joining = match home.joining(&secret_sha256)? {
-        Some(begun) => begun,
-        None => {
-            let begun = begin(home, &keys, &vault, invitation)?;
-            home.keep_joining(&begun)?;
-            begun
-        }
-    };
-    let Joining { csr, join_sha256, statements, .. } = joining;
-    let request = JoinRequest {
-        secret: invitation.secret.to_vec().into(),
-        statements: statements.into_iter().map(SignedStatement::from).collect(),
-        certificate_request: hex::decode(csr).unwrap_or_default().into(),
-    };
-    let reply = service.join(request).await?.into_inner();
-    let own = match invitation.organisation_fingerprint {
-        Some(fingerprint) => fingerprint,
-        None => signature::fingerprint(&home.make_organisation_key()?.public()),
-    };
-    home.pin(&invitation.member.organisation, own)?;
-    home.set_certificate(&reply.certificate)?;
-    home.set_vault(&vault)?;
-    let owner = Owner { path: invitation.member.clone(), id: Some(MemberId::of(&join_sha256)) };
-    home.set_owner(&owner)?;
-    Ok(owner)
-}
-
-/// What a joining is made of. It is kept in the home before it is sent, so that one whose reply
-/// was lost can be sent again.
-fn begin(
-    home: &Home,
-    keys: &Keys,
-    vault: &VaultInfo,
-    invitation: &Invitation,
-) -> Result<Joining, ClientError> {
-    let owner = Owner { path: invitation.member.clone(), id: None };
-    let csr = keys.tls.csr_der().map_err(|fault| ClientError::Untrue(fault.to_string()))?;
-    let age_recipient = keys.age.to_public().to_string().parse();
-    let join = Statement::from(Join {
-        made: session::made(&owner, vault),
-        secret_sha256: invitation.secret_sha256(),
-        key: keys.statement.public(),
-        age_recipient: age_recipient.map_err(|fault| ClientError::Untrue(format!("{fault}")))?,
-        certificate_request_sha256: signature::sha256(&csr),
-    });
-    let join = session::sign(&keys.statement, &join)?;
-    let join_sha256 = signature::sha256(join.statement.as_bytes());
-    let statements = match invitation.organisation_fingerprint {
-        Some(_) => vec![join],
-        None => {
-            // The organisation's first member makes its key and confirms itself with it.
-            let key = home.make_organisation_key()?;
-            let made = session::made(&owner, vault);
-            let organisation = statement::Organisation { made, key: key.public() };
-            let confirmation = Confirmation {
-                made: session::made(&owner, vault),
-                member: owner.path.clone(),
-                join_sha256,
-                administrator: true,
-            };
-            let organisation = session::sign(&key, &organisation.into())?;
-            vec![organisation, join, session::sign(&key, &confirmation.into())?]
-        }
-    };
-    let secret_sha256 = invitation.secret_sha256();
-    Ok(Joining { secret_sha256, csr: hex::encode(csr), join_sha256, statements })
 }
 
 /// Says that a colleague's keys are that person's. `seen` is the fingerprint that was compared.
@@ -286,33 +199,4 @@ pub fn trust(
     fingerprint: Fingerprint,
 ) -> Result<(), ClientError> {
     home.pin(organisation, fingerprint)
-}
-
-/// What a vault says of itself, with the CA certificate that the invitation vouches for.
-fn vault_info(
-    address: &str,
-    described: VaultDescription,
-    ca_sha256: &crate::domain::id::Digest,
-) -> Result<VaultInfo, ClientError> {
-    if signature::sha256(&described.ca_certificate) != *ca_sha256 {
-        return Err(ClientError::Untrue("another CA certificate than invited to".to_owned()));
-    }
-    let origin = described.origin.parse();
-    let origin = origin.map_err(|fault| ClientError::Untrue(format!("{fault}")))?;
-    Ok(VaultInfo {
-        address: address.to_owned(),
-        log: Log { origin, generation: described.generation },
-        ledger_key: fixed(&described.ledger_key, "ledger_key").map_err(bad)?,
-        operator_key: fixed(&described.operator_key, "operator_key").map_err(bad)?,
-        ca_certificate: hex::encode(&described.ca_certificate),
-    })
-}
-
-fn ca_der(vault: &VaultInfo) -> Result<Vec<u8>, ClientError> {
-    let der = hex::decode(&vault.ca_certificate);
-    der.map_err(|fault| ClientError::Untrue(fault.to_string()))
-}
-
-fn bad(field: crate::wire::convert::BadField) -> ClientError {
-    ClientError::Untrue(field.to_string())
 }

@@ -447,7 +447,8 @@ fn request_secret(session: &Session, request: &Request) -> Result<RequestSecret,
                 "the secret of {} is not in this home, or was erased after retrieval",
                 request.id
             ),
-            "requests are retrieved where they were made, once; make a new request",
+            "only the home that a request was made in can open its bundle, once: restore that \
+             home from its backup, or make a new request",
         )
     };
     let sealed = session.home.request_secret(&point.to_string())?.ok_or_else(gone)?;

@@ -1,0 +1,200 @@
+//! `status`: whether everything is in order, and what waits for somebody.
+
+use std::time::SystemTime;
+
+use serde::Serialize;
+
+use crate::cli::commands::release::{every_request, is_waiting_for};
+use crate::cli::failure::{Exit, Failure};
+use crate::cli::output::{Output, fields};
+use crate::client::acts::identity::{self, Untold};
+use crate::client::session::{self, Session};
+use crate::crypto::signature;
+use crate::domain::agreement::Agreement;
+use crate::domain::id::{AgreementId, Digest, MemberName, MemberPath};
+use crate::domain::organisation::{Member, Organisation, Standing};
+use crate::domain::request::Request;
+use crate::domain::statement::Reason;
+use crate::domain::time::Timestamp;
+
+#[derive(Serialize)]
+struct StatusView {
+    address: String,
+    origin: String,
+    generation: u32,
+    member: MemberPath,
+    state: &'static str,
+    only_administrator: bool,
+    agreements: usize,
+    proposed: usize,
+    waiting_for_me: usize,
+    untold: Vec<UntoldView>,
+    holds_organisation_key: bool,
+    to_confirm: Vec<MemberPath>,
+    to_reseal: Vec<AgreementId>,
+    certificate_expires_at: Timestamp,
+    ca_sha256: Digest,
+    ca_expires_at: Timestamp,
+    next_ca_sha256: Option<Digest>,
+    next_ca_expires_at: Option<Timestamp>,
+}
+
+/// A revocation that some agreements' parties have not been told of.
+#[derive(Serialize)]
+struct UntoldView {
+    member: MemberPath,
+    agreements: Vec<AgreementId>,
+    command: String,
+}
+
+impl From<Untold> for UntoldView {
+    fn from(untold: Untold) -> Self {
+        let Untold { member, reason, agreements } = untold;
+        let reason = match reason {
+            Reason::Left => "--left".to_owned(),
+            Reason::CompromisedSince(since) => format!("--compromised-since {since}"),
+        };
+        let command = format!("escrow revoke {member} {reason}");
+        Self { member, agreements, command }
+    }
+}
+
+/// `escrow status`
+pub(super) async fn status(output: &Output, session: &mut Session) -> Result<Exit, Failure> {
+    let (owner, vault) = (session.owner.path.clone(), session.vault.clone());
+    let certificate_expires_at = session::expires_at(&session.home.certificate()?)?;
+    let organisation = match owner == MemberPath::operator() {
+        true => None,
+        false => Some(session.own_organisation().await?),
+    };
+    let own = organisation.as_ref().and_then(|organisation| organisation.member(&owner.name));
+    let is_active = own.is_some_and(Member::is_active);
+    let colleagues = organisation.as_ref().filter(|_| own.is_some_and(Member::is_administrator));
+    let agreements = if is_active { session.agreements().await? } else { Vec::new() };
+    let proposed = agreements
+        .iter()
+        .filter(|agreement| agreement.awaited().any(|who| *who == owner.organisation))
+        .filter(|agreement| agreement.phase.word() == "proposed")
+        .count();
+    let lacks_shares = |agreement: &&Agreement| {
+        organisation.as_ref().is_some_and(|own| is_to_reseal(agreement, own, &owner))
+    };
+    let now = Timestamp::from(SystemTime::now());
+    let waiting = |request: &&Request| is_waiting_for(request, &owner, now);
+    let waiting_for_me = every_request(session).iter().filter(waiting).count();
+    let cas = vault.cas()?;
+    let (ca, next) = (cas.first().map(Vec::as_slice).unwrap_or_default(), cas.get(1));
+    let view = StatusView {
+        address: vault.address,
+        origin: vault.log.origin.to_string(),
+        generation: vault.log.generation,
+        state: match (&organisation, is_active) {
+            (None, _) => "operator",
+            (Some(_), true) => "active",
+            (Some(_), false) => "waiting to be confirmed",
+        },
+        only_administrator: colleagues.is_some_and(|own| administrators(own) == 1),
+        agreements: agreements.len(),
+        proposed,
+        waiting_for_me,
+        untold: identity::untold(session, &agreements).into_iter().map(Into::into).collect(),
+        holds_organisation_key: session.home.organisation_key()?.is_some(),
+        to_confirm: colleagues.map(pending).unwrap_or_default(),
+        to_reseal: agreements.iter().filter(lacks_shares).map(|found| found.id.clone()).collect(),
+        member: owner,
+        certificate_expires_at,
+        ca_sha256: signature::sha256(ca),
+        ca_expires_at: session::expires_at(ca)?,
+        next_ca_sha256: next.map(|next| signature::sha256(next)),
+        next_ca_expires_at: next.map(|next| session::expires_at(next)).transpose()?,
+    };
+    output.record(&view, StatusView::text)?;
+    for untold in &view.untold {
+        let agreements: Vec<_> = untold.agreements.iter().map(ToString::to_string).collect();
+        output.say(&format!(
+            "{} was revoked, but the parties of {} have not been told. To finish it, run `{}`.",
+            untold.member,
+            agreements.join(" and "),
+            untold.command
+        ));
+    }
+    if view.only_administrator {
+        output.say(&format!(
+            "You are the only administrator of {}: if this home is lost, nobody can let anybody \
+             in any more, or shut anybody out. Back it up, and confirm a colleague with \
+             --administrator.",
+            view.member.organisation
+        ));
+    }
+    Ok(Exit::Done)
+}
+
+impl StatusView {
+    /// Where the organisation's key is.
+    fn organisation_key(&self) -> &'static str {
+        match self.holds_organisation_key {
+            _ if self.state == "operator" => "none",
+            true => {
+                "in this home: it founded the organisation, and its fingerprint is what others \
+                 trust. Back it up"
+            }
+            false => "with the organisation's first member",
+        }
+    }
+
+    fn text(&self) -> String {
+        let ca = |sha256: &Digest, at: &Timestamp| format!("{sha256}, expires {at}");
+        let mut pairs = vec![
+            ("vault", format!("reached at {}", self.address)),
+            ("log", format!("{}, generation {}", self.origin, self.generation)),
+            ("member", format!("{} ({})", self.member, self.state)),
+            ("agreements", self.agreements.to_string()),
+            ("to accept", self.proposed.to_string()),
+            ("to approve", self.waiting_for_me.to_string()),
+        ];
+        if !self.to_confirm.is_empty() {
+            pairs.push(("to confirm", lines(&self.to_confirm)));
+        }
+        if !self.to_reseal.is_empty() {
+            pairs.push(("to reseal", lines(&self.to_reseal)));
+        }
+        pairs.extend([
+            ("organisation key", self.organisation_key().to_owned()),
+            ("certificate expires", self.certificate_expires_at.to_string()),
+            ("vault's CA", ca(&self.ca_sha256, &self.ca_expires_at)),
+        ]);
+        if let (Some(next), Some(expires_at)) = (&self.next_ca_sha256, &self.next_ca_expires_at) {
+            pairs.push(("to be replaced by", ca(next, expires_at)));
+        }
+        fields(&pairs)
+    }
+}
+
+fn lines(things: &[impl ToString]) -> String {
+    things.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
+}
+
+fn administrators(organisation: &Organisation) -> usize {
+    organisation.active_members().filter(|(_, member)| member.is_administrator()).count()
+}
+
+/// Who has joined and waits to be confirmed.
+fn pending(organisation: &Organisation) -> Vec<MemberPath> {
+    let is_pending = |member: &Member| match member.standing {
+        Standing::Pending => true,
+        Standing::Active { .. } | Standing::Revoked { .. } => false,
+    };
+    let members = organisation.members.iter().filter(|(_, member)| is_pending(member));
+    members.map(|(name, _)| path(organisation, name)).collect()
+}
+
+/// Whether this member has a share of the organisation's that a colleague lacks.
+fn is_to_reseal(agreement: &Agreement, own: &Organisation, member: &MemberPath) -> bool {
+    let Ok(dealt) = agreement.key() else { return false };
+    let has = |member: &MemberPath| dealt.shares.contains_key(member);
+    has(member) && own.active_members().any(|(name, _)| !has(&path(own, name)))
+}
+
+fn path(organisation: &Organisation, name: &MemberName) -> MemberPath {
+    MemberPath { organisation: organisation.name.clone(), name: name.clone() }
+}

@@ -1,0 +1,189 @@
+//! Certificates over the years: another name, another certificate, another CA, while people work.
+
+use std::fs;
+use std::path::Path;
+
+use escrow_vault::client::authorities::is_of_issuing_ca;
+use escrow_vault::client::connect::connect;
+use escrow_vault::client::home::Home;
+use escrow_vault::client::trust::Trust;
+use escrow_vault::client::{ConnectFault, Refusal};
+use escrow_vault::crypto::keyring::Keyring;
+use escrow_vault::domain::id::Digest;
+use escrow_vault::server::ca::Authority;
+
+use super::{Beside, World};
+
+/// What comes of connecting to the vault, by the fingerprint of a CA, with the keys of a home or
+/// of nobody.
+fn connected(world: &World, ca: Digest, home: Option<&str>) -> Result<(), ConnectFault> {
+    let open = |name: &str| Home::open(&world.home(name)).unwrap();
+    let address = open("operator").vault().unwrap().address;
+    let keys = home.map(|name| (open(name).certificate().unwrap(), open(name).keys().unwrap()));
+    let shown = keys.as_ref().map(|(der, keys)| (vec![der.clone().into()], &keys.tls));
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let trust = Trust::CaFingerprint(ca);
+    runtime.block_on(async { connect(&address, trust, shown).await.map(drop) })
+}
+
+fn ca(world: &World, number: u32) -> Authority {
+    Authority::load(&Keyring::at(&world.data().join("keys")), number).unwrap()
+}
+
+fn status(world: &World, home: &str) -> serde_json::Value {
+    world.escrow(home, &["status"]).record()
+}
+
+/// Somebody who watches, and has seen a request come.
+fn watcher(world: &World, agreement: &str, home: &str) -> (Beside, String) {
+    let request = world.request(&world.deposit(agreement, "recipe"), "joint");
+    let mut watching = world.escrow_aloud_beside(home, &["watch"]);
+    assert!(watching.next_line().unwrap().contains("open"));
+    (watching, request)
+}
+
+/// The watcher is told that the request was released, and its stream has never been lost.
+fn is_told(mut watching: Beside) {
+    while !watching.next_line().unwrap().contains("released") {}
+    assert_eq!(watching.end(), "", "it had to connect again");
+}
+
+fn copy(from: &Path, to: &Path) {
+    fs::create_dir_all(to).unwrap();
+    for path in super::files_below(from) {
+        let to = to.join(path.strip_prefix(from).unwrap());
+        fs::create_dir_all(to.parent().unwrap()).unwrap();
+        fs::copy(&path, &to).unwrap();
+    }
+}
+
+#[test]
+fn names_are_read_again_while_people_work() {
+    let (world, agreement) = World::with_agreement();
+    let (watching, request) = watcher(&world, &agreement, "trade-secret-center");
+    let path = world.data().join("escrowd.toml");
+    let config = fs::read_to_string(&path).unwrap();
+    let hosts = config.lines().find(|line| line.starts_with("hosts = ")).unwrap();
+    let fingerprint = ca(&world, 1).fingerprint();
+
+    fs::write(&path, config.replace(hosts, "hosts = [\"vault.example\"]")).unwrap();
+    connected(&world, fingerprint, None).unwrap();
+    assert!(world.reload());
+    match connected(&world, fingerprint, None) {
+        Err(ConnectFault::WrongName { presented, .. }) => {
+            assert!(presented.iter().any(|name| name.contains("vault.example")), "{presented:?}");
+        }
+        other => panic!("the old certificate is shown still: {other:?}"),
+    }
+    fs::write(&path, &config).unwrap();
+    assert!(world.reload());
+    connected(&world, fingerprint, None).unwrap();
+
+    // What cannot be taken up changes nothing.
+    for wrong in ["hosts = []", "hosts = [\"no host at all\"]", "host = \"a\""] {
+        fs::write(&path, config.replace(hosts, wrong)).unwrap();
+        assert!(!world.reload(), "{wrong}");
+        connected(&world, fingerprint, None).unwrap();
+    }
+    world.approve("trade-secret-center", &request);
+    world.approve("hanbit-parts", &request);
+    is_told(watching);
+}
+
+#[test]
+fn another_ca_takes_over_and_nobody_has_to_join_again() {
+    let (mut world, agreement) = World::with_agreement();
+    let early = world.invite("operator", &["--org", "late-works", "--member", "ann"]);
+    let (watching, request) = watcher(&world, &agreement, "hanbit-parts");
+    // sora sleeps through all of it, in a home as they were made before there was a second CA.
+    let path = world.home("trade-secret-center").join("vault.json");
+    let mut known: serde_json::Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
+    known.as_object_mut().unwrap().remove("ca_edition").unwrap();
+    fs::write(&path, known.to_string()).unwrap();
+    copy(&world.home("trade-secret-center"), &world.home("asleep"));
+    copy(&world.data().join("keys"), &world.path("stolen"));
+    let old = ca(&world, 1).fingerprint();
+
+    let too_early = world.escrowd(&["rotate-ca", "--finish"]);
+    assert!(too_early.code == 1 && too_early.err.contains("no next CA"), "{}", too_early.err);
+    assert_eq!(world.escrowd(&["rotate-ca"]).code, 0);
+    let twice = world.escrowd(&["rotate-ca"]);
+    assert!(twice.code == 1 && twice.err.contains("already"), "{}", twice.err);
+    assert_eq!(status(&world, "orient-display")["next_ca_sha256"], serde_json::Value::Null);
+    assert!(world.reload());
+    let new = ca(&world, 2).fingerprint();
+    let during = status(&world, "orient-display");
+    assert_eq!(during["ca_sha256"], old.to_string());
+    assert_eq!(during["next_ca_sha256"], new.to_string());
+    let home = Home::open(&world.home("orient-display")).unwrap();
+    let certificate = home.certificate().unwrap();
+    assert!(is_of_issuing_ca(&home.vault().unwrap(), &certificate).unwrap());
+    connected(&world, old, Some("orient-display")).unwrap();
+    connected(&world, old, Some("asleep")).unwrap();
+    let midway = world.invite("orient-display", &["--member", "haerin"]);
+
+    assert_eq!(world.escrowd(&["rotate-ca", "--finish"]).code, 0);
+    assert!(world.reload());
+    let told = connected(&world, old, None);
+    assert!(matches!(told, Err(ConnectFault::NotTrusted { .. })), "{told:?}");
+    connected(&world, new, Some("orient-display")).unwrap();
+    let refusal = connected(&world, new, Some("asleep"));
+    let unknown = Refusal::UnknownCa;
+    match refusal {
+        Err(ConnectFault::ClientCertificate { refusal, .. }) => assert_eq!(refusal, unknown),
+        other => panic!("a certificate of the old CA is accepted still: {other:?}"),
+    }
+
+    world.approve("trade-secret-center", &request);
+    assert_eq!(world.approve("hanbit-parts", &request), "released");
+    is_told(watching);
+    for (home, invitation) in [("ann", early), ("haerin", midway)] {
+        world.escrow_with(home, &["join"], invitation.as_bytes()).record();
+    }
+    for home in ["operator", "hanbit-parts", "orient-display", "trade-secret-center", "ann"] {
+        let after = status(&world, home);
+        assert_eq!(after["ca_sha256"], new.to_string(), "{home}");
+        assert_eq!(after["next_ca_sha256"], serde_json::Value::Null, "{home}");
+    }
+    world.stop();
+    assert!(
+        !world.data().join("keys/ca.key").exists() && !world.data().join("keys/ca.crt").exists()
+    );
+    assert_eq!(world.escrowd(&["check"]).code, 0);
+    world.serve();
+    status(&world, "orient-display");
+
+    // Whoever has stolen the old CA sets up a vault in this one's place.
+    world.stop();
+    fs::rename(world.data(), world.path("genuine")).unwrap();
+    let address = home.vault().unwrap().address;
+    assert_eq!(world.escrowd(&["init", "--public-address", &address]).code, 0);
+    for file in ["ca.key", "ca.crt"] {
+        fs::copy(world.path("stolen").join(file), world.data().join("keys").join(file)).unwrap();
+    }
+    world.serve();
+    let fooled = world.escrow("orient-display", &["status"]);
+    assert_eq!(fooled.code, 4);
+    assert!(fooled.error()["message"].as_str().unwrap().contains("not of the pinned CA"));
+    let fooled = world.escrow("asleep", &["status"]);
+    assert_eq!(fooled.refusal(), "UNTRUE", "it has the CA that is known there, but no ledger key");
+}
+
+#[test]
+fn a_vault_restored_to_an_older_ca_is_noticed() {
+    let mut world = World::new();
+    world.join("hanbit-parts", "minji");
+    copy(&world.data().join("keys"), &world.path("backup"));
+    for step in [&["rotate-ca"][..], &["rotate-ca", "--finish"]] {
+        assert_eq!(world.escrowd(step).code, 0);
+        assert!(world.reload());
+        world.escrow("hanbit-parts", &["status"]).record();
+    }
+    world.stop();
+    fs::remove_file(world.data().join("keys/ca-2.crt")).unwrap();
+    copy(&world.path("backup"), &world.data().join("keys"));
+    world.serve();
+    let noticed = world.escrow("hanbit-parts", &["status"]);
+    assert_eq!(noticed.refusal(), "UNTRUE");
+    assert!(noticed.error()["message"].as_str().unwrap().contains("old backup"));
+}

@@ -1,0 +1,77 @@
+//! What happens to invitations on their way, and what becomes of them.
+
+use std::fs;
+
+use escrow_vault::client::home::Home;
+
+use super::World;
+
+#[test]
+fn whatever_became_of_an_invitation_is_said_in_one_line_and_what_to_do_in_another() {
+    let mut world = World::new();
+    world.join("hanbit-parts", "minji");
+    let fresh = |name: &str| world.invite("hanbit-parts", &["--member", name]);
+    let used = |home: &str, line: String| {
+        world.escrow_with(home, &["join"], line.as_bytes()).record();
+        line
+    };
+    let over = world.invite("hanbit-parts", &["--member", "late", "--valid", "1s"]);
+    // Waits on the state: the invitation's own expiry by this computer's clock.
+    loop {
+        let tried = world.escrow_with("late", &["join"], over.as_bytes());
+        if tried.code == 1 && tried.refusal() == "INVITATION_EXPIRED" {
+            break;
+        }
+        fs::remove_dir_all(world.home("late")).unwrap();
+    }
+    for (line, code, message, hint) in [
+        (
+            used("thief", fresh("junho")),
+            "INVITATION_USED",
+            "hanbit-parts/junho was used already",
+            "escrow revoke hanbit-parts/junho --left",
+        ),
+        (
+            used(
+                "robber",
+                world.invite("operator", &["--org", "orient-display", "--member", "haerin"]),
+            ),
+            "INVITATION_USED",
+            "orient-display/haerin was used already",
+            "under another organisation name",
+        ),
+        (over, "INVITATION_EXPIRED", "hanbit-parts/late expired at", "ask for a new invitation"),
+        (fresh("a")[..200].to_owned(), "BAD_INVITATION", "cut short", "copy the whole line"),
+        (fresh("b").to_lowercase(), "BAD_INVITATION", "capital letters", "as a file"),
+        (
+            "see you on Monday".to_owned(),
+            "BAD_INVITATION",
+            "not an invitation",
+            "escrow-invitation-1.",
+        ),
+        (fresh("c").replace("-1.", "-7."), "BAD_INVITATION", "newer version", "current version"),
+    ] {
+        let refused = world.escrow_with("newcomer", &["join"], line.as_bytes());
+        assert_eq!((refused.refusal().as_str(), refused.code), (code, 1), "{line}");
+        let told = refused.error();
+        assert!(told["message"].as_str().unwrap().contains(message), "{told}");
+        assert!(told["hint"].as_str().unwrap().contains(hint), "{told}");
+    }
+    // Letters do not spoil it.
+    let line = fresh("sora");
+    let (begin, rest) = line.split_at(90);
+    let letter = format!("\r\n> \u{201c}{begin}=\r\n>  {rest}\u{201d}\r\n");
+    world.escrow_with("newcomer", &["join"], letter.as_bytes()).record();
+    let again = world.escrow_with("newcomer", &["join"], letter.as_bytes());
+    assert_eq!(again.refusal(), "HOME", "a home has one member");
+
+    // The vault is gone, and another one answers at its address.
+    let line = world.invite("hanbit-parts", &["--member", "dana"]);
+    world.stop();
+    let address = Home::open(&world.home("operator")).unwrap().vault().unwrap().address;
+    fs::remove_dir_all(world.data()).unwrap();
+    assert_eq!(world.escrowd(&["init", "--public-address", &address]).code, 0);
+    world.serve();
+    let refused = world.escrow_with("dana", &["join"], line.as_bytes());
+    assert_eq!(refused.refusal(), "OTHER_VAULT");
+}
