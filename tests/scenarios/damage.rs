@@ -70,8 +70,11 @@ enum Bundle {
 const CUTS: [How; 5] = [Cut(0), Cut(1), Cut(20), CutInHalf, LastByteCut];
 const FLIPS: [How; 3] = [FirstBitFlipped, MiddleBitFlipped, LastBitFlipped];
 
+/// Which files, what may happen to them together, what comes of it, and why.
+type Row = (&'static [&'static str], Vec<How>, Serve, Check, &'static str);
+
 /// `LARGE` stands for the large bundle's name, `SNAP` for sled's snapshot.
-fn table() -> Vec<(&'static [&'static str], Vec<How>, Serve, Check, &'static str)> {
+fn table() -> Vec<Row> {
     let all = [&CUTS[..], &FLIPS, &[Removed, Directory]].concat();
     let (events, blobs) = ("events-000001.log", "blobs-000001.log");
     vec![
@@ -371,7 +374,7 @@ impl Life {
                     assert_eq!(got.refusal(), "DAMAGED", "{what}: {bundle:?}");
                     assert!(!out.exists(), "{what}: nothing half is left");
                 }
-                _ => {
+                Starts | KeepsBack(_) | IsRefused | Refuses(_) => {
                     assert_eq!(got.code, 0, "{what}: {bundle:?}: {}", got.err);
                     assert!(fs::read(out.join("recipe.txt")).unwrap() == *content, "{what}");
                 }
