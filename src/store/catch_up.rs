@@ -3,9 +3,8 @@
 //! The same [`Index::apply`] runs here as after a commit, with records from the [`Projector`].
 //! An index that will not open, belongs to another journal or contradicts itself is set aside,
 //! never deleted and never believed; nothing is lost by that but time. What the operating system
-//! refuses is no fault of the index. And an index that is whole and has seen more than the journal
-//! holds, or something else, is evidence: an older journal was put in the place of the one that
-//! this vault has signed, and it must not go on from there.
+//! refuses is no fault of the index. And an index that has seen more than the journal holds, or
+//! something else, is evidence, and the journal does not open: see [`Found::seen`].
 
 use std::collections::HashMap;
 use std::fs;
@@ -186,30 +185,19 @@ fn level(
     let mut tip = applied;
     while tip.size < target.size {
         if tip.segment > target.segment {
-            return Err(Unusable::Open(rolled_back(journal, &tip)));
+            return because("it names a segment the journal does not have");
         }
         tip = catch_up_segment(index, journal, projector, tip, progress)?;
     }
-    continues(journal, &tip).map_err(Unusable::Open)?;
+    if tip.chain != target.chain {
+        return because("its chain is not the journal's");
+    }
     agrees_at_the_end(index, journal)?;
     Ok(())
 }
 
 fn index_fault(how: String) -> ReadError {
     ReadError::Index { what: "content".to_owned(), how }
-}
-
-/// Whether what an index has seen is what the journal holds, where it has seen all of it.
-fn continues(journal: &Journal, seen: &Tip) -> Result<(), OpenError> {
-    match (seen.size, seen.chain) == (journal.tip.size, journal.tip.chain) {
-        true => Ok(()),
-        false => Err(rolled_back(journal, seen)),
-    }
-}
-
-fn rolled_back(journal: &Journal, seen: &Tip) -> OpenError {
-    let (size, seen) = (journal.tip.size, seen.size);
-    OpenError::RolledBack { journal: journal.directory.clone(), size, seen }
 }
 
 /// Applies what one segment holds behind `tip`.
@@ -225,29 +213,17 @@ fn catch_up_segment(
         .map_err(Unusable::Open)?;
     let read_failed = |error| Unusable::Open(io_at("read", &segment.path)(error));
     let place = (identity, tip.segment);
-    let begun = (segment.head.base, segment.head.chain) == (tip.size, tip.chain);
-    if tip.end == SEGMENT_HEAD_BYTES && !begun {
-        return Err(Unusable::Open(rolled_back(journal, &tip)));
-    }
     let mut batches =
         Batches::from(&segment.file, place, tip.end, (tip.size, tip.chain)).map_err(read_failed)?;
-    let mut first = true;
     loop {
         let batch = match batches.next() {
             Ok(Some(batch)) => batch,
             Ok(None) => break,
             Err(BadBatch::Io(error)) => return Err(read_failed(error)),
-            // Where the segment is sound, it is another one than the index has seen.
-            Err(BadBatch::At { .. })
-                if first && is_sound(&segment, place).map_err(read_failed)? =>
-            {
-                return Err(Unusable::Open(rolled_back(journal, &tip)));
-            }
             Err(BadBatch::At { offset, how }) => {
                 return Err(Unusable::Open(damaged(&segment.path, offset, how)));
             }
         };
-        first = false;
         tip = after(&tip, &batch);
         let blobs = journal.reader().blobs(&batch.commit).map_err(blob_damage)?;
         let records = project(index, projector, batch.entries.iter().map(|(entry, _)| entry))
@@ -266,20 +242,6 @@ fn catch_up_segment(
         tip = Tip { segment: tip.segment + 1, end: SEGMENT_HEAD_BYTES, ..tip };
     }
     Ok(tip)
-}
-
-/// Whether a segment holds whole batches from its header to its end.
-fn is_sound(segment: &Segment, place: (&Identity, u32)) -> io::Result<bool> {
-    let ledger = (segment.head.base, segment.head.chain);
-    let mut batches = Batches::from(&segment.file, place, SEGMENT_HEAD_BYTES, ledger)?;
-    loop {
-        match batches.next() {
-            Ok(Some(_)) => (),
-            Ok(None) => return Ok(true),
-            Err(BadBatch::At { .. }) => return Ok(false),
-            Err(BadBatch::Io(error)) => return Err(error),
-        }
-    }
 }
 
 fn blob_damage(error: ReadError) -> Unusable {

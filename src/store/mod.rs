@@ -113,8 +113,9 @@ pub enum CommitError {
     /// Refused before anything was written, for example for want of space. Nothing happened.
     #[error("the store cannot take the batch now")]
     Refused(#[source] io::Error),
-    /// Writing or syncing failed half-way: **the outcome is unknown**. The process must end, and
-    /// start-up decides from what is on disk. Never retried.
+    /// Writing or syncing failed half-way, or a batch that is durable could not be shown to
+    /// readers: **the outcome is unknown**. The process must end, and start-up decides from what
+    /// is on disk. Never retried.
     #[error("writing failed with unknown outcome")]
     Unknown(#[source] io::Error),
 }

@@ -42,6 +42,7 @@ impl Journal {
         check_old_segments(directory, &identity, &recorded)?;
         let (events, tip) = read_tail(directory, &identity, &recorded)?;
         if let Some(seen) = seen(&identity)
+            && (seen.size, seen.chain) != (tip.size, tip.chain)
             && (seen.size > tip.size || !holds(directory, &identity, &seen))
         {
             let (journal, size, seen) = (directory.to_owned(), tip.size, seen.size);

@@ -50,6 +50,8 @@ struct Reserve {
     bytes: u64,
     /// As large as it should be.
     whole_bytes: u64,
+    /// Whether it was said that it cannot be made whole.
+    told: bool,
 }
 
 impl std::fmt::Debug for Space {
@@ -75,8 +77,9 @@ impl Space {
                 })
             }
         };
-        let space = Self { free, reserve: Mutex::new(Reserve { file, bytes, whole_bytes }) };
-        space.lay_by()?;
+        let space =
+            Self { free, reserve: Mutex::new(Reserve { file, bytes, whole_bytes, told: false }) };
+        space.lay_by();
         Ok(space)
     }
 
@@ -85,8 +88,8 @@ impl Space {
         // Where the system does not tell, writing will.
         let free = (self.free)().unwrap_or(u64::MAX);
         let has = free >= SCARCE_BYTES.saturating_add(bytes);
-        if has && let Err(fault) = self.lay_by() {
-            tracing::warn!(error = &fault as &dyn std::error::Error, "the reserve is not whole");
+        if has {
+            self.lay_by();
         }
         has
     }
@@ -132,15 +135,23 @@ impl Space {
         }
     }
 
-    /// Makes the reserve whole again, if that leaves room for others.
-    fn lay_by(&self) -> io::Result<()> {
-        let mut reserve = self.reserve.lock().map_err(|_| io::Error::other("poisoned"))?;
+    /// Makes the reserve whole again, if that leaves room for others. A vault without a reserve is
+    /// better than none; that it has none is said once.
+    fn lay_by(&self) {
+        let Ok(mut reserve) = self.reserve.lock() else { return };
         let missing = reserve.whole_bytes - reserve.bytes;
-        if missing > 0 && (self.free)()? >= SCARCE_BYTES + missing {
-            fallocate(&reserve.file, FallocateFlags::empty(), 0, reserve.whole_bytes)?;
-            reserve.bytes = reserve.whole_bytes;
+        if missing == 0 || (self.free)().unwrap_or(0) < SCARCE_BYTES + missing {
+            return;
         }
-        Ok(())
+        match fallocate(&reserve.file, FallocateFlags::empty(), 0, reserve.whole_bytes) {
+            Ok(()) => (reserve.bytes, reserve.told) = (reserve.whole_bytes, false),
+            Err(fault) if !reserve.told => {
+                reserve.told = true;
+                let fault = io::Error::from(fault);
+                tracing::warn!(error = &fault as &dyn std::error::Error, "no reserve is laid by");
+            }
+            Err(_) => {}
+        }
     }
 }
 

@@ -2,29 +2,28 @@
 
 use std::fs;
 use std::io::Write as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use super::World;
+use super::{World, files_below};
 
 /// Size of the disk. The vault keeps 48 MiB of it in reserve and 64 MiB for what is urgent.
 const DISK_MIB: usize = 192;
 
 /// A small file system of its own.
-struct Disk(tempfile::TempDir);
+struct Disk(PathBuf);
 
 impl Disk {
-    fn mount() -> Self {
-        let dir = tempfile::tempdir().unwrap();
-        let size = format!("size={DISK_MIB}m");
+    fn mount(path: &Path, mib: usize) -> Self {
+        let size = format!("size={mib}m,mode=700");
         let mut mount = Command::new("mount");
-        mount.args(["-t", "tmpfs", "-o", &size, "none"]).arg(dir.path());
+        mount.args(["-t", "tmpfs", "-o", &size, "none"]).arg(path);
         assert!(mount.status().unwrap().success());
-        Self(dir)
+        Self(path.to_owned())
     }
 
     fn path(&self) -> &Path {
-        self.0.path()
+        &self.0
     }
 
     /// Somebody else takes up room, until so many MiB are left.
@@ -54,13 +53,21 @@ impl Drop for Disk {
     }
 }
 
+fn may_mount() -> bool {
+    let may = std::env::var_os("ESCROW_TEST_ROOT").is_some();
+    if !may {
+        eprintln!("PASSED OVER: ESCROW_TEST_ROOT is not set, and mounting a disk takes root");
+    }
+    may
+}
+
 #[test]
 fn promise_7_a_full_disk_refuses_what_can_wait_and_takes_what_cannot() {
-    if std::env::var_os("ESCROW_TEST_ROOT").is_none() {
-        eprintln!("PASSED OVER: ESCROW_TEST_ROOT is not set, and mounting a disk takes root");
+    if !may_mount() {
         return;
     }
-    let disk = Disk::mount();
+    let dir = tempfile::tempdir().unwrap();
+    let disk = Disk::mount(dir.path(), DISK_MIB);
     let (mut world, agreement) = World::with_agreement_at(Some(disk.path().join("vault")));
     let deposit = world.deposit(&agreement, "recipe");
     let request = world.request(&deposit, "contested");
@@ -104,6 +111,28 @@ fn promise_7_a_full_disk_refuses_what_can_wait_and_takes_what_cannot() {
     assert_eq!(try_deposit(&world, &other).record()["state"], "stored");
     world.approve("trade-secret-center", &request);
     assert_eq!(world.approve("hanbit-parts", &request), "released");
+    world.stop();
+    let checked = world.escrowd(&["check"]);
+    assert_eq!(checked.code, 0, "{}", checked.err);
+}
+
+#[test]
+fn promise_11_a_bundle_that_finds_no_room_on_its_way_is_refused_and_leaves_nothing() {
+    if !may_mount() {
+        return;
+    }
+    let (mut world, agreement) = World::with_agreement();
+    // Whoever looks at the disk sees room; where the bundle arrives, there is too little.
+    let staging = Disk::mount(&world.data().join("bundles/staging"), 1);
+    let large = world.file("large.bin", vec![7; 3 << 20]);
+    let deposit = ["deposit", &agreement, &large, "--yes"];
+    for _ in 0..3 {
+        assert_eq!(world.escrow("hanbit-parts", &deposit).refusal(), "DISK_FULL");
+        assert_eq!(files_below(staging.path()), [] as [PathBuf; 0]);
+    }
+    world.deposit(&agreement, "a small one rides in the journal");
+    drop(staging);
+    assert_eq!(world.escrow("hanbit-parts", &deposit).record()["state"], "stored");
     world.stop();
     let checked = world.escrowd(&["check"]);
     assert_eq!(checked.code, 0, "{}", checked.err);

@@ -41,7 +41,7 @@ impl Disk {
     fn mount(&self) {
         let mut mount = Command::new("mount");
         mount.args(["-o", "loop"]).arg(self.0.path().join("image")).arg(self.path());
-        assert!(mount.status().unwrap().success());
+        assert!(mount.status().unwrap().success(), "no loop device may be mounted here");
     }
 
     fn unmount(&self) {
