@@ -79,6 +79,11 @@ impl Followed {
         &self.events
     }
 
+    /// Whether this event is part of it.
+    pub fn has(&self, saw: &Saw) -> bool {
+        self.commitment(saw.sequence) == Some(saw.commitment)
+    }
+
     /// The commitment of one event.
     fn commitment(&self, sequence: u64) -> Option<Digest> {
         let index = usize::try_from(sequence.checked_sub(1)?).ok()?;
@@ -112,6 +117,10 @@ impl Followed {
                 Some(stated.map_err(|_| wrong("carries a statement with a bad signature"))?)
             }
         };
+        // Among accesses there are none: those are shown without being replayed.
+        if stated.as_ref().is_some_and(|stated| rules::stream(stated) != *stream) {
+            return Err(wrong("carries a statement of another stream"));
+        }
         let (commitment, position) = (entry.commitment(), entry.position);
         self.events.push(Believed { event, commitment, position, stated });
         self.entries.push(entry);
@@ -183,9 +192,6 @@ fn replay(
     let broken = |why: String| Untrue::Rules { stream: stream.clone(), sequence, why };
     match (stated, &event.act) {
         (Some(stated), _) => {
-            if rules::stream(stated) != *stream {
-                return Err(broken("it belongs to another stream".to_owned()));
-            }
             let saw = stated.statement.ground().and_then(|ground| {
                 let stream = Stream::Agreement(ground.agreement.clone());
                 streams.get(&stream)?.commitment(ground.saw.sequence)
