@@ -7,18 +7,22 @@ use rand_core::{OsRng, RngCore as _};
 use rustls::pki_types::CertificateDer;
 use tonic::transport::Channel;
 
+use crate::client::acknowledgement;
 use crate::client::chronicle::{Followed, Replay};
 use crate::client::connect::connect;
 use crate::client::error::ClientError;
 use crate::client::home::{Home, Keys, Owner, VaultInfo};
+use crate::client::reading::Reading;
+use crate::client::silence::answered;
+use crate::client::tls_key::TlsKey;
 use crate::client::trust::Trust;
 use crate::crypto::{signature, statement, strict_json};
 use crate::domain::agreement::Agreement;
 use crate::domain::event::SignedText;
-use crate::domain::id::{AgreementId, Bytes, Fingerprint, OrganisationName};
+use crate::domain::id::{AgreementId, Bytes, Fingerprint, MemberPath, OrganisationName};
 use crate::domain::organisation::Organisation;
 use crate::domain::refusal::Refusal;
-use crate::domain::statement::{Ground, Made, Renewal, Statement};
+use crate::domain::statement::{Ground, Made, Renewal, Saw, Statement};
 use crate::domain::states::{States, Vault};
 use crate::domain::stream::Stream;
 use crate::domain::time::{Span, Timestamp};
@@ -30,11 +34,14 @@ use crate::wire::v1::identity_service_client::IdentityServiceClient;
 use crate::wire::v1::statement_service_client::StatementServiceClient;
 use crate::wire::v1::stream_service_client::StreamServiceClient;
 use crate::wire::v1::{
-    ListAgreementsRequest, ReadRequest, RenewRequest, SignedStatement, SubmitRequest,
+    self, ListAgreementsRequest, ReadRequest, RenewRequest, SignedStatement, SubmitRequest,
+    SubmitResponse,
 };
 
 /// How long a statement stays good after it was signed.
 const VALIDITY: Span = Span::days(1);
+/// Agreements that one home follows.
+const AGREEMENTS_MAX: usize = 1 << 16;
 /// A certificate with less than this left is renewed.
 const RENEW_BEFORE: Span = Span::days(30);
 
@@ -120,17 +127,30 @@ impl Session {
 
     /// Every agreement of the member's organisation, followed to its end.
     pub async fn agreements(&mut self) -> Result<Vec<Agreement>, ClientError> {
-        let mut ids = Vec::new();
-        let mut after = String::new();
+        let mut ids: Vec<AgreementId> = Vec::new();
         loop {
-            let request = ListAgreementsRequest { after };
-            let page = self.stream_service().list_agreements(request).await?.into_inner();
-            let Some(last) = page.agreements.last().cloned() else { break };
-            for text in page.agreements {
+            let after = ids.last().map(ToString::to_string).unwrap_or_default();
+            let mut service = self.stream_service();
+            let page = service.list_agreements(ListAgreementsRequest { after });
+            let page = answered(page).await?.into_inner().agreements;
+            if page.is_empty() {
+                break;
+            }
+            for text in page {
                 let id = text.parse().map_err(|_| untrue("the list of agreements"))?;
+                // Only a list that rises comes to an end.
+                if ids.last().is_some_and(|last| *last >= id) {
+                    return Err(untrue("agreements out of order"));
+                }
                 ids.push(id);
             }
-            after = last;
+            if ids.len() > AGREEMENTS_MAX {
+                return Err(ClientError::input(
+                    "TOO_MANY",
+                    format!("the vault lists more than {AGREEMENTS_MAX} agreements"),
+                    "ask the operator; this program follows no more than that",
+                ));
+            }
         }
         // What was seen before must be shown again.
         for stream in self.home.memory().streams()? {
@@ -207,47 +227,35 @@ impl Session {
             }
         };
         let remembered = followed.saw();
+        // Before the question: another program may be acknowledged more meanwhile.
+        let acknowledged = self.home.memory().acknowledged(stream)?;
         let request = ReadRequest {
             stream: stream.to_string(),
             from: remembered.sequence + 1,
             organisation_fingerprint: named.map(|f| f.to_string()).unwrap_or_default(),
         };
-        let mut parts = self.stream_service().read(request).await?.into_inner();
-        let mut head = None;
-        while let Some(part) = parts.message().await? {
-            for entry in part.entries {
-                let entry = Entry::try_from(entry).map_err(bad_field)?;
-                followed.follow(&self.vault.log, stream, entry).map_err(not_true)?;
+        let parts = match answered(self.stream_service().read(request)).await {
+            Ok(reply) => reply.into_inner(),
+            Err(error) if error.code() == "NOT_FOUND" && is_never_closed(stream, remembered) => {
+                return Err(ClientError::Untrue(format!("{stream} is not shown any more")));
             }
-            head = part.head;
+            Err(error) => return Err(error),
+        };
+        let reading = Reading::begin(stream, parts).await?;
+        let head = self.head(stream, &reading.head()?)?;
+        reading.follow(&self.vault.log, head.saw, &mut followed).await?;
+        if let Some(missing) = acknowledged.iter().find(|saw| !followed.has(saw)) {
+            return Err(ClientError::Untrue(format!(
+                "event {} of {stream} was acknowledged, but is not shown",
+                missing.sequence
+            )));
         }
-        let head = present(head, "head").and_then(SignedHead::try_from).map_err(bad_field)?;
-        self.check_head(stream, &head, &followed)?;
         if followed.saw() != remembered {
             self.home.memory().keep(stream, followed.entries())?;
         }
+        self.home.memory().settle(stream, &acknowledged)?;
         self.streams.insert(stream.clone(), followed);
         Ok(())
-    }
-
-    /// Whether a signed head is about this stream as it was just followed.
-    fn check_head(
-        &self,
-        stream: &Stream,
-        signed: &SignedHead,
-        followed: &Followed,
-    ) -> Result<(), ClientError> {
-        let head = self.head(stream, signed)?;
-        if head.saw == followed.saw() {
-            Ok(())
-        } else {
-            Err(ClientError::Untrue(format!(
-                "{stream} stands at event {} by its signed head, but {} events were shown or \
-                 remembered",
-                head.saw.sequence,
-                followed.saw().sequence
-            )))
-        }
     }
 
     /// A signed head of this stream.
@@ -302,32 +310,37 @@ impl Session {
         };
         let mut service = StatementServiceClient::new(self.channel())
             .max_decoding_message_size(MESSAGE_BYTES_MAX);
-        let reply = service.submit(request).await?.into_inner();
-        let entries = reply.entries.into_iter().map(Entry::try_from);
-        let entries: Vec<_> = entries.collect::<Result<_, _>>().map_err(bad_field)?;
-        for (signed, entry) in statements.iter().zip(&entries) {
-            self.check_acknowledged(signed, entry)?;
-        }
-        if entries.len() != statements.len() {
-            return Err(untrue("an acknowledgement of something else"));
-        }
-        Ok(())
+        let SubmitResponse { entries, head } =
+            answered(service.submit(request)).await?.into_inner();
+        self.acknowledged(&statements, entries, head)
     }
 
-    /// Whether an event is about the statement that was handed in.
-    pub fn check_acknowledged(
+    /// Takes the vault's word that these statements became events, and remembers it: they have to
+    /// be in the stream from now on.
+    pub fn acknowledged(
         &self,
-        signed: &SignedText,
-        entry: &Entry,
+        statements: &[SignedText],
+        entries: Vec<v1::Entry>,
+        head: Option<v1::SignedHead>,
     ) -> Result<(), ClientError> {
-        use crate::domain::event::Act;
-        let event = statement::event(&entry.payload);
-        match event.map(|event| event.act) {
-            Ok(Act::Stated(acknowledged)) if acknowledged == *signed => Ok(()),
-            Ok(Act::Stated(_) | Act::Noted(_)) | Err(_) => {
-                Err(untrue("an acknowledgement of something else"))
-            }
+        let entries = entries.into_iter().map(Entry::try_from);
+        let entries: Vec<_> = entries.collect::<Result<_, _>>().map_err(bad_field)?;
+        let head = present(head, "head").and_then(SignedHead::try_from).map_err(bad_field)?;
+        let acknowledged = acknowledgement::check(&self.vault.log, statements, &entries);
+        let mut acknowledged = acknowledged.map_err(ClientError::Untrue)?;
+        let Some((stream, last)) = acknowledged.last().cloned() else { return Ok(()) };
+        let stands = self.head(&stream, &head)?.saw;
+        let is_behind = stands.sequence < last.sequence;
+        if is_behind || (stands.sequence == last.sequence && stands != last) {
+            return Err(untrue("an acknowledgement with a head of before"));
         }
+        // The operator reads no streams, and so would never find out.
+        if self.owner.path == MemberPath::operator() {
+            return Ok(());
+        }
+        acknowledged.push((stream, stands));
+        let memory = self.home.memory();
+        acknowledged.iter().try_for_each(|(stream, saw)| memory.acknowledge(stream, saw))
     }
 
     fn stream_service(&self) -> StreamServiceClient<Channel> {
@@ -349,9 +362,11 @@ async fn renew(
     let channel = connect(&vault.address, trust(vault)?, None).await?.channel;
     let statement = Some(SignedStatement::from(signed));
     let request = RenewRequest { statement, certificate_request: csr.into() };
-    let reply = IdentityServiceClient::new(channel).renew(request).await?.into_inner();
-    home.set_certificate(&reply.certificate)?;
-    Ok(reply.certificate.into())
+    let mut service = IdentityServiceClient::new(channel);
+    let certificate = answered(service.renew(request)).await?.into_inner().certificate;
+    check_certificate(&certificate, &keys.tls, vault)?;
+    home.set_certificate(&certificate)?;
+    Ok(certificate.into())
 }
 
 /// What every statement says of its making.
@@ -381,6 +396,20 @@ fn trust(vault: &VaultInfo) -> Result<Trust, ClientError> {
         .map_err(|_| untrue("a CA certificate that is not hexadecimal"))
 }
 
+/// Whether a certificate is one that the vault's CA made for this key. Any other would lock its
+/// owner out.
+pub fn check_certificate(der: &[u8], key: &TlsKey, vault: &VaultInfo) -> Result<(), ClientError> {
+    let unreadable = |_| untrue("a certificate that cannot be read");
+    let ca = hex::decode(&vault.ca_certificate).unwrap_or_default();
+    let (_, ca) = x509_parser::parse_x509_certificate(&ca).map_err(unreadable)?;
+    let (_, certificate) = x509_parser::parse_x509_certificate(der).map_err(unreadable)?;
+    if certificate.public_key().raw != key.public_der() {
+        return Err(untrue("a certificate for another key"));
+    }
+    let signed = certificate.verify_signature(Some(ca.public_key()));
+    signed.map_err(|_| untrue("a certificate that its CA did not sign"))
+}
+
 /// When a certificate expires.
 pub fn expires_at(der: &[u8]) -> Result<Timestamp, ClientError> {
     let parsed = x509_parser::parse_x509_certificate(der);
@@ -392,6 +421,15 @@ pub fn expires_at(der: &[u8]) -> Result<Timestamp, ClientError> {
 /// The fingerprint of an organisation's key.
 pub fn fingerprint(organisation: &Organisation) -> Option<Fingerprint> {
     organisation.key.as_ref().map(signature::fingerprint)
+}
+
+/// Whether a stream that was seen is one that its reader may always see.
+fn is_never_closed(stream: &Stream, remembered: Saw) -> bool {
+    match stream {
+        Stream::Agreement(_) | Stream::AgreementAccesses(_) => remembered.sequence > 0,
+        // Somebody else's can be read for as long as its fingerprint is known.
+        Stream::Organisation(_) | Stream::OrganisationAccesses(_) | Stream::Vault => false,
+    }
 }
 
 fn other_key(name: &OrganisationName, known: Fingerprint, shown: Fingerprint) -> ClientError {

@@ -11,6 +11,7 @@ use crate::client::error::ClientError;
 use crate::client::home::{Home, Joining, Keys, Owner, VaultInfo};
 use crate::client::invitation::Invitation;
 use crate::client::session::{self, Session};
+use crate::client::silence::answered;
 use crate::client::trust::Trust;
 use crate::crypto::signature;
 use crate::domain::id::{AgreementId, Digest, Fingerprint, MemberId, MemberPath, OrganisationName};
@@ -79,7 +80,8 @@ pub async fn join(home: &Home, invitation: &Invitation) -> Result<Owner, ClientE
     let trust = Trust::CaFingerprint(invitation.ca_sha256);
     let connected = connect::connect(&invitation.address, trust, None).await?;
     let mut service = IdentityServiceClient::new(connected.channel);
-    let described = service.describe(crate::wire::v1::DescribeRequest {}).await?.into_inner();
+    let described = service.describe(crate::wire::v1::DescribeRequest {});
+    let described = answered(described).await?.into_inner();
     let described = present(described.vault, "vault").map_err(bad)?;
     let vault = vault_info(&invitation.address, described, &invitation.ca_sha256)?;
     let secret_sha256 = invitation.secret_sha256();
@@ -97,7 +99,8 @@ pub async fn join(home: &Home, invitation: &Invitation) -> Result<Owner, ClientE
         statements: statements.into_iter().map(SignedStatement::from).collect(),
         certificate_request: hex::decode(csr).unwrap_or_default().into(),
     };
-    let reply = service.join(request).await?.into_inner();
+    let reply = answered(service.join(request)).await?.into_inner();
+    session::check_certificate(&reply.certificate, &keys.tls, &vault)?;
     let own = match invitation.organisation_fingerprint {
         Some(fingerprint) => fingerprint,
         None => signature::fingerprint(&home.make_organisation_key()?.public()),
