@@ -6,6 +6,7 @@ mod clerk;
 mod crash;
 mod full_disk;
 mod index;
+mod liar;
 mod lying;
 mod members;
 mod release;
