@@ -49,6 +49,8 @@ pub(crate) type Told = Result<Box<dyn Iterator<Item = Vec<u8>> + Send>, Status>;
 pub(crate) struct Lie {
     /// Which call's reply it changes: "Read".
     call: &'static str,
+    /// Which stream, where it is about one.
+    stream: Option<String>,
     tell: Arc<dyn Fn(Vec<Vec<u8>>) -> Told + Send + Sync>,
 }
 
@@ -58,7 +60,12 @@ impl Lie {
         call: &'static str,
         tell: impl Fn(Vec<Vec<u8>>) -> Told + Send + Sync + 'static,
     ) -> Self {
-        Self { call, tell: Arc::new(tell) }
+        Self { call, stream: None, tell: Arc::new(tell) }
+    }
+
+    /// The same, about one stream only.
+    pub(crate) fn about(self, stream: &str) -> Self {
+        Self { stream: Some(stream.to_owned()), ..self }
     }
 }
 

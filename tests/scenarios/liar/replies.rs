@@ -50,7 +50,6 @@ impl Stage {
         for home in ["orient-display", AGENT] {
             world.escrow(home, &["agreement", "accept", &agreement, "--yes"]).record();
         }
-        // Of one length, sealed or not.
         let deposits =
             [world.deposit(&agreement, "recipe A"), world.deposit(&agreement, "recipe B")];
         let [released, other] = deposits.each_ref().map(|deposit| {
@@ -123,7 +122,9 @@ fn without_end(mut history: History, stream: Stream) -> impl Iterator<Item = Ent
 fn promise_11_replies_without_end_come_to_one() {
     let stage = Stage::set();
     let (stream, history) = (stage.stream(), History::seen_by(&stage.world, AGENT));
-    let read = |tell: Box<dyn Fn() -> Told + Send + Sync>| Lie::new("Read", move |_| tell());
+    let read = |tell: Box<dyn Fn() -> Told + Send + Sync>| {
+        Lie::new("Read", move |_| tell()).about(&stage.agreement)
+    };
     let head = history.head(&stream);
     let told = |head: &escrow_vault::ledger::head::SignedHead, entries: Vec<Entry>| {
         ReadResponse { entries, head: Some(head.clone().into()) }.encode_to_vec()

@@ -165,7 +165,9 @@ impl StreamService for Services {
         let caller = caller(&request);
         let request = request.into_inner();
         // Lies about streams are about an agreement's.
+        let meant = self.0.lie.lock().unwrap().as_ref().and_then(|lie| lie.stream.clone());
         let is_agreement = request.stream.starts_with("agr_") && !request.stream.contains('/');
+        let is_agreement = is_agreement && meant.is_none_or(|meant| meant == request.stream);
         let call = if is_agreement { "Read" } else { "Read of another" };
         let invented = self.0.history.lock().unwrap().clone();
         let stream: StreamName = request.stream.parse().unwrap();
