@@ -82,8 +82,13 @@ impl Failure {
     pub fn tell(&self, program: &str, json: bool) -> Exit {
         let Self { code, message, hint, subject, exit, may_pass: _ } = self;
         if json {
-            let error =
-                json!({ "code": code, "message": message, "hint": hint, "subject": subject });
+            // JSON escapes neither the newer control characters nor those that change direction.
+            let error = json!({
+                "code": visible(code),
+                "message": visible(message),
+                "hint": visible(hint),
+                "subject": subject.as_deref().map(visible),
+            });
             eprintln!("{}", json!({ "error": error }));
         } else {
             eprintln!("{program}: error: {}", visible(message));

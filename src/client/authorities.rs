@@ -12,6 +12,7 @@ use x509_parser::parse_x509_certificate;
 use crate::client::connect::connect;
 use crate::client::error::ClientError;
 use crate::client::home::VaultInfo;
+use crate::client::silence::answered;
 use crate::client::trust::Trust;
 use crate::crypto::{signature, strict_json};
 use crate::domain::id::{Bytes, Digest, PublicKey};
@@ -31,7 +32,8 @@ pub async fn ask(
     let mut challenge = [0; 32];
     OsRng.fill_bytes(&mut challenge);
     let request = DescribeRequest { challenge: challenge.to_vec().into() };
-    let answer = IdentityServiceClient::new(channel).describe(request).await?.into_inner();
+    let mut service = IdentityServiceClient::new(channel);
+    let answer = answered(service.describe(request)).await?.into_inner();
     believe(answer, address, ledger_key, &Bytes(challenge))
 }
 

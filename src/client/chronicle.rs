@@ -92,6 +92,11 @@ impl Followed {
         &self.events
     }
 
+    /// Whether this event is part of it.
+    pub fn has(&self, saw: &Saw) -> bool {
+        self.commitment(saw.sequence) == Some(saw.commitment)
+    }
+
     /// The commitment of one event.
     pub fn commitment(&self, sequence: u64) -> Option<Digest> {
         let index = usize::try_from(sequence.checked_sub(1)?).ok()?;
@@ -134,6 +139,10 @@ impl Followed {
                 Some(stated.map_err(|_| wrong("carries a statement with a bad signature"))?)
             }
         };
+        // Among accesses there are none: those are shown without being replayed.
+        if stated.as_ref().is_some_and(|stated| rules::stream(stated) != *stream) {
+            return Err(wrong("carries a statement of another stream"));
+        }
         let (commitment, position) = (entry.commitment(), entry.position);
         self.events.push(Believed { event, commitment, position, stated });
         self.entries.push(entry);

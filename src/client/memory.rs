@@ -1,8 +1,9 @@
 //! What a member has seen of the vault's streams, so that the vault cannot show another history.
 //!
 //! One file a stream, appended to: an entry a line, in hexadecimal; beside it the last head, which
-//! the vault has signed. Programs that use a home at once add to the same files; what each adds
-//! must agree with what is there.
+//! the vault has signed, and until the stream is followed that far, what the vault has acknowledged
+//! and so must show. Programs that use a home at once add to the same files; what each adds must
+//! agree with what is there.
 
 use std::fs;
 use std::io::ErrorKind;
@@ -13,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use crate::client::error::ClientError;
 use crate::crypto::{keyfile, strict_json};
 use crate::domain::id::Signature;
+use crate::domain::statement::Saw;
 use crate::domain::stream::Stream;
 use crate::ledger::Entry;
 use crate::ledger::head::SignedHead;
@@ -58,13 +60,7 @@ impl Memory {
     /// What was seen of a stream.
     pub fn recall(&self, stream: &Stream) -> Result<Vec<Entry>, ClientError> {
         let path = self.file(stream);
-        let text = match fs::read_to_string(&path) {
-            Ok(text) => text,
-            Err(fault) if fault.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
-            Err(fault) => {
-                return Err(home_fault(path, &fault.to_string(), "mend that and try again"));
-            }
-        };
+        let text = read(&path)?;
         // A last line without its newline was being written when the computer stopped.
         let whole = text.rfind('\n').map_or("", |end| text.get(..end).unwrap_or_default());
         let lines = whole.lines().map(|line| {
@@ -168,12 +164,47 @@ impl Memory {
         Ok(keyfile::replace(&path, &bytes)?)
     }
 
+    /// Remembers that the vault has acknowledged this event: it must be shown from now on.
+    pub fn acknowledge(&self, stream: &Stream, saw: &Saw) -> Result<(), ClientError> {
+        let _held = keyfile::lock(&self.dir.join("lock"))?;
+        Ok(keyfile::append(&self.owed(stream), line(saw).as_bytes())?)
+    }
+
+    /// The acknowledged events that were not shown yet.
+    pub fn acknowledged(&self, stream: &Stream) -> Result<Vec<Saw>, ClientError> {
+        let text = read(&self.owed(stream))?;
+        // A last line without its newline was being written when the computer stopped.
+        let whole = text.rfind('\n').map_or("", |end| text.get(..end).unwrap_or_default());
+        let events = whole.lines().map(|line| {
+            let (sequence, commitment) = line.split_once(' ')?;
+            let (sequence, commitment) = (sequence.parse().ok()?, commitment.parse().ok()?);
+            Some(Saw { sequence, commitment })
+        });
+        let events: Option<Vec<_>> = events.collect();
+        events.ok_or_else(|| home_fault(self.owed(stream), "this memory is damaged", RESTORE))
+    }
+
+    /// Forgets acknowledged events: they were shown.
+    pub fn settle(&self, stream: &Stream, shown: &[Saw]) -> Result<(), ClientError> {
+        if shown.is_empty() {
+            return Ok(());
+        }
+        let _held = keyfile::lock(&self.dir.join("lock"))?;
+        let owed = self.acknowledged(stream)?;
+        let left: String = owed.iter().filter(|saw| !shown.contains(saw)).map(line).collect();
+        Ok(keyfile::replace(&self.owed(stream), left.as_bytes())?)
+    }
+
     fn file(&self, stream: &Stream) -> PathBuf {
         self.dir.join(format!("{}.log", name(stream)))
     }
 
     fn head_file(&self, stream: &Stream) -> PathBuf {
         self.dir.join(format!("{}.head", name(stream)))
+    }
+
+    fn owed(&self, stream: &Stream) -> PathBuf {
+        self.dir.join(format!("{}.acknowledged", name(stream)))
     }
 }
 
@@ -183,6 +214,20 @@ fn lines(entries: &[Entry]) -> String {
 
 fn name(stream: &Stream) -> String {
     stream.to_string().replace('/', "+")
+}
+
+fn read(path: &Path) -> Result<String, ClientError> {
+    match fs::read_to_string(path) {
+        Ok(text) => Ok(text),
+        Err(fault) if fault.kind() == ErrorKind::NotFound => Ok(String::new()),
+        Err(fault) => {
+            Err(home_fault(path.to_owned(), &fault.to_string(), "mend that and try again"))
+        }
+    }
+}
+
+fn line(saw: &Saw) -> String {
+    format!("{} {}\n", saw.sequence, saw.commitment)
 }
 
 const RESTORE: &str = "restore it from your backup; it shows what you have seen of the vault";
@@ -227,6 +272,24 @@ mod tests {
         let refused = memory.keep(&Stream::Vault, &other, &head()).unwrap_err();
         assert!(matches!(refused, ClientError::Untrue(_)), "{refused}");
         assert_eq!(memory.recall(&Stream::Vault).unwrap(), all);
+    }
+
+    #[test]
+    fn what_was_acknowledged_is_owed_until_it_is_shown() {
+        let dir = tempfile::tempdir().unwrap();
+        let memory = Memory::new(dir.path().to_owned());
+        let saw = |sequence| Saw { sequence, commitment: Bytes([9; 32]) };
+        assert_eq!(memory.acknowledged(&Stream::Vault).unwrap(), []);
+        memory.acknowledge(&Stream::Vault, &saw(3)).unwrap();
+        let owed = memory.acknowledged(&Stream::Vault).unwrap();
+        // Another program is acknowledged something while this one reads.
+        memory.acknowledge(&Stream::Vault, &saw(4)).unwrap();
+        memory.settle(&Stream::Vault, &owed).unwrap();
+        assert_eq!(memory.acknowledged(&Stream::Vault).unwrap(), [saw(4)]);
+        assert_eq!(memory.streams().unwrap(), [], "it is not a stream");
+        fs::write(dir.path().join("vault.acknowledged"), "4 00\n").unwrap();
+        let refused = memory.acknowledged(&Stream::Vault).unwrap_err();
+        assert!(matches!(refused, ClientError::Home { .. }), "{refused}");
     }
 
     #[test]

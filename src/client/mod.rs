@@ -1,6 +1,6 @@
 //! The client: verifies everything itself, trusts nothing it is told.
 
-mod acknowledged;
+mod acknowledgement;
 pub mod acts;
 pub mod archive;
 pub mod authorities;
@@ -11,7 +11,9 @@ pub mod error;
 pub mod home;
 pub mod invitation;
 pub mod memory;
+pub mod reading;
 pub mod session;
+pub mod silence;
 pub mod terms_text;
 pub mod tls_key;
 pub mod trust;

@@ -8,19 +8,22 @@ use rand_core::{OsRng, RngCore as _};
 use rustls::pki_types::CertificateDer;
 use tonic::transport::Channel;
 
-use crate::client::acknowledged::{self, Acknowledged};
+use crate::client::acknowledgement;
 use crate::client::authorities::{self, trust};
 use crate::client::chronicle::{Followed, Replay, Untrue};
 use crate::client::connect::connect;
 use crate::client::error::ClientError;
 use crate::client::home::{Home, Keys, Owner, VaultInfo};
+use crate::client::reading::Reading;
+use crate::client::silence::answered;
+use crate::client::tls_key::TlsKey;
 use crate::crypto::{signature, statement, strict_json};
 use crate::domain::agreement::Agreement;
 use crate::domain::event::SignedText;
-use crate::domain::id::{AgreementId, Bytes, Fingerprint, OrganisationName};
+use crate::domain::id::{AgreementId, Bytes, Fingerprint, MemberPath, OrganisationName};
 use crate::domain::organisation::Organisation;
 use crate::domain::refusal::Refusal;
-use crate::domain::statement::{Ground, Made, Renewal, Statement};
+use crate::domain::statement::{Ground, Made, Renewal, Saw, Statement};
 use crate::domain::states::{States, Vault};
 use crate::domain::stream::Stream;
 use crate::domain::time::{Span, Timestamp};
@@ -32,17 +35,16 @@ use crate::wire::v1::identity_service_client::IdentityServiceClient;
 use crate::wire::v1::statement_service_client::StatementServiceClient;
 use crate::wire::v1::stream_service_client::StreamServiceClient;
 use crate::wire::v1::{
-    self as wire, ListAgreementsRequest, ReadRequest, RenewRequest, SignedStatement, SubmitRequest,
+    self, ListAgreementsRequest, ReadRequest, RenewRequest, SignedStatement, SubmitRequest,
+    SubmitResponse,
 };
 
 /// How long a statement stays good after it was signed.
 const VALIDITY: Span = Span::days(1);
+/// Agreements that one home follows.
+const AGREEMENTS_MAX: usize = 1 << 16;
 /// A certificate with less than this left is renewed.
 const RENEW_BEFORE: Span = Span::days(30);
-/// Agreements that one organisation is a party of.
-const AGREEMENTS_MAX: usize = 100_000;
-/// Events that are followed of one stream.
-const EVENTS_MAX: usize = 1_000_000;
 
 /// A member at work.
 pub struct Session {
@@ -58,7 +60,6 @@ pub struct Session {
     pub generation: u32,
     channel: Channel,
     streams: BTreeMap<Stream, Followed>,
-    acknowledged: Acknowledged,
     replayed: Replay,
 }
 
@@ -104,9 +105,8 @@ impl Session {
             drop(renew(channel.clone(), home, &owner, &vault, &keys).await);
         }
         let (streams, replayed) = (BTreeMap::new(), Replay::default());
-        let acknowledged = Acknowledged::default();
         let (home, generation) = (home.clone(), told.log.generation);
-        Ok(Self { home, owner, keys, vault, generation, channel, streams, acknowledged, replayed })
+        Ok(Self { home, owner, keys, vault, generation, channel, streams, replayed })
     }
 
     /// Refuses where the vault was recovered since this home was last here.
@@ -183,19 +183,29 @@ impl Session {
     /// Every agreement of the member's organisation, followed to its end.
     pub async fn agreements(&mut self) -> Result<Vec<Agreement>, ClientError> {
         let mut ids: Vec<AgreementId> = Vec::new();
-        let mut after = String::new();
         loop {
-            let request = ListAgreementsRequest { after };
-            let page = self.stream_service().list_agreements(request).await?.into_inner();
-            let Some(last) = page.agreements.last().cloned() else { break };
-            for text in page.agreements {
+            let after = ids.last().map(ToString::to_string).unwrap_or_default();
+            let mut service = self.stream_service();
+            let page = service.list_agreements(ListAgreementsRequest { after });
+            let page = answered(page).await?.into_inner().agreements;
+            if page.is_empty() {
+                break;
+            }
+            for text in page {
                 let id = text.parse().map_err(|_| untrue("the list of agreements"))?;
-                if ids.last().is_some_and(|last| *last >= id) || ids.len() >= AGREEMENTS_MAX {
-                    return Err(untrue("a list of agreements out of order, or without an end"));
+                // Only a list that rises comes to an end.
+                if ids.last().is_some_and(|last| *last >= id) {
+                    return Err(untrue("agreements out of order"));
                 }
                 ids.push(id);
             }
-            after = last;
+            if ids.len() > AGREEMENTS_MAX {
+                return Err(ClientError::input(
+                    "TOO_MANY",
+                    format!("the vault lists more than {AGREEMENTS_MAX} agreements"),
+                    "ask the operator; this program follows no more than that",
+                ));
+            }
         }
         // What was seen before must be shown again.
         for stream in self.home.memory().streams()? {
@@ -272,14 +282,22 @@ impl Session {
             }
         };
         let remembered = followed.saw();
+        // Before the question: another program may be acknowledged more meanwhile.
+        let acknowledged = self.home.memory().acknowledged(stream)?;
         let seen = self.home.memory().head(stream)?;
         let (followed, head) = self.read(stream, named, followed, seen).await?;
-        self.acknowledged.check(stream, &followed)?;
+        if let Some(missing) = acknowledged.iter().find(|saw| !followed.has(saw)) {
+            return Err(ClientError::Untrue(format!(
+                "event {} of {stream} was acknowledged, but is not shown",
+                missing.sequence
+            )));
+        }
         // Before the rules are asked: what the vault has signed for and no honest one would have
         // accepted is evidence.
         if followed.saw() != remembered {
             self.home.memory().keep(stream, followed.entries(), &head)?;
         }
+        self.home.memory().settle(stream, &acknowledged)?;
         self.streams.insert(stream.clone(), followed);
         Ok(())
     }
@@ -292,30 +310,25 @@ impl Session {
         mut followed: Followed,
         seen: Option<SignedHead>,
     ) -> Result<(Followed, SignedHead), ClientError> {
+        let remembered = followed.saw();
         let request = ReadRequest {
             stream: stream.to_string(),
             from: followed.saw().sequence + 1,
             organisation_fingerprint: named.map(|f| f.to_string()).unwrap_or_default(),
             seen: seen.map(Into::into),
         };
-        let mut parts = self.stream_service().read(request).await?.into_inner();
-        let mut head = None;
-        while let Some(part) = parts.message().await? {
-            // Without a bound a vault could show events until the memory is full.
-            let is_idle = part.entries.is_empty() && part.head.is_none();
-            let count = followed.entries().len().saturating_add(part.entries.len());
-            if head.is_some() || is_idle || count > EVENTS_MAX {
-                return Err(untrue(&format!("more of {stream} than it can have")));
+        let parts = match answered(self.stream_service().read(request)).await {
+            Ok(reply) => reply.into_inner(),
+            Err(error) if error.code() == "NOT_FOUND" && is_never_closed(stream, remembered) => {
+                return Err(ClientError::Untrue(format!("{stream} is not shown any more")));
             }
-            for entry in part.entries {
-                let entry = Entry::try_from(entry).map_err(bad_field)?;
-                followed.follow(&self.vault.log, stream, entry).map_err(not_true)?;
-            }
-            head = part.head;
-        }
-        let head = present(head, "head").and_then(SignedHead::try_from).map_err(bad_field)?;
-        self.check_head(stream, &head, &followed)?;
-        Ok((followed, head))
+            Err(error) => return Err(error),
+        };
+        let reading = Reading::begin(stream, parts).await?;
+        let signed = reading.head()?;
+        let head = self.head(stream, &signed)?;
+        reading.follow(&self.vault.log, head.saw, &mut followed).await?;
+        Ok((followed, signed))
     }
 
     /// Reads a stream anew, as if nothing of it were remembered.
@@ -334,27 +347,6 @@ impl Session {
     pub fn begin_generation(&mut self, generation: u32) {
         self.vault.log.generation = generation;
         (self.streams, self.replayed) = (BTreeMap::new(), Replay::default());
-        self.acknowledged = Acknowledged::default();
-    }
-
-    /// Whether a signed head is about this stream as it was just followed.
-    fn check_head(
-        &self,
-        stream: &Stream,
-        signed: &SignedHead,
-        followed: &Followed,
-    ) -> Result<(), ClientError> {
-        let head = self.head(stream, signed)?;
-        if head.saw == followed.saw() {
-            Ok(())
-        } else {
-            Err(ClientError::Untrue(format!(
-                "{stream} stands at event {} by its signed head, but {} events were shown or \
-                 remembered",
-                head.saw.sequence,
-                followed.saw().sequence
-            )))
-        }
     }
 
     /// A signed head of this stream.
@@ -424,26 +416,37 @@ impl Session {
         };
         let mut service = StatementServiceClient::new(self.channel())
             .max_decoding_message_size(MESSAGE_BYTES_MAX);
-        let reply = service.submit(request).await?.into_inner();
-        self.check_acknowledged(&statements, reply.entries, reply.head)
+        let SubmitResponse { entries, head } =
+            answered(service.submit(request)).await?.into_inner();
+        self.acknowledged(&statements, entries, head)
     }
 
-    /// Whether events and head are what a vault that has just accepted these statements answers.
-    /// What it has acknowledged so, it has to show from now on.
-    pub fn check_acknowledged(
+    /// Takes the vault's word that these statements became events, and remembers it: they have to
+    /// be in the stream from now on.
+    pub fn acknowledged(
         &self,
-        signed: &[SignedText],
-        entries: Vec<wire::Entry>,
-        head: Option<wire::SignedHead>,
+        statements: &[SignedText],
+        entries: Vec<v1::Entry>,
+        head: Option<v1::SignedHead>,
     ) -> Result<(), ClientError> {
         let entries = entries.into_iter().map(Entry::try_from);
         let entries: Vec<_> = entries.collect::<Result<_, _>>().map_err(bad_field)?;
         let head = present(head, "head").and_then(SignedHead::try_from).map_err(bad_field)?;
-        let stands = |stream: &Stream| self.streams.get(stream).map(Followed::saw);
-        let last = acknowledged::check(&self.vault.log, signed, &entries, stands)?;
-        acknowledged::check_head(&last, &self.head(&last.stream, &head)?)?;
-        self.acknowledged.remember(last);
-        Ok(())
+        let acknowledged = acknowledgement::check(&self.vault.log, statements, &entries);
+        let mut acknowledged = acknowledged.map_err(ClientError::Untrue)?;
+        let Some((stream, last)) = acknowledged.last().cloned() else { return Ok(()) };
+        let stands = self.head(&stream, &head)?.saw;
+        let is_behind = stands.sequence < last.sequence;
+        if is_behind || (stands.sequence == last.sequence && stands != last) {
+            return Err(untrue("an acknowledgement with a head of before"));
+        }
+        // The operator reads no streams, and so would never find out.
+        if self.owner.path == MemberPath::operator() {
+            return Ok(());
+        }
+        acknowledged.push((stream, stands));
+        let memory = self.home.memory();
+        acknowledged.iter().try_for_each(|(stream, saw)| memory.acknowledge(stream, saw))
     }
 
     fn stream_service(&self) -> StreamServiceClient<Channel> {
@@ -463,13 +466,15 @@ async fn renew(
     let certificate_request_sha256 = signature::sha256(&csr);
     // Nobody is locked out by a recovery: this much is said in whatever generation it is now.
     let told = authorities::ask(channel.clone(), &vault.address, &vault.ledger_key).await?;
-    let made = Made { log: told.log, ..made(owner, vault) };
+    let made = Made { log: told.log.clone(), ..made(owner, vault) };
     let signed = sign(&keys.statement, &Renewal { made, certificate_request_sha256 }.into())?;
     let statement = Some(SignedStatement::from(signed));
     let request = RenewRequest { statement, certificate_request: csr.into() };
-    let reply = IdentityServiceClient::new(channel).renew(request).await?.into_inner();
-    home.set_certificate(&reply.certificate)?;
-    Ok(reply.certificate.into())
+    let mut service = IdentityServiceClient::new(channel);
+    let certificate = answered(service.renew(request)).await?.into_inner().certificate;
+    check_certificate(&certificate, &keys.tls, &told)?;
+    home.set_certificate(&certificate)?;
+    Ok(certificate.into())
 }
 
 /// What every statement says of its making.
@@ -492,6 +497,20 @@ pub fn sign(key: &signature::SigningKey, statement: &Statement) -> Result<Signed
     statement::sign(key, statement).map_err(unwritable)
 }
 
+/// Whether a certificate is one that the vault's CA made for this key. Any other would lock its
+/// owner out.
+pub fn check_certificate(der: &[u8], key: &TlsKey, vault: &VaultInfo) -> Result<(), ClientError> {
+    let unreadable = |_| untrue("a certificate that cannot be read");
+    let (_, certificate) = x509_parser::parse_x509_certificate(der).map_err(unreadable)?;
+    if certificate.public_key().raw != key.public_der() {
+        return Err(untrue("a certificate for another key"));
+    }
+    match authorities::is_of_issuing_ca(vault, der)? {
+        true => Ok(()),
+        false => Err(untrue("a certificate that its CA did not sign")),
+    }
+}
+
 /// When a certificate expires.
 pub fn expires_at(der: &[u8]) -> Result<Timestamp, ClientError> {
     let parsed = x509_parser::parse_x509_certificate(der);
@@ -503,6 +522,15 @@ pub fn expires_at(der: &[u8]) -> Result<Timestamp, ClientError> {
 /// The fingerprint of an organisation's key.
 pub fn fingerprint(organisation: &Organisation) -> Option<Fingerprint> {
     organisation.key.as_ref().map(signature::fingerprint)
+}
+
+/// Whether a stream that was seen is one that its reader may always see.
+fn is_never_closed(stream: &Stream, remembered: Saw) -> bool {
+    match stream {
+        Stream::Agreement(_) | Stream::AgreementAccesses(_) => remembered.sequence > 0,
+        // Somebody else's can be read for as long as its fingerprint is known.
+        Stream::Organisation(_) | Stream::OrganisationAccesses(_) | Stream::Vault => false,
+    }
 }
 
 fn other_key(name: &OrganisationName, known: Fingerprint, shown: Fingerprint) -> ClientError {

@@ -4,7 +4,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use rcgen::{CertificateParams, DistinguishedName, KeyPair};
+use rcgen::{CertificateParams, DistinguishedName, KeyPair, PublicKeyData as _};
 use rustls::crypto::aws_lc_rs::sign::any_supported_type;
 use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 use rustls::sign::SigningKey;
@@ -43,6 +43,11 @@ impl TlsKey {
     /// The secret key in PKCS#8, for a file that only its owner can read.
     pub fn pkcs8_der(&self) -> Zeroizing<Vec<u8>> {
         Zeroizing::new(self.0.serialize_der())
+    }
+
+    /// The public key, as certificates carry it (SubjectPublicKeyInfo, DER).
+    pub fn public_der(&self) -> Vec<u8> {
+        self.0.subject_public_key_info()
     }
 
     /// A certificate signing request (PKCS #10, DER): the public key, signed with the secret one.

@@ -136,6 +136,5 @@ fn part<S: Store>(
         }
         entries.push(entry.into());
     }
-    let head = next.is_none().then(|| reading.head.clone().into());
-    Ok((ReadResponse { entries, head }, next))
+    Ok((ReadResponse { entries, head: Some(reading.head.clone().into()) }, next))
 }

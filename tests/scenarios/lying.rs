@@ -16,29 +16,27 @@ use escrow_vault::ledger::Entry;
 use rand_core::OsRng;
 
 use super::World;
+use super::liar::{History, reword};
 
 /// What a home remembers, and what it takes to judge it.
 struct Shown {
     home: Home,
     agreement: Stream,
-    streams: BTreeMap<Stream, Vec<Entry>>,
+    history: History,
 }
 
 impl Shown {
     fn to(world: &World, home: &str, agreement: &str) -> Self {
+        let history = History::seen_by(world, home);
         let home = Home::open(&world.home(home)).unwrap();
-        let memory = home.memory();
-        let streams = memory.streams().unwrap().into_iter();
-        let streams =
-            streams.map(|stream| (stream.clone(), memory.recall(&stream).unwrap())).collect();
-        Self { home, agreement: agreement.parse().unwrap(), streams }
+        Self { home, agreement: agreement.parse().unwrap(), history }
     }
 
     /// What a client makes of it, or why it believes nothing.
     fn believed(&self) -> Result<States, String> {
         let vault = self.home.vault().unwrap();
         let mut followed = BTreeMap::new();
-        for (stream, entries) in &self.streams {
+        for (stream, entries) in self.history.streams() {
             let mut so_far = Followed::default();
             for entry in entries {
                 let next = so_far.follow(&vault.log, stream, entry.clone());
@@ -59,45 +57,16 @@ impl Shown {
     }
 
     fn entries(&mut self) -> &mut Vec<Entry> {
-        self.streams.get_mut(&self.agreement).unwrap()
+        self.history.entries(&self.agreement)
     }
 
-    /// Where in the agreement's stream a statement of this type stands.
     fn place(&mut self, tag: &str) -> usize {
-        let is = |entry: &Entry| match statement::event(&entry.payload).unwrap().act {
-            Act::Stated(signed) => statement::parse(&signed).unwrap().statement.tag() == tag,
-            Act::Noted(_) => false,
-        };
-        self.entries().iter().position(is).unwrap()
+        self.history.place(&self.agreement, tag)
     }
 
-    /// Changes one event, and links those behind it to it as if it had always been so.
     fn forge(&mut self, place: usize, change: impl FnOnce(&mut Event)) {
-        let entry = &mut self.entries()[place];
-        let mut event = statement::event(&entry.payload).unwrap();
-        change(&mut event);
-        entry.payload = serde_json::to_vec(&event).unwrap();
-        self.link(place + 1);
+        self.history.forge(&self.agreement, place, change);
     }
-
-    /// Numbers and links events from some place on.
-    fn link(&mut self, from: usize) {
-        let entries = self.entries();
-        for place in from..entries.len() {
-            let mut event = statement::event(&entries[place].payload).unwrap();
-            event.previous = entries[place - 1].commitment();
-            event.sequence = place as u64 + 1;
-            entries[place].sequence = event.sequence;
-            entries[place].payload = serde_json::to_vec(&event).unwrap();
-        }
-    }
-}
-
-/// Puts other words into a signed statement.
-fn reword(event: &mut Event, from: &str, to: &str) {
-    let Act::Stated(signed) = &mut event.act else { panic!("nobody stated this") };
-    assert!(signed.statement.contains(from), "{}", signed.statement);
-    signed.statement = signed.statement.replace(from, to);
 }
 
 /// Signs a statement anew, with a key that nobody ever confirmed.
@@ -193,19 +162,13 @@ fn promise_13_what_a_lying_vault_shows_is_not_believed() {
             "a consent is left out, and the rest is linked anew",
             |s| {
                 let place = s.place(CONSENT);
-                s.entries().remove(place);
-                s.link(place);
+                s.history.hide(&s.agreement, place);
             },
             "breaks the rules",
         ),
         (
             "a member's organisation is withheld",
-            |s| {
-                s.streams.retain(|stream, _| {
-                    !matches!(stream, Stream::Organisation(name)
-                if name.as_str() == "hanbit-parts")
-                });
-            },
+            |s| s.history.entries(&Stream::Organisation("hanbit-parts".parse().unwrap())).clear(),
             "breaks the rules",
         ),
         (
@@ -237,7 +200,7 @@ fn promise_13_a_hidden_revocation_is_found_out() {
     let mut shown = Shown::to(&world, "trade-secret-center", &agreement);
     shown.believed().unwrap();
     let organisation = Stream::Organisation("hanbit-parts".parse().unwrap());
-    shown.streams.get_mut(&organisation).unwrap().pop();
+    shown.history.entries(&organisation).pop();
     let why = shown.believed().map(drop).unwrap_err();
     assert!(why.contains("breaks the rules") && why.contains("revocation"), "{why}");
 }

@@ -11,6 +11,7 @@ mod faults;
 mod full_disk;
 mod index;
 mod invitations;
+mod liar;
 mod lost_homes;
 mod lying;
 mod manual;

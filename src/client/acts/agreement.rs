@@ -7,6 +7,7 @@ use rand_core::OsRng;
 use crate::client::error::{ClientError, chain};
 use crate::client::home::Home;
 use crate::client::session::Session;
+use crate::client::silence::answered;
 use crate::crypto::release_key::{self, ReleaseKey, Share};
 use crate::crypto::share::{self, Place};
 use crate::crypto::{proofs, signature};
@@ -219,7 +220,7 @@ pub async fn own_share(
     }
     let request = FetchRequest { agreement: agreement.id.to_string() };
     let mut service = ShareServiceClient::new(session.channel());
-    let sealed = service.fetch(request).await?.into_inner().sealed_share;
+    let sealed = answered(service.fetch(request)).await?.into_inner().sealed_share;
     if signature::sha256(&sealed) != *stated {
         let what = "another sealed share than the statement names";
         return Err(ClientError::Untrue(what.to_owned()));

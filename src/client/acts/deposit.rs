@@ -27,7 +27,7 @@ use crate::domain::statement::{self, Content, Kind, Knowledge, Sealing};
 use crate::domain::text::Text;
 use crate::wire::v1::bundle_service_client::BundleServiceClient;
 use crate::wire::v1::deposit_request::Part;
-use crate::wire::v1::{DepositRequest, SignedStatement};
+use crate::wire::v1::{DepositRequest, DepositResponse, SignedStatement};
 
 /// Bytes of a bundle in one message.
 const PIECE_BYTES: usize = 256 * 1024;
@@ -336,8 +336,8 @@ pub async fn deposit(
     let mut service = BundleServiceClient::new(session.channel());
     let reply = service.deposit(ReceiverStream::new(stream)).await;
     let read = reading.await.unwrap_or_else(|fault| Err(io::Error::other(fault)));
-    let reply = reply?.into_inner();
-    session.check_acknowledged(&[signed], reply.entry.into_iter().collect(), reply.head)?;
+    let DepositResponse { entry, head } = reply?.into_inner();
+    session.acknowledged(&[signed], entry.into_iter().collect(), head)?;
     read.map_err(|fault| ClientError::input("UNREADABLE", fault, "try again"))?;
     Ok(id)
 }

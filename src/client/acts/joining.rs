@@ -11,6 +11,7 @@ use crate::client::error::ClientError;
 use crate::client::home::{Home, Joining, Keys, Owner, VaultInfo};
 use crate::client::invitation::Invitation;
 use crate::client::session;
+use crate::client::silence::answered;
 use crate::client::trust::Trust;
 use crate::crypto::signature;
 use crate::domain::id::MemberId;
@@ -46,8 +47,9 @@ pub async fn join(home: &Home, invitation: &Invitation) -> Result<Owner, ClientE
         statements: statements.into_iter().map(SignedStatement::from).collect(),
         certificate_request: hex::decode(csr).unwrap_or_default().into(),
     };
-    let reply = service.join(request).await.map_err(|status| refused(invitation, status.into()));
-    let reply = reply?.into_inner();
+    let reply = answered(service.join(request)).await;
+    let reply = reply.map_err(|error| refused(invitation, error))?.into_inner();
+    session::check_certificate(&reply.certificate, &keys.tls, &vault)?;
     let own = match invitation.organisation_fingerprint {
         Some(fingerprint) => fingerprint,
         None => signature::fingerprint(&home.make_organisation_key()?.public()),

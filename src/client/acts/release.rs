@@ -13,6 +13,7 @@ use crate::client::acts::agreement::{faulty, own_share};
 use crate::client::archive::unpack;
 use crate::client::error::{ClientError, chain};
 use crate::client::session::Session;
+use crate::client::silence::answered;
 use crate::crypto::contribution::{Contribution, combine, contribute};
 use crate::crypto::header::Header;
 use crate::crypto::request_point::{Purpose, RequestSecret};
@@ -394,9 +395,9 @@ async fn fetch(
     let request = RetrieveRequest { statement: Some(signed.clone().into()) };
     let mut service =
         BundleServiceClient::new(session.channel()).max_decoding_message_size(MESSAGE_BYTES_MAX);
-    let mut parts = service.retrieve(request).await?.into_inner();
+    let mut parts = answered(service.retrieve(request)).await?.into_inner();
     let untrue = |what: &str| ClientError::Untrue(what.to_owned());
-    let first = parts.message().await?.and_then(|reply| reply.part);
+    let first = answered(parts.message()).await?.and_then(|reply| reply.part);
     let Some(Part::Contributions(first)) = first else {
         return Err(untrue("a delivery without contributions"));
     };
@@ -410,7 +411,7 @@ async fn fetch(
         let checked = proofs::check_contribution(states, &matter.request, holder, bytes);
         contributions.push(checked.map_err(faulty)?);
     }
-    session.check_acknowledged(&[signed], first.entry.into_iter().collect(), first.head)?;
+    session.acknowledged(&[signed], first.entry.into_iter().collect(), first.head)?;
     let dir = out.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let disk = |fault: io::Error| {
         let message = format!("{}: {fault}", dir.display());
@@ -419,9 +420,13 @@ async fn fetch(
     let mut file = tempfile::tempfile_in(dir).map_err(disk)?;
     let (mut hash, mut size) = (Sha256::new(), 0u64);
     let stated = &matter.deposit.statement;
-    while let Some(reply) = parts.message().await? {
-        let Some(Part::Chunk(chunk)) = reply.part else {
-            return Err(untrue("a delivery with contributions in its middle"));
+    while let Some(reply) = answered(parts.message()).await? {
+        let chunk = match reply.part {
+            Some(Part::Chunk(chunk)) if !chunk.is_empty() => chunk,
+            // Empty ones could go on for ever.
+            Some(Part::Chunk(_) | Part::Contributions(_)) | None => {
+                return Err(untrue("a delivery with something else than a bundle in it"));
+            }
         };
         size += chunk.len() as u64;
         if size > stated.size {

@@ -8,6 +8,7 @@ use tokio_stream::iter;
 use crate::client::chronicle::Followed;
 use crate::client::error::ClientError;
 use crate::client::session::Session;
+use crate::client::silence::answered;
 use crate::crypto::{signature, statement, strict_json};
 use crate::domain::agreement::Agreement;
 use crate::domain::event::{Act, Event};
@@ -124,7 +125,7 @@ async fn send(session: &Session, generation: u32) -> Result<u64, ClientError> {
             continue;
         }
         let request = ReachRequest { head: Some(signed.clone().into()) };
-        let reach = service.reach(request).await?.into_inner();
+        let reach = answered(service.reach(request)).await?.into_inner();
         if !reach.leads_there || reach.sequence >= head.saw.sequence {
             continue;
         }

@@ -6,6 +6,7 @@ use tonic::Streaming;
 
 use crate::client::error::ClientError;
 use crate::client::session::Session;
+use crate::client::silence::answered;
 use crate::wire::v1::stream_service_client::StreamServiceClient;
 use crate::wire::v1::{WatchRequest, WatchResponse};
 
@@ -21,7 +22,7 @@ impl Hints {
     /// Asks to be told. What changes from now on ends a wait.
     pub async fn begin(session: &Session) -> Result<Self, ClientError> {
         let mut service = StreamServiceClient::new(session.channel());
-        let hints = service.watch(WatchRequest {}).await?.into_inner();
+        let hints = answered(service.watch(WatchRequest {})).await?.into_inner();
         Ok(Self(hints))
     }
 
