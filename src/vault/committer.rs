@@ -204,6 +204,15 @@ struct Draft<S: Store> {
     batch: Batch<S::Staged>,
 }
 
+/// What one job adds to a batch.
+#[derive(Default)]
+struct Added {
+    expected: Vec<(Stream, u64)>,
+    entries: Vec<Entry>,
+    ends: BTreeMap<Stream, End>,
+    blobs: Vec<Blob>,
+}
+
 /// Where a stream ends while a batch is being decided.
 #[derive(Clone, Copy)]
 struct End {
@@ -308,35 +317,28 @@ impl<S: Store> Desk<S> {
         if before.len() == group.len() {
             return Ok(Outcome::Before(before));
         }
-        // Together or not at all: a group is decided on a copy until its last statement passes.
+        // Together or not at all: whatever can fail is done on the side, and the draft takes over
+        // a whole job or nothing of it.
         let mut states = draft.states.clone();
-        let mut acts = Vec::with_capacity(group.len());
-        let mut numbers: BTreeMap<Stream, u64> = BTreeMap::new();
+        let mut added = Added::default();
         for (signed, stated) in group {
             let saw = saw(self.store.as_ref(), &stated)?;
             let circumstances = Circumstances { log: self.scribe.log.clone(), now: draft.now, saw };
             rules::decide(&states, &stated, &circumstances).map_err(VaultError::Refused)?;
             let stream = rules::stream(&stated);
-            let number = numbers.entry(stream.clone()).or_insert(0);
-            *number += 1;
-            let sequence = self.end(draft, &stream)?.stands.sequence + *number;
+            let sequence = self.append(draft, &mut added, stream, Act::Stated(signed))?;
             rules::apply(&mut states, &stated, draft.now, sequence);
-            acts.push((stream, Act::Stated(signed)));
-        }
-        draft.states = states;
-        let first = draft.batch.entries.len();
-        for (stream, act) in acts {
-            self.append(draft, stream, act)?;
         }
         for blob in blobs {
             // Attachments are named by their digest: one that is there already is the same.
             let held = draft.batch.blobs.iter().any(|other| other.name == blob.name);
             if !held && self.store.blob(&blob.name)?.is_none() {
-                draft.batch.blobs.push(blob);
+                added.blobs.push(blob);
             }
         }
+        draft.states = states;
         draft.batch.bundles.extend(bundle);
-        Ok(Outcome::New(first..draft.batch.entries.len()))
+        Ok(Outcome::New(draft.take(added)))
     }
 
     fn note(
@@ -347,15 +349,21 @@ impl<S: Store> Desk<S> {
     ) -> Result<Outcome, VaultError> {
         let read = |key: &str| self.store.record(key);
         records::load(&mut draft.states, rules::reads_of_note(&note), &read)?;
+        let mut added = Added::default();
+        self.append(draft, &mut added, stream, Act::Noted(note.clone()))?;
         rules::apply_note(&mut draft.states, &note, draft.now);
-        let first = draft.batch.entries.len();
-        self.append(draft, stream, Act::Noted(note))?;
-        Ok(Outcome::New(first..draft.batch.entries.len()))
+        Ok(Outcome::New(draft.take(added)))
     }
 
-    /// Appends an event to the batch.
-    fn append(&self, draft: &mut Draft<S>, stream: Stream, act: Act) -> Result<(), VaultError> {
-        let end = self.end(draft, &stream)?;
+    /// Appends an event to what a job adds. Returns its number in its stream.
+    fn append(
+        &self,
+        draft: &Draft<S>,
+        added: &mut Added,
+        stream: Stream,
+        act: Act,
+    ) -> Result<u64, VaultError> {
+        let end = self.end(draft, added, &stream)?;
         let sequence = end.stands.sequence + 1;
         let event = Event {
             kind: EventType::V1,
@@ -367,8 +375,9 @@ impl<S: Store> Desk<S> {
             at: draft.now,
             act,
         };
+        let before = draft.batch.entries.len() + added.entries.len();
         let entry = Entry {
-            position: self.store.ledger_size() + draft.batch.entries.len() as u64,
+            position: self.store.ledger_size() + before as u64,
             stream: stream.clone(),
             sequence,
             label_key: end.label_key,
@@ -376,23 +385,21 @@ impl<S: Store> Desk<S> {
             payload: serde_json::to_vec(&event).map_err(VaultError::Encoding)?,
         };
         let stands = StreamHead { sequence, commitment: entry.commitment() };
-        draft.ends.insert(stream, End { stands, ..end });
-        draft.batch.entries.push(entry);
-        Ok(())
+        added.ends.insert(stream, End { stands, ..end });
+        added.entries.push(entry);
+        Ok(sequence)
     }
 
-    /// Where a stream ends, this batch included.
-    fn end(&self, draft: &mut Draft<S>, stream: &Stream) -> Result<End, VaultError> {
-        if let Some(end) = draft.ends.get(stream) {
+    /// Where a stream ends, this batch and what this job adds included.
+    fn end(&self, draft: &Draft<S>, added: &mut Added, stream: &Stream) -> Result<End, VaultError> {
+        if let Some(end) = added.ends.get(stream).or_else(|| draft.ends.get(stream)) {
             return Ok(*end);
         }
         let stands = self.store.head(stream)?;
         let last = self.store.read_stream(stream, stands.sequence, 1)?;
         let label_key = last.first().map_or_else(|| LabelKey(random()), |entry| entry.label_key);
-        let end = End { stands, label_key };
-        draft.batch.expected.push((stream.clone(), stands.sequence));
-        draft.ends.insert(stream.clone(), end);
-        Ok(end)
+        added.expected.push((stream.clone(), stands.sequence));
+        Ok(End { stands, label_key })
     }
 
     /// The answer, once the batch is durable.
@@ -420,6 +427,17 @@ impl<S: Store> Draft<S> {
             records: Vec::new(),
         };
         Self { now, states: States::default(), ends: BTreeMap::new(), batch }
+    }
+
+    /// Takes over what a job adds; nothing here can fail. Returns which entries are its own.
+    fn take(&mut self, added: Added) -> std::ops::Range<usize> {
+        let Added { expected, entries, ends, blobs } = added;
+        let first = self.batch.entries.len();
+        self.batch.expected.extend(expected);
+        self.batch.entries.extend(entries);
+        self.batch.blobs.extend(blobs);
+        self.ends.extend(ends);
+        first..self.batch.entries.len()
     }
 }
 

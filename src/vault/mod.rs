@@ -15,6 +15,8 @@ mod quarantine;
 mod reading;
 mod records;
 mod standing;
+#[cfg(test)]
+mod tests;
 mod watching;
 
 use std::sync::Arc;
