@@ -172,6 +172,8 @@ impl<S: Store> Vault<S> {
             })
             .await?;
         self.committer.submit(Work::Statements { group, blobs: Vec::new(), bundle: None }).await?;
+        // The same joining may have been accepted before, and its member been revoked since.
+        self.still_stands(&Talker::Member { path: path.clone(), id: id.clone() })?;
         Ok((path, id))
     }
 
@@ -194,6 +196,7 @@ impl<S: Store> Vault<S> {
                 }
                 let path = renewal.made.by.clone();
                 vault.prepare(&group, Vec::new())?;
+                vault.holds_still(&group)?;
                 let talker = match path == MemberPath::operator() {
                     true => Talker::Operator,
                     false => {
@@ -205,6 +208,7 @@ impl<S: Store> Vault<S> {
             })
             .await?;
         self.committer.submit(Work::Statements { group, blobs: Vec::new(), bundle: None }).await?;
+        self.still_stands(&talker)?;
         Ok(talker)
     }
 
@@ -222,15 +226,29 @@ impl<S: Store> Vault<S> {
             if states.statement(&stated.digest).is_some() {
                 continue;
             }
-            let saw = committer::saw(self.store.as_ref(), stated)?;
-            let circumstances =
-                Circumstances { log: self.scribe.log.clone(), now: self.clock.now(), saw };
+            let circumstances = self.circumstances(stated)?;
             rules::decide(&states, stated, &circumstances)?;
             proofs::check(&states, stated).map_err(VaultError::Unproven)?;
             wanted.take(&states, stated)?;
             rules::apply(&mut states, stated, circumstances.now, 0);
         }
         Ok(wanted.kept())
+    }
+
+    /// Refuses statements that would not hold now, even if they were accepted before: a repetition
+    /// changes nothing, but where its answer is an act, the act is done anew.
+    fn holds_still(&self, group: &[(SignedText, Stated)]) -> Result<(), VaultError> {
+        let mut states = States::default();
+        for (_, stated) in group {
+            records::load_for(&mut states, stated, &|key| self.store.record(key))?;
+            rules::holds(&states, stated, &self.circumstances(stated)?)?;
+        }
+        Ok(())
+    }
+
+    fn circumstances(&self, stated: &Stated) -> Result<Circumstances, VaultError> {
+        let saw = committer::saw(self.store.as_ref(), stated)?;
+        Ok(Circumstances { log: self.scribe.log.clone(), now: self.clock.now(), saw })
     }
 
     fn load(
