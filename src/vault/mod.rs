@@ -34,7 +34,8 @@ pub use crate::vault::reading::{Part, Reading};
 pub use crate::vault::records::DomainProjector;
 pub use crate::vault::watching::{Hint, Watching};
 
-use crate::crypto::{proofs, signature, statement};
+use crate::crypto::proofs::{self, Unproven};
+use crate::crypto::{signature, statement};
 use crate::domain::event::{Note, SignedText};
 use crate::domain::id::{Bytes, Digest, MemberId, MemberPath};
 use crate::domain::refusal::Refusal;
@@ -227,8 +228,7 @@ impl<S: Store> Vault<S> {
                 continue;
             }
             let circumstances = self.circumstances(stated)?;
-            rules::decide(&states, stated, &circumstances)?;
-            proofs::check(&states, stated).map_err(VaultError::Unproven)?;
+            judge(&states, stated, &circumstances)?;
             wanted.take(&states, stated)?;
             rules::apply(&mut states, stated, circumstances.now, 0);
         }
@@ -267,6 +267,25 @@ impl<S: Store> Vault<S> {
         let vault = Arc::clone(self);
         let done = tokio::task::spawn_blocking(move || work(&vault)).await;
         done.map_err(|_| VaultError::Unavailable)?
+    }
+}
+
+/// Rules and proofs. That a party of proposed terms is not there, and that it has another key than
+/// the terms pin, are told alike and found in the same order: otherwise whoever proposes terms with
+/// an invented fingerprint learns which organisations there are.
+fn judge(
+    states: &States,
+    stated: &Stated,
+    circumstances: &Circumstances,
+) -> Result<(), VaultError> {
+    match rules::decide(states, stated, circumstances) {
+        Ok(()) | Err(Refusal::PartyMissing(_)) => {}
+        Err(refusal) => return Err(refusal.into()),
+    }
+    match proofs::check(states, stated) {
+        Ok(()) => Ok(rules::decide(states, stated, circumstances)?),
+        Err(Unproven::Fingerprint(who)) => Err(Refusal::PartyMissing(who).into()),
+        Err(unproven) => Err(VaultError::Unproven(unproven)),
     }
 }
 
