@@ -22,7 +22,7 @@ use crate::domain::time::Timestamp;
 use crate::ledger::head::{self, Head, HeadType, SignedHead};
 use crate::ledger::{Entry, LabelKey};
 use crate::store::{Batch, Blob, CommitError, ReadError, Store, StreamHead, is_full};
-use crate::vault::clock::Clock;
+use crate::vault::clock::Steady;
 use crate::vault::error::VaultError;
 use crate::vault::records;
 use crate::vault::watching::Watchers;
@@ -191,9 +191,8 @@ impl Scribe {
 pub(super) struct Desk<S: Store> {
     store: Arc<S>,
     scribe: Arc<Scribe>,
-    clock: Arc<dyn Clock>,
+    clock: Arc<Steady>,
     watchers: Watchers,
-    last_at: Timestamp,
 }
 
 /// A batch while it is being decided.
@@ -234,23 +233,15 @@ impl<S: Store> Desk<S> {
     pub(super) fn new(
         store: Arc<S>,
         scribe: Arc<Scribe>,
-        clock: Arc<dyn Clock>,
+        clock: Arc<Steady>,
         watchers: Watchers,
-    ) -> Result<Self, ReadError> {
-        let last = store.ledger_size().checked_sub(1);
-        let last = last.map(|position| store.read_ledger(position, 1)).transpose()?;
-        // Vault time never runs backwards, whatever the clock does.
-        let last_at = match last.as_deref() {
-            Some([entry]) => records::event(entry)?.at,
-            Some(_) | None => Timestamp::EPOCH,
-        };
-        Ok(Self { store, scribe, clock, watchers, last_at })
+    ) -> Self {
+        Self { store, scribe, clock, watchers }
     }
 
     /// Decides and commits one batch. An error means that the outcome is unknown.
     fn commit(&mut self, jobs: impl Iterator<Item = Job<S>>) -> Result<(), CommitError> {
-        self.last_at = self.last_at.max(self.clock.now());
-        let mut draft = Draft::new(self.last_at);
+        let mut draft = Draft::new(self.clock.now());
         let mut answers: Vec<Answer> = Vec::new();
         let has_room = self.store.has_room_for(0);
         for Job { work, reply } in jobs {
@@ -412,7 +403,7 @@ impl<S: Store> Desk<S> {
                 .collect::<Result<_, _>>()?,
         };
         let stream = entries.last().map(|entry| &entry.stream).ok_or(VaultError::Unavailable)?;
-        let head = self.scribe.sign(stream, self.last_at, self.store.head(stream)?)?;
+        let head = self.scribe.sign(stream, self.clock.now(), self.store.head(stream)?)?;
         Ok(Done { entries, head })
     }
 }
@@ -438,6 +429,16 @@ impl<S: Store> Draft<S> {
         self.batch.blobs.extend(blobs);
         self.ends.extend(ends);
         first..self.batch.entries.len()
+    }
+}
+
+/// When the last event was, by the vault's time.
+pub(super) fn last_at<S: Store>(store: &S) -> Result<Timestamp, ReadError> {
+    let last = store.ledger_size().checked_sub(1);
+    let last = last.map(|position| store.read_ledger(position, 1)).transpose()?;
+    match last.as_deref() {
+        Some([entry]) => Ok(records::event(entry)?.at),
+        Some(_) | None => Ok(Timestamp::EPOCH),
     }
 }
 

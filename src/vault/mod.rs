@@ -45,6 +45,7 @@ use crate::domain::states::{Key, States, Vault as Founded};
 use crate::domain::stream::Stream;
 use crate::store::{Blob, ReadError, Store};
 use crate::vault::attachments::Attachments;
+use crate::vault::clock::Steady;
 use crate::vault::committer::{Committer, Desk, Work};
 use crate::vault::looks::Looks;
 use crate::vault::watching::Watchers;
@@ -67,7 +68,7 @@ pub enum Talker {
 pub struct Vault<S: Store> {
     store: Arc<S>,
     scribe: Arc<Scribe>,
-    clock: Arc<dyn Clock>,
+    clock: Arc<Steady>,
     committer: Committer<S>,
     looks: Looks,
     failed: watch::Receiver<bool>,
@@ -80,7 +81,8 @@ impl<S: Store> Vault<S> {
         let (store, scribe) = (Arc::new(store), Arc::new(scribe));
         let (failing, failed) = watch::channel(false);
         let watchers = Watchers::default();
-        let desk = Desk::new(store.clone(), scribe.clone(), clock.clone(), watchers.clone())?;
+        let clock = Arc::new(Steady::from(committer::last_at(store.as_ref())?, clock));
+        let desk = Desk::new(store.clone(), scribe.clone(), clock.clone(), watchers.clone());
         let committer = Committer::start(desk, failing)?;
         let looks = Looks::default();
         Ok(Self { store, scribe, clock, committer, looks, failed, watchers })
