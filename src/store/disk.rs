@@ -244,16 +244,18 @@ impl Store for DiskStore {
         let take_back = || ids.iter().for_each(|id| self.bundles.discard(id));
         let placed: io::Result<Vec<_>> =
             bundles.into_iter().map(|(id, staged)| self.bundles.place(&id, staged)).collect();
-        let placed = placed.and_then(|placed| {
-            if !placed.is_empty() {
-                self.bundles.sync()?;
-            }
-            Ok(placed)
-        });
         let placed = placed.map_err(|error| {
             take_back();
             CommitError::Refused(error)
         })?;
+        if !placed.is_empty() {
+            // What a failed sync left of the names is not known, and the next bundle would sync the
+            // same directory again: that is to be decided by a start, never by a retry.
+            self.bundles.sync().map_err(|error| {
+                journal.failed = true;
+                CommitError::Unknown(error)
+            })?;
+        }
         let committed = journal.append(entries, &blobs, placed).inspect_err(|error| {
             if matches!(error, CommitError::Refused(_)) {
                 take_back();
