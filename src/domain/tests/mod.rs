@@ -7,5 +7,5 @@ mod promises;
 mod scenario;
 mod swapped;
 mod table;
-pub(super) mod terms;
+pub(crate) mod terms;
 mod world;
