@@ -151,11 +151,12 @@ pub const TEMPLATES: [(&str, &str); 1] = [("three-party", THREE_PARTY)];
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::id::Bytes;
 
     fn trusted() -> BTreeMap<OrganisationName, Fingerprint> {
         let names = ["hanbit-parts", "orient-display", "trade-secret-center"];
-        let pin = |name: &&str| (name.parse().unwrap(), Fingerprint::of(&Digest::default()));
-        names.iter().map(pin).collect()
+        let pins = (1..).map(|key| Fingerprint::of(&Bytes([key; 32])));
+        names.iter().map(|name| name.parse().unwrap()).zip(pins).collect()
     }
 
     fn parse(text: &str) -> Result<Drafted, ClientError> {

@@ -180,8 +180,23 @@ pub fn judged(states: &States, request: &Request) -> Request {
     })
 }
 
-/// May this statement become an event?
+/// May this statement become an event? A statement becomes one once.
 pub fn decide(
+    states: &States,
+    stated: &Stated,
+    circumstances: &Circumstances,
+) -> Result<(), Refusal> {
+    // A request or proposal accepted twice would begin anew, and forget what was said against it.
+    if states.statement(&stated.digest).is_some() {
+        let who = stated.statement.made().by.to_string();
+        return Err(Refusal::Already { who, what: "made this statement" });
+    }
+    holds(states, stated, circumstances)
+}
+
+/// Does this statement hold now, whether or not it has become an event before? Asked where the
+/// answer to a repetition is an act, such as a certificate or a delivery.
+pub fn holds(
     states: &States,
     stated: &Stated,
     circumstances: &Circumstances,
@@ -193,10 +208,6 @@ pub fn decide(
     }
     if made.at > now.after(CLOCK_SKEW_MAX) {
         return Err(Refusal::Early { at: made.at, now });
-    }
-    // A request or proposal accepted twice would begin anew, and forget what was said against it.
-    if states.statement(&stated.digest).is_some() {
-        return Err(Refusal::Already { who: made.by.to_string(), what: "made this statement" });
     }
     let own = states.organisation(&made.by.organisation);
     match statement {

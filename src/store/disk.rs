@@ -261,7 +261,8 @@ impl Store for DiskStore {
             CommitError::Refused(error)
         })?;
         if !placed.is_empty() {
-            // The directory is everybody's: after a failed sync, a later one would prove nothing.
+            // What a failed sync left of the names is not known, and the next bundle would sync the
+            // same directory again: that is to be decided by a start, never by a retry.
             self.bundles.sync().map_err(|error| {
                 journal.failed = true;
                 CommitError::Unknown(error)

@@ -25,7 +25,7 @@ use crate::ledger::authorities::{self, Authorities, SignedAuthorities};
 use crate::ledger::head::{self, Head, HeadType, SignedHead};
 use crate::ledger::{Entry, LabelKey};
 use crate::store::{Batch, Blob, CommitError, ReadError, Store, StreamHead, is_full};
-use crate::vault::clock::Clock;
+use crate::vault::clock::Steady;
 use crate::vault::error::VaultError;
 use crate::vault::halt::Halt;
 use crate::vault::measures::{Measures, Tally};
@@ -220,10 +220,9 @@ impl Scribe {
 pub(super) struct Desk<S: Store> {
     store: Arc<S>,
     scribe: Arc<Scribe>,
-    clock: Arc<dyn Clock>,
+    clock: Arc<Steady>,
     watchers: Watchers,
     measures: Measures,
-    last_at: Timestamp,
 }
 
 /// A batch while it is being decided.
@@ -233,6 +232,15 @@ struct Draft<S: Store> {
     ends: BTreeMap<Stream, End>,
     batch: Batch<S::Staged>,
     tally: Tally,
+}
+
+/// What one job adds to a batch.
+#[derive(Default)]
+struct Added {
+    expected: Vec<(Stream, u64)>,
+    entries: Vec<Entry>,
+    ends: BTreeMap<Stream, End>,
+    blobs: Vec<Blob>,
 }
 
 /// Where a stream ends while a batch is being decided.
@@ -256,23 +264,15 @@ impl<S: Store> Desk<S> {
     pub(super) fn new(
         store: Arc<S>,
         scribe: Arc<Scribe>,
-        clock: Arc<dyn Clock>,
+        clock: Arc<Steady>,
         (watchers, measures): (Watchers, Measures),
-    ) -> Result<Self, ReadError> {
-        let last = store.ledger_size().checked_sub(1);
-        let last = last.map(|position| store.read_ledger(position, 1)).transpose()?;
-        // Vault time never runs backwards, whatever the clock does.
-        let last_at = match last.as_deref() {
-            Some([entry]) => records::event(entry)?.at,
-            Some(_) | None => Timestamp::EPOCH,
-        };
-        Ok(Self { store, scribe, clock, watchers, measures, last_at })
+    ) -> Self {
+        Self { store, scribe, clock, watchers, measures }
     }
 
     /// Decides and commits one batch. An error means that the outcome is unknown.
     fn commit(&mut self, jobs: impl Iterator<Item = Job<S>>) -> Result<(), CommitError> {
-        self.last_at = self.last_at.max(self.clock.now());
-        let mut draft = Draft::new(self.last_at);
+        let mut draft = Draft::new(self.clock.now());
         let mut answers: Vec<Answer> = Vec::new();
         let has_room = self.store.has_room_for(0);
         for Job { work, reply } in jobs {
@@ -349,49 +349,51 @@ impl<S: Store> Desk<S> {
         if before.len() == group.len() {
             return Ok(Outcome::Before(before));
         }
-        // Together or not at all: a group is decided on a copy until its last statement passes.
+        // Together or not at all: whatever can fail is done on the side, and the draft takes over
+        // a whole job or nothing of it.
         let (mut states, mut tally) = (draft.states.clone(), draft.tally);
-        let (mut acts, mut notes) = (Vec::with_capacity(group.len()), Vec::new());
-        let mut numbers: BTreeMap<Stream, u64> = BTreeMap::new();
+        let (mut added, mut said, mut notes) = (Added::default(), Vec::new(), Vec::new());
         for (signed, stated) in group {
             let saw = saw(self.store.as_ref(), &stated)?;
             let circumstances = Circumstances { log: self.scribe.log.clone(), now: draft.now, saw };
             rules::decide(&states, &stated, &circumstances).map_err(VaultError::Refused)?;
             let stream = rules::stream(&stated);
-            let number = numbers.entry(stream.clone()).or_insert(0);
-            *number += 1;
-            let sequence = self.end(draft, &stream)?.stands.sequence + *number;
+            said.push(signed.clone());
+            let sequence = self.append(draft, &mut added, stream, Act::Stated(signed))?;
             rules::apply(&mut states, &stated, draft.now, sequence);
             tally.stated(&stated);
-            acts.push((stream, Act::Stated(signed)));
             if let Statement::Resumption(resumption) = &stated.statement
                 && let Some(note) =
-                    self.resumed(&mut states, &resumption.ground.agreement, &acts)?
+                    self.resumed(&mut states, &resumption.ground.agreement, &said)?
             {
-                let stream = Stream::Agreement(resumption.ground.agreement.clone());
-                let sequence = self.end(draft, &stream)?.stands.sequence + 1;
-                rules::apply_note(&mut states, &note, draft.now, sequence);
-                notes.push((stream, Act::Noted(note)));
+                notes.push((Stream::Agreement(resumption.ground.agreement.clone()), note));
             }
         }
-        (draft.states, draft.tally) = (states, tally);
-        let first = draft.batch.entries.len();
-        let answered = first..first + acts.len();
-        for (stream, act) in acts.into_iter().chain(notes) {
-            self.append(draft, stream, act)?;
+        let answered = added.entries.len();
+        for (stream, note) in notes {
+            let act = Act::Noted(note.clone());
+            let sequence = self.append(draft, &mut added, stream, act)?;
+            rules::apply_note(&mut states, &note, draft.now, sequence);
         }
-        self.attach(draft, blobs)?;
+        self.attach(draft, &mut added, blobs)?;
+        (draft.states, draft.tally) = (states, tally);
         draft.batch.bundles.extend(bundle);
-        Ok(Outcome::New(answered))
+        let first = draft.take(added).start;
+        Ok(Outcome::New(first..first + answered))
     }
 
-    /// Keeps small objects. Attachments are named by their digest: one that is there already is
-    /// the same.
-    fn attach(&self, draft: &mut Draft<S>, blobs: Vec<Blob>) -> Result<(), VaultError> {
+    /// Adds small objects. Attachments are named by their digest: one that is there already is the
+    /// same.
+    fn attach(
+        &self,
+        draft: &Draft<S>,
+        added: &mut Added,
+        blobs: Vec<Blob>,
+    ) -> Result<(), VaultError> {
         for blob in blobs {
             let held = draft.batch.blobs.iter().any(|other| other.name == blob.name);
             if !held && self.store.blob(&blob.name)?.is_none() {
-                draft.batch.blobs.push(blob);
+                added.blobs.push(blob);
             }
         }
         Ok(())
@@ -402,7 +404,7 @@ impl<S: Store> Desk<S> {
         &self,
         states: &mut States,
         id: &AgreementId,
-        acts: &[(Stream, Act)],
+        said: &[SignedText],
     ) -> Result<Option<Note>, VaultError> {
         let generation = self.scribe.log.generation;
         let Some(agreement) = states.agreement(id) else { return Ok(None) };
@@ -411,15 +413,10 @@ impl<S: Store> Desk<S> {
         }
         let mut by = Vec::new();
         for sha256 in agreement.resuming.clone().into_values() {
-            let just_said = acts.iter().find_map(|(_, act)| match act {
-                Act::Stated(signed) => {
-                    let said = signature::sha256(signed.statement.as_bytes());
-                    (said == sha256).then(|| signed.clone())
-                }
-                Act::Noted(_) => None,
-            });
-            by.push(match just_said {
-                Some(signed) => signed,
+            let is_it =
+                |signed: &&SignedText| signature::sha256(signed.statement.as_bytes()) == sha256;
+            by.push(match said.iter().find(is_it) {
+                Some(signed) => signed.clone(),
                 None => records::accepted(self.store.as_ref(), states, &sha256)?,
             });
         }
@@ -434,31 +431,27 @@ impl<S: Store> Desk<S> {
         entries: Vec<Entry>,
         blobs: Vec<Blob>,
     ) -> Result<Outcome, VaultError> {
-        let mut ends: BTreeMap<&Stream, StreamHead> = BTreeMap::new();
-        for entry in &entries {
-            let stands = match ends.get(&entry.stream) {
-                Some(stands) => *stands,
-                None => self.end(draft, &entry.stream)?.stands,
-            };
-            let event = records::event(entry)?;
-            if entry.sequence != stands.sequence + 1 || event.previous != stands.commitment {
+        let (mut states, mut added) = (draft.states.clone(), Added::default());
+        for entry in entries {
+            let End { stands, label_key } = self.end(draft, &mut added, &entry.stream)?;
+            let event = records::event(&entry)?;
+            if entry.sequence != stands.sequence + 1
+                || event.previous != stands.commitment
+                || (stands.sequence > 0 && entry.label_key != label_key)
+            {
                 return Err(Refusal::Forked.into());
             }
-            let (sequence, commitment) = (entry.sequence, entry.commitment());
-            ends.insert(&entry.stream, StreamHead { sequence, commitment });
-        }
-        let first = draft.batch.entries.len();
-        for entry in entries {
-            let read = |key: &str| self.store.record(key);
-            records::apply(&mut draft.states, &entry, &read)?;
-            let position = self.store.ledger_size() + draft.batch.entries.len() as u64;
+            records::apply(&mut states, &entry, &|key| self.store.record(key))?;
+            let before = draft.batch.entries.len() + added.entries.len();
+            let position = self.store.ledger_size() + before as u64;
             let stands = StreamHead { sequence: entry.sequence, commitment: entry.commitment() };
             let label_key = entry.label_key;
-            draft.ends.insert(entry.stream.clone(), End { stands, label_key });
-            draft.batch.entries.push(Entry { position, ..entry });
+            added.ends.insert(entry.stream.clone(), End { stands, label_key });
+            added.entries.push(Entry { position, ..entry });
         }
-        self.attach(draft, blobs)?;
-        Ok(Outcome::New(first..draft.batch.entries.len()))
+        self.attach(draft, &mut added, blobs)?;
+        draft.states = states;
+        Ok(Outcome::New(draft.take(added)))
     }
 
     fn note(
@@ -469,17 +462,22 @@ impl<S: Store> Desk<S> {
     ) -> Result<Outcome, VaultError> {
         let read = |key: &str| self.store.record(key);
         records::load(&mut draft.states, rules::reads_of_note(&note), &read)?;
-        let sequence = self.end(draft, &stream)?.stands.sequence + 1;
+        let mut added = Added::default();
+        let sequence = self.append(draft, &mut added, stream, Act::Noted(note.clone()))?;
         rules::apply_note(&mut draft.states, &note, draft.now, sequence);
         draft.tally.noted(&note);
-        let first = draft.batch.entries.len();
-        self.append(draft, stream, Act::Noted(note))?;
-        Ok(Outcome::New(first..draft.batch.entries.len()))
+        Ok(Outcome::New(draft.take(added)))
     }
 
-    /// Appends an event to the batch.
-    fn append(&self, draft: &mut Draft<S>, stream: Stream, act: Act) -> Result<(), VaultError> {
-        let end = self.end(draft, &stream)?;
+    /// Appends an event to what a job adds. Returns its number in its stream.
+    fn append(
+        &self,
+        draft: &Draft<S>,
+        added: &mut Added,
+        stream: Stream,
+        act: Act,
+    ) -> Result<u64, VaultError> {
+        let end = self.end(draft, added, &stream)?;
         let sequence = end.stands.sequence + 1;
         let event = Event {
             kind: EventType::V1,
@@ -491,8 +489,9 @@ impl<S: Store> Desk<S> {
             at: draft.now,
             act,
         };
+        let before = draft.batch.entries.len() + added.entries.len();
         let entry = Entry {
-            position: self.store.ledger_size() + draft.batch.entries.len() as u64,
+            position: self.store.ledger_size() + before as u64,
             stream: stream.clone(),
             sequence,
             label_key: end.label_key,
@@ -500,23 +499,21 @@ impl<S: Store> Desk<S> {
             payload: serde_json::to_vec(&event).map_err(VaultError::Encoding)?,
         };
         let stands = StreamHead { sequence, commitment: entry.commitment() };
-        draft.ends.insert(stream, End { stands, ..end });
-        draft.batch.entries.push(entry);
-        Ok(())
+        added.ends.insert(stream, End { stands, ..end });
+        added.entries.push(entry);
+        Ok(sequence)
     }
 
-    /// Where a stream ends, this batch included.
-    fn end(&self, draft: &mut Draft<S>, stream: &Stream) -> Result<End, VaultError> {
-        if let Some(end) = draft.ends.get(stream) {
+    /// Where a stream ends, this batch and what this job adds included.
+    fn end(&self, draft: &Draft<S>, added: &mut Added, stream: &Stream) -> Result<End, VaultError> {
+        if let Some(end) = added.ends.get(stream).or_else(|| draft.ends.get(stream)) {
             return Ok(*end);
         }
         let stands = self.store.head(stream)?;
         let last = self.store.read_stream(stream, stands.sequence, 1)?;
         let label_key = last.first().map_or_else(|| LabelKey(random()), |entry| entry.label_key);
-        let end = End { stands, label_key };
-        draft.batch.expected.push((stream.clone(), stands.sequence));
-        draft.ends.insert(stream.clone(), end);
-        Ok(end)
+        added.expected.push((stream.clone(), stands.sequence));
+        Ok(End { stands, label_key })
     }
 
     /// The answer, once the batch is durable.
@@ -529,7 +526,7 @@ impl<S: Store> Desk<S> {
                 .collect::<Result<_, _>>()?,
         };
         let stream = entries.last().map(|entry| &entry.stream).ok_or(VaultError::Unavailable)?;
-        let head = self.scribe.sign(stream, self.last_at, self.store.head(stream)?)?;
+        let head = self.scribe.sign(stream, self.clock.now(), self.store.head(stream)?)?;
         Ok(Done { entries, head })
     }
 }
@@ -545,6 +542,27 @@ impl<S: Store> Draft<S> {
         };
         let (states, ends, tally) = (States::default(), BTreeMap::new(), Tally::default());
         Self { now, states, ends, batch, tally }
+    }
+
+    /// Takes over what a job adds; nothing here can fail. Returns which entries are its own.
+    fn take(&mut self, added: Added) -> std::ops::Range<usize> {
+        let Added { expected, entries, ends, blobs } = added;
+        let first = self.batch.entries.len();
+        self.batch.expected.extend(expected);
+        self.batch.entries.extend(entries);
+        self.batch.blobs.extend(blobs);
+        self.ends.extend(ends);
+        first..self.batch.entries.len()
+    }
+}
+
+/// When the last event was, by the vault's time.
+pub(super) fn last_at<S: Store>(store: &S) -> Result<Timestamp, ReadError> {
+    let last = store.ledger_size().checked_sub(1);
+    let last = last.map(|position| store.read_ledger(position, 1)).transpose()?;
+    match last.as_deref() {
+        Some([entry]) => Ok(records::event(entry)?.at),
+        Some(_) | None => Ok(Timestamp::EPOCH),
     }
 }
 

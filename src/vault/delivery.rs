@@ -118,6 +118,7 @@ impl<S: Store> Vault<S> {
                     return Err(Refusal::WrongKey(retrieval.made.by).into());
                 }
                 vault.prepare(&group, Vec::new())?;
+                vault.holds_still(&group)?;
                 Ok((group, retrieval))
             })
             .await?;

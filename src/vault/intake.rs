@@ -119,6 +119,9 @@ impl<S: Store> Intake<S> {
         Ok(match self.place {
             Place::Small(held) => Arrived::Small(held),
             Place::Large(mut staged) => {
+                // If this fails, a refusal is the truth: no event names the bundle, and its staged
+                // file is thrown away and never synced again. Whoever deposits again sends all of
+                // it again, into another file.
                 staged.sync()?;
                 Arrived::Large(staged)
             }

@@ -18,6 +18,8 @@ mod reading;
 mod records;
 mod recovery;
 mod standing;
+#[cfg(test)]
+mod tests;
 mod watching;
 
 use std::sync::Arc;
@@ -38,8 +40,9 @@ pub use crate::vault::records::DomainProjector;
 pub use crate::vault::recovery::Remembered;
 pub use crate::vault::watching::{Hint, Watching};
 
+use crate::crypto::proofs::{self, Unproven};
 use crate::crypto::signature::SigningKey;
-use crate::crypto::{proofs, signature, statement};
+use crate::crypto::{signature, statement};
 use crate::domain::deposit::Deposit;
 use crate::domain::event::{Note, SignedText};
 use crate::domain::id::{Bytes, DepositId, Digest, MemberId, MemberPath};
@@ -52,6 +55,7 @@ use crate::domain::text::Text;
 use crate::ledger::authorities::{Authorities, AuthoritiesType, Challenge, SignedAuthorities};
 use crate::store::{Blob, ReadError, Room, Store};
 use crate::vault::attachments::Attachments;
+use crate::vault::clock::Steady;
 use crate::vault::committer::{Committer, Desk, Work};
 use crate::vault::looks::Looks;
 use crate::vault::measures::Measures;
@@ -75,7 +79,7 @@ pub enum Talker {
 pub struct Vault<S: Store> {
     store: Arc<S>,
     scribe: Arc<Scribe>,
-    clock: Arc<dyn Clock>,
+    clock: Arc<Steady>,
     committer: Committer<S>,
     looks: Looks,
     halt: watch::Sender<Option<Halt>>,
@@ -101,7 +105,8 @@ impl<S: Store> Vault<S> {
         let watchers = Watchers::default();
         let measures = Measures::default();
         let told = (watchers.clone(), measures.clone());
-        let desk = Desk::new(store.clone(), scribe.clone(), clock.clone(), told)?;
+        let clock = Arc::new(Steady::from(committer::last_at(store.as_ref())?, clock));
+        let desk = Desk::new(store.clone(), scribe.clone(), clock.clone(), told);
         let committer = Committer::start(desk, halt.clone())?;
         let looks = Looks::default();
         Ok(Self { store, scribe, clock, committer, looks, halt, watchers, measures })
@@ -240,6 +245,8 @@ impl<S: Store> Vault<S> {
             })
             .await?;
         self.committer.submit(Work::Statements { group, blobs: Vec::new(), bundle: None }).await?;
+        // The same joining may have been accepted before, and its member been revoked since.
+        self.still_stands(&Talker::Member { path: path.clone(), id: id.clone() })?;
         Ok((path, id))
     }
 
@@ -262,6 +269,7 @@ impl<S: Store> Vault<S> {
                 }
                 let path = renewal.made.by.clone();
                 vault.prepare(&group, Vec::new())?;
+                vault.holds_still(&group)?;
                 let talker = match path == MemberPath::operator() {
                     true => Talker::Operator,
                     false => {
@@ -273,6 +281,7 @@ impl<S: Store> Vault<S> {
             })
             .await?;
         self.committer.submit(Work::Statements { group, blobs: Vec::new(), bundle: None }).await?;
+        self.still_stands(&talker)?;
         Ok(talker)
     }
 
@@ -290,15 +299,28 @@ impl<S: Store> Vault<S> {
             if states.statement(&stated.digest).is_some() {
                 continue;
             }
-            let saw = committer::saw(self.store.as_ref(), stated)?;
-            let circumstances =
-                Circumstances { log: self.scribe.log.clone(), now: self.clock.now(), saw };
-            rules::decide(&states, stated, &circumstances)?;
-            proofs::check(&states, stated).map_err(VaultError::Unproven)?;
+            let circumstances = self.circumstances(stated)?;
+            judge(&states, stated, &circumstances)?;
             wanted.take(&states, stated)?;
             rules::apply(&mut states, stated, circumstances.now, 0);
         }
         Ok(wanted.kept())
+    }
+
+    /// Refuses statements that would not hold now, even if they were accepted before: a repetition
+    /// changes nothing, but where its answer is an act, the act is done anew.
+    fn holds_still(&self, group: &[(SignedText, Stated)]) -> Result<(), VaultError> {
+        let mut states = States::default();
+        for (_, stated) in group {
+            records::load_for(&mut states, stated, &|key| self.store.record(key))?;
+            rules::holds(&states, stated, &self.circumstances(stated)?)?;
+        }
+        Ok(())
+    }
+
+    fn circumstances(&self, stated: &Stated) -> Result<Circumstances, VaultError> {
+        let saw = committer::saw(self.store.as_ref(), stated)?;
+        Ok(Circumstances { log: self.scribe.log.clone(), now: self.clock.now(), saw })
     }
 
     fn load(
@@ -332,6 +354,25 @@ fn generation<S: Store>(store: &S) -> Result<u32, ReadError> {
     let mut states = States::default();
     records::load(&mut states, [Key::Vault], &|key| store.record(key))?;
     Ok(states.vault().map_or(1, |vault| vault.generation))
+}
+
+/// Rules and proofs. That a party of proposed terms is not there, and that it has another key than
+/// the terms pin, are told alike and found in the same order: otherwise whoever proposes terms with
+/// an invented fingerprint learns which organisations there are.
+fn judge(
+    states: &States,
+    stated: &Stated,
+    circumstances: &Circumstances,
+) -> Result<(), VaultError> {
+    match rules::decide(states, stated, circumstances) {
+        Ok(()) | Err(Refusal::PartyMissing(_)) => {}
+        Err(refusal) => return Err(refusal.into()),
+    }
+    match proofs::check(states, stated) {
+        Ok(()) => Ok(rules::decide(states, stated, circumstances)?),
+        Err(Unproven::Fingerprint(who)) => Err(Refusal::PartyMissing(who).into()),
+        Err(unproven) => Err(VaultError::Unproven(unproven)),
+    }
 }
 
 /// The joining among the statements that come with an invitation: alone for a colleague, between

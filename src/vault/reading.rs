@@ -72,6 +72,7 @@ impl<S: Store> Vault<S> {
         limit: usize,
     ) -> Result<Vec<AgreementId>, VaultError> {
         let reader = self.reader(&talker)?;
+        self.is_confirmed(&reader)?;
         let own = Stream::Organisation(reader.organisation.clone());
         self.enter(&reader, &own, Look::Agreements).await?;
         self.parties(&reader.organisation, after.as_ref(), limit)

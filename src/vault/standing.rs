@@ -64,6 +64,12 @@ impl<S: Store> Vault<S> {
         Ok(member.cloned().ok_or_else(|| Refusal::NotFound(path.to_string()))?)
     }
 
+    /// Refuses whoever has shown no colleague who it is: agreements are not for a pending member.
+    pub(super) fn is_confirmed(&self, reader: &MemberPath) -> Result<(), VaultError> {
+        let is_active = self.member(reader)?.is_active();
+        Ok(is_active.then_some(()).ok_or_else(|| Refusal::Pending(reader.clone()))?)
+    }
+
     pub(super) fn may_read(
         &self,
         reader: &MemberPath,
@@ -74,10 +80,7 @@ impl<S: Store> Vault<S> {
         let (mut shares_agreement, mut knows) = (false, false);
         match stream {
             Stream::Agreement(id) | Stream::AgreementAccesses(id) => {
-                // A pending member has shown no colleague who it is.
-                if !self.member(reader)?.is_active() {
-                    return Err(Refusal::Pending(reader.clone()).into());
-                }
+                self.is_confirmed(reader)?;
                 self.load(&mut states, [Key::Agreement(id.clone())])?;
             }
             Stream::Organisation(name) => {

@@ -80,8 +80,16 @@ impl<S: Store> Vault<S> {
 }
 
 impl<S: Store> Watching<S> {
-    /// The next hint about something the watcher may read. An error ends the watch.
+    /// The next hint about something the watcher may read. An error ends the watch. A hint tells
+    /// something, so that it was given is durable before it is, as with any other look.
     pub async fn next(&mut self) -> Result<Hint, VaultError> {
+        let hint = self.hint().await?;
+        let own = Stream::Organisation(self.reader.organisation.clone());
+        self.vault.enter(&self.reader, &own, Look::Agreements).await?;
+        Ok(hint)
+    }
+
+    async fn hint(&mut self) -> Result<Hint, VaultError> {
         if std::mem::take(&mut self.is_first) {
             return Ok(Hint::Any);
         }

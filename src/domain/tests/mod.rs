@@ -8,5 +8,5 @@ mod recovery;
 mod scenario;
 mod swapped;
 mod table;
-pub(super) mod terms;
+pub(crate) mod terms;
 mod world;

@@ -14,7 +14,7 @@ use crate::domain::event::Note;
 use crate::domain::id::{AgreementId, DepositId, MemberPath, OrganisationName, RequestId, Role};
 use crate::domain::request::State;
 use crate::domain::soundness;
-use crate::domain::statement::{Reason, RequestRef, Stated, Statement, Withdrawn};
+use crate::domain::statement::{Reason, RequestRef, Stated, Statement, Withdrawal, Withdrawn};
 use crate::domain::terms::{Rule, Terms};
 use crate::domain::time::{Span, Timestamp};
 
@@ -348,11 +348,12 @@ impl Trial {
         prop_assert_eq!(stated.key, key_of(&by.to_string()), "somebody else's");
         let own = by.organisation.clone();
         let saw = stated.statement.ground().map(|ground| ground.saw.sequence);
-        let only_blocks = match &stated.statement {
-            Statement::Withdrawal(s) => s.withdrawn == Withdrawn::Request,
-            Statement::Objection(_) | Statement::Seen(_) => true,
-            _ => false,
-        };
+        let only_blocks = matches!(
+            &stated.statement,
+            Statement::Objection(_)
+                | Statement::Seen(_)
+                | Statement::Withdrawal(Withdrawal { withdrawn: Withdrawn::Request, .. })
+        );
         let is_recent = saw >= Some(self.floor) || only_blocks;
         prop_assert!(is_recent, "rests on what an objection or withdrawal overtook");
         if matches!(stated.statement, Statement::Objection(_) | Statement::Withdrawal(_)) {

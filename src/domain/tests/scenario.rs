@@ -6,6 +6,7 @@ use crate::domain::event::Note;
 use crate::domain::id::{AgreementId, DepositId};
 use crate::domain::refusal::Refusal;
 use crate::domain::request::{OPEN_MAX, State};
+use crate::domain::rules;
 use crate::domain::statement::{Reason, Withdrawn};
 use crate::domain::time::{Span, Timestamp};
 
@@ -511,6 +512,29 @@ fn a_statement_counts_once() {
     world.submit(&request).unwrap();
     world.pass(Span::seconds(60));
     assert_eq!(world.submit(&request).unwrap_err().code(), "ALREADY", "it would begin anew");
+}
+
+#[test]
+fn a_repeated_retrieval_is_judged_anew() {
+    let (mut world, case) = consented("joint");
+    assert_eq!(contribute(&mut world, SORA, &case), Ok(()));
+    let retrieval = world.retrieval(YUKI, &case);
+    let retrieval = world.stated(retrieval);
+    world.submit(&retrieval).unwrap();
+    let holds = |world: &World| {
+        let circumstances = world.circumstances(&retrieval);
+        rules::holds(&world.states, &retrieval, &circumstances).map_err(|refusal| refusal.code())
+    };
+    assert_eq!(holds(&world), Ok(()), "as after a lost reply");
+    let mut late = world.clone();
+    late.pass(Span::days(2));
+    assert_eq!(holds(&late), Err("LATE"));
+    let mut damaged = world.clone();
+    damaged.note(&Note::Quarantined { deposit: world.seen(&case).deposit.clone() });
+    assert_eq!(holds(&damaged), Err("DEPOSIT_STATE"));
+    let revocation = world.revocation(YUKI, YUKI, Reason::Left);
+    world.accept(revocation);
+    assert_eq!(holds(&world), Err("REVOKED"));
 }
 
 #[test]

@@ -13,6 +13,8 @@ use crate::domain::statement::{Reason, Sealing, Statement, Withdrawal, Withdrawn
 use crate::domain::states::Record;
 use crate::domain::time::Span;
 
+const NEW: &str = "hanbit-parts/noa";
+
 /// A field by JSON pointer, what to put there, and why that is refused; `None` if it is free.
 type Swap = (&'static str, Value, Option<Refusal>);
 
@@ -102,16 +104,18 @@ fn grounded(world: &World, statement: &Statement) -> Vec<Swap> {
         no("/ground/saw/sequence", ground.saw.sequence - 1, Refusal::Forked),
         no("/ground/saw/sequence", 0, Refusal::Forked),
         no("/ground/saw/commitment", bytes::<32>("another"), Refusal::Forked),
-        match statement {
-            // What only blocks or takes away holds whatever its signer had not seen.
+        // What only blocks or takes away holds whatever its signer had not seen.
+        if matches!(
+            statement,
             Statement::Objection(_)
-            | Statement::Seen(_)
-            | Statement::RevocationNotice(_)
-            | Statement::Declination(_)
-            | Statement::Withdrawal(Withdrawal { withdrawn: Withdrawn::Request, .. }) => {
-                free("/ground/saw", saw(floor - 1))
-            }
-            _ => no("/ground/saw", saw(floor - 1), Refusal::Outdated { saw: floor - 1, floor }),
+                | Statement::Seen(_)
+                | Statement::RevocationNotice(_)
+                | Statement::Declination(_)
+                | Statement::Withdrawal(Withdrawal { withdrawn: Withdrawn::Request, .. })
+        ) {
+            free("/ground/saw", saw(floor - 1))
+        } else {
+            no("/ground/saw", saw(floor - 1), Refusal::Outdated { saw: floor - 1, floor })
         },
         no("/ground/valid_until", past, Refusal::Late { valid_until: past, now }),
         free("/ground/valid_until", now),
@@ -366,6 +370,98 @@ fn an_acceptance_is_of_one_digest_of_terms_and_key() {
     let declination = world.declination(YUKI, &agreement);
     let swaps = grounded(&world, &declination.clone().into());
     check(&world, declination, swaps);
+}
+
+#[test]
+fn an_invitation_opens_one_door() {
+    let mut world = parties();
+    let invitation = world.invitation(MINJI, NEW);
+    let mut swaps = made(&world, &invitation.clone().into());
+    // For a founded organisation only its own people speak.
+    swaps.retain(|(pointer, value, _)| *pointer != "/made/by" || value.as_str() == Some(JUN));
+    let (now, expiry) = (world.now, Refusal::Mismatch("the invitation's expiry"));
+    swaps.extend([
+        no("/made/by", "acme/eve", Refusal::NotFound("hanbit-parts".to_owned())),
+        no("/member", "acme/noa", Refusal::NotFound("acme".to_owned())),
+        no("/member", JUN, Refusal::AlreadyJoined(JUN.parse().unwrap())),
+        free("/member", "hanbit-parts/another"),
+        // Whoever has the secret may come in.
+        free("/secret_sha256", bytes::<32>("another")),
+        no("/expires_at", now, expiry.clone()),
+        no("/expires_at", now.after(Span::seconds(30 * 86_400 + 1)), expiry),
+        free("/expires_at", now.after(Span::days(30))),
+    ]);
+    check(&world, invitation, swaps);
+}
+
+#[test]
+fn a_confirmation_and_a_revocation_are_of_one_member_with_its_keys() {
+    let mut world = parties();
+    let pat = "hanbit-parts/pat";
+    let found = world.states.organisation(&"hanbit-parts".parse().unwrap()).unwrap();
+    let joined = found.member(&"pat".parse().unwrap()).unwrap().join_sha256;
+    let unknown = |who: &str| Refusal::NotFound(who.to_owned());
+    let confirmation = world.confirmation(MINJI, pat, joined, false);
+    let mut swaps = made(&world, &confirmation.clone().into());
+    swaps.retain(|(pointer, value, _)| *pointer != "/made/by" || value.as_str() == Some(JUN));
+    let keys = "the confirmation of this member's keys";
+    swaps.extend([
+        no("/made/by", "acme/eve", unknown(pat)),
+        no("/member", JUN, Refusal::Mismatch(keys)),
+        no("/member", SORA, unknown(SORA)),
+        no("/member", "hanbit-parts/nil", unknown("hanbit-parts/nil")),
+        mismatch("/join_sha256", keys),
+        free("/administrator", true),
+    ]);
+    check(&world, confirmation, swaps);
+    let revocation = world.revocation(MINJI, pat, Reason::Left);
+    let mut swaps = made(&world, &revocation.clone().into());
+    swaps.retain(|(pointer, value, _)| *pointer != "/made/by" || value.as_str() == Some(JUN));
+    let keys = "the revocation of this member's keys";
+    let since = |at| serde_json::to_value(Reason::CompromisedSince(at)).unwrap();
+    let ahead = "the time since when the keys are compromised";
+    swaps.extend([
+        no("/made/by", "acme/eve", unknown(pat)),
+        no("/member", JUN, Refusal::Mismatch(keys)),
+        no("/member", SORA, unknown(SORA)),
+        no("/member", "hanbit-parts/nil", unknown("hanbit-parts/nil")),
+        mismatch("/join_sha256", keys),
+        free("/reason", since(world.now)),
+        no("/reason", since(world.now.after(Span::seconds(1))), Refusal::Mismatch(ahead)),
+    ]);
+    check(&world, revocation, swaps);
+}
+
+#[test]
+fn a_joining_brings_one_members_own_keys() {
+    let mut world = parties();
+    let door = world.invitation(MINJI, NEW);
+    world.accept(door.clone());
+    let join = world.join(NEW, &door);
+    let mut swaps = made(&world, &join.clone().into());
+    swaps.retain(|(pointer, ..)| *pointer != "/made/by");
+    let uninvited = |who: &str| Refusal::NotInvited(who.parse().unwrap());
+    let taken = Refusal::KeysTaken(NEW.parse().unwrap());
+    let minji = world.join(MINJI, &door).age_recipient;
+    swaps.extend([
+        no("/made/by", JUN, uninvited(JUN)),
+        no("/made/by", "acme/noa", uninvited("acme/noa")),
+        no("/secret_sha256", bytes::<32>("guessed"), uninvited(NEW)),
+        no("/key", key_of("another"), Refusal::WrongKey(NEW.parse().unwrap())),
+        no("/age_recipient", minji, taken),
+        free("/age_recipient", "another"),
+        free("/certificate_request_sha256", bytes::<32>("another")),
+    ]);
+    check(&world, join, swaps);
+}
+
+#[test]
+fn a_renewal_is_of_the_members_own_certificate() {
+    let mut world = parties();
+    let renewal = world.renewal(MINJI);
+    let mut swaps = made(&world, &renewal.clone().into());
+    swaps.push(free("/certificate_request_sha256", bytes::<32>("another")));
+    check(&world, renewal, swaps);
 }
 
 #[test]

@@ -1,0 +1,339 @@
+//! The vault over a store that fails now and then, and over what was said before.
+
+use std::io;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+
+use rand_core::OsRng;
+
+use crate::crypto::signature::{self, SigningKey};
+use crate::crypto::statement;
+use crate::domain::event::{Note, SignedText};
+use crate::domain::id::{Bytes, DepositId};
+use crate::domain::refusal::Refusal;
+use crate::domain::statement::{self as say, Invitation, Log, Made, Reason, Statement};
+use crate::domain::stream::Stream;
+use crate::domain::tests::terms::{terms, three_party};
+use crate::domain::time::{Span, Timestamp};
+use crate::ledger::Entry;
+use crate::ledger::head::Head;
+use crate::store::{
+    Batch, Blob, CommitError, DiskStore, Options, ReadError, Room, Store, StreamHead,
+};
+use crate::vault::committer::Work;
+use crate::vault::{
+    Clock, DomainProjector, Hint, Talker, Vault, VaultError, secret_sha256, verify,
+};
+
+/// A real store that fails to read a small object when it is told to.
+struct Failing {
+    store: DiskStore,
+    fails_blob: Arc<AtomicBool>,
+}
+
+impl Store for Failing {
+    type Staged = <DiskStore as Store>::Staged;
+    type Bundle = <DiskStore as Store>::Bundle;
+
+    fn commit(&self, batch: Batch<Self::Staged>) -> Result<(), CommitError> {
+        self.store.commit(batch)
+    }
+
+    fn has_room_for(&self, bytes: u64) -> bool {
+        self.store.has_room_for(bytes)
+    }
+
+    fn room(&self) -> Room {
+        self.store.room()
+    }
+
+    fn ledger_size(&self) -> u64 {
+        self.store.ledger_size()
+    }
+
+    fn head(&self, stream: &Stream) -> Result<StreamHead, ReadError> {
+        self.store.head(stream)
+    }
+
+    fn read_stream(
+        &self,
+        stream: &Stream,
+        from: u64,
+        limit: usize,
+    ) -> Result<Vec<Entry>, ReadError> {
+        self.store.read_stream(stream, from, limit)
+    }
+
+    fn read_ledger(&self, from: u64, limit: usize) -> Result<Vec<Entry>, ReadError> {
+        self.store.read_ledger(from, limit)
+    }
+
+    fn record(&self, key: &str) -> Result<Option<Vec<u8>>, ReadError> {
+        self.store.record(key)
+    }
+
+    fn keys(
+        &self,
+        prefix: &str,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<Vec<String>, ReadError> {
+        self.store.keys(prefix, after, limit)
+    }
+
+    fn blob(&self, name: &str) -> Result<Option<Vec<u8>>, ReadError> {
+        if self.fails_blob.swap(false, Ordering::SeqCst) {
+            return Err(io::Error::other("told to").into());
+        }
+        self.store.blob(name)
+    }
+
+    fn stage(&self) -> io::Result<Self::Staged> {
+        self.store.stage()
+    }
+
+    fn settle(&self) -> io::Result<()> {
+        self.store.settle()
+    }
+
+    fn bundle(&self, id: &DepositId) -> Result<Option<Self::Bundle>, ReadError> {
+        self.store.bundle(id)
+    }
+}
+
+/// A clock that is set by hand.
+struct Hand(Mutex<Timestamp>);
+
+impl Clock for Hand {
+    fn now(&self) -> Timestamp {
+        *self.0.lock().unwrap()
+    }
+}
+
+struct Place {
+    vault: Arc<Vault<Failing>>,
+    fails_blob: Arc<AtomicBool>,
+    clock: Arc<Hand>,
+    operator: SigningKey,
+    log: Log,
+}
+
+impl Place {
+    async fn founded(directory: &Path) -> Self {
+        let options = Options { reserve_bytes: 0, may_begin: true, ..Options::default() };
+        let store = DiskStore::open(directory, &DomainProjector, &options).unwrap();
+        let fails_blob = Arc::new(AtomicBool::new(false));
+        let store = Failing { store, fails_blob: fails_blob.clone() };
+        let [ledger, operator] = [(), ()].map(|()| SigningKey::generate(&mut OsRng));
+        let log = Log { origin: "vault.example/escrow".parse().unwrap(), generation: 1 };
+        let clock = Arc::new(Hand(Mutex::new("2026-03-02T09:00:00.000Z".parse().unwrap())));
+        let founded = Note::Founded {
+            ledger_key: ledger.public(),
+            operator_key: operator.public(),
+            ca_sha256: Bytes([7; 32]),
+        };
+        let vault = Vault::open(store, log.origin.clone(), ledger, clock.clone());
+        let vault = Arc::new(vault.unwrap());
+        vault.found(founded).await.unwrap();
+        Self { vault, fails_blob, clock, operator, log }
+    }
+
+    fn made(&self, by: &str, nonce: u8) -> Made {
+        let (by, nonce) = (by.parse().unwrap(), Bytes([nonce; 16]));
+        Made { by, at: self.clock.now(), nonce, log: self.log.clone() }
+    }
+
+    fn invitation(&self, member: &str, nonce: u8) -> SignedText {
+        let invitation = Invitation {
+            made: self.made("operator/operator", nonce),
+            member: member.parse().unwrap(),
+            secret_sha256: Bytes([nonce; 32]),
+            expires_at: self.clock.now().after(Span::days(1)),
+        };
+        statement::sign(&self.operator, &Statement::from(invitation)).unwrap()
+    }
+}
+
+#[tokio::test]
+async fn promise_7_a_job_that_fails_leaves_nothing_of_itself_in_its_batch() {
+    let directory = tempfile::tempdir().unwrap();
+    let place = Place::founded(directory.path()).await;
+    let signed = place.invitation("hanbit-parts/minji", 1);
+    let work = || {
+        let blobs = vec![Blob { name: "attachment/one".to_owned(), bytes: vec![1; 100] }];
+        Work::Statements { group: verify(vec![signed.clone()]).unwrap(), blobs, bundle: None }
+    };
+    let size = place.vault.store.ledger_size();
+    place.fails_blob.store(true, Ordering::SeqCst);
+    let failed = place.vault.committer.submit(work()).await;
+    assert!(matches!(failed, Err(VaultError::Read(ReadError::Io(_)))), "{failed:?}");
+    assert_eq!(place.vault.store.ledger_size(), size, "an event without its attachment");
+    let digest = signature::sha256(signed.statement.as_bytes());
+    assert_eq!(place.vault.store.record(&format!("statement/{digest}")).unwrap(), None);
+    let done = place.vault.committer.submit(work()).await.unwrap();
+    assert_eq!(done.entries[0].position, size);
+    assert_eq!(place.vault.store.blob("attachment/one").unwrap(), Some(vec![1; 100]));
+    place.vault.close().await;
+}
+
+/// An organisation with its first member, by real keys.
+struct House {
+    organisation: SigningKey,
+    member: SigningKey,
+    joining: Vec<SignedText>,
+    secret: [u8; 32],
+    talker: Talker,
+}
+
+const CSR: &[u8] = b"a certificate request";
+
+impl Place {
+    /// Invites an organisation's first member, who joins.
+    async fn found(&self, path: &str, nonce: u8) -> House {
+        let secret = [nonce; 32];
+        let invitation = Invitation {
+            made: self.made("operator/operator", nonce),
+            member: path.parse().unwrap(),
+            secret_sha256: secret_sha256(&secret),
+            expires_at: self.clock.now().after(Span::days(1)),
+        };
+        let invitation = statement::sign(&self.operator, &invitation.into()).unwrap();
+        self.vault.submit(Talker::Operator, vec![invitation], Vec::new()).await.unwrap();
+        let [organisation, member] = [(), ()].map(|()| SigningKey::generate(&mut OsRng));
+        let made = |step| self.made(path, nonce + step);
+        let introduced = say::Organisation { made: made(1), key: organisation.public() };
+        let recipient = age::x25519::Identity::generate().to_public().to_string();
+        let join = say::Join {
+            made: made(2),
+            secret_sha256: secret_sha256(&secret),
+            key: member.public(),
+            age_recipient: recipient.parse().unwrap(),
+            certificate_request_sha256: signature::sha256(CSR),
+        };
+        let join = statement::sign(&member, &join.into()).unwrap();
+        let join_sha256 = signature::sha256(join.statement.as_bytes());
+        let confirmation = say::Confirmation {
+            made: made(3),
+            member: path.parse().unwrap(),
+            join_sha256,
+            administrator: true,
+        };
+        let joining = vec![
+            statement::sign(&organisation, &introduced.into()).unwrap(),
+            join,
+            statement::sign(&organisation, &confirmation.into()).unwrap(),
+        ];
+        let (path, id) = self.vault.join(&secret, joining.clone(), CSR).await.unwrap();
+        House { organisation, member, joining, secret, talker: Talker::Member { path, id } }
+    }
+}
+
+fn refusal<T>(outcome: Result<T, VaultError>) -> Refusal {
+    match outcome {
+        Err(VaultError::Refused(refusal)) => refusal,
+        Err(other) => panic!("{other:?}"),
+        Ok(_) => panic!("accepted"),
+    }
+}
+
+#[tokio::test]
+async fn who_was_revoked_is_certified_by_no_repetition() {
+    let directory = tempfile::tempdir().unwrap();
+    let place = Place::founded(directory.path()).await;
+    let minji = "hanbit-parts/minji";
+    let house = place.found(minji, 10).await;
+    let renewal = say::Renewal {
+        made: place.made(minji, 20),
+        certificate_request_sha256: signature::sha256(CSR),
+    };
+    let renewal = statement::sign(&house.member, &renewal.into()).unwrap();
+    for why in ["at first", "again, as after a lost reply"] {
+        let renewed = place.vault.renew(renewal.clone(), CSR).await;
+        assert_eq!(renewed.unwrap(), house.talker, "{why}");
+    }
+    place.vault.join(&house.secret, house.joining.clone(), CSR).await.unwrap();
+    let revocation = say::Revocation {
+        made: place.made(minji, 21),
+        member: minji.parse().unwrap(),
+        join_sha256: signature::sha256(house.joining[1].statement.as_bytes()),
+        reason: Reason::Left,
+    };
+    let revocation = statement::sign(&house.organisation, &revocation.into()).unwrap();
+    place.vault.submit(house.talker.clone(), vec![revocation], Vec::new()).await.unwrap();
+    let revoked = Refusal::Revoked(minji.parse().unwrap());
+    assert_eq!(refusal(place.vault.renew(renewal, CSR).await), revoked);
+    assert_eq!(refusal(place.vault.join(&house.secret, house.joining, CSR).await), revoked);
+    place.vault.close().await;
+}
+
+#[tokio::test]
+async fn promise_10_a_proposal_does_not_tell_which_organisations_there_are() {
+    let directory = tempfile::tempdir().unwrap();
+    let place = Place::founded(directory.path()).await;
+    let minji = "hanbit-parts/minji";
+    let house = place.found(minji, 10).await;
+    let mut terms = terms(three_party());
+    let own = signature::fingerprint(&house.organisation.public());
+    terms.fingerprints.insert("hanbit-parts".parse().unwrap(), own);
+    let propose = async |nonce| {
+        let proposal = say::Proposal { made: place.made(minji, nonce), terms: terms.clone() };
+        let proposal = statement::sign(&house.member, &proposal.into()).unwrap();
+        let answer = place.vault.submit(house.talker.clone(), vec![proposal], Vec::new()).await;
+        refusal(answer)
+    };
+    let of_nobody = propose(30).await;
+    place.found("orient-display/yuki", 40).await;
+    let of_somebody = propose(31).await;
+    assert_eq!(of_nobody, Refusal::PartyMissing("orient-display".parse().unwrap()));
+    assert_eq!(of_somebody, of_nobody, "with an invented fingerprint");
+    place.vault.close().await;
+}
+
+#[tokio::test]
+async fn heads_and_events_are_dated_by_a_time_that_never_runs_backwards() {
+    let directory = tempfile::tempdir().unwrap();
+    let place = Place::founded(directory.path()).await;
+    let house = place.found("hanbit-parts/minji", 10).await;
+    let stream = Stream::Organisation("hanbit-parts".parse().unwrap());
+    let mut dated = Vec::new();
+    for hour in ["09", "11", "10", "08"] {
+        let now = format!("2026-03-02T{hour}:00:00.000Z").parse().unwrap();
+        *place.clock.0.lock().unwrap() = now;
+        let reading = place.vault.read(house.talker.clone(), stream.clone(), None).await.unwrap();
+        let head: Head = serde_json::from_slice(&reading.head.head).unwrap();
+        dated.push(head.at.to_string());
+    }
+    let nine = "2026-03-02T09:00:00.000Z".to_owned();
+    let eleven = "2026-03-02T11:00:00.000Z".to_owned();
+    assert_eq!(dated, [nine, eleven.clone(), eleven.clone(), eleven]);
+    place.vault.close().await;
+}
+
+#[tokio::test]
+async fn promise_8_hints_are_entered_in_every_minute_in_which_some_are_given() {
+    let directory = tempfile::tempdir().unwrap();
+    let place = Place::founded(directory.path()).await;
+    let house = place.found("hanbit-parts/minji", 10).await;
+    let accesses = Stream::OrganisationAccesses("hanbit-parts".parse().unwrap());
+    let entered = || place.vault.store.head(&accesses).unwrap().sequence;
+    let mut watching = place.vault.watch(house.talker.clone()).await.unwrap();
+    assert_eq!(watching.next().await.unwrap(), Hint::Any);
+    assert_eq!(entered(), 1, "that somebody watches");
+    for (nonce, minutes, expected) in [(50, 0, 1), (51, 2, 2), (52, 0, 2), (53, 5, 3)] {
+        let now = place.clock.now().after(Span::seconds(minutes * 60));
+        *place.clock.0.lock().unwrap() = now;
+        let invitation = Invitation {
+            made: place.made("hanbit-parts/minji", nonce),
+            member: format!("hanbit-parts/n{nonce}").parse().unwrap(),
+            secret_sha256: Bytes([nonce; 32]),
+            expires_at: now.after(Span::days(1)),
+        };
+        let invitation = statement::sign(&house.member, &invitation.into()).unwrap();
+        place.vault.submit(house.talker.clone(), vec![invitation], Vec::new()).await.unwrap();
+        let grown = Hint::Grown(Stream::Organisation("hanbit-parts".parse().unwrap()));
+        assert_eq!(watching.next().await.unwrap(), grown);
+        assert_eq!(entered(), expected, "after {minutes} minutes");
+    }
+    place.vault.close().await;
+}
