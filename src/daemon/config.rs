@@ -14,6 +14,7 @@ use crate::crypto::signature::SigningKey;
 use crate::domain::statement::Log;
 use crate::domain::text::Text;
 use crate::vault::Scribe;
+use crate::vault::quota::{self, Quota};
 
 /// The format of data directories this program makes and reads.
 const FORMAT: u32 = 1;
@@ -36,6 +37,9 @@ pub(super) struct Config {
     pub origin: Text,
     /// The log's generation.
     pub generation: u32,
+    /// What one organisation may take up.
+    #[serde(default)]
+    pub quota: Quota,
 }
 
 /// A vault's files besides what the store keeps.
@@ -108,6 +112,7 @@ impl Place {
             config.public_address,
             config.hosts,
         );
+        let text = text + &quota_section(&config.quota);
         keyfile::write_new(&self.dir.join(FILE), text.as_bytes()).map_err(failed)
     }
 
@@ -131,6 +136,31 @@ impl Place {
     }
 }
 
+/// The last section: in TOML what follows would belong to it.
+fn quota_section(granted: &Quota) -> String {
+    format!(
+        "\n# What one organisation may take up; 0 or a line left out means the default.\n\
+         # Objections, withdrawals, revocations and retrievals are never refused for these.\n\
+         [quota]\n\
+         # Bytes of bundles and statements; default {}.\n\
+         bytes = {}\n\
+         # Deposits; default {}.\n\
+         deposits = {}\n\
+         # Requests open at a time; default {}.\n\
+         requests = {}\n\
+         # Calls at a time; default {}.\n\
+         streams = {}\n",
+        quota::BYTES_DEFAULT,
+        granted.bytes,
+        quota::DEPOSITS_DEFAULT,
+        granted.deposits,
+        quota::REQUESTS_DEFAULT,
+        granted.requests,
+        quota::STREAMS_DEFAULT,
+        granted.streams,
+    )
+}
+
 /// Keeps the key that signs heads.
 pub(super) fn write_ledger_key(keys: &Keyring, key: &SigningKey) -> Result<(), Failure> {
     keys.write_new(LEDGER_KEY, &key.to_bytes()[..]).map_err(failed)
@@ -150,7 +180,8 @@ impl Config {
     }
 
     pub(super) fn new(listen: String, public: String, hosts: Vec<String>, origin: Text) -> Self {
-        Self { format: FORMAT, listen, public_address: public, hosts, origin, generation: 1 }
+        let quota = Quota::default();
+        Self { format: FORMAT, listen, public_address: public, hosts, origin, generation: 1, quota }
     }
 }
 
@@ -180,9 +211,13 @@ mod tests {
         assert_eq!(place.config().unwrap(), config);
         let path = dir.path().join(FILE);
         let text = fs::read_to_string(&path).unwrap();
-        for (from, to) in
-            [("listen =", "listens ="), ("format = 1", "format = 2"), ("hosts =", "hosts = 1 #")]
-        {
+        for (from, to) in [
+            ("listen =", "listens ="),
+            ("format = 1", "format = 2"),
+            ("hosts =", "hosts = 1 #"),
+            ("deposits =", "deposit ="),
+            ("deposits = 0", "deposits = -1"),
+        ] {
             fs::write(&path, text.replace(from, to)).unwrap();
             assert!(place.config().is_err(), "{to}");
         }

@@ -144,7 +144,7 @@ async fn build(
     let store =
         DiskStore::open(place.store(), &DomainProjector, &Options::default()).map_err(failed)?;
     let scribe = Scribe { log, key: ledger_key };
-    let vault = Vault::open(store, scribe, Arc::new(SystemClock)).map_err(failed)?;
+    let vault = Vault::open(store, scribe, Arc::new(SystemClock), config.quota).map_err(failed)?;
     vault.found(founded).await.map_err(failed)?;
     vault.close().await;
     Ok(config)

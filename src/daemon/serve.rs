@@ -46,7 +46,8 @@ pub(super) async fn run(
     let options =
         Options { probe: Some(&probe_in_child), progress: Some(&tell), ..Options::default() };
     let store = DiskStore::open(place.store(), &DomainProjector, &options).map_err(failed)?;
-    let vault = Arc::new(Vault::open(store, scribe, Arc::new(SystemClock)).map_err(failed)?);
+    let vault = Vault::open(store, scribe, Arc::new(SystemClock), config.quota);
+    let vault = Arc::new(vault.map_err(failed)?);
 
     let address = listen.unwrap_or(config.listen);
     let listener = TcpListener::bind(&address).await.map_err(|fault| {

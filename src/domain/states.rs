@@ -11,6 +11,7 @@ use crate::domain::id::{AgreementId, DepositId, Digest, OrganisationName, Public
 use crate::domain::organisation::Organisation;
 use crate::domain::request::Request;
 use crate::domain::stream::Stream;
+use crate::domain::usage::{OpenRequests, Usage};
 
 /// The name of a record.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -31,6 +32,10 @@ pub enum Key {
     Request(RequestId),
     /// Where a statement was accepted.
     Statement(Digest),
+    /// What an organisation has stored.
+    Usage(OrganisationName),
+    /// Which requests of an organisation are open.
+    OpenRequests(OrganisationName),
 }
 
 impl Key {
@@ -51,6 +56,8 @@ impl fmt::Display for Key {
             Self::Bundle(id, sha256) => write!(f, "bundle/{id}/{sha256}"),
             Self::Request(id) => write!(f, "request/{id}"),
             Self::Statement(sha256) => write!(f, "statement/{sha256}"),
+            Self::Usage(name) => write!(f, "usage/{name}"),
+            Self::OpenRequests(name) => write!(f, "open-requests/{name}"),
         }
     }
 }
@@ -76,6 +83,10 @@ pub enum Record {
     Request(Request),
     /// Where a statement was accepted.
     Statement(Accepted),
+    /// What an organisation has stored.
+    Usage(Usage),
+    /// Which requests of an organisation are open.
+    OpenRequests(OpenRequests),
 }
 
 /// What a vault is, from its first event.
@@ -144,6 +155,15 @@ impl States {
     typed!(deposit, deposit_mut, put_deposit, Deposit, DepositId, Deposit);
     typed!(request, request_mut, put_request, Request, RequestId, Request);
     typed!(statement, statement_mut, put_statement, Statement, Digest, Accepted);
+    typed!(usage, usage_mut, put_usage, Usage, OrganisationName, Usage);
+    typed!(
+        open_requests,
+        open_requests_mut,
+        put_open_requests,
+        OpenRequests,
+        OrganisationName,
+        OpenRequests
+    );
 
     /// What the vault is.
     pub fn vault(&self) -> Option<&Vault> {

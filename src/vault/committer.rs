@@ -24,6 +24,7 @@ use crate::ledger::{Entry, LabelKey};
 use crate::store::{Batch, Blob, CommitError, ReadError, Store, StreamHead, is_full};
 use crate::vault::clock::Clock;
 use crate::vault::error::VaultError;
+use crate::vault::quota::{self, Quota};
 use crate::vault::records;
 use crate::vault::watching::Watchers;
 
@@ -193,6 +194,7 @@ pub(super) struct Desk<S: Store> {
     scribe: Arc<Scribe>,
     clock: Arc<dyn Clock>,
     watchers: Watchers,
+    quota: Quota,
     last_at: Timestamp,
 }
 
@@ -227,6 +229,7 @@ impl<S: Store> Desk<S> {
         scribe: Arc<Scribe>,
         clock: Arc<dyn Clock>,
         watchers: Watchers,
+        quota: Quota,
     ) -> Result<Self, ReadError> {
         let last = store.ledger_size().checked_sub(1);
         let last = last.map(|position| store.read_ledger(position, 1)).transpose()?;
@@ -235,7 +238,7 @@ impl<S: Store> Desk<S> {
             Some([entry]) => records::event(entry)?.at,
             Some(_) | None => Timestamp::EPOCH,
         };
-        Ok(Self { store, scribe, clock, watchers, last_at })
+        Ok(Self { store, scribe, clock, watchers, quota, last_at })
     }
 
     /// Decides and commits one batch. An error means that the outcome is unknown.
@@ -316,11 +319,12 @@ impl<S: Store> Desk<S> {
             let saw = saw(self.store.as_ref(), &stated)?;
             let circumstances = Circumstances { log: self.scribe.log.clone(), now: draft.now, saw };
             rules::decide(&states, &stated, &circumstances).map_err(VaultError::Refused)?;
+            quota::check(&self.quota, &states, (&signed, &stated), draft.now)?;
             let stream = rules::stream(&stated);
             let number = numbers.entry(stream.clone()).or_insert(0);
             *number += 1;
             let sequence = self.end(draft, &stream)?.stands.sequence + *number;
-            rules::apply(&mut states, &stated, draft.now, sequence);
+            records::apply(&mut states, (&signed, &stated), draft.now, sequence);
             acts.push((stream, Act::Stated(signed)));
         }
         draft.states = states;

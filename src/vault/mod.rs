@@ -11,9 +11,11 @@ mod delivery;
 pub mod error;
 mod intake;
 mod looks;
+pub mod quota;
 mod reading;
 mod records;
 mod standing;
+mod usage;
 mod watching;
 
 use std::sync::Arc;
@@ -27,6 +29,7 @@ pub use crate::vault::committer::{Done, Scribe};
 pub use crate::vault::delivery::{BundleBytes, Delivery, Incoming};
 pub use crate::vault::error::VaultError;
 pub use crate::vault::intake::BundleFault;
+pub use crate::vault::quota::{OverQuota, Quota, Resource};
 pub use crate::vault::reading::{Part, Reading};
 pub use crate::vault::records::DomainProjector;
 pub use crate::vault::watching::{Hint, Watching};
@@ -43,6 +46,7 @@ use crate::store::{Blob, ReadError, Store};
 use crate::vault::attachments::Attachments;
 use crate::vault::committer::{Committer, Desk, Work};
 use crate::vault::looks::Looks;
+use crate::vault::quota::Reserved;
 use crate::vault::watching::Watchers;
 
 /// Whoever is connected, as its certificate says. May talk; whoever signed has acted.
@@ -66,20 +70,30 @@ pub struct Vault<S: Store> {
     clock: Arc<dyn Clock>,
     committer: Committer<S>,
     looks: Looks,
+    quota: Quota,
+    reserved: Reserved,
     failed: watch::Receiver<bool>,
     watchers: Watchers,
 }
 
 impl<S: Store> Vault<S> {
     /// Opens a vault over a store.
-    pub fn open(store: S, scribe: Scribe, clock: Arc<dyn Clock>) -> Result<Self, ReadError> {
+    pub fn open(
+        store: S,
+        scribe: Scribe,
+        clock: Arc<dyn Clock>,
+        quota: Quota,
+    ) -> Result<Self, ReadError> {
+        let quota = quota.granted();
         let (store, scribe) = (Arc::new(store), Arc::new(scribe));
         let (failing, failed) = watch::channel(false);
         let watchers = Watchers::default();
-        let desk = Desk::new(store.clone(), scribe.clone(), clock.clone(), watchers.clone())?;
+        let desk =
+            Desk::new(store.clone(), scribe.clone(), clock.clone(), watchers.clone(), quota)?;
         let committer = Committer::start(desk, failing)?;
         let looks = Looks::default();
-        Ok(Self { store, scribe, clock, committer, looks, failed, watchers })
+        let reserved = Reserved::default();
+        Ok(Self { store, scribe, clock, committer, looks, quota, reserved, failed, watchers })
     }
 
     /// Makes the first event of a new vault.
@@ -104,6 +118,11 @@ impl<S: Store> Vault<S> {
     /// Becomes true when a write ended with unknown outcome: the process must then end.
     pub fn failed(&self) -> watch::Receiver<bool> {
         self.failed.clone()
+    }
+
+    /// What one organisation may take up.
+    pub fn quota(&self) -> Quota {
+        self.quota
     }
 
     /// Which log this vault keeps.
@@ -214,7 +233,7 @@ impl<S: Store> Vault<S> {
     ) -> Result<Vec<Blob>, VaultError> {
         let mut states = States::default();
         let mut wanted = Attachments::new(attachments)?;
-        for (_, stated) in group {
+        for (signed, stated) in group {
             records::load_for(&mut states, stated, &|key| self.store.record(key))?;
             if states.statement(&stated.digest).is_some() {
                 continue;
@@ -223,9 +242,10 @@ impl<S: Store> Vault<S> {
             let circumstances =
                 Circumstances { log: self.scribe.log.clone(), now: self.clock.now(), saw };
             rules::decide(&states, stated, &circumstances)?;
+            quota::check(&self.quota, &states, (signed, stated), circumstances.now)?;
             proofs::check(&states, stated).map_err(VaultError::Unproven)?;
             wanted.take(&states, stated)?;
-            rules::apply(&mut states, stated, circumstances.now, 0);
+            records::apply(&mut states, (signed, stated), circumstances.now, 0);
         }
         Ok(wanted.kept())
     }

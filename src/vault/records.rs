@@ -1,12 +1,14 @@
 //! Records between the domain and the store: loaded by name, kept as JSON.
 
 use crate::crypto::statement;
-use crate::domain::event::{Act, Event};
+use crate::domain::event::{Act, Event, SignedText};
 use crate::domain::rules;
 use crate::domain::statement::Stated;
 use crate::domain::states::{Key, Record, States};
+use crate::domain::time::Timestamp;
 use crate::ledger::Entry;
 use crate::store::{Projector, ReadError, ReadRecord, Records};
+use crate::vault::usage;
 
 /// Loads the records a statement is judged by, those that are not there already.
 pub(super) fn load_for(
@@ -17,7 +19,19 @@ pub(super) fn load_for(
     load(states, rules::reads(stated), read)?;
     let request = rules::request_named(&stated.statement);
     let keys = request.and_then(|id| states.request(id)).map(rules::reads_of_request);
-    load(states, keys.unwrap_or_default(), read)
+    load(states, keys.unwrap_or_default(), read)?;
+    load(states, usage::reads(states, stated), read)
+}
+
+/// Changes the records as an accepted statement does: by the rules, and in what is counted.
+pub(super) fn apply(
+    states: &mut States,
+    (signed, stated): (&SignedText, &Stated),
+    at: Timestamp,
+    sequence: u64,
+) {
+    rules::apply(states, stated, at, sequence);
+    usage::count(states, signed, stated, at);
 }
 
 /// Loads records, those that are not there already.
@@ -73,7 +87,7 @@ impl Projector for DomainProjector {
                 let stated = statement::parse(signed)
                     .map_err(|fault| damaged(format!("entry {}", entry.position), &fault))?;
                 load_for(&mut states, &stated, read)?;
-                rules::apply(&mut states, &stated, event.at, event.sequence);
+                apply(&mut states, (signed, &stated), event.at, event.sequence);
             }
             Act::Noted(note) => {
                 load(&mut states, rules::reads_of_note(note), read)?;

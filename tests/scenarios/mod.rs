@@ -8,6 +8,7 @@ mod full_disk;
 mod index;
 mod lying;
 mod members;
+mod quota;
 mod release;
 mod sealed;
 mod stock_age;

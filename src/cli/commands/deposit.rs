@@ -168,7 +168,9 @@ pub(super) async fn list(
         | Record::Deposit(_)
         | Record::Bundle(_)
         | Record::Request(_)
-        | Record::Statement(_) => None,
+        | Record::Statement(_)
+        | Record::Usage(_)
+        | Record::OpenRequests(_) => None,
     });
     let mut deposits: Vec<_> = records.collect();
     deposits.sort_by_key(|deposit| deposit.deposited_at);

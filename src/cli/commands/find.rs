@@ -48,7 +48,9 @@ async fn find(
         | Record::Organisation(_)
         | Record::Party
         | Record::Bundle(_)
-        | Record::Statement(_) => None,
+        | Record::Statement(_)
+        | Record::Usage(_)
+        | Record::OpenRequests(_) => None,
     });
     let all: Vec<Found> = records.filter(|found| found.id().starts_with(begin)).collect();
     let fitting: Vec<&Found> = all.iter().filter(|found| is_kind(found)).collect();

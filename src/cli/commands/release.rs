@@ -117,7 +117,9 @@ pub(super) fn every_request(session: &Session) -> Vec<Request> {
         | Record::Party
         | Record::Deposit(_)
         | Record::Bundle(_)
-        | Record::Statement(_) => None,
+        | Record::Statement(_)
+        | Record::Usage(_)
+        | Record::OpenRequests(_) => None,
     });
     let mut requests: Vec<_> = requests.collect();
     requests.sort_by_key(|request| request.opened_at);

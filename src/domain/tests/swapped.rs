@@ -126,7 +126,9 @@ fn second(world: &World) -> AgreementId {
         | Record::Deposit(_)
         | Record::Bundle(_)
         | Record::Request(_)
-        | Record::Statement(_) => None,
+        | Record::Statement(_)
+        | Record::Usage(_)
+        | Record::OpenRequests(_) => None,
     });
     second.next().unwrap()
 }
