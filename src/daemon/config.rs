@@ -148,7 +148,7 @@ fn quota_section(granted: &Quota) -> String {
          deposits = {}\n\
          # Requests open at a time; default {}.\n\
          requests = {}\n\
-         # Calls at a time; default {}.\n\
+         # Calls at a time, half of them for one member and one upload for sixteen; default {}.\n\
          streams = {}\n",
         quota::BYTES_DEFAULT,
         granted.bytes,

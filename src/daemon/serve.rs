@@ -19,6 +19,7 @@ use crate::daemon::config::{Place, failed};
 use crate::domain::time::Timestamp;
 use crate::server::accept::{Limits, accept};
 use crate::server::ca::Authority;
+use crate::server::calls::Calls;
 use crate::server::service::routes;
 use crate::server::tls::{server_config, shared};
 use crate::server::transport::configure;
@@ -58,6 +59,7 @@ pub(super) async fn run(
     let incoming = accept(listener, shared(tls), Limits::default());
     let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
     let router = configure(tonic::transport::Server::builder())
+        .layer(Calls::new(vault.quota().streams))
         .add_routes(routes(&vault, authority).map_err(failed)?);
     let serving = router.serve_with_incoming_shutdown(incoming, async {
         // An error means that the sender is gone: then it is time to stop as well.

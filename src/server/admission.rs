@@ -105,7 +105,7 @@ impl Drop for Permit {
 }
 
 /// One IPv4 address, or the /64 that one subscriber of IPv6 has to himself.
-fn network(address: IpAddr) -> IpAddr {
+pub(super) fn network(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V4(address) => IpAddr::V4(address),
         IpAddr::V6(address) => IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() >> 64 << 64)),

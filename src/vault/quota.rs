@@ -35,7 +35,7 @@ pub struct Quota {
     pub deposits: u64,
     /// Its requests open at a time; see [`REQUESTS_DEFAULT`].
     pub requests: u64,
-    /// Its calls at a time; see [`STREAMS_DEFAULT`].
+    /// Its calls at a time, half of them for one member, one upload for sixteen; see [`STREAMS_DEFAULT`].
     pub streams: u64,
 }
 
@@ -63,6 +63,10 @@ pub enum Resource {
     Requests,
     /// Calls at a time.
     Streams,
+    /// Calls at a time of one member: half of its organisation's.
+    StreamsOfOne,
+    /// Uploads at a time: a sixteenth of the calls.
+    Uploads,
 }
 
 impl fmt::Display for Resource {
@@ -72,6 +76,8 @@ impl fmt::Display for Resource {
             Self::Deposits => "deposits",
             Self::Requests => "open requests",
             Self::Streams => "calls at a time",
+            Self::StreamsOfOne => "calls at a time for one member",
+            Self::Uploads => "uploads at a time",
         })
     }
 }

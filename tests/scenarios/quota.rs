@@ -1,6 +1,7 @@
 //! Quotas: what one organisation may take up, and what no quota stops.
 
 use std::fs;
+use std::time::Duration;
 
 use escrow_vault::client::home::Home;
 use escrow_vault::crypto::{signature, statement};
@@ -12,7 +13,7 @@ use escrow_vault::wire::v1::{DepositRequest, deposit_request};
 use tokio_stream::wrappers::ReceiverStream;
 
 use super::wire::{channel, runtime, signed};
-use super::{Ended, World, id};
+use super::{Ended, World, files_below, id};
 
 impl World {
     /// Starts the server anew with other lines under `[quota]`.
@@ -124,18 +125,16 @@ fn an_upload_reserves_its_bytes_before_the_first_and_gives_them_back() {
         let begun = tokio::spawn(async move { service.deposit(ReceiverStream::new(sent)).await });
         let part = |part| DepositRequest { part: Some(part) };
         parts.send(part(deposit_request::Part::Statement(stated))).await.unwrap();
-        // Another that fits beside what is stored, but not beside what is under way: as soon as
-        // the vault has begun with the first.
-        let begun_by = tokio::time::Instant::now() + std::time::Duration::from_secs(20);
-        let mut size = 200_000;
-        let refused = loop {
-            size += 1;
-            let beside = world.try_deposit(&agreement, &format!("{size}.bin"), size);
-            if beside.code != 0 {
-                break beside;
+        // The vault has begun with it once there is a file in staging.
+        let staging = world.data().join("bundles/staging");
+        let begins = async {
+            while files_below(&staging).is_empty() {
+                tokio::task::yield_now().await;
             }
-            assert!(tokio::time::Instant::now() < begun_by, "nothing was reserved");
         };
+        tokio::time::timeout(Duration::from_secs(20), begins).await.expect("it was not begun");
+        // Fits beside what is stored, but not beside what is under way.
+        let refused = world.try_deposit(&agreement, "beside.bin", 200_000);
         assert_over(&refused, "bytes stored");
         drop(parts);
         assert!(begun.await.unwrap().is_err(), "it was cut short");
