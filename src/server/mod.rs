@@ -11,6 +11,7 @@ pub mod csr;
 mod identities;
 mod line;
 mod meter;
+mod pace;
 pub mod peer;
 mod places;
 pub mod service;

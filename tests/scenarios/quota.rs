@@ -109,10 +109,9 @@ fn an_upload_reserves_its_bytes_before_the_first_and_gives_them_back() {
             let Act::Stated(signed) = statement::event(&entry.payload).unwrap().act else {
                 return None;
             };
-            match statement::parse(&signed).unwrap().statement {
-                Statement::Deposit(deposit) => Some(deposit),
-                _ => None,
-            }
+            let stated = statement::parse(&signed).unwrap().statement;
+            let Statement::Deposit(deposit) = stated else { return None };
+            Some(deposit)
         });
         let mut deposit = made.unwrap();
         deposit.made.nonce = Bytes([7; 16]);

@@ -1,0 +1,465 @@
+"""Attacks on a vault, each bounded in time and count. Run by `tests/scenarios/attack.rs` and by
+`benches/attack.rs`, on loopback only:
+
+    attack.py TARGET.json SECONDS NAME...
+
+Attacks that are named together run at once. TARGET.json says where the vault is, with which
+certificate a member's attack comes, and the messages of its calls. Prints one JSON object a line
+and attack: how many connections and frames it took, and how the vault ended them.
+"""
+
+import json
+import sys
+import threading
+import time
+
+from hyperframe import frame
+
+from peer import PREFACE, SERVICE, Gone, Peer, grpc, hello, polite, tcp
+
+# What one attack sends at most, whatever the time.
+FRAMES_MAX = 400_000
+BURST = 200
+READ = SERVICE + "StreamService/Read"
+WATCH = SERVICE + "StreamService/Watch"
+SUBMIT = SERVICE + "StatementService/Submit"
+DEPOSIT = SERVICE + "BundleService/Deposit"
+RETRIEVE = SERVICE + "BundleService/Retrieve"
+DESCRIBE = SERVICE + "IdentityService/Describe"
+
+
+class Told:
+    """What came of an attack."""
+
+    def __init__(self, name, seconds):
+        self.name, self.until = name, time.monotonic() + seconds
+        self.connections = self.frames = self.refused = self.ended = self.kept = 0
+        self.answers = {}
+
+    def goes_on(self):
+        return time.monotonic() < self.until and self.frames < FRAMES_MAX
+
+    def heard(self, peer):
+        for answer in peer.answers.values():
+            self.answers[answer] = self.answers.get(answer, 0) + 1
+        peer.answers = {}
+
+    def record(self):
+        return {"attack": self.name, "connections": self.connections, "frames": self.frames,
+                "refused": self.refused, "ended": self.ended, "kept": self.kept,
+                "answers": self.answers}
+
+
+def flood(told, target, frames, member=False, settings=None):
+    """Sends bursts of what `frames` makes, on a new connection whenever the vault ends one."""
+    while told.goes_on():
+        try:
+            peer = Peer(target, member, settings)
+        except Gone:
+            told.refused += 1
+            time.sleep(0.05)
+            continue
+        told.connections += 1
+        try:
+            burst = frames(peer)
+            while told.goes_on():
+                some = next(burst)
+                told.frames += len(some)
+                peer.send(*some)
+                peer.listen()
+            told.kept += 1
+        except Gone:
+            told.ended += 1
+        told.heard(peer)
+        peer.close()
+
+
+def hold(told, target, count, begin, member=False, settings=None, window=0, reads=True, tick=None):
+    """Opens `count` connections, begins something on each and holds them, polite otherwise."""
+    peers = []
+    for _ in range(count):
+        if not told.goes_on():
+            break
+        try:
+            peer = Peer(target, member, settings, window)
+            told.connections += 1
+            frames = begin(peer)
+            told.frames += len(frames)
+            if frames:
+                peer.send(*frames)
+            peers.append(peer)
+        except Gone:
+            told.refused += 1
+    while told.goes_on() and peers:
+        for peer in list(peers):
+            try:
+                if reads:
+                    peer.listen()
+                if tick:
+                    peer.send(*tick(peer))
+            except Gone:
+                told.ended += 1
+                told.heard(peer)
+                peers.remove(peer)
+        time.sleep(1.0 if tick else 0.2)
+    told.kept += len(peers)
+    for peer in peers:
+        told.heard(peer)
+        peer.close()
+
+
+def forever(make):
+    """Bursts of the same frames."""
+    def bursts(peer):
+        some = make(peer)
+        while True:
+            yield some
+    return bursts
+
+
+def rapid_reset(told, target, member=False):
+    def bursts(peer):
+        while True:
+            some = []
+            for _ in range(BURST // 2):
+                head = peer.headers(READ)
+                some += [head, frame.RstStreamFrame(head.stream_id, error_code=8)]
+            yield some
+    flood(told, target, bursts, member)
+
+
+def continuation(told, target):
+    def bursts(peer):
+        yield [peer.headers(READ, end_headers=False)]
+        while True:
+            yield [frame.ContinuationFrame(peer.stream - 2, data=b"\x00\x01a\x01b") for _ in range(BURST)]
+    flood(told, target, bursts)
+
+
+def empty_continuation(told, target):
+    def bursts(peer):
+        yield [peer.headers(READ, end_headers=False)]
+        while True:
+            yield [frame.ContinuationFrame(peer.stream - 2) for _ in range(BURST)]
+    flood(told, target, bursts)
+
+
+def settings(told, target, member=False):
+    many = {number: 1 << 20 for number in range(0xF0, 0xF8)}
+    flood(told, target, forever(lambda _: [frame.SettingsFrame(settings=many)] * BURST), member)
+
+
+def ping(told, target, member=False):
+    one = frame.PingFrame(0, opaque_data=b"attacker")
+    flood(told, target, forever(lambda _: [one] * BURST), member)
+
+
+def unknown(told, target):
+    one = frame.ExtensionFrame(type=0xEE, stream_id=0, flag_byte=0, body=b"x")
+    flood(told, target, forever(lambda _: [one] * BURST))
+
+
+def window_update(told, target):
+    one = frame.WindowUpdateFrame(0, window_increment=1)
+    flood(told, target, forever(lambda _: [one] * BURST))
+
+
+def empty_data(told, target):
+    def bursts(peer):
+        head = peer.headers(DEPOSIT)
+        yield [head]
+        while True:
+            yield [frame.DataFrame(head.stream_id)] * BURST
+    flood(told, target, bursts, member=True)
+
+
+def calls(told, target):
+    """A stranger's calls, as many as it can make."""
+    def bursts(peer):
+        while True:
+            yield [one for _ in range(BURST // 8) for one in peer.call(DESCRIBE, b"")]
+    flood(told, target, bursts)
+
+
+def connects(told, target):
+    """Whole handshakes, one after the other."""
+    while told.goes_on():
+        try:
+            peer = Peer(target)
+            told.connections += 1
+            peer.close()
+        except Gone:
+            told.refused += 1
+
+
+def reads(target, count):
+    return lambda peer: [one for _ in range(count)
+                         for one in peer.call(READ, bytes.fromhex(target["read"]))]
+
+
+def zero_window(told, target):
+    hold(told, target, 16, reads(target, 64), member=True, settings={4: 0})
+
+
+def one_byte_window(told, target):
+    hold(told, target, 16, reads(target, 64), member=True, settings={4: 1})
+
+
+def zero_window_retrieve(told, target):
+    message = bytes.fromhex(target["retrieve"])
+    hold(told, target, 4, lambda peer: [one for _ in range(32) for one in
+                                        peer.call(RETRIEVE, message)],
+         member=True, settings={4: 0})
+
+
+def unread_socket(told, target):
+    """Windows as large as they can be, and nobody who reads."""
+    hold(told, target, 32, reads(target, 64), member=True, settings={4: (1 << 31) - 1},
+         window=(1 << 31) - 1 - 65535, reads=False)
+
+
+def large_metadata(told, target):
+    def bursts(peer):
+        while True:
+            value = "x" * 16_000
+            head = peer.headers(READ, [(f"x-{number}", value) for number in range(8)],
+                                end_headers=False)
+            whole, pieces = head.data, []
+            head.data = whole[:16_000]
+            for at in range(16_000, len(whole), 16_000):
+                pieces.append(frame.ContinuationFrame(head.stream_id, data=whole[at:at + 16_000]))
+            (pieces or [head])[-1].flags.add("END_HEADERS")
+            yield [head, *pieces]
+    flood(told, target, bursts)
+
+
+def much_metadata(told, target):
+    def bursts(peer):
+        while True:
+            few = [(f"x{number}", "") for number in range(100)]
+            yield [peer.headers(READ, few) for _ in range(8)]
+    flood(told, target, bursts)
+
+
+def half_handshakes(told, target):
+    """A thousand connections that begin a handshake and leave it at that."""
+    first, sockets = hello(target), []
+    for number in range(1000):
+        if not told.goes_on():
+            break
+        try:
+            one = tcp(target)
+            one.sendall(first[:number % len(first)])
+            sockets.append(one)
+            told.connections += 1
+        except OSError:
+            told.refused += 1
+    wait(told)
+    for one in sockets:
+        one.close()
+
+
+def slow_handshake(told, target):
+    """A hundred handshakes of one byte a second."""
+    first = hello(target)
+    sockets = [tcp(target) for _ in range(100)]
+    told.connections = len(sockets)
+    trickle(told, [(one, first) for one in sockets])
+
+
+def slow_preface(told, target):
+    """TLS, and then HTTP/2's first words a byte a second."""
+    peers = []
+    for _ in range(50):
+        try:
+            peers.append(Peer(target, hello=False))
+            told.connections += 1
+        except Gone:
+            told.refused += 1
+    trickle(told, [(peer.socket, PREFACE + polite()[len(PREFACE):]) for peer in peers])
+
+
+def trickle(told, sockets):
+    at = 0
+    while told.goes_on() and sockets:
+        for pair in list(sockets):
+            one, words = pair
+            try:
+                one.sendall(words[at:at + 1])
+                one.settimeout(0.001)
+                if one.recv(4096) == b"":
+                    raise OSError("closed")
+            except (TimeoutError, BlockingIOError):
+                pass
+            except OSError:
+                told.ended += 1
+                sockets.remove(pair)
+        at += 1
+        time.sleep(1.0)
+    told.kept += len(sockets)
+    for one, _ in sockets:
+        one.close()
+
+
+def slow_upload(told, target):
+    """An upload of one byte a second behind a statement that is in order."""
+    def begin(peer):
+        head = peer.headers(DEPOSIT)
+        peer.held = head.stream_id
+        return [head, frame.DataFrame(head.stream_id, data=bytes.fromhex(target["deposit"]))]
+    def tick(peer):
+        # A whole part of the stream: a piece of one byte.
+        return [frame.DataFrame(peer.held, data=grpc(b"\x12\x01x"))]
+    hold(told, target, 1, begin, member=True, tick=tick)
+
+
+def slow_message(told, target):
+    """Messages of which a byte a second comes, on every stream there is."""
+    def begin(peer):
+        heads = [peer.headers(SUBMIT) for _ in range(64)]
+        return [one for head in heads for one in
+                (head, frame.DataFrame(head.stream_id, data=grpc(b"x" * 1024)[:100]))]
+    def tick(peer):
+        return [frame.DataFrame(stream, data=b"x") for stream in range(1, 129, 2)
+                if stream not in peer.answers]
+    hold(told, target, 2, begin, member=True, tick=tick)
+
+
+def unfinished_messages(told, target):
+    """Large messages whose last byte never comes."""
+    def begin(peer):
+        pieces = []
+        for _ in range(16):
+            head = peer.headers(SUBMIT)
+            whole = (b"\0" + (7 << 20).to_bytes(4, "big") + bytes(4 << 20))[:4_000_000]
+            pieces.append(head)
+            pieces += [frame.DataFrame(head.stream_id, data=whole[at:at + 16384])
+                       for at in range(0, len(whole), 16384)]
+        return pieces
+    hold(told, target, 16, begin, member=True)
+
+
+def idle_strangers(told, target):
+    hold(told, target, 300, lambda peer: [])
+
+
+def many_streams(told, target):
+    """Ten thousand calls that would never end."""
+    def bursts(peer):
+        for _ in range(10_000 // 50):
+            yield [one for _ in range(50) for one in peer.call(WATCH, b"")]
+        while True:
+            time.sleep(0.2)
+            yield []
+    flood(told, target, bursts, member=True)
+
+
+def oddities(told, target):
+    """One of each, with the answer it gets: it is the answers that count here."""
+    message = bytes.fromhex(target["read"])
+    peer = Peer(target, member=True)
+    told.connections = 1
+    compressed = peer.headers(READ, [("grpc-encoding", "gzip")])
+    cases = {
+        "gzip": [compressed, last(compressed, grpc(message, compressed=1))],
+        "unknown encoding": peer.call(READ, message, extra=[("grpc-encoding", "zebra")]),
+        "compressed without saying how": None,
+        "content-type": peer.call(READ, message, content_type="text/html"),
+        "get": peer.call(READ, message, method="GET"),
+        "unknown path": peer.call("/escrow.vault.v1.Nothing/Nothing", b""),
+        "oversized message": None,
+        "a gigabyte announced": None,
+        "not protobuf": peer.call(READ, b"\xff\xff\xff\xff"),
+        "two messages": None,
+        "no message": None,
+    }
+    head = peer.headers(READ)
+    cases["compressed without saying how"] = [head, last(head, grpc(message, compressed=1))]
+    head = peer.headers(READ)
+    cases["oversized message"] = [head] + pieces(head, grpc(b"x" * 100_000))
+    head = peer.headers(SUBMIT)
+    cases["a gigabyte announced"] = [head, last(head, b"\0" + (1 << 30).to_bytes(4, "big"))]
+    head = peer.headers(READ)
+    cases["two messages"] = [head, last(head, grpc(message) + grpc(message))]
+    head = peer.headers(READ, end_stream=True)
+    cases["no message"] = [head]
+    streams = {}
+    for name, frames in cases.items():
+        streams[frames[0].stream_id] = name
+        told.frames += len(frames)
+    # Streams are opened in the order of their numbers.
+    ordered = sorted(cases.values(), key=lambda frames: frames[0].stream_id)
+    peer.send(*[one for frames in ordered for one in frames])
+    while told.goes_on() and len(peer.answers) < len(streams):
+        peer.listen()
+        time.sleep(0.01)
+    told.answers = {streams[stream]: answer for stream, answer in peer.answers.items()}
+    told.kept = 1
+    peer.close()
+
+
+def last(head, data):
+    one = frame.DataFrame(head.stream_id, data=data)
+    one.flags.add("END_STREAM")
+    return one
+
+
+def pieces(head, data):
+    cut = [data[at:at + 16384] for at in range(0, len(data), 16384)]
+    return [frame.DataFrame(head.stream_id, data=one) for one in cut[:-1]] + [last(head, cut[-1])]
+
+
+def wait(told):
+    while told.goes_on():
+        time.sleep(0.1)
+
+
+ATTACKS = {
+    "rapid-reset": rapid_reset,
+    "rapid-reset-member": lambda told, target: rapid_reset(told, target, member=True),
+    "continuation": continuation,
+    "empty-continuation": empty_continuation,
+    "settings": settings,
+    "settings-member": lambda told, target: settings(told, target, member=True),
+    "ping": ping,
+    "ping-member": lambda told, target: ping(told, target, member=True),
+    "unknown-frames": unknown,
+    "window-update": window_update,
+    "empty-data": empty_data,
+    "calls": calls,
+    "connects": connects,
+    "large-metadata": large_metadata,
+    "much-metadata": much_metadata,
+    "zero-window": zero_window,
+    "one-byte-window": one_byte_window,
+    "zero-window-retrieve": zero_window_retrieve,
+    "unread-socket": unread_socket,
+    "half-handshakes": half_handshakes,
+    "slow-handshake": slow_handshake,
+    "slow-preface": slow_preface,
+    "slow-upload": slow_upload,
+    "slow-message": slow_message,
+    "unfinished-messages": unfinished_messages,
+    "idle-strangers": idle_strangers,
+    "many-streams": many_streams,
+    "oddities": oddities,
+}
+
+
+def main():
+    with open(sys.argv[1], encoding="utf-8") as file:
+        target = json.load(file)
+    seconds, names = float(sys.argv[2]), sys.argv[3:]
+    all_told = [Told(name, seconds) for name in names]
+    running = [threading.Thread(target=ATTACKS[told.name], args=(told, target))
+               for told in all_told]
+    for one in running:
+        one.start()
+    print(json.dumps({"attacking": names}), flush=True)
+    for one, told in zip(running, all_told):
+        one.join()
+        print(json.dumps(told.record()), flush=True)
+
+
+if __name__ == "__main__":
+    main()
