@@ -9,7 +9,7 @@ use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures_core::Stream;
 use rustls::ServerConfig;
@@ -227,7 +227,7 @@ async fn handshake(
         Some([]) | None => None,
     };
     if certificate.is_none() {
-        permit.make_anonymous()?;
+        permit.make_anonymous(Instant::now())?;
     }
     let patience = Patience {
         preface_max: limits.handshake_max,
@@ -273,13 +273,11 @@ impl std::fmt::Display for Chain<'_> {
 
 #[cfg(test)]
 mod tests {
-    use std::future::poll_fn;
-    use std::time::Instant;
-
     use super::*;
     use crate::domain::time::Timestamp;
     use crate::server::ca::Authority;
     use crate::server::tls::{server_config, shared};
+    use std::future::poll_fn;
 
     #[tokio::test]
     async fn a_system_that_refuses_to_accept_is_asked_again_without_spinning() {

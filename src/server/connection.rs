@@ -47,7 +47,7 @@ pub struct Connection {
     turn_bytes: usize,
     blocked_since: Option<Instant>,
     round: Pin<Box<Sleep>>,
-    _permit: Permit,
+    permit: Permit,
 }
 
 impl Connection {
@@ -68,7 +68,7 @@ impl Connection {
             turn_bytes: 0,
             blocked_since: None,
             round: Box::pin(tokio::time::sleep(patience.preface_max.min(ROUND))),
-            _permit: permit,
+            permit,
         }
     }
 
@@ -105,6 +105,8 @@ impl Connection {
             Some("the peer did not begin to speak HTTP/2 in time")
         } else if is_stranger && age >= self.patience.stranger_max {
             Some("the peer stayed on without a client certificate")
+        } else if self.permit.has_to_go() {
+            Some("the peer stayed on without a client certificate, and others came")
         } else if blocked.is_some_and(|blocked| blocked >= self.patience.answer_max) {
             Some("the peer does not read")
         } else if self.peer.line.untaken_for(now) >= self.patience.answer_max {

@@ -74,14 +74,15 @@ def flood(told, target, frames, member=False, settings=None):
         peer.close()
 
 
-def hold(told, target, count, begin, member=False, settings=None, window=0, reads=True, tick=None):
+def hold(told, target, count, begin, member=False, settings=None, window=0, reads=True, tick=None,
+         networks=1):
     """Opens `count` connections, begins something on each and holds them, polite otherwise."""
     peers = []
-    for _ in range(count):
+    for number in range(count):
         if not told.goes_on():
             break
         try:
-            peer = Peer(target, member, settings, window)
+            peer = Peer(target, member, settings, window, network=number % networks)
             told.connections += 1
             frames = begin(peer)
             told.frames += len(frames)
@@ -340,7 +341,7 @@ def unfinished_messages(told, target):
 
 
 def idle_strangers(told, target):
-    hold(told, target, 300, lambda peer: [])
+    hold(told, target, 300, lambda peer: [], networks=3)
 
 
 def many_streams(told, target):

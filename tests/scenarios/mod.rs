@@ -1,5 +1,6 @@
 //! Scenarios with the real programs: real processes, real TLS, real files in temporary places.
 
+pub(crate) mod attack;
 mod blind;
 mod bounded;
 mod clerk;
