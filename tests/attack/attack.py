@@ -4,7 +4,7 @@
     attack.py TARGET.json SECONDS NAME...
 
 Attacks that are named together run at once. TARGET.json says where the vault is, with which
-certificate a member's attack comes, and the messages of its calls. Prints one JSON object a line
+certificates members attack, and the messages of their calls. Prints one JSON object a line
 and attack: how many connections and frames it took, and how the vault ended them.
 """
 
@@ -50,7 +50,7 @@ class Told:
                 "answers": self.answers}
 
 
-def flood(told, target, frames, member=False, settings=None):
+def flood(told, target, frames, member=None, settings=None):
     """Sends bursts of what `frames` makes, on a new connection whenever the vault ends one."""
     while told.goes_on():
         try:
@@ -74,7 +74,7 @@ def flood(told, target, frames, member=False, settings=None):
         peer.close()
 
 
-def hold(told, target, count, begin, member=False, settings=None, window=0, reads=True, tick=None,
+def hold(told, target, count, begin, member=None, settings=None, window=0, reads=True, tick=None,
          networks=1):
     """Opens `count` connections, begins something on each and holds them, polite otherwise."""
     peers = []
@@ -118,7 +118,7 @@ def forever(make):
     return bursts
 
 
-def rapid_reset(told, target, member=False):
+def rapid_reset(told, target, member=None):
     def bursts(peer):
         while True:
             some = []
@@ -145,12 +145,12 @@ def empty_continuation(told, target):
     flood(told, target, bursts)
 
 
-def settings(told, target, member=False):
+def settings(told, target, member=None):
     many = {number: 1 << 20 for number in range(0xF0, 0xF8)}
     flood(told, target, forever(lambda _: [frame.SettingsFrame(settings=many)] * BURST), member)
 
 
-def ping(told, target, member=False):
+def ping(told, target, member=None):
     one = frame.PingFrame(0, opaque_data=b"attacker")
     flood(told, target, forever(lambda _: [one] * BURST), member)
 
@@ -171,7 +171,7 @@ def empty_data(told, target):
         yield [head]
         while True:
             yield [frame.DataFrame(head.stream_id)] * BURST
-    flood(told, target, bursts, member=True)
+    flood(told, target, bursts, member="depositor")
 
 
 def calls(told, target):
@@ -199,23 +199,23 @@ def reads(target, count):
 
 
 def zero_window(told, target):
-    hold(told, target, 16, reads(target, 64), member=True, settings={4: 0})
+    hold(told, target, 16, reads(target, 64), member="depositor", settings={4: 0})
 
 
 def one_byte_window(told, target):
-    hold(told, target, 16, reads(target, 64), member=True, settings={4: 1})
+    hold(told, target, 16, reads(target, 64), member="depositor", settings={4: 1})
 
 
 def zero_window_retrieve(told, target):
     message = bytes.fromhex(target["retrieve"])
-    hold(told, target, 4, lambda peer: [one for _ in range(32) for one in
+    hold(told, target, 2, lambda peer: [one for _ in range(32) for one in
                                         peer.call(RETRIEVE, message)],
-         member=True, settings={4: 0})
+         member="requester", settings={4: 0})
 
 
 def unread_socket(told, target):
     """Windows as large as they can be, and nobody who reads."""
-    hold(told, target, 32, reads(target, 64), member=True, settings={4: (1 << 31) - 1},
+    hold(told, target, 32, reads(target, 64), member="depositor", settings={4: (1 << 31) - 1},
          window=(1 << 31) - 1 - 65535, reads=False)
 
 
@@ -311,7 +311,7 @@ def slow_upload(told, target):
     def tick(peer):
         # A whole part of the stream: a piece of one byte.
         return [frame.DataFrame(peer.held, data=grpc(b"\x12\x01x"))]
-    hold(told, target, 1, begin, member=True, tick=tick)
+    hold(told, target, 1, begin, member="requester", tick=tick)
 
 
 def slow_message(told, target):
@@ -323,7 +323,7 @@ def slow_message(told, target):
     def tick(peer):
         return [frame.DataFrame(stream, data=b"x") for stream in range(1, 129, 2)
                 if stream not in peer.answers]
-    hold(told, target, 2, begin, member=True, tick=tick)
+    hold(told, target, 2, begin, member="requester", tick=tick)
 
 
 def unfinished_messages(told, target):
@@ -337,7 +337,7 @@ def unfinished_messages(told, target):
             pieces += [frame.DataFrame(head.stream_id, data=whole[at:at + 16384])
                        for at in range(0, len(whole), 16384)]
         return pieces
-    hold(told, target, 16, begin, member=True)
+    hold(told, target, 16, begin, member="requester")
 
 
 def idle_strangers(told, target):
@@ -352,13 +352,13 @@ def many_streams(told, target):
         while True:
             time.sleep(0.2)
             yield []
-    flood(told, target, bursts, member=True)
+    flood(told, target, bursts, member="depositor")
 
 
 def oddities(told, target):
     """One of each, with the answer it gets: it is the answers that count here."""
     message = bytes.fromhex(target["read"])
-    peer = Peer(target, member=True)
+    peer = Peer(target, member="requester")
     told.connections = 1
     compressed = peer.headers(READ, [("grpc-encoding", "gzip")])
     cases = {
@@ -416,14 +416,16 @@ def wait(told):
 
 
 ATTACKS = {
+    # Nothing: what everything else is compared with.
+    "idle": lambda told, target: wait(told),
     "rapid-reset": rapid_reset,
-    "rapid-reset-member": lambda told, target: rapid_reset(told, target, member=True),
+    "rapid-reset-member": lambda told, target: rapid_reset(told, target, member="depositor"),
     "continuation": continuation,
     "empty-continuation": empty_continuation,
     "settings": settings,
-    "settings-member": lambda told, target: settings(told, target, member=True),
+    "settings-member": lambda told, target: settings(told, target, member="depositor"),
     "ping": ping,
-    "ping-member": lambda told, target: ping(told, target, member=True),
+    "ping-member": lambda told, target: ping(told, target, member="depositor"),
     "unknown-frames": unknown,
     "window-update": window_update,
     "empty-data": empty_data,
@@ -452,14 +454,18 @@ def main():
         target = json.load(file)
     seconds, names = float(sys.argv[2]), sys.argv[3:]
     all_told = [Told(name, seconds) for name in names]
-    running = [threading.Thread(target=ATTACKS[told.name], args=(told, target))
-               for told in all_told]
+    running = [threading.Thread(target=ATTACKS[told.name], args=(told, target | {"network": number}))
+               for number, told in enumerate(all_told)]
+    # An attack that fails by its own fault must not pass for one that was repelled.
+    faults = []
+    threading.excepthook = lambda fault: (faults.append(fault), threading.__excepthook__(fault))
     for one in running:
         one.start()
     print(json.dumps({"attacking": names}), flush=True)
     for one, told in zip(running, all_told):
         one.join()
         print(json.dumps(told.record()), flush=True)
+    sys.exit(1 if faults else 0)
 
 
 if __name__ == "__main__":
