@@ -2,6 +2,7 @@
 
 import socket
 import ssl
+import time
 
 import hpack
 from h2.connection import H2Connection
@@ -28,7 +29,7 @@ class Peer:
         self.buffer = b""
         self.answers = {}
         self.goaway = None
-        self.read_bytes = 0
+        self.window = 65535
         if hello:
             first = [frame.SettingsFrame(settings=settings or {})]
             if window:
@@ -77,7 +78,6 @@ class Peer:
                     ended = True
                     break
                 self.buffer += data
-                self.read_bytes += len(data)
         except (ssl.SSLWantReadError, BlockingIOError):
             pass
         except (OSError, ssl.SSLError):
@@ -91,7 +91,7 @@ class Peer:
             self.buffer = self.buffer[9 + length:]
             self.heard(one, replies)
         if ended or self.goaway is not None:
-            raise Gone()
+            raise Gone(f"GOAWAY {self.goaway}")
         if replies:
             self.send(*replies)
 
@@ -106,13 +106,26 @@ class Peer:
             reply = frame.SettingsFrame(0)
             reply.flags.add("ACK")
             replies.append(reply)
+        elif isinstance(one, frame.WindowUpdateFrame) and one.stream_id == 0:
+            self.window += one.window_increment
         elif isinstance(one, frame.RstStreamFrame):
-            self.answers[one.stream_id] = f"reset {one.error_code}"
+            self.answers.setdefault(one.stream_id, f"reset {one.error_code}")
         elif isinstance(one, frame.HeadersFrame):
             told = dict(self.decoder.decode(one.data))
             if "END_STREAM" in one.flags:
                 status = told.get("grpc-status", told.get(":status"))
-                self.answers[one.stream_id] = f"status {status}"
+                self.answers.setdefault(one.stream_id, f"status {status}")
+
+    def spend(self, data_bytes):
+        """Waits until the vault takes so much data; false if it does not."""
+        until = time.monotonic() + PATIENCE
+        while self.window < data_bytes:
+            if time.monotonic() > until:
+                return False
+            self.listen()
+            time.sleep(0.001)
+        self.window -= data_bytes
+        return True
 
     def close(self):
         self.socket.close()
@@ -132,7 +145,13 @@ def tcp(target, network=0):
     """From a network that no honest client has, and no other attack, so that all count apart."""
     address = (target["host"], target["port"])
     source = (f"127.66.{target['network']}.{network + 1}", 0)
-    return socket.create_connection(address, PATIENCE, source)
+    one = socket.socket()
+    one.settimeout(PATIENCE)
+    if "receive_bytes" in target:
+        one.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, target["receive_bytes"])
+    one.bind(source)
+    one.connect(address)
+    return one
 
 
 def dial(target, member, network=0):
