@@ -5,8 +5,17 @@
 //! are given the lowest priority: elsewhere they have computers of their own. Needs Python with
 //! `h2`, as the tests under attack do.
 
+#![allow(clippy::print_stdout, reason = "a table is what it is for")]
+
 #[path = "../tests/scenarios/mod.rs"]
-#[allow(dead_code, unused_imports, reason = "the tests' world, without its tests")]
+#[allow(
+    dead_code,
+    unused_imports,
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::wildcard_enum_match_arm,
+    reason = "the tests' world, without its tests"
+)]
 mod scenarios;
 
 use std::time::Duration;
