@@ -21,6 +21,8 @@ use crate::server::status::{over_quota, status};
 
 /// How long a message may take to come, uploads excepted, which have timers of their own.
 const MESSAGE_MAX: Duration = Duration::from_secs(60);
+/// What the content type of every call begins with.
+const GRPC: &[u8] = b"application/grpc";
 /// The end of every piece is handed over by itself. HTTP/2 takes it when what was before it is on
 /// its way, so an answer whose end was taken has been taken.
 const END_BYTES: usize = 1024;
@@ -66,6 +68,9 @@ where
     }
 
     fn call(&mut self, request: http::Request<Body>) -> Self::Future {
+        if let Some(refusal) = no_call(&request) {
+            return Box::pin(async { Ok(refusal) });
+        }
         let peer = request.extensions().get::<Peer>().cloned();
         let taken = peer.ok_or_else(nobody).and_then(|peer| {
             let place = self.places.take(&peer, kind(request.uri().path())).map_err(refused)?;
@@ -86,6 +91,20 @@ where
             Ok(response.map(|body| Body::new(Sent { body, rest: None, answer, _place: place })))
         })
     }
+}
+
+/// The answer to what is no gRPC call at all (HTTP/2 mapping of gRPC, "Requests").
+fn no_call(request: &http::Request<Body>) -> Option<http::Response<Body>> {
+    let content_type = request.headers().get(http::header::CONTENT_TYPE);
+    let is_grpc = content_type.is_some_and(|value| value.as_bytes().starts_with(GRPC));
+    let code = match (request.method() == http::Method::POST, is_grpc) {
+        (true, true) => return None,
+        (false, _) => http::StatusCode::METHOD_NOT_ALLOWED,
+        (true, false) => http::StatusCode::UNSUPPORTED_MEDIA_TYPE,
+    };
+    let mut refusal = http::Response::new(Body::empty());
+    *refusal.status_mut() = code;
+    Some(refusal)
 }
 
 fn kind(path: &str) -> Kind {
