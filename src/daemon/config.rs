@@ -16,6 +16,7 @@ use crate::domain::event::{Act, Event, Note};
 use crate::domain::id::PublicKey;
 use crate::domain::text::Text;
 use crate::store::{DiskStore, OpenError, Store as _, is_full};
+use crate::vault::quota::Quota;
 
 /// The format of data directories this program makes and reads.
 const FORMAT: u32 = 1;
@@ -42,6 +43,9 @@ pub(super) struct Config {
     /// Whether and where to show metrics.
     #[serde(default)]
     pub metrics: Option<Metrics>,
+    /// What one organisation may take up.
+    #[serde(default)]
+    pub quota: Quota,
 }
 
 /// `[metrics]`
@@ -144,8 +148,8 @@ pub(super) fn ledger_key(keys: &Keyring) -> Result<SigningKey, Failure> {
 
 impl Config {
     pub(super) fn new(listen: String, public: String, hosts: Vec<String>, origin: Text) -> Self {
-        let (format, metrics) = (FORMAT, None);
-        Self { format, listen, public_address: public, hosts, origin, metrics }
+        let (format, metrics, quota) = (FORMAT, None, Quota::default());
+        Self { format, listen, public_address: public, hosts, origin, metrics, quota }
     }
 
     /// The sample with this vault's values in it; what has a default stays commented out.
@@ -241,6 +245,8 @@ mod tests {
             ("hosts =", "hosts = 1 #"),
             ("# [metrics]", "[metric]"),
             ("# [metrics]", "[metrics]\nport = 9464"),
+            ("# [quota]", "[quota]\ndeposit = 1"),
+            ("# [quota]", "[quota]\ndeposits = -1"),
         ] {
             assert!(text.contains(from), "{from}");
             fs::write(&path, text.replace(from, to)).unwrap();

@@ -146,7 +146,7 @@ async fn build(
     let options = Options { may_begin: true, ..Options::default() };
     let store = DiskStore::open(place.store(), &DomainProjector, &options).map_err(not_opened)?;
     let (origin, clock) = (config.origin.clone(), Arc::new(SystemClock));
-    let vault = Vault::open(store, origin, ledger_key, clock).map_err(failed)?;
+    let vault = Vault::open(store, origin, ledger_key, clock, config.quota).map_err(failed)?;
     vault.found(founded).await.map_err(failed)?;
     vault.close().await;
     Ok(config)

@@ -39,7 +39,9 @@ pub(super) async fn run(data: &Path, passphrase_file: Option<&Path>) -> Result<E
     let store = store.map_err(not_opened)?;
     refuse_strange(&store, &config, Some(&ledger_key.public()))?;
     let (origin, clock) = (config.origin.clone(), Arc::new(SystemClock));
-    let vault = Vault::recover(store, origin, ledger_key, clock, shown).await.map_err(failed)?;
+    let vault = Vault::recover(store, origin, ledger_key, clock, config.quota, shown)
+        .await
+        .map_err(failed)?;
     let log = vault.log().clone();
     vault.close().await;
     // Only now: an interrupted recovery is begun again, in a generation later still.

@@ -27,6 +27,7 @@ use crate::domain::time::Timestamp;
 use crate::server::accept::{Limits, accept};
 use crate::server::authorities::Authorities;
 use crate::server::call_counts::CallCounts;
+use crate::server::calls::Calls;
 use crate::server::credentials::Credentials;
 use crate::server::service::routes;
 use crate::server::transport::configure;
@@ -65,7 +66,8 @@ pub(super) async fn run(
     let store = DiskStore::open(place.store(), &DomainProjector, &options).map_err(not_opened)?;
     refuse_strange(&store, &config, Some(&ledger_key.public()))?;
     let (origin, clock) = (config.origin.clone(), Arc::new(SystemClock));
-    let vault = Arc::new(Vault::open(store, origin, ledger_key, clock).map_err(failed)?);
+    let vault = Vault::open(store, origin, ledger_key, clock, config.quota);
+    let vault = Arc::new(vault.map_err(failed)?);
 
     let address = listen.unwrap_or(config.listen);
     let listener = bind(&address, "choose another address with --listen HOST:PORT").await?;
@@ -83,6 +85,7 @@ pub(super) async fn run(
     }
     let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
     let router = configure(tonic::transport::Server::builder().layer(calls))
+        .layer(Calls::new(vault.quota().streams))
         .add_routes(routes(&vault, &credentials).map_err(failed)?);
     let serving = router.serve_with_incoming_shutdown(incoming, async {
         // An error means that the sender is gone: then it is time to stop as well.

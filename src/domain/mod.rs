@@ -20,6 +20,7 @@ pub mod stream;
 pub mod terms;
 pub mod text;
 pub mod time;
+pub mod usage;
 
 #[cfg(test)]
 pub(crate) mod tests;

@@ -13,6 +13,7 @@ use crate::domain::id::{
 use crate::domain::organisation::Organisation;
 use crate::domain::request::{OpenRequests, Request};
 use crate::domain::stream::Stream;
+use crate::domain::usage::{Underway, Usage};
 
 /// The name of a record.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -37,6 +38,10 @@ pub enum Key {
     Quarantine,
     /// Where a statement was accepted.
     Statement(Digest),
+    /// What an organisation has stored.
+    Usage(OrganisationName),
+    /// Which requests of an organisation are open.
+    Underway(OrganisationName),
 }
 
 impl Key {
@@ -59,6 +64,8 @@ impl fmt::Display for Key {
             Self::Quarantine => f.write_str("quarantine"),
             Self::OpenRequests(id, member) => write!(f, "open/{id}/{member}"),
             Self::Statement(sha256) => write!(f, "statement/{sha256}"),
+            Self::Usage(name) => write!(f, "usage/{name}"),
+            Self::Underway(name) => write!(f, "underway/{name}"),
         }
     }
 }
@@ -88,6 +95,10 @@ pub enum Record {
     Quarantine(BTreeSet<DepositId>),
     /// Where a statement was accepted.
     Statement(Accepted),
+    /// What an organisation has stored.
+    Usage(Usage),
+    /// Which requests of an organisation are open.
+    Underway(Underway),
 }
 
 /// What a vault is, from its first event and its recoveries.
@@ -160,6 +171,8 @@ impl States {
     typed!(deposit, deposit_mut, put_deposit, Deposit, DepositId, Deposit);
     typed!(request, request_mut, put_request, Request, RequestId, Request);
     typed!(statement, statement_mut, put_statement, Statement, Digest, Accepted);
+    typed!(usage, usage_mut, put_usage, Usage, OrganisationName, Usage);
+    typed!(underway, underway_mut, put_underway, Underway, OrganisationName, Underway);
 
     /// What the vault is.
     pub fn vault(&self) -> Option<&Vault> {

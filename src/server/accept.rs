@@ -9,7 +9,7 @@ use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures_core::Stream;
 use prometheus_client::registry::Registry;
@@ -22,13 +22,17 @@ use tokio_rustls::TlsAcceptor;
 use tracing::{debug, error, warn};
 
 use crate::server::admission::{Admission, Full, Permit};
-use crate::server::connection::Connection;
+use crate::server::connection::{Connection, Patience};
 use crate::server::measures::{Measures, Reason};
 use crate::server::peer::{NoSubject, Peer, PeerCertificate};
 use crate::server::tls::SharedConfig;
 
 /// How long a TLS handshake may take, and after it the peer's first words of HTTP/2.
 pub const HANDSHAKE_MAX: Duration = Duration::from_secs(10);
+/// How long a peer may leave a piece of an answer untaken, whatever else it does meanwhile.
+pub const ANSWER_MAX: Duration = Duration::from_secs(60);
+/// How long a connection without a client certificate lasts: joining takes a second.
+pub const STRANGER_MAX: Duration = Duration::from_secs(60);
 /// Connections at a time, handshakes included.
 pub const CONNECTIONS_MAX: usize = 1024;
 /// Connections at a time from one IPv4 address or IPv6 /64.
@@ -56,6 +60,10 @@ const _: () = {
 pub struct Limits {
     /// See [`HANDSHAKE_MAX`].
     pub handshake_max: Duration,
+    /// See [`ANSWER_MAX`].
+    pub answer_max: Duration,
+    /// See [`STRANGER_MAX`].
+    pub stranger_max: Duration,
     /// See [`CONNECTIONS_MAX`].
     pub connections_max: usize,
     /// See [`CONNECTIONS_PER_NETWORK_MAX`].
@@ -70,6 +78,8 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             handshake_max: HANDSHAKE_MAX,
+            answer_max: ANSWER_MAX,
+            stranger_max: STRANGER_MAX,
             connections_max: CONNECTIONS_MAX,
             connections_per_network_max: CONNECTIONS_PER_NETWORK_MAX,
             handshakes_max: HANDSHAKES_MAX,
@@ -258,10 +268,14 @@ async fn handshake(
         Some([]) | None => None,
     };
     if certificate.is_none() {
-        permit.make_anonymous()?;
+        permit.make_anonymous(Instant::now())?;
     }
-    let peer = Peer { address, certificate };
-    Ok(Connection::new(stream, peer, permit, limits.handshake_max))
+    let patience = Patience {
+        preface_max: limits.handshake_max,
+        answer_max: limits.answer_max,
+        stranger_max: limits.stranger_max,
+    };
+    Ok(Connection::new(stream, Peer::new(address, certificate), permit, patience))
 }
 
 /// Lets the peer read the alert that says why: closing a socket with unread bytes in it resets
@@ -300,13 +314,11 @@ impl std::fmt::Display for Chain<'_> {
 
 #[cfg(test)]
 mod tests {
-    use std::future::poll_fn;
-    use std::time::Instant;
-
     use super::*;
     use crate::domain::time::Timestamp;
     use crate::server::ca::Authority;
     use crate::server::tls::{server_config, shared};
+    use std::future::poll_fn;
 
     #[tokio::test]
     async fn a_system_that_refuses_to_accept_is_asked_again_without_spinning() {

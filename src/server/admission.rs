@@ -3,14 +3,20 @@
 //! What is over a limit is turned away at once instead of queueing: a queue would be the
 //! attacker's, and members would stand in it.
 
-use std::collections::HashMap;
 use std::collections::hash_map::Entry;
+use std::collections::{BTreeMap, HashMap};
 use std::net::{IpAddr, Ipv6Addr};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use prometheus_client::metrics::gauge::Gauge;
 
 use crate::server::accept::Limits;
+
+/// How long a connection without a certificate keeps its place whoever else comes: long enough to
+/// join.
+const STRANGER_MIN: Duration = Duration::from_secs(5);
 
 /// Why a connection was turned away.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -40,8 +46,16 @@ pub(super) struct Admission {
 #[derive(Debug, Default)]
 struct Counts {
     total: usize,
-    anonymous: usize,
+    admitted: u64,
+    /// Without a certificate, in the order in which they came.
+    strangers: BTreeMap<u64, Stranger>,
     networks: HashMap<IpAddr, usize>,
+}
+
+#[derive(Debug)]
+struct Stranger {
+    since: Instant,
+    has_to_go: Arc<AtomicBool>,
 }
 
 /// A place; given back when dropped.
@@ -49,7 +63,8 @@ struct Counts {
 pub(super) struct Permit {
     admission: Arc<Admission>,
     network: IpAddr,
-    anonymous: bool,
+    stranger: Option<u64>,
+    has_to_go: Arc<AtomicBool>,
 }
 
 impl Admission {
@@ -73,7 +88,8 @@ impl Admission {
         counts.total += 1;
         self.open.inc();
         drop(counts);
-        Ok(Permit { admission: self.clone(), network, anonymous: false })
+        let admission = self.clone();
+        Ok(Permit { admission, network, stranger: None, has_to_go: Arc::default() })
     }
 
     fn counts(&self) -> MutexGuard<'_, Counts> {
@@ -83,18 +99,32 @@ impl Admission {
 }
 
 impl Permit {
-    /// Counts this connection among those without a client certificate as well.
-    pub(super) fn make_anonymous(&mut self) -> Result<(), Full> {
+    /// Counts this connection among those without a client certificate as well. Where there are
+    /// too many the oldest has to go: who only sits there keeps nobody from joining.
+    pub(super) fn make_anonymous(&mut self, now: Instant) -> Result<(), Full> {
         let mut counts = self.admission.counts();
-        if counts.anonymous >= self.admission.limits.anonymous_max {
-            return Err(Full::Anonymous);
+        if counts.strangers.len() >= self.admission.limits.anonymous_max {
+            let oldest = counts.strangers.first_entry();
+            let may_stay = |one: &Stranger| now.saturating_duration_since(one.since) < STRANGER_MIN;
+            match oldest {
+                Some(oldest) if !may_stay(oldest.get()) => {
+                    oldest.remove().has_to_go.store(true, Ordering::Relaxed);
+                }
+                Some(_) | None => return Err(Full::Anonymous),
+            }
         }
-        if !self.anonymous {
-            counts.anonymous += 1;
-            self.admission.anonymous.inc();
-            self.anonymous = true;
-        }
+        counts.admitted += 1;
+        let number = counts.admitted;
+        let has_to_go = self.has_to_go.clone();
+        counts.strangers.insert(number, Stranger { since: now, has_to_go });
+        self.admission.anonymous.inc();
+        self.stranger = Some(number);
         Ok(())
+    }
+
+    /// Whether another has this place by now.
+    pub(super) fn has_to_go(&self) -> bool {
+        self.has_to_go.load(Ordering::Relaxed)
     }
 }
 
@@ -103,8 +133,10 @@ impl Drop for Permit {
         let mut counts = self.admission.counts();
         counts.total = counts.total.saturating_sub(1);
         self.admission.open.dec();
-        self.admission.anonymous.dec_by(i64::from(self.anonymous));
-        counts.anonymous = counts.anonymous.saturating_sub(usize::from(self.anonymous));
+        if let Some(number) = self.stranger {
+            counts.strangers.remove(&number);
+            self.admission.anonymous.dec();
+        }
         // An entry at zero is removed, so that the map is bounded by open connections.
         if let Entry::Occupied(mut here) = counts.networks.entry(self.network) {
             match here.get() {
@@ -116,7 +148,7 @@ impl Drop for Permit {
 }
 
 /// One IPv4 address, or the /64 that one subscriber of IPv6 has to himself.
-fn network(address: IpAddr) -> IpAddr {
+pub(super) fn network(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V4(address) => IpAddr::V4(address),
         IpAddr::V6(address) => IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() >> 64 << 64)),
@@ -160,15 +192,32 @@ mod tests {
         let mut first = admission.admit(at(1)).unwrap();
         let mut second = admission.admit(at(1)).unwrap();
         assert_eq!(admission.admit(at(1)).map(drop), Err(Full::Network));
-        first.make_anonymous().unwrap();
-        assert_eq!(second.make_anonymous(), Err(Full::Anonymous));
+        let now = Instant::now();
+        first.make_anonymous(now).unwrap();
+        assert_eq!(second.make_anonymous(now), Err(Full::Anonymous));
         let more = [admission.admit(at(2)).unwrap(), admission.admit(at(3)).unwrap()];
         assert_eq!(admission.admit(at(4)).map(drop), Err(Full::Total));
         drop(first);
-        second.make_anonymous().unwrap();
+        second.make_anonymous(now).unwrap();
         drop((second, more));
         let counts = admission.counts();
-        assert_eq!((counts.total, counts.anonymous, counts.networks.len()), (0, 0, 0));
+        assert_eq!((counts.total, counts.strangers.len(), counts.networks.len()), (0, 0, 0));
         assert_eq!((admission.open.get(), admission.anonymous.get()), (0, 0));
+    }
+
+    #[test]
+    fn a_stranger_who_stays_makes_room_for_one_who_comes() {
+        let admission = admission();
+        let at = |last: u8| admission.admit(IpAddr::from([192, 0, 2, last])).unwrap();
+        let (mut first, mut second) = (at(1), at(2));
+        let now = Instant::now();
+        first.make_anonymous(now).unwrap();
+        let soon = now + STRANGER_MIN - Duration::from_millis(1);
+        assert_eq!(second.make_anonymous(soon), Err(Full::Anonymous), "it may be joining");
+        assert!(!first.has_to_go());
+        second.make_anonymous(now + STRANGER_MIN).unwrap();
+        assert!(first.has_to_go() && !second.has_to_go());
+        drop(first);
+        assert_eq!(admission.counts().strangers.len(), 1, "a place is given back once");
     }
 }

@@ -1,7 +1,8 @@
-//! The bundle service: bundles in and out, streamed, with idle timers on both.
+//! The bundle service: bundles in and out, streamed. An upload has to keep a pace; a download that
+//! nobody takes ends with its connection.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::Instant;
 
 use bytes::Bytes;
 use tokio::sync::mpsc;
@@ -13,6 +14,7 @@ use crate::crypto::statement;
 use crate::domain::event::SignedText;
 use crate::domain::statement::{Retrieval, Statement};
 use crate::server::caller::talker;
+use crate::server::pace::{IDLE_MAX, Pace};
 use crate::server::status::{answer, bad_field, status};
 use crate::store::{Bundle as _, ReadError, Store};
 use crate::vault::{BundleBytes, Done, Vault, VaultError};
@@ -25,10 +27,8 @@ use crate::wire::v1::{
     Contributions, DepositRequest, DepositResponse, RetrieveRequest, RetrieveResponse,
 };
 
-/// How long an upload may send nothing, or a download take nothing, before it is given up.
-const IDLE_MAX: Duration = Duration::from_secs(60);
 /// Pieces of a download that wait for a slow reader.
-const PIECES_AHEAD: usize = 4;
+const PIECES_AHEAD: usize = 2;
 
 /// The bundle service of a vault.
 pub(super) struct Bundles<S: Store>(pub(super) Arc<Vault<S>>);
@@ -48,8 +48,14 @@ impl<S: Store> BundleService for Bundles<S> {
         };
         let signed = SignedText::try_from(signed).map_err(bad_field)?;
         let mut incoming = self.0.begin_deposit(talker, signed).await.map_err(answer)?;
-        while let Some(part) = part(&mut parts).await? {
+        let mut pace = Pace::default();
+        loop {
+            let waits = Instant::now();
+            let Some(part) = part(&mut parts).await? else { break };
             incoming = match part {
+                In::Chunk(chunk) if !pace.keeps_up(waits.elapsed(), chunk.len()) => {
+                    return Err(too_slow());
+                }
                 In::Chunk(chunk) if chunk.len() <= limit::CHUNK_BYTES_MAX => {
                     incoming.write(chunk).await.map_err(answer)?
                 }
@@ -107,7 +113,7 @@ impl<S: Store> BundleService for Bundles<S> {
 
 /// Why a delivery ended early.
 enum Undelivered {
-    /// The reader is gone, or takes nothing.
+    /// The reader is gone.
     Gone,
     /// Its reader may no longer have it.
     Because(VaultError),
@@ -145,10 +151,7 @@ async fn deliver<S: Store>(
 
 async fn send(pieces: &Pieces, part: Out) -> Result<(), Undelivered> {
     let reply = Ok(RetrieveResponse { part: Some(part) });
-    match pieces.send_timeout(reply, IDLE_MAX).await {
-        Ok(()) => Ok(()),
-        Err(_) => Err(Undelivered::Gone),
-    }
+    pieces.send(reply).await.map_err(|_| Undelivered::Gone)
 }
 
 /// The next part of a deposit; an empty one is a chunk of nothing.
@@ -161,12 +164,14 @@ async fn part(parts: &mut Streaming<DepositRequest>) -> Result<Option<In>, Statu
 pub(super) async fn next<T>(parts: &mut Streaming<T>) -> Result<Option<T>, Status> {
     match tokio::time::timeout(IDLE_MAX, parts.next()).await {
         Ok(message) => message.transpose(),
-        Err(_) => {
-            let message = "the upload sent nothing for a minute and was given up".to_owned();
-            let hint = "check the network and deposit again";
-            Err(status(Code::DeadlineExceeded, "IDLE", message, hint))
-        }
+        Err(_) => Err(too_slow()),
     }
+}
+
+fn too_slow() -> Status {
+    let message = "the upload sent next to nothing for a minute and was given up".to_owned();
+    let hint = "check the network and deposit again";
+    status(Code::DeadlineExceeded, "IDLE", message, hint)
 }
 
 fn retrieval(signed: &SignedText) -> Result<Retrieval, Status> {

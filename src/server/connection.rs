@@ -3,7 +3,7 @@
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
@@ -12,28 +12,42 @@ use tokio_rustls::server::TlsStream;
 use tonic::transport::server::Connected;
 
 use crate::server::admission::Permit;
+use crate::server::meter::{Meter, PREFACE_BYTES};
 use crate::server::peer::Peer;
 
-/// Length of the words every HTTP/2 client begins with (RFC 9113 section 3.4).
-const PREFACE_BYTES: usize = 24;
+/// How often a connection is looked after.
+const ROUND: Duration = Duration::from_secs(5);
+/// Bytes that are read before other connections have their turn.
+const TURN_BYTES: usize = 64 * 1024;
+
+/// How long a peer may take for what it does not do all the time.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Patience {
+    /// For the first words of HTTP/2.
+    pub preface_max: Duration,
+    /// For taking the next piece of an answer.
+    pub answer_max: Duration,
+    /// For all that somebody without a certificate wants.
+    pub stranger_max: Duration,
+}
 
 /// A TLS connection whose handshake is done. Its place among the limits is held until it drops.
 ///
-/// A peer that does not begin to speak HTTP/2 in time gets an error at the next read; from then
-/// on HTTP/2's own keep-alive sees to silent peers.
+/// A peer that does not begin to speak HTTP/2 in time, floods the vault with frames, does not
+/// take its answers, or stays on without a certificate gets an error at the next read or write.
+/// HTTP/2's own keep-alive sees to peers that are gone.
 #[derive(Debug)]
 pub struct Connection {
     stream: TlsStream<TcpStream>,
     peer: Peer,
-    preface: Option<Preface>,
-    _permit: Permit,
-}
-
-/// What has to come before the deadline.
-#[derive(Debug)]
-struct Preface {
-    missing_bytes: usize,
-    deadline: Pin<Box<Sleep>>,
+    meter: Meter,
+    patience: Patience,
+    began: Instant,
+    missing_preface_bytes: usize,
+    turn_bytes: usize,
+    blocked_since: Option<Instant>,
+    round: Pin<Box<Sleep>>,
+    permit: Permit,
 }
 
 impl Connection {
@@ -41,11 +55,21 @@ impl Connection {
         stream: TlsStream<TcpStream>,
         peer: Peer,
         permit: Permit,
-        preface_max: Duration,
+        patience: Patience,
     ) -> Self {
-        let deadline = Box::pin(tokio::time::sleep(preface_max));
-        let preface = Some(Preface { missing_bytes: PREFACE_BYTES, deadline });
-        Self { stream, peer, preface, _permit: permit }
+        let began = Instant::now();
+        Self {
+            stream,
+            meter: Meter::new(peer.certificate.is_none(), began),
+            peer,
+            patience,
+            began,
+            missing_preface_bytes: PREFACE_BYTES,
+            turn_bytes: 0,
+            blocked_since: None,
+            round: Box::pin(tokio::time::sleep(patience.preface_max.min(ROUND))),
+            permit,
+        }
     }
 
     /// Who is at the other end.
@@ -56,6 +80,63 @@ impl Connection {
     /// The TLS session, for what was negotiated.
     pub fn tls(&self) -> &rustls::ServerConnection {
         self.stream.get_ref().1
+    }
+
+    /// Looks after the connection whenever a round is due, as long as there is something to wait
+    /// for: only then can patience run out.
+    fn waits<T>(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<T>> {
+        while self.round.as_mut().poll(cx).is_ready() {
+            let now = Instant::now();
+            if let Some(why) = self.exhausted(now) {
+                return Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, why)));
+            }
+            let is_new = self.missing_preface_bytes > 0;
+            let next = if is_new { self.patience.preface_max.min(ROUND) } else { ROUND };
+            self.round.as_mut().reset((now + next).into());
+        }
+        Poll::Pending
+    }
+
+    fn exhausted(&self, now: Instant) -> Option<&'static str> {
+        let age = now.saturating_duration_since(self.began);
+        let is_stranger = self.peer.certificate.is_none();
+        let blocked = self.blocked_since.map(|since| now.saturating_duration_since(since));
+        if self.missing_preface_bytes > 0 && age >= self.patience.preface_max {
+            Some("the peer did not begin to speak HTTP/2 in time")
+        } else if is_stranger && age >= self.patience.stranger_max {
+            Some("the peer stayed on without a client certificate")
+        } else if self.permit.has_to_go() {
+            Some("the peer stayed on without a client certificate, and others came")
+        } else if blocked.is_some_and(|blocked| blocked >= self.patience.answer_max) {
+            Some("the peer does not read")
+        } else if self.peer.line.untaken_for(now) >= self.patience.answer_max {
+            Some("the peer does not take its answers")
+        } else {
+            None
+        }
+    }
+
+    /// Bytes went out, or had to wait.
+    fn wrote(
+        &mut self,
+        cx: &mut Context<'_>,
+        outcome: Poll<io::Result<usize>>,
+    ) -> Poll<io::Result<usize>> {
+        match outcome {
+            Poll::Ready(Ok(bytes)) => {
+                self.blocked_since = None;
+                self.meter.written(bytes);
+                self.peer.line.written(bytes);
+                outcome
+            }
+            Poll::Ready(Err(_)) => outcome,
+            Poll::Pending => self.blocked(cx),
+        }
+    }
+
+    fn blocked<T>(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<T>> {
+        self.blocked_since.get_or_insert_with(Instant::now);
+        self.waits(cx)
     }
 }
 
@@ -73,18 +154,22 @@ impl AsyncRead for Connection {
         cx: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
+        if self.turn_bytes >= TURN_BYTES {
+            self.turn_bytes = 0;
+            cx.waker().wake_by_ref();
+            return self.waits(cx);
+        }
         let before = buffer.filled().len();
         let outcome = Pin::new(&mut self.stream).poll_read(cx, buffer);
-        let Some(preface) = &mut self.preface else {
-            return outcome;
-        };
-        let read_bytes = buffer.filled().len() - before;
-        preface.missing_bytes = preface.missing_bytes.saturating_sub(read_bytes);
-        if preface.missing_bytes == 0 {
-            self.preface = None;
-        } else if outcome.is_pending() && preface.deadline.as_mut().poll(cx).is_ready() {
-            let silent = "the peer did not begin to speak HTTP/2 in time";
-            return Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, silent)));
+        if outcome.is_pending() {
+            self.turn_bytes = 0;
+            return self.waits(cx);
+        }
+        let read = buffer.filled().get(before..).unwrap_or_default();
+        self.turn_bytes += read.len();
+        self.missing_preface_bytes = self.missing_preface_bytes.saturating_sub(read.len());
+        if let Err(flood) = self.meter.read(read, Instant::now()) {
+            return Poll::Ready(Err(io::Error::other(flood)));
         }
         outcome
     }
@@ -96,7 +181,8 @@ impl AsyncWrite for Connection {
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(cx, bytes)
+        let outcome = Pin::new(&mut self.stream).poll_write(cx, bytes);
+        self.wrote(cx, outcome)
     }
 
     fn poll_write_vectored(
@@ -104,7 +190,8 @@ impl AsyncWrite for Connection {
         cx: &mut Context<'_>,
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(cx, slices)
+        let outcome = Pin::new(&mut self.stream).poll_write_vectored(cx, slices);
+        self.wrote(cx, outcome)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -112,10 +199,21 @@ impl AsyncWrite for Connection {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
+        match Pin::new(&mut self.stream).poll_flush(cx) {
+            Poll::Ready(Ok(())) => {
+                self.blocked_since = None;
+                self.peer.line.flushed();
+                Poll::Ready(Ok(()))
+            }
+            Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
+            Poll::Pending => self.blocked(cx),
+        }
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(cx)
+        match Pin::new(&mut self.stream).poll_shutdown(cx) {
+            Poll::Pending => self.blocked(cx),
+            done @ Poll::Ready(_) => done,
+        }
     }
 }

@@ -5,12 +5,14 @@
 use std::fmt;
 use std::net::SocketAddr;
 use std::str::FromStr;
+use std::sync::Arc;
 
 use x509_parser::extensions::GeneralName;
 use x509_parser::parse_x509_certificate;
 
 use crate::domain::id::{MemberId, MemberPath};
 use crate::domain::time::Timestamp;
+use crate::server::line::Line;
 
 /// Whom the vault's CA certified. Written as the URI in the certificate's subjectAltName:
 /// `escrow-vault:operator` or `escrow-vault:member:mem_…:organisation/name`.
@@ -45,12 +47,14 @@ pub enum NoSubject {
 }
 
 /// One end of a connection; handlers find it among a request's extensions.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct Peer {
     /// Where it connects from.
     pub address: SocketAddr,
     /// Who it is, if it showed a certificate; verified against the CA when the connection began.
     pub certificate: Option<PeerCertificate>,
+    /// What the answers on its connection share.
+    pub(super) line: Arc<Line>,
 }
 
 /// What a peer's verified certificate says.
@@ -63,6 +67,10 @@ pub struct PeerCertificate {
 }
 
 impl Peer {
+    pub(super) fn new(address: SocketAddr, certificate: Option<PeerCertificate>) -> Self {
+        Self { address, certificate, line: Arc::default() }
+    }
+
     /// Who it is, if it showed a certificate.
     pub fn subject(&self) -> Option<&Subject> {
         self.certificate.as_ref().map(|certificate| &certificate.subject)

@@ -14,7 +14,7 @@ use crate::server::streams::Streams;
 use crate::store::Store;
 use crate::vault::Vault;
 use crate::wire::DESCRIPTORS;
-use crate::wire::limit::MESSAGE_BYTES_MAX;
+use crate::wire::limit::{CHUNK_BYTES_MAX, MESSAGE_BYTES_MAX};
 use crate::wire::v1::bundle_service_server::BundleServiceServer;
 use crate::wire::v1::identity_service_server::IdentityServiceServer;
 use crate::wire::v1::recovery_service_server::RecoveryServiceServer;
@@ -24,6 +24,9 @@ use crate::wire::v1::stream_service_server::StreamServiceServer;
 
 /// Largest message from whoever has no certificate yet, in bytes.
 const STRANGER_MESSAGE_BYTES_MAX: usize = 64 * 1024;
+
+/// Largest part of an upload, in bytes: a piece that is too large is still told so.
+const UPLOAD_MESSAGE_BYTES_MAX: usize = 2 * CHUNK_BYTES_MAX;
 
 /// Every service of the vault.
 pub fn routes<S: Store>(
@@ -40,9 +43,9 @@ pub fn routes<S: Store>(
     let shares = ShareServiceServer::new(Shares(Arc::clone(vault)))
         .max_decoding_message_size(STRANGER_MESSAGE_BYTES_MAX);
     let bundles = BundleServiceServer::new(Bundles(Arc::clone(vault)))
-        .max_decoding_message_size(MESSAGE_BYTES_MAX);
+        .max_decoding_message_size(UPLOAD_MESSAGE_BYTES_MAX);
     let recoveries = RecoveryServiceServer::new(Recoveries::new(Arc::clone(vault)))
-        .max_decoding_message_size(MESSAGE_BYTES_MAX);
+        .max_decoding_message_size(UPLOAD_MESSAGE_BYTES_MAX);
     let (_, health) = tonic_health::server::health_reporter();
     let reflection = || {
         tonic_reflection::server::Builder::configure()

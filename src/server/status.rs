@@ -9,7 +9,7 @@ use tonic_types::{ErrorDetails, StatusExt as _};
 
 use crate::domain::refusal::Refusal;
 use crate::store::ReadError;
-use crate::vault::{BundleFault, VaultError};
+use crate::vault::{BundleFault, OverQuota, VaultError};
 use crate::wire::convert::BadField;
 
 /// The domain of our reasons in `google.rpc.ErrorInfo`.
@@ -68,6 +68,11 @@ pub(super) fn answer(error: VaultError) -> Status {
             let message = "the vault cannot do this now".to_owned();
             status(Code::Unavailable, "UNAVAILABLE", message, unchanged)
         }
+        VaultError::Quota(over) => {
+            let OverQuota { organisation, resource, used, limit, asked } = &over;
+            tracing::info!(%organisation, %resource, used, limit, asked, "refused for a quota");
+            over_quota(&over)
+        }
         VaultError::Full => {
             let message = "the vault's disk is full; nothing was changed".to_owned();
             let hint = "tell the operator; objections, withdrawals and revocations are taken still";
@@ -105,6 +110,13 @@ pub(super) fn answer(error: VaultError) -> Status {
             status(Code::Unavailable, "UNAVAILABLE", message, unchanged)
         }
     }
+}
+
+/// The answer to who has all that the operator grants.
+pub(super) fn over_quota(over: &OverQuota) -> Status {
+    let hint = "ask the operator for more; objections, withdrawals, revocations and retrievals are \
+                taken still";
+    status(Code::ResourceExhausted, "QUOTA", over.to_string(), hint)
 }
 
 /// The answer to a message whose field is not what it must be.

@@ -25,7 +25,7 @@ use crate::wire::v1::{
 pub(super) struct Streams<S: Store>(pub(super) Arc<Vault<S>>);
 
 /// Parts of a stream that wait for a slow reader.
-const PARTS_AHEAD: usize = 2;
+const PARTS_AHEAD: usize = 1;
 
 #[tonic::async_trait]
 impl<S: Store> StreamService for Streams<S> {
@@ -50,17 +50,20 @@ impl<S: Store> StreamService for Streams<S> {
         }
         let reading = within(self.0.read(talker, stream, named)).await?;
         let (parts, replies) = tokio::sync::mpsc::channel(PARTS_AHEAD);
-        let vault = Arc::clone(&self.0);
-        tokio::task::spawn_blocking(move || {
+        let (vault, reading) = (Arc::clone(&self.0), Arc::new(reading));
+        tokio::spawn(async move {
             let mut from = Some(from);
             while let Some(at) = from {
-                let part = part(&vault, &reading, at);
-                let (reply, next) = match part {
+                let (vault, reading) = (vault.clone(), reading.clone());
+                // A thread is held for reading only, never while a slow reader takes nothing.
+                let part = tokio::task::spawn_blocking(move || part(&vault, &reading, at)).await;
+                let (reply, next) = match part.unwrap_or(Err(VaultError::Unavailable)) {
                     Ok((reply, next)) => (Ok(reply), next),
                     Err(error) => (Err(answer(error)), None),
                 };
-                // A reader that has gone away needs no answer.
-                if parts.blocking_send(reply).is_err() {
+                // A reader that has gone away needs no answer; one that takes nothing loses its
+                // connection, and with it this channel.
+                if parts.send(reply).await.is_err() {
                     return;
                 }
                 from = next;

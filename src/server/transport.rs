@@ -13,11 +13,10 @@ pub const CONNECTION_WINDOW_BYTES: u32 = 16 * 1024 * 1024;
 /// Largest frame.
 pub const FRAME_BYTES_MAX: u32 = 256 * 1024;
 /// All headers of one call together, decoded.
-pub const HEADERS_BYTES_MAX: u32 = 16 * 1024;
-/// Calls a connection may have open.
-pub const STREAMS_PER_CONNECTION_MAX: u32 = 128;
-/// Calls of one connection that handlers work on; further ones wait.
-pub const CALLS_PER_CONNECTION_MAX: usize = 64;
+pub const HEADERS_BYTES_MAX: u32 = 8 * 1024;
+/// Calls a connection may have open. Handlers work on all of them: what waits unread would wait
+/// with a full window.
+pub const STREAMS_PER_CONNECTION_MAX: u32 = 64;
 /// Streams a peer may open and reset before it is taken for an attacker (CVE-2023-44487).
 pub const RESETS_PENDING_MAX: usize = 20;
 /// Streams we had to reset for a peer's errors before it is taken for an attacker.
@@ -30,7 +29,6 @@ pub const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(20);
 const _: () = {
     assert!(FRAME_BYTES_MAX <= STREAM_WINDOW_BYTES);
     assert!(STREAM_WINDOW_BYTES <= CONNECTION_WINDOW_BYTES);
-    assert!(CALLS_PER_CONNECTION_MAX <= STREAMS_PER_CONNECTION_MAX as usize);
 };
 
 /// Sets every limit above. Connections are not ended for their age: an upload may take hours.
@@ -42,7 +40,6 @@ pub fn configure<L>(server: Server<L>) -> Server<L> {
         .max_frame_size(FRAME_BYTES_MAX)
         .http2_max_header_list_size(HEADERS_BYTES_MAX)
         .max_concurrent_streams(STREAMS_PER_CONNECTION_MAX)
-        .concurrency_limit_per_connection(CALLS_PER_CONNECTION_MAX)
         .http2_max_pending_accept_reset_streams(Some(RESETS_PENDING_MAX))
         .http2_max_local_error_reset_streams(Some(RESETS_LOCAL_MAX))
         .http2_keepalive_interval(Some(KEEPALIVE_INTERVAL))

@@ -29,6 +29,7 @@ use crate::vault::clock::Steady;
 use crate::vault::error::VaultError;
 use crate::vault::halt::Halt;
 use crate::vault::measures::{Measures, Tally};
+use crate::vault::quota::{self, Quota};
 use crate::vault::records;
 use crate::vault::watching::Watchers;
 
@@ -223,6 +224,7 @@ pub(super) struct Desk<S: Store> {
     clock: Arc<Steady>,
     watchers: Watchers,
     measures: Measures,
+    quota: Quota,
 }
 
 /// A batch while it is being decided.
@@ -266,8 +268,9 @@ impl<S: Store> Desk<S> {
         scribe: Arc<Scribe>,
         clock: Arc<Steady>,
         (watchers, measures): (Watchers, Measures),
+        quota: Quota,
     ) -> Self {
-        Self { store, scribe, clock, watchers, measures }
+        Self { store, scribe, clock, watchers, measures, quota }
     }
 
     /// Decides and commits one batch. An error means that the outcome is unknown.
@@ -357,11 +360,13 @@ impl<S: Store> Desk<S> {
             let saw = saw(self.store.as_ref(), &stated)?;
             let circumstances = Circumstances { log: self.scribe.log.clone(), now: draft.now, saw };
             rules::decide(&states, &stated, &circumstances).map_err(VaultError::Refused)?;
+            quota::check(&self.quota, &states, (&signed, &stated), draft.now)?;
             let stream = rules::stream(&stated);
-            said.push(signed.clone());
-            let sequence = self.append(draft, &mut added, stream, Act::Stated(signed))?;
-            rules::apply(&mut states, &stated, draft.now, sequence);
+            let act = Act::Stated(signed.clone());
+            let sequence = self.append(draft, &mut added, stream, act)?;
+            records::apply(&mut states, (&signed, &stated), draft.now, sequence);
             tally.stated(&stated);
+            said.push(signed);
             if let Statement::Resumption(resumption) = &stated.statement
                 && let Some(note) =
                     self.resumed(&mut states, &resumption.ground.agreement, &said)?
@@ -441,7 +446,7 @@ impl<S: Store> Desk<S> {
             {
                 return Err(Refusal::Forked.into());
             }
-            records::apply(&mut states, &entry, &|key| self.store.record(key))?;
+            records::apply_entry(&mut states, &entry, &|key| self.store.record(key))?;
             let before = draft.batch.entries.len() + added.entries.len();
             let position = self.store.ledger_size() + before as u64;
             let stands = StreamHead { sequence: entry.sequence, commitment: entry.commitment() };

@@ -15,6 +15,7 @@ use crate::vault::attachments;
 use crate::vault::committer::{Done, Work};
 use crate::vault::error::VaultError;
 use crate::vault::intake::{Arrived, Intake};
+use crate::vault::quota::Reservation;
 use crate::vault::{Talker, Vault, verify};
 
 /// What a requester is handed.
@@ -42,6 +43,7 @@ pub struct Incoming<S: Store> {
     group: Vec<(SignedText, Stated)>,
     id: DepositId,
     intake: Intake<S>,
+    reservation: Option<Reservation>,
 }
 
 impl<S: Store> Incoming<S> {
@@ -58,14 +60,17 @@ impl<S: Store> Incoming<S> {
 
     /// Ends the bundle; bundle and event are durable on return.
     pub async fn finish(self) -> Result<Done, VaultError> {
-        let Self { vault, group, id, intake, talker: _ } = self;
+        let Self { vault, group, id, intake, talker: _, reservation } = self;
         let arrived = tokio::task::spawn_blocking(move || intake.finish()).await;
         let (mut blobs, mut bundle) = (Vec::new(), None);
         match arrived.map_err(|_| VaultError::Unavailable)?? {
             Arrived::Small(bytes) => blobs.push(Blob { name: id.to_string(), bytes }),
             Arrived::Large(staged) => bundle = Some((id, staged)),
         }
-        vault.committer.submit(Work::Statements { group, blobs, bundle }).await
+        let done = vault.committer.submit(Work::Statements { group, blobs, bundle }).await;
+        // Only now: what is stored by this is counted from its event.
+        drop(reservation);
+        done
     }
 }
 
@@ -78,7 +83,7 @@ impl<S: Store> Vault<S> {
     ) -> Result<Incoming<S>, VaultError> {
         self.blocking(move |vault| {
             let group = verify(vec![signed])?;
-            let [(_, stated)] = group.as_slice() else {
+            let [(signed, stated)] = group.as_slice() else {
                 return Err(VaultError::Malformed("not a deposit"));
             };
             let Statement::Deposit(deposit) = stated.statement.clone() else {
@@ -87,14 +92,32 @@ impl<S: Store> Vault<S> {
             vault.may_carry(&talker, stated)?;
             vault.prepare(&group, Vec::new())?;
             let id = DepositId::of(&stated.digest);
+            let bytes = deposit.size.saturating_add(signed.statement.len() as u64);
+            let reservation = vault.reserve(stated, bytes)?;
             let intake = Intake::begin(vault.store.as_ref(), deposit).inspect_err(|fault| {
                 if let VaultError::Full = fault {
                     vault.measures.refused_as_full();
                 }
             })?;
-            Ok(Incoming { vault: Arc::clone(vault), talker, group, id, intake })
+            Ok(Incoming { vault: Arc::clone(vault), talker, group, id, intake, reservation })
         })
         .await
+    }
+
+    /// Reserves a deposit's part of its organisation's quota. One that was accepted before is
+    /// answered once more and takes up nothing.
+    fn reserve(&self, stated: &Stated, bytes: u64) -> Result<Option<Reservation>, VaultError> {
+        let mut states = States::default();
+        self.load(&mut states, [Key::Statement(stated.digest)])?;
+        if states.statement(&stated.digest).is_some() {
+            return Ok(None);
+        }
+        let own = &stated.statement.made().by.organisation;
+        let stored = || {
+            self.load(&mut states, [Key::Usage(own.clone())])?;
+            Ok(states.usage(own).copied().unwrap_or_default())
+        };
+        self.reserved.deposit::<VaultError>(&self.quota, own, bytes, stored).map(Some)
     }
 
     /// Hands a released bundle to its requester. That it does is durable on return.

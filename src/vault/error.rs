@@ -5,6 +5,7 @@ use crate::crypto::statement::StatementFault;
 use crate::domain::refusal::Refusal;
 use crate::store::{ReadError, is_full};
 use crate::vault::intake::BundleFault;
+use crate::vault::quota::OverQuota;
 
 /// Why the vault did not do as asked.
 #[derive(Debug, thiserror::Error)]
@@ -27,6 +28,9 @@ pub enum VaultError {
     /// Nothing was changed; later it may work.
     #[error("the vault cannot write now")]
     Unavailable,
+    /// The organisation has all that the operator grants it. Nothing was changed.
+    #[error(transparent)]
+    Quota(#[from] OverQuota),
     /// The disk is full, for this. Nothing was changed.
     #[error("the disk is full")]
     Full,

@@ -14,12 +14,14 @@ mod intake;
 mod looks;
 mod measures;
 mod quarantine;
+pub mod quota;
 mod reading;
 mod records;
 mod recovery;
 mod standing;
 #[cfg(test)]
 mod tests;
+mod usage;
 mod watching;
 
 use std::sync::Arc;
@@ -35,6 +37,7 @@ pub use crate::vault::delivery::{BundleBytes, Delivery, Incoming};
 pub use crate::vault::error::VaultError;
 pub use crate::vault::halt::Halt;
 pub use crate::vault::intake::BundleFault;
+pub use crate::vault::quota::{OverQuota, Quota, Resource};
 pub use crate::vault::reading::{Part, Reading};
 pub use crate::vault::records::DomainProjector;
 pub use crate::vault::recovery::Remembered;
@@ -59,6 +62,7 @@ use crate::vault::clock::Steady;
 use crate::vault::committer::{Committer, Desk, Work};
 use crate::vault::looks::Looks;
 use crate::vault::measures::Measures;
+use crate::vault::quota::Reserved;
 use crate::vault::watching::Watchers;
 
 /// Whoever is connected, as its certificate says. May talk; whoever signed has acted.
@@ -82,6 +86,8 @@ pub struct Vault<S: Store> {
     clock: Arc<Steady>,
     committer: Committer<S>,
     looks: Looks,
+    quota: Quota,
+    reserved: Reserved,
     halt: watch::Sender<Option<Halt>>,
     watchers: Watchers,
     measures: Measures,
@@ -94,22 +100,40 @@ impl<S: Store> Vault<S> {
         origin: Text,
         key: SigningKey,
         clock: Arc<dyn Clock>,
+        quota: Quota,
     ) -> Result<Self, ReadError> {
         let generation = generation(&store)?;
-        Self::open_in(store, Scribe { log: Log { origin, generation }, key }, clock)
+        Self::open_in(store, Scribe { log: Log { origin, generation }, key }, clock, quota)
     }
 
-    fn open_in(store: S, scribe: Scribe, clock: Arc<dyn Clock>) -> Result<Self, ReadError> {
+    fn open_in(
+        store: S,
+        scribe: Scribe,
+        clock: Arc<dyn Clock>,
+        quota: Quota,
+    ) -> Result<Self, ReadError> {
+        let quota = quota.granted();
         let (store, scribe) = (Arc::new(store), Arc::new(scribe));
         let halt = watch::Sender::new(None);
         let watchers = Watchers::default();
         let measures = Measures::default();
         let told = (watchers.clone(), measures.clone());
         let clock = Arc::new(Steady::from(committer::last_at(store.as_ref())?, clock));
-        let desk = Desk::new(store.clone(), scribe.clone(), clock.clone(), told);
+        let desk = Desk::new(store.clone(), scribe.clone(), clock.clone(), told, quota);
         let committer = Committer::start(desk, halt.clone())?;
-        let looks = Looks::default();
-        Ok(Self { store, scribe, clock, committer, looks, halt, watchers, measures })
+        let (looks, reserved) = (Looks::default(), Reserved::default());
+        Ok(Self {
+            store,
+            scribe,
+            clock,
+            committer,
+            looks,
+            quota,
+            reserved,
+            halt,
+            watchers,
+            measures,
+        })
     }
 
     /// Makes the first event of a new vault.
@@ -149,6 +173,11 @@ impl<S: Store> Vault<S> {
     /// How much room there is.
     pub fn room(&self) -> Room {
         self.store.room()
+    }
+
+    /// What one organisation may take up.
+    pub fn quota(&self) -> Quota {
+        self.quota
     }
 
     /// Which log this vault keeps.
@@ -294,15 +323,16 @@ impl<S: Store> Vault<S> {
     ) -> Result<Vec<Blob>, VaultError> {
         let mut states = States::default();
         let mut wanted = Attachments::new(attachments)?;
-        for (_, stated) in group {
+        for (signed, stated) in group {
             records::load_for(&mut states, stated, &|key| self.store.record(key))?;
             if states.statement(&stated.digest).is_some() {
                 continue;
             }
             let circumstances = self.circumstances(stated)?;
+            quota::check(&self.quota, &states, (signed, stated), circumstances.now)?;
             judge(&states, stated, &circumstances)?;
             wanted.take(&states, stated)?;
-            rules::apply(&mut states, stated, circumstances.now, 0);
+            records::apply(&mut states, (signed, stated), circumstances.now, 0);
         }
         Ok(wanted.kept())
     }

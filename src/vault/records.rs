@@ -6,8 +6,10 @@ use crate::domain::id::Digest;
 use crate::domain::rules;
 use crate::domain::statement::Stated;
 use crate::domain::states::{Key, Record, States};
+use crate::domain::time::Timestamp;
 use crate::ledger::Entry;
 use crate::store::{Projector, ReadError, ReadRecord, Records, Store};
+use crate::vault::usage;
 
 /// Loads the records a statement is judged by, those that are not there already.
 pub(super) fn load_for(
@@ -17,7 +19,19 @@ pub(super) fn load_for(
 ) -> Result<(), ReadError> {
     load(states, rules::reads(stated), read)?;
     let further = rules::reads_further(states, stated);
-    load(states, further, read)
+    load(states, further, read)?;
+    load(states, usage::reads(states, stated), read)
+}
+
+/// Changes the records as an accepted statement does: by the rules, and in what is counted.
+pub(super) fn apply(
+    states: &mut States,
+    (signed, stated): (&SignedText, &Stated),
+    at: Timestamp,
+    sequence: u64,
+) {
+    rules::apply(states, stated, at, sequence);
+    usage::count(states, signed, stated, at);
 }
 
 /// Loads records, those that are not there already.
@@ -55,8 +69,8 @@ pub(super) fn event(entry: &Entry) -> Result<Event, ReadError> {
         .map_err(|fault| damaged(format!("entry {}", entry.position), &fault))
 }
 
-/// Changes the states as the event in an entry does.
-pub(super) fn apply(
+/// Changes the records as the event in an entry does.
+pub(super) fn apply_entry(
     states: &mut States,
     entry: &Entry,
     read: ReadRecord<'_>,
@@ -67,7 +81,7 @@ pub(super) fn apply(
             let stated = statement::parse(signed)
                 .map_err(|fault| damaged(format!("entry {}", entry.position), &fault))?;
             load_for(states, &stated, read)?;
-            rules::apply(states, &stated, event.at, event.sequence);
+            apply(states, (signed, &stated), event.at, event.sequence);
         }
         Act::Noted(note) => {
             load(states, rules::reads_of_note(note), read)?;
@@ -111,7 +125,7 @@ pub struct DomainProjector;
 impl Projector for DomainProjector {
     fn project(&self, entry: &Entry, read: ReadRecord<'_>) -> Result<Records, ReadError> {
         let mut states = States::default();
-        apply(&mut states, entry, read)?;
+        apply_entry(&mut states, entry, read)?;
         changes(&mut states)
     }
 }

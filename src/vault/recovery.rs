@@ -27,6 +27,7 @@ use crate::vault::clock::Clock;
 use crate::vault::committer::{Scribe, Work};
 use crate::vault::error::VaultError;
 use crate::vault::halt::Halt;
+use crate::vault::quota::Quota;
 use crate::vault::{Vault, generation, records};
 
 /// Events put back in one batch, unless they are larger.
@@ -53,11 +54,12 @@ impl<S: Store> Vault<S> {
         origin: Text,
         key: SigningKey,
         clock: Arc<dyn Clock>,
+        quota: Quota,
         shown: u32,
     ) -> Result<Self, VaultError> {
         let (generation, size) = (generation(&store)?.max(shown) + 1, store.ledger_size());
         let scribe = Scribe { log: Log { origin, generation }, key };
-        let vault = Self::open_in(store, scribe, clock)?;
+        let vault = Self::open_in(store, scribe, clock, quota)?;
         let note = Note::Recovered { generation, size };
         vault.committer.submit(Work::Note { stream: Stream::Vault, note }).await?;
         Ok(vault)

@@ -23,7 +23,7 @@ use crate::store::{
 };
 use crate::vault::committer::Work;
 use crate::vault::{
-    Clock, DomainProjector, Hint, Talker, Vault, VaultError, secret_sha256, verify,
+    Clock, DomainProjector, Hint, Quota, Talker, Vault, VaultError, secret_sha256, verify,
 };
 
 /// A real store that fails to read a small object when it is told to.
@@ -133,7 +133,7 @@ impl Place {
             operator_key: operator.public(),
             ca_sha256: Bytes([7; 32]),
         };
-        let vault = Vault::open(store, log.origin.clone(), ledger, clock.clone());
+        let vault = Vault::open(store, log.origin.clone(), ledger, clock.clone(), Quota::default());
         let vault = Arc::new(vault.unwrap());
         vault.found(founded).await.unwrap();
         Self { vault, fails_blob, clock, operator, log }

@@ -27,7 +27,7 @@ pub mod limit {
     /// Events in one part of a stream.
     pub const ENTRIES_PER_PART: usize = 256;
     /// Bytes of events in one part of a stream, unless one event alone has more.
-    pub const PART_BYTES_MAX: usize = 1 << 20;
+    pub const PART_BYTES_MAX: usize = 256 * 1024;
     /// Lost events handed in by one call, in bytes.
     pub const HAND_IN_BYTES_MAX: usize = 64 << 20;
     /// Agreements in one page.

@@ -1,5 +1,6 @@
 //! Scenarios with the real programs: real processes, real TLS, real files in temporary places.
 
+pub(crate) mod attack;
 mod authorities;
 mod blind;
 mod bounded;
@@ -18,6 +19,7 @@ mod manual;
 mod members;
 mod metrics;
 mod power_cut;
+mod quota;
 mod recovery;
 mod release;
 mod sealed;

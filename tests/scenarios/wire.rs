@@ -20,7 +20,7 @@ use tonic::transport::Channel;
 use super::World;
 
 /// A connection with the keys of a home, or of nobody.
-async fn channel(world: &World, home: Option<&str>) -> Channel {
+pub(super) async fn channel(world: &World, home: Option<&str>) -> Channel {
     let open = |name: &str| Home::open(&world.home(name)).unwrap();
     let vault = open("operator").vault().unwrap();
     let trust = Trust::Cas(vec![hex::decode(&vault.ca_certificate).unwrap().into()]);
@@ -29,7 +29,7 @@ async fn channel(world: &World, home: Option<&str>) -> Channel {
     connect(&vault.address, trust, shown).await.unwrap().channel
 }
 
-fn signed(statement: &[u8], world: &World, home: &str, tag: &str) -> SignedStatement {
+pub(super) fn signed(statement: &[u8], world: &World, home: &str, tag: &str) -> SignedStatement {
     let key = Home::open(&world.home(home)).unwrap().keys().unwrap().statement;
     SignedStatement {
         statement: statement.to_vec().into(),
@@ -38,7 +38,7 @@ fn signed(statement: &[u8], world: &World, home: &str, tag: &str) -> SignedState
     }
 }
 
-fn runtime() -> tokio::runtime::Runtime {
+pub(super) fn runtime() -> tokio::runtime::Runtime {
     tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap()
 }
 

@@ -170,6 +170,8 @@ pub(super) async fn list(
         | Record::Request(_)
         | Record::OpenRequests(_)
         | Record::Quarantine(_)
+        | Record::Usage(_)
+        | Record::Underway(_)
         | Record::Statement(_) => None,
     });
     let mut deposits: Vec<_> = records.collect();

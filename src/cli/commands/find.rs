@@ -50,6 +50,8 @@ async fn find(
         | Record::Bundle(_)
         | Record::OpenRequests(_)
         | Record::Quarantine(_)
+        | Record::Usage(_)
+        | Record::Underway(_)
         | Record::Statement(_) => None,
     });
     let all: Vec<Found> = records.filter(|found| found.id().starts_with(begin)).collect();

@@ -129,6 +129,8 @@ pub(super) fn every_request(session: &Session) -> Vec<Request> {
         | Record::Bundle(_)
         | Record::OpenRequests(_)
         | Record::Quarantine(_)
+        | Record::Usage(_)
+        | Record::Underway(_)
         | Record::Statement(_) => None,
     });
     let mut requests: Vec<_> = requests.collect();

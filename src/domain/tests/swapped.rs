@@ -142,6 +142,8 @@ fn second(world: &World) -> AgreementId {
         | Record::Request(_)
         | Record::OpenRequests(_)
         | Record::Quarantine(_)
+        | Record::Usage(_)
+        | Record::Underway(_)
         | Record::Statement(_) => None,
     });
     second.next().unwrap()

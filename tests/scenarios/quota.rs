@@ -1,0 +1,142 @@
+//! Quotas: what one organisation may take up, and what no quota stops.
+
+use std::fs;
+use std::time::Duration;
+
+use escrow_vault::client::home::Home;
+use escrow_vault::crypto::{signature, statement};
+use escrow_vault::domain::event::Act;
+use escrow_vault::domain::id::Bytes;
+use escrow_vault::domain::statement::Statement;
+use escrow_vault::wire::v1::bundle_service_client::BundleServiceClient;
+use escrow_vault::wire::v1::{DepositRequest, deposit_request};
+use tokio_stream::wrappers::ReceiverStream;
+
+use super::wire::{channel, runtime, signed};
+use super::{Ended, World, files_below, id};
+
+impl World {
+    /// Starts the server anew with other lines under `[quota]`.
+    fn grant(&mut self, lines: &[(&str, u64)]) {
+        self.stop();
+        let path = self.data().join("escrowd.toml");
+        let text = fs::read_to_string(&path).unwrap();
+        let (before, _) = text.split_once("# [quota]").unwrap();
+        let lines: Vec<_> = lines.iter().map(|(name, value)| format!("{name} = {value}")).collect();
+        fs::write(&path, format!("{before}[quota]\n{}\n", lines.join("\n"))).unwrap();
+        self.serve();
+    }
+
+    fn try_deposit(&self, agreement: &str, name: &str, bytes: usize) -> Ended {
+        let file = self.file(name, vec![bytes as u8; bytes]);
+        self.escrow("hanbit-parts", &["deposit", agreement, &file, "--yes"])
+    }
+
+    fn try_request(&self, deposit: &str, rule: &str) -> Ended {
+        let arguments = ["request", deposit, "--rule", rule, "--purpose", "an audit", "--yes"];
+        self.escrow("orient-display", &arguments)
+    }
+}
+
+/// Says which quota it was, how much is used and how much is granted.
+#[track_caller]
+fn assert_over(ended: &Ended, told: &str) {
+    assert_eq!(ended.refusal(), "QUOTA");
+    let error = ended.error();
+    assert!(error["message"].as_str().unwrap().contains(told), "{error}");
+    assert!(error["hint"].as_str().unwrap().contains("ask the operator"), "{error}");
+}
+
+#[test]
+fn what_is_used_up_is_refused_by_name_and_survives_a_restart_and_a_rebuild() {
+    let (mut world, agreement) = World::with_agreement();
+    world.grant(&[("deposits", 2), ("requests", 2)]);
+    let deposit = id(&world.try_deposit(&agreement, "one.bin", 1000).record());
+    world.try_deposit(&agreement, "two.bin", 100_000).record();
+    let first = id(&world.try_request(&deposit, "contested").record());
+    let second = id(&world.try_request(&deposit, "joint").record());
+    for restarted in ["at once", "after a restart", "after a rebuild"] {
+        let over = "hanbit-parts uses 2 of its 2 deposits, and this takes 1 more";
+        assert_over(&world.try_deposit(&agreement, "three.bin", 10), over);
+        let over = "orient-display uses 2 of its 2 open requests, and this takes 1 more";
+        assert_over(&world.try_request(&deposit, "joint"), over);
+        match restarted {
+            "at once" => {
+                world.kill();
+                world.serve();
+            }
+            "after a restart" => {
+                world.stop();
+                assert_eq!(world.escrowd(&["rebuild"]).code, 0);
+                world.serve();
+            }
+            _ => {}
+        }
+    }
+    // What must always be possible is: an objection and its end, consents, shares, delivery.
+    world.escrow("hanbit-parts", &["object", &first, "--reason", "no", "--yes"]).record();
+    world.escrow("hanbit-parts", &["withdraw", &first, "--objection", "--yes"]).record();
+    for request in [&first, &second] {
+        world.approve("trade-secret-center", request);
+        assert_eq!(world.approve("hanbit-parts", request), "released");
+    }
+    // Released requests are open no more, and neither are withdrawn ones.
+    for _ in 0..3 {
+        let more = id(&world.try_request(&deposit, "joint").record());
+        world.escrow("orient-display", &["withdraw", &more, "--yes"]).record();
+    }
+    world.try_request(&deposit, "joint").record();
+    world.try_request(&deposit, "joint").record();
+    assert_over(&world.try_request(&deposit, "joint"), "open requests");
+    let out = world.path("out").display().to_string();
+    world.escrow("orient-display", &["retrieve", &first, "--out", &out, "--yes"]).record();
+    // More is granted, and nobody else was touched.
+    world.grant(&[("deposits", 3)]);
+    world.try_deposit(&agreement, "three.bin", 10).record();
+}
+
+#[test]
+fn an_upload_reserves_its_bytes_before_the_first_and_gives_them_back() {
+    let (mut world, agreement) = World::with_agreement();
+    let small = world.try_deposit(&agreement, "small.bin", 1000).record();
+    assert_eq!(small["state"], "stored");
+    world.grant(&[("bytes", 1_000_000)]);
+    runtime().block_on(async {
+        // A deposit that is stated but not sent: the statement of the one before, for more bytes.
+        let home = Home::open(&world.home("hanbit-parts")).unwrap();
+        let entries = home.memory().recall(&agreement.parse().unwrap()).unwrap();
+        let made = entries.iter().find_map(|entry| {
+            let Act::Stated(signed) = statement::event(&entry.payload).unwrap().act else {
+                return None;
+            };
+            let stated = statement::parse(&signed).unwrap().statement;
+            let Statement::Deposit(deposit) = stated else { return None };
+            Some(deposit)
+        });
+        let mut deposit = made.unwrap();
+        deposit.made.nonce = Bytes([7; 16]);
+        deposit.size = 900_000;
+        deposit.sha256 = signature::sha256(b"something else");
+        let text = serde_json::to_vec(&Statement::Deposit(deposit)).unwrap();
+        let stated = signed(&text, &world, "hanbit-parts", "escrow-vault/deposit/v1");
+        let (parts, sent) = tokio::sync::mpsc::channel(1);
+        let mut service = BundleServiceClient::new(channel(&world, Some("hanbit-parts")).await);
+        let begun = tokio::spawn(async move { service.deposit(ReceiverStream::new(sent)).await });
+        let part = |part| DepositRequest { part: Some(part) };
+        parts.send(part(deposit_request::Part::Statement(stated))).await.unwrap();
+        // The vault has begun with it once there is a file in staging.
+        let staging = world.data().join("bundles/staging");
+        let begins = async {
+            while files_below(&staging).is_empty() {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(20), begins).await.expect("it was not begun");
+        // Fits beside what is stored, but not beside what is under way.
+        let refused = world.try_deposit(&agreement, "beside.bin", 200_000);
+        assert_over(&refused, "bytes stored");
+        drop(parts);
+        assert!(begun.await.unwrap().is_err(), "it was cut short");
+    });
+    world.try_deposit(&agreement, "after.bin", 300_000).record();
+}
