@@ -90,6 +90,17 @@ impl Failure {
     }
 }
 
+impl From<clap::Error> for Failure {
+    /// What was wrong with the arguments: clap's first paragraph, and where the rest is told.
+    fn from(fault: clap::Error) -> Self {
+        let told = fault.to_string();
+        let first = told.split("\n\n").next().unwrap_or_default();
+        let message = first.split_whitespace().collect::<Vec<_>>().join(" ");
+        let message = message.strip_prefix("error: ").unwrap_or(&message);
+        Self::usage(message, "see `escrow help`, or the command with --help")
+    }
+}
+
 impl From<ClientError> for Failure {
     fn from(error: ClientError) -> Self {
         let exit = match &error {

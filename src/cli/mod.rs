@@ -8,6 +8,7 @@ pub mod output;
 pub(crate) mod passphrase;
 pub mod view;
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -27,6 +28,9 @@ pub fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(fault) => {
+            if fault.use_stderr() && asks_for_json(std::env::args_os()) {
+                return Failure::from(fault).tell(PROGRAM, true).into();
+            }
             let exit = if fault.use_stderr() { Exit::Usage } else { Exit::Done };
             drop(fault.print());
             return exit.into();
@@ -42,6 +46,11 @@ pub fn main() -> ExitCode {
         Ok(exit) => exit.into(),
         Err(failure) => failure.tell(PROGRAM, json).into(),
     }
+}
+
+/// Whether `--json` is among arguments that could not be read.
+fn asks_for_json(arguments: impl Iterator<Item = OsString>) -> bool {
+    arguments.take_while(|argument| argument != "--").any(|argument| argument == "--json")
 }
 
 /// Where the home is: `--home`, `$ESCROW_HOME`, else the XDG config directory.

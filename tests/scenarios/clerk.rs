@@ -61,7 +61,15 @@ fn promise_11_mistakes_get_one_cause_and_one_remedy() {
             "--yes",
         ),
         ("hanbit-parts", vec!["show", "agr_zzzz"], 1, "agr_zzzz is not known here", "check the id"),
-        ("hanbit-parts", vec!["show", ""], 1, "several ids begin with", "write more of it"),
+        ("hanbit-parts", vec!["show", ""], 2, "too short for an id", "four characters more"),
+        ("hanbit-parts", vec!["show", "agr_"], 2, "too short for an id", "four characters more"),
+        (
+            "trade-secret-center",
+            vec!["approve", "req_", "--yes"],
+            2,
+            "too short for an id",
+            "four characters more",
+        ),
         (
             "hanbit-parts",
             vec!["agreement", "propose", &terms],
