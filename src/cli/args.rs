@@ -54,12 +54,17 @@ pub enum Command {
         #[arg(long, conflicts_with = "new_file")]
         remove: bool,
     },
+    /// Show who you are here, with the fingerprints to compare
+    Whoami,
     /// Trust an organisation's key, after comparing its fingerprint by telephone or on paper
     Trust {
         /// Which organisation
         org: OrganisationName,
         /// The fingerprint they told you
         fingerprint: Fingerprint,
+        /// Put it in place of another fingerprint that was a mistake
+        #[arg(long)]
+        replace: bool,
     },
     /// Propose, accept, end agreements
     #[command(subcommand)]
@@ -84,8 +89,6 @@ pub enum MemberCommand {
         #[arg(long, default_value = "7d")]
         valid: Span,
     },
-    /// Show who you are here, with the fingerprints to compare
-    Whoami,
     /// Show whether vault, certificate and standing are in order, and what waits for you
     Status,
     /// List the members of your organisation, or of another that you trust

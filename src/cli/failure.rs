@@ -104,6 +104,7 @@ impl From<clap::Error> for Failure {
 impl From<ClientError> for Failure {
     fn from(error: ClientError) -> Self {
         let exit = match &error {
+            ClientError::Connect(fault) if fault.is_about_time() => Exit::Failed,
             ClientError::Connect(_) | ClientError::Answered { unreachable: true, .. } => {
                 Exit::Unreachable
             }

@@ -83,8 +83,9 @@ async fn run(cli: Cli) -> Result<Exit, Failure> {
         Command::Passphrase { new_file, remove } => {
             commands::identity::passphrase(&output, home()?, new_file.as_deref(), remove)
         }
-        Command::Trust { org, fingerprint } => {
-            commands::identity::trust(&output, &home()?, &org, fingerprint)
+        Command::Whoami => commands::identity::whoami(&output, &home()?).await,
+        Command::Trust { org, fingerprint, replace } => {
+            commands::identity::trust(&output, &home()?, &org, fingerprint, replace)
         }
         Command::Member(command) => {
             let mut session = Session::open(home()?).await?;

@@ -1,6 +1,7 @@
 //! A connection to the vault, and what has been believed of it so far.
 
 use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
 use std::time::SystemTime;
 
 use rand_core::{OsRng, RngCore as _};
@@ -51,6 +52,10 @@ pub struct Session {
     channel: Channel,
     streams: BTreeMap<Stream, Followed>,
     replayed: Replay,
+    /// Events that answered the session's own statements.
+    acknowledged: Mutex<Vec<Entry>>,
+    /// What the last head said of the vault's time, and this computer's clock then.
+    times: Option<(Timestamp, Timestamp)>,
 }
 
 impl Session {
@@ -72,7 +77,8 @@ impl Session {
         let with = (vec![CertificateDer::from(certificate)], &keys.tls);
         let channel = connect(&vault.address, trust(&vault)?, Some(with)).await?.channel;
         let (streams, replayed) = (BTreeMap::new(), Replay::default());
-        Ok(Self { home, owner, keys, vault, channel, streams, replayed })
+        let (acknowledged, times) = (Mutex::default(), None);
+        Ok(Self { home, owner, keys, vault, channel, streams, replayed, acknowledged, times })
     }
 
     /// The connection, for services that are called directly.
@@ -185,7 +191,8 @@ impl Session {
         Ok(agreement.clone())
     }
 
-    fn known(&self, name: &OrganisationName) -> Result<&Organisation, ClientError> {
+    /// An organisation as far as it was followed.
+    pub fn known(&self, name: &OrganisationName) -> Result<&Organisation, ClientError> {
         let known = self.states().organisation(name);
         Ok(known.ok_or_else(|| Refusal::NotFound(name.to_string()))?)
     }
@@ -196,16 +203,7 @@ impl Session {
         stream: &Stream,
         named: Option<Fingerprint>,
     ) -> Result<(), ClientError> {
-        let mut followed = match self.streams.remove(stream) {
-            Some(followed) => followed,
-            None => {
-                let mut remembered = Followed::default();
-                for entry in self.home.memory().recall(stream)? {
-                    remembered.follow(&self.vault.log, stream, entry).map_err(not_true)?;
-                }
-                remembered
-            }
-        };
+        let mut followed = self.remembered(stream)?;
         let remembered = followed.saw();
         let request = ReadRequest {
             stream: stream.to_string(),
@@ -222,7 +220,8 @@ impl Session {
             head = part.head;
         }
         let head = present(head, "head").and_then(SignedHead::try_from).map_err(bad_field)?;
-        self.check_head(stream, &head, &followed)?;
+        let at = self.check_head(stream, &head, &followed)?;
+        self.times = Some((at, Timestamp::from(SystemTime::now())));
         if followed.saw() != remembered {
             self.home.memory().keep(stream, followed.entries())?;
         }
@@ -230,16 +229,48 @@ impl Session {
         Ok(())
     }
 
-    /// Whether a signed head is about this stream as it was just followed.
+    /// A stream as far as it was followed or, before that, as the home remembers it.
+    fn remembered(&mut self, stream: &Stream) -> Result<Followed, ClientError> {
+        if let Some(followed) = self.streams.remove(stream) {
+            return Ok(followed);
+        }
+        let mut remembered = Followed::default();
+        for entry in self.home.memory().recall(stream)? {
+            remembered.follow(&self.vault.log, stream, entry).map_err(not_true)?;
+        }
+        Ok(remembered)
+    }
+
+    /// Believes the events that answered the session's own statements, where they continue what
+    /// was followed: for when the vault cannot be asked any more. They are not remembered.
+    pub fn believe_acknowledged(&mut self) -> Result<(), ClientError> {
+        let acknowledged = self.acknowledged.get_mut().unwrap_or_else(PoisonError::into_inner);
+        for entry in std::mem::take(acknowledged) {
+            let stream = entry.stream.clone();
+            let mut followed = self.remembered(&stream)?;
+            if entry.sequence == followed.saw().sequence + 1 {
+                followed.follow(&self.vault.log, &stream, entry).map_err(not_true)?;
+            }
+            self.streams.insert(stream, followed);
+        }
+        self.replay()
+    }
+
+    /// How far this computer's clock and the vault's were apart when they were last compared.
+    pub fn clock_skew(&self) -> Option<Span> {
+        self.times.map(|(vault, own)| vault.since(own).max(own.since(vault)))
+    }
+
+    /// Whether a signed head is about this stream as it was just followed; the vault's time.
     fn check_head(
         &self,
         stream: &Stream,
         signed: &SignedHead,
         followed: &Followed,
-    ) -> Result<(), ClientError> {
+    ) -> Result<Timestamp, ClientError> {
         let head = self.head(stream, signed)?;
         if head.saw == followed.saw() {
-            Ok(())
+            Ok(head.at)
         } else {
             Err(ClientError::Untrue(format!(
                 "{stream} stands at event {} by its signed head, but {} events were shown or \
@@ -323,7 +354,11 @@ impl Session {
         use crate::domain::event::Act;
         let event = statement::event(&entry.payload);
         match event.map(|event| event.act) {
-            Ok(Act::Stated(acknowledged)) if acknowledged == *signed => Ok(()),
+            Ok(Act::Stated(acknowledged)) if acknowledged == *signed => {
+                let mut all = self.acknowledged.lock().unwrap_or_else(PoisonError::into_inner);
+                all.push(entry.clone());
+                Ok(())
+            }
             Ok(Act::Stated(_) | Act::Noted(_)) | Err(_) => {
                 Err(untrue("an acknowledgement of something else"))
             }

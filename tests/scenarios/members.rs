@@ -9,17 +9,17 @@ use super::World;
 fn invitations_work_once_for_one_member() {
     let world = World::new();
     let line = world.invite("operator", &["--org", "hanbit-parts", "--member", "minji"]);
-    world.escrow_with("first", &["join"], line.as_bytes()).record();
-    let stolen = world.escrow_with("second", &["join"], line.as_bytes());
+    world.escrow_with("first", &["join", "--yes"], line.as_bytes()).record();
+    let stolen = world.escrow_with("second", &["join", "--yes"], line.as_bytes());
     assert_eq!(stolen.refusal(), "NOT_INVITED");
-    let cut = world.escrow_with("third", &["join"], &line.as_bytes()[..line.len() - 9]);
+    let cut = world.escrow_with("third", &["join", "--yes"], &line.as_bytes()[..line.len() - 9]);
     assert_eq!(cut.refusal(), "BAD_INVITATION");
     let over = world.invite("operator", &["--org", "late-works", "--member", "a", "--valid", "1s"]);
     // Waits on the state: the invitation's own expiry by this computer's clock.
-    while world.escrow_with("late", &["join"], over.as_bytes()).code == 0 {
+    while world.escrow_with("late", &["join", "--yes"], over.as_bytes()).code == 0 {
         fs::remove_dir_all(world.home("late")).unwrap();
     }
-    let again = world.escrow_with("first", &["join"], line.as_bytes());
+    let again = world.escrow_with("first", &["join", "--yes"], line.as_bytes());
     assert_eq!(again.refusal(), "HOME", "a home has one member");
 }
 
@@ -27,7 +27,7 @@ fn invitations_work_once_for_one_member() {
 fn a_new_member_is_pending_until_a_colleague_confirms() {
     let (world, agreement) = World::with_agreement();
     let line = world.invite("orient-display", &["--member", "haerin"]);
-    let joined = world.escrow_with("haerin", &["join"], line.as_bytes()).record();
+    let joined = world.escrow_with("haerin", &["join", "--yes"], line.as_bytes()).record();
     assert_eq!(joined["state"], "invited");
     assert_eq!(world.escrow("haerin", &["show", &agreement]).refusal(), "PENDING");
     assert_eq!(world.escrow("haerin", &["invite", "--member", "x", "--yes"]).refusal(), "PENDING");
@@ -59,7 +59,7 @@ fn promise_13_another_key_under_a_trusted_name_is_refused() {
     world.join("trade-secret-center", "sora");
     let (right, wrong) = (world.fingerprint("orient-display"), world.fingerprint("hanbit-parts"));
     let trust = |fingerprint: &str| {
-        world.escrow("trade-secret-center", &["trust", "orient-display", fingerprint])
+        world.escrow("trade-secret-center", &["trust", "orient-display", fingerprint, "--yes"])
     };
     trust(&wrong).record();
     let members = world.escrow("trade-secret-center", &["members", "orient-display"]);
@@ -144,7 +144,7 @@ fn a_revoked_member_is_out_at_once_and_a_thiefs_consent_is_void() {
     let shown = world.escrow("orient-display", &["show", &request]).record();
     assert_eq!(shown["consents"], serde_json::json!([]), "what she consented to is void");
     let told = world.escrow("hanbit-parts", &["audit", &agreement]).records();
-    assert!(told.iter().any(|event| event["kind"] == "told of a revocation"));
+    assert!(told.iter().any(|event| event["kind"] == "told_of_revocation"));
     // The organisation goes on without her.
     assert_eq!(world.approve("hanbit-parts", &request), "open");
     assert_eq!(world.approve("trade-secret-center", &request), "released");

@@ -1,17 +1,21 @@
 //! The commands, one file a subject.
 
+mod after;
 pub(super) mod agreement;
+mod approve;
 pub(super) mod audit;
 pub(super) mod deposit;
 mod find;
 pub(super) mod identity;
 pub(super) mod release;
+mod status;
 mod watch;
 
 use crate::cli::args::MemberCommand;
 use crate::cli::failure::{Exit, Failure};
 use crate::cli::output::Output;
 use crate::client::session::Session;
+use crate::domain::id::MemberPath;
 use crate::domain::statement::{Reason, Withdrawn};
 
 /// Runs a command of somebody who has joined.
@@ -20,12 +24,12 @@ pub(super) async fn run(
     session: &mut Session,
     command: MemberCommand,
 ) -> Result<Exit, Failure> {
+    refuse_operator(session, needs_agreements(&command))?;
     match command {
         MemberCommand::Invite { org, member, valid } => {
             identity::invite(output, session, org, member, valid).await
         }
-        MemberCommand::Whoami => identity::whoami(output, session).await,
-        MemberCommand::Status => identity::status(output, session).await,
+        MemberCommand::Status => status::status(output, session).await,
         MemberCommand::Members { org } => identity::members(output, session, org).await,
         MemberCommand::Confirm { member, administrator } => {
             identity::confirm(output, session, &member, administrator).await
@@ -49,7 +53,7 @@ pub(super) async fn run(
             release::list(output, session, waiting_for_me).await
         }
         MemberCommand::Approve { request, notified, wait } => {
-            release::approve(output, session, &request, notified.as_deref(), wait).await
+            approve::approve(output, session, &request, notified.as_deref(), wait).await
         }
         MemberCommand::Watch { request: Some(request), until } => {
             watch::one(output, session, &request, until.map(|until| until.0)).await
@@ -68,4 +72,40 @@ pub(super) async fn run(
         }
         MemberCommand::Audit { agreement } => audit::audit(output, session, &agreement).await,
     }
+}
+
+/// Whether a command is about agreements, which the operator has none of.
+fn needs_agreements(command: &MemberCommand) -> bool {
+    match command {
+        MemberCommand::Invite { .. }
+        | MemberCommand::Status
+        | MemberCommand::Members { .. }
+        | MemberCommand::Confirm { .. }
+        | MemberCommand::Revoke { .. } => false,
+        MemberCommand::Seal { .. }
+        | MemberCommand::Deposit { .. }
+        | MemberCommand::Deposits { .. }
+        | MemberCommand::Show { .. }
+        | MemberCommand::Request { .. }
+        | MemberCommand::Requests { .. }
+        | MemberCommand::Approve { .. }
+        | MemberCommand::Object { .. }
+        | MemberCommand::Withdraw { .. }
+        | MemberCommand::Retrieve { .. }
+        | MemberCommand::Watch { .. }
+        | MemberCommand::Attend
+        | MemberCommand::Audit { .. } => true,
+    }
+}
+
+/// The operator runs the vault and is a party of nothing.
+fn refuse_operator(session: &Session, needs_agreements: bool) -> Result<(), Failure> {
+    if needs_agreements && session.owner.path == MemberPath::operator() {
+        let message =
+            "the operator is a party of nothing: it has no agreements, deposits or requests";
+        let hint = "use a member's home: --home DIR; the operator invites organisations, and \
+                    `escrowd check` verifies what is stored";
+        return Err(Failure::failed("OPERATOR", message, hint));
+    }
+    Ok(())
 }
