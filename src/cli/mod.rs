@@ -63,6 +63,15 @@ fn home_dir(named: Option<PathBuf>) -> Result<PathBuf, Failure> {
     })
 }
 
+/// The demo has homes of its own, tells its story in words, and signs for its people.
+fn refuse_idle(output: &Output, names_home: bool) -> Result<(), Failure> {
+    let idle = [("--json", output.json), ("--yes", output.yes), ("--home", names_home)];
+    match idle.iter().find(|(_, given)| *given) {
+        Some((flag, _)) => Err(Failure::usage(format!("the demo knows no {flag}"), "leave it out")),
+        None => Ok(()),
+    }
+}
+
 async fn run(cli: Cli) -> Result<Exit, Failure> {
     let output = Output { json: cli.json, yes: cli.yes };
     let (dir, passphrase_file) = (cli.home, cli.passphrase_file);
@@ -72,7 +81,10 @@ async fn run(cli: Cli) -> Result<Exit, Failure> {
         Ok::<_, Failure>(home)
     };
     match cli.command {
-        Command::Demo { path } => demo::run(path.as_deref()).await,
+        Command::Demo { path } => {
+            refuse_idle(&output, dir.is_some())?;
+            demo::run(path.as_deref()).await
+        }
         Command::Agreement(AgreementCommand::Template { name }) => {
             commands::agreement::template(&output, name.as_deref())
         }

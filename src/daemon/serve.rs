@@ -28,10 +28,19 @@ use crate::vault::{DomainProjector, SystemClock, Vault};
 /// How long open calls may go on after a signal to stop.
 const DRAIN_MAX: Duration = Duration::from_secs(30);
 
+/// What ends serving, besides a signal.
+pub(super) enum Until {
+    /// Nothing else.
+    Signal,
+    /// That nobody holds standard input any more.
+    InputCloses,
+}
+
 pub(super) async fn run(
     data: &Path,
     listen: Option<String>,
     passphrase_file: Option<&Path>,
+    until: Until,
 ) -> Result<Exit, Failure> {
     log_to_stderr();
     let place = Place::new(data);
@@ -71,6 +80,7 @@ pub(super) async fn run(
     tokio::select! {
         _ = terminate.recv() => {}
         _ = interrupt.recv() => {}
+        _ = input_closed(until) => {}
         ended = &mut serving => {
             let fault = ended.map(|served| served.err().map(|fault| fault.to_string()));
             tracing::error!(?fault, "serving ended by itself");
@@ -89,6 +99,22 @@ pub(super) async fn run(
     }
     vault.close().await;
     Ok(Exit::Done)
+}
+
+/// Comes back once standard input is closed, if that is to end serving.
+async fn input_closed(until: Until) {
+    match until {
+        Until::Signal => std::future::pending().await,
+        Until::InputCloses => {
+            let (closed, close) = tokio::sync::oneshot::channel::<()>();
+            // A thread of its own: a read that blocks must not keep the runtime from ending.
+            std::thread::spawn(move || {
+                drop(std::io::copy(&mut std::io::stdin(), &mut std::io::sink()));
+                drop(closed);
+            });
+            drop(close.await);
+        }
+    }
 }
 
 /// Told of entries applied while the index catches up with the journal.
