@@ -97,7 +97,8 @@ impl From<clap::Error> for Failure {
         let first = told.split("\n\n").next().unwrap_or_default();
         let message = first.split_whitespace().collect::<Vec<_>>().join(" ");
         let message = message.strip_prefix("error: ").unwrap_or(&message);
-        Self::usage(message, "see `escrow help`, or the command with --help")
+        let tip = told.split("\n\n").find_map(|part| part.trim().strip_prefix("tip: "));
+        Self::usage(message, tip.unwrap_or("see `escrow help`, or the command with --help"))
     }
 }
 

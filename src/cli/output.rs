@@ -123,7 +123,8 @@ fn agreed(what: &str, mut from: impl BufRead, mut to: impl Write) -> Result<(), 
 }
 
 /// A number of things: one of them, or several.
-pub fn count(number: usize, one: &str, several: &str) -> String {
+pub fn count<N: TryInto<u64> + Copy>(number: N, one: &str, several: &str) -> String {
+    let number = number.try_into().unwrap_or(u64::MAX);
     format!("{number} {}", if number == 1 { one } else { several })
 }
 

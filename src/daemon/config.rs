@@ -1,5 +1,6 @@
 //! The data directory's configuration. Unknown keys are refused.
 
+use std::error::Error;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -8,11 +9,12 @@ use serde::{Deserialize, Serialize};
 
 use crate::cli::failure::Failure;
 use crate::cli::passphrase;
-use crate::crypto::keyfile;
-use crate::crypto::keyring::Keyring;
+use crate::crypto::keyfile::{self, KeyFileError};
+use crate::crypto::keyring::{Keyring, KeyringError};
 use crate::crypto::signature::SigningKey;
 use crate::domain::statement::Log;
 use crate::domain::text::Text;
+use crate::store::OpenError;
 use crate::vault::Scribe;
 
 /// The format of data directories this program makes and reads.
@@ -158,10 +160,52 @@ fn toml_config(text: &str) -> Result<Config, String> {
     toml::from_str(text).map_err(|fault| fault.to_string())
 }
 
-/// A failure of a file or key, with its causes.
-pub(super) fn failed(fault: impl std::error::Error) -> Failure {
-    let message = crate::client::error::chain(&fault);
-    Failure::failed("FILE", message, "check the data directory and try again")
+/// A failure of a file or key, with its causes and what helps against it.
+pub(super) fn failed(fault: impl Error + 'static) -> Failure {
+    let (code, hint) = remedy(&fault);
+    Failure::failed(code, crate::client::error::chain(&fault), hint)
+}
+
+fn remedy(fault: &(dyn Error + 'static)) -> (&'static str, &'static str) {
+    let mut next = Some(fault);
+    while let Some(fault) = next {
+        match (fault.downcast_ref(), fault.downcast_ref(), fault.downcast_ref()) {
+            (Some(open), _, _) => return remedy_of_store(open),
+            (_, Some(file), _) | (_, _, Some(KeyringError::File(file))) => {
+                return ("FILE", remedy_of_key_file(file));
+            }
+            (None, None, _) => next = fault.source(),
+        }
+    }
+    ("FILE", "mend what the message says and try again")
+}
+
+fn remedy_of_store(fault: &OpenError) -> (&'static str, &'static str) {
+    match fault {
+        OpenError::Locked { .. } => ("RUNNING", "the vault is running: stop it first (SIGTERM)"),
+        OpenError::Io { .. } => {
+            ("FILE", "check that the disk is there and has room, and whose the files are")
+        }
+        OpenError::Damaged { .. } => {
+            ("DAMAGED", "nothing was changed; `escrowd check` reads the rest and names all damage")
+        }
+        OpenError::Index(_) => ("DAMAGED", "run `escrowd check`, which names all damage"),
+    }
+}
+
+fn remedy_of_key_file(fault: &KeyFileError) -> &'static str {
+    match fault {
+        KeyFileError::Exposed { .. } => {
+            "find out who could read it before you do what the message says"
+        }
+        KeyFileError::WrongKind { .. } | KeyFileError::TooLarge { .. } => {
+            "restore the file from your backup"
+        }
+        KeyFileError::Exists { .. } => "a key is never overwritten; see what is there",
+        KeyFileError::Io { .. } => {
+            "check whose the file is and that the disk is there; a lost key comes from your backup"
+        }
+    }
 }
 
 #[cfg(test)]

@@ -355,6 +355,11 @@ impl DiskStore {
     }
 }
 
+/// Refuses a directory that another process serves.
+pub fn refuse_served(directory: &Path) -> Result<(), OpenError> {
+    lock(directory).map(drop)
+}
+
 /// Takes the directory for this process.
 pub(crate) fn lock(directory: &Path) -> Result<File, OpenError> {
     let path: PathBuf = directory.join(LOCK_NAME);
