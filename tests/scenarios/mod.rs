@@ -4,6 +4,7 @@ mod blind;
 mod bounded;
 mod clerk;
 mod crash;
+mod demo;
 mod full_disk;
 mod index;
 mod lying;
