@@ -10,11 +10,54 @@ use crate::domain::request::State;
 use crate::domain::text::Text;
 use crate::domain::time::{Span, Timestamp};
 
+const EXITS: &str = "\
+Exit codes: 0 done, 1 refused or failed, 2 called wrongly, 3 not yet (it takes more time, or other \
+people), 4 vault unreachable. stdout is data, stderr is speech. An id may be shortened to its \
+prefix and four characters or more. Commands that sign show what is signed and ask.";
+
+const INVITE: &str = "\
+Examples:
+  escrow --home DIR/operator invite --org hanbit-parts --member minji > for-minji
+  escrow invite --member dana --valid 12h";
+
+const JOIN: &str = "\
+Example: escrow join for-minji
+Afterwards back up your home: nobody else has your keys.";
+
+const STATUS: &str = "\
+To see how things stand is no statement. To show a request under a rule by which your organisation \
+may object is: your client signs that it was seen.";
+
+const SHOW: &str = "\
+To show a request under a rule by which your organisation may object is a statement: your client \
+signs that it was seen, and notice runs from then.";
+
+const DEPOSIT: &str = "\
+Examples:
+  escrow deposit agr_2bxqk7 ./process-recipe --exclude '*.tmp'
+  escrow deposit agr_2bxqk7 sealed-before.age
+  tar c recipe | age -r RECIPIENT | escrow deposit agr_2bxqk7 - --tar
+
+The sealed bundle lies in your home until it is uploaded: it takes that much room there. Without \
+--tar, a file that was sealed before counts as one file and is written as one when it is retrieved.";
+
+const REQUEST: &str = "\
+Example: escrow request dep_4mzt2c --rule joint --purpose 'second source for line 7'
+`escrow show` with the agreement's id has the rules. Only the home that requests can retrieve.";
+
+const APPROVE: &str = "\
+Exits with 3 where something is missing that only time or other people can bring; `escrow approve` \
+again, --wait or `escrow attend` contributes your share then.";
+
+const RETRIEVE: &str = "\
+Example: escrow retrieve req_7hq2mk --out ./received
+A request is retrieved once: its secret is erased when the bundle is open.";
+
 /// Deposit confidential bundles with an institution, and hand them out only when two agree.
 ///
 /// A first time: `escrow demo` tells the whole story on a vault of its own.
 #[derive(Debug, Parser)]
-#[command(name = "escrow", version, max_term_width = 100)]
+#[command(name = "escrow", version, max_term_width = 100, after_help = EXITS)]
 pub struct Cli {
     /// Your home: keys and memory [default: $ESCROW_HOME, else the XDG config directory]
     #[arg(long, global = true, value_name = "DIR")]
@@ -42,6 +85,7 @@ pub enum Command {
         path: Option<PathBuf>,
     },
     /// Join with an invitation; makes your keys in your home
+    #[command(after_help = JOIN)]
     Join {
         /// The invitation's file [default: standard input, or a prompt]
         file: Option<PathBuf>,
@@ -55,12 +99,17 @@ pub enum Command {
         #[arg(long, conflicts_with = "new_file")]
         remove: bool,
     },
+    /// Show who you are here, with the fingerprints to compare
+    Whoami,
     /// Trust an organisation's key, after comparing its fingerprint by telephone or on paper
     Trust {
         /// Which organisation
         org: OrganisationName,
         /// The fingerprint they told you
         fingerprint: Fingerprint,
+        /// Put it in place of another fingerprint that was a mistake
+        #[arg(long)]
+        replace: bool,
     },
     /// Propose, accept, end agreements
     #[command(subcommand)]
@@ -85,6 +134,7 @@ pub enum Command {
 #[derive(Debug, Subcommand)]
 pub enum MemberCommand {
     /// Invite an organisation's first member (operator) or a colleague: prints one line
+    #[command(after_help = INVITE)]
     Invite {
         /// Whose member [default: your own organisation]
         #[arg(long)]
@@ -92,13 +142,12 @@ pub enum MemberCommand {
         /// Under which name
         #[arg(long)]
         member: MemberName,
-        /// How long the invitation stays open
+        /// How long the invitation stays open: a number and s, m, h or d, at most 30d
         #[arg(long, default_value = "7d")]
         valid: Span,
     },
-    /// Show who you are here, with the fingerprints to compare
-    Whoami,
     /// Show whether vault, certificate and standing are in order, and what waits for you
+    #[command(after_help = STATUS)]
     Status,
     /// List the members of your organisation, or of another that you trust
     Members {
@@ -141,6 +190,7 @@ pub enum MemberCommand {
         out: PathBuf,
     },
     /// Deposit files: packed, sealed and uploaded; a single .age file, or `-`, goes as it is
+    #[command(after_help = DEPOSIT)]
     Deposit {
         /// Which agreement
         agreement: String,
@@ -160,11 +210,13 @@ pub enum MemberCommand {
         agreement: String,
     },
     /// Show an agreement, deposit or request; the beginning of its id will do
+    #[command(after_help = SHOW)]
     Show {
         /// Its id, or the beginning
         id: String,
     },
     /// Ask for a deposit, under one of the agreement's rules
+    #[command(after_help = REQUEST)]
     Request {
         /// Which deposit
         deposit: String,
@@ -178,13 +230,14 @@ pub enum MemberCommand {
         #[arg(long, value_name = "FILE")]
         evidence: Vec<PathBuf>,
     },
-    /// List requests
+    /// List requests, with what each wants of you: consent, share, retrieve, or that you may object
     Requests {
         /// Only those that wait for you
         #[arg(long)]
         waiting_for_me: bool,
     },
     /// Do what is due from you on a request: consent, contribute your share, or both
+    #[command(after_help = APPROVE)]
     Approve {
         /// Which request
         request: String,
@@ -213,6 +266,7 @@ pub enum MemberCommand {
         objection: bool,
     },
     /// Fetch, open, check and unpack a released bundle
+    #[command(after_help = RETRIEVE)]
     Retrieve {
         /// Which request
         request: String,
@@ -227,7 +281,8 @@ pub enum MemberCommand {
     Watch {
         /// Only this request
         request: Option<String>,
-        /// End once it is in this state; fail if it no longer can be
+        /// End once it is in this state (open, notice, objected, satisfied, released, retrieved,
+        /// withdrawn or expired); fail if it no longer can be
         #[arg(long, value_name = "STATE", requires = "request")]
         until: Option<UntilState>,
     },

@@ -3,21 +3,25 @@
 //! Every step runs the command that a person would type, in a process of its own, against a real
 //! server over real TLS. Nothing is simulated and nothing is left behind.
 
-#![expect(clippy::print_stdout, reason = "what the demo tells is its data")]
 #![expect(clippy::indexing_slicing, reason = "a JSON value answers any key, with null")]
 
 use std::fs;
-use std::io::{BufRead as _, BufReader};
+use std::io::{self, BufRead as _, BufReader, Write as _};
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, ChildStdin, Command, Output, Stdio};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
+use tokio::runtime::Handle;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
+use tokio::task::{JoinError, JoinHandle};
 
 use crate::cli::failure::{Exit, Failure};
 use crate::client::archive::pack::Plan;
+use crate::client::error::chain;
 use crate::client::terms_text::THREE_PARTY;
 use crate::daemon;
 
@@ -29,17 +33,57 @@ const PEOPLE: [(&str, &str); 3] = [(DEPOSITOR, "minji"), (BENEFICIARY, "junho"),
 /// How long the server may take to listen.
 const START_MAX: Duration = Duration::from_secs(30);
 
-/// Tells the story with `path`, or with a sample, as what is deposited.
-pub(super) async fn run(path: Option<&Path>) -> Result<Exit, Failure> {
-    let path = path.map(Path::to_owned);
-    let told = tokio::task::spawn_blocking(move || tell(path.as_deref())).await;
-    told.unwrap_or_else(|fault| Err(Failure::failed("DEMO", fault, "this is a defect")))
+/// Why a story ends before its end.
+enum End {
+    /// Something did not go as told.
+    Failed(Failure),
+    /// Somebody has seen enough: stopped by a signal, or nobody reads on.
+    Left,
 }
 
-fn tell(path: Option<&Path>) -> Result<Exit, Failure> {
+impl From<Failure> for End {
+    fn from(failure: Failure) -> Self {
+        Self::Failed(failure)
+    }
+}
+
+/// Tells the story with `path`, or with a sample, as what is deposited. A signal ends it; nothing
+/// is left behind then either.
+pub(super) async fn run(path: Option<&Path>) -> Result<Exit, Failure> {
+    let path = path.map(Path::to_owned);
+    let (stop, stopped) = watch::channel(false);
+    let mut telling = tokio::task::spawn_blocking(move || tell(path.as_deref(), stopped));
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(disk)?;
+    let mut terminate = signal(SignalKind::terminate()).map_err(disk)?;
+    let told = tokio::select! {
+        told = &mut telling => told,
+        _ = interrupt.recv() => stopping(&stop, telling).await,
+        _ = terminate.recv() => stopping(&stop, telling).await,
+    };
+    match told.unwrap_or_else(|fault| Err(defect("the telling", fault).into())) {
+        Ok(()) => Ok(Exit::Done),
+        Err(End::Failed(failure)) => Err(failure),
+        Err(End::Left) if *stop.borrow() => {
+            let message = "the demo was interrupted; nothing was left behind";
+            Err(Failure::failed("INTERRUPTED", message, "run it again for the whole story"))
+        }
+        Err(End::Left) => Ok(Exit::Done),
+    }
+}
+
+/// Has the telling stop, and waits until it has put everything away.
+async fn stopping<T>(stop: &watch::Sender<bool>, telling: JoinHandle<T>) -> Result<T, JoinError> {
+    stop.send_replace(true);
+    telling.await
+}
+
+fn tell(path: Option<&Path>, stopped: watch::Receiver<bool>) -> Result<(), End> {
     let began = Instant::now();
+    if let Some(path) = path {
+        packable(path)?;
+    }
     let dir = tempfile::Builder::new().prefix("escrow-demo-").tempdir().map_err(disk)?;
-    let mut story = Story::begin(dir.path())?;
+    let mut story = Story::begin(dir.path(), stopped)?;
     let sample = dir.path().join("process-recipe");
     let path = match path {
         Some(path) => path,
@@ -48,20 +92,38 @@ fn tell(path: Option<&Path>) -> Result<Exit, Failure> {
             &sample
         }
     };
-    let told = tell_with(&mut story, path);
-    let stopped = story.stop();
-    told.and(stopped)?;
+    tell_with(&mut story, path)?;
+    story.stop()?;
     story.check()?;
     dir.close().map_err(disk)?;
-    println!(
+    say(&format!(
         "\nAll of it held, in {:.1} s. Nothing was left behind.",
         began.elapsed().as_secs_f64()
-    );
-    println!("The same by hand: README, \"The story in ten commands\".");
-    Ok(Exit::Done)
+    ))?;
+    say("The same by hand: README, \"The story in ten commands\".")
 }
 
-fn tell_with(story: &mut Story, path: &Path) -> Result<(), Failure> {
+/// Finds out before the first step whether there is something that can be deposited.
+fn packable(path: &Path) -> Result<(), Failure> {
+    let found = Plan::survey(&[path.to_owned()], &[]);
+    let found =
+        found.map_err(|fault| Failure::failed("NOT_PACKED", chain(&fault), fault.hint()))?;
+    match found.entries() {
+        0 => Err(Failure::failed("NOTHING", "there is nothing to deposit", "name another path")),
+        _ => Ok(()),
+    }
+}
+
+/// Tells a line. Where nobody reads on, the story is over.
+fn say(line: &str) -> Result<(), End> {
+    match writeln!(io::stdout(), "{line}") {
+        Ok(()) => Ok(()),
+        Err(fault) if fault.kind() == io::ErrorKind::BrokenPipe => Err(End::Left),
+        Err(fault) => Err(Failure::failed("OUTPUT", fault, "check where the output goes").into()),
+    }
+}
+
+fn tell_with(story: &mut Story, path: &Path) -> Result<(), End> {
     let names = PEOPLE.map(|(organisation, _)| organisation);
     story.step(
         "Three organisations join",
@@ -81,8 +143,12 @@ fn tell_with(story: &mut Story, path: &Path) -> Result<(), Failure> {
          itself made it.",
         |story| {
             let shown = path.display().to_string();
-            let made = story.escrow(DEPOSITOR, &["deposit", &agreement, &shown, "--yes"])?;
-            println!("    sealed size {} bytes, SHA-256 {}", made["size"], text(&made["sha256"]));
+            let made = story.escrow(DEPOSITOR, &["deposit", "--yes", &agreement, "--", &shown])?;
+            say(&format!(
+                "    sealed size {} bytes, SHA-256 {}",
+                made["size"],
+                text(&made["sha256"])
+            ))?;
             Ok(text(&made["id"]))
         },
     )?;
@@ -145,10 +211,10 @@ fn tell_with(story: &mut Story, path: &Path) -> Result<(), Failure> {
             let arguments = ["retrieve", &request, "--out", &out_text, "--yes"];
             let got = story.escrow(BENEFICIARY, &arguments)?;
             let (files, bytes) = compare(path, &out)?;
-            println!(
+            say(&format!(
                 "    {files} entries, {bytes} bytes, the same (checked: {})",
                 got["plaintext_checked"]
-            );
+            ))?;
             Ok(())
         },
     )?;
@@ -163,10 +229,10 @@ fn tell_with(story: &mut Story, path: &Path) -> Result<(), Failure> {
                 for deed in deeds {
                     if !events.iter().any(|event| event["kind"] == deed) {
                         let message = format!("the audit of {organisation} does not tell: {deed}");
-                        return Err(Failure::failed("DEMO", message, "this is a defect"));
+                        return Err(Failure::failed("DEMO", message, "this is a defect").into());
                     }
                 }
-                println!("    {organisation} sees {} events", events.len());
+                say(&format!("    {organisation} sees {} events", events.len()))?;
             }
             Ok(())
         },
@@ -177,14 +243,22 @@ fn tell_with(story: &mut Story, path: &Path) -> Result<(), Failure> {
 struct Story {
     dir: PathBuf,
     program: PathBuf,
-    server: Option<Child>,
+    server: Option<Server>,
     steps: usize,
+    stopped: watch::Receiver<bool>,
+}
+
+/// The server, which ends when nobody holds its standard input any more: it outlives neither the
+/// story nor a demo that is killed.
+struct Server {
+    process: Child,
+    _input: Option<ChildStdin>,
 }
 
 impl Story {
-    fn begin(dir: &Path) -> Result<Self, Failure> {
+    fn begin(dir: &Path, stopped: watch::Receiver<bool>) -> Result<Self, End> {
         let program = std::env::current_exe().map_err(disk)?;
-        let mut story = Self { dir: dir.to_owned(), program, server: None, steps: 0 };
+        let mut story = Self { dir: dir.to_owned(), program, server: None, steps: 0, stopped };
         story.step(
             "A vault is made and served",
             "Its own CA, a ledger key, a real server process on this computer, TLS 1.3 with a \
@@ -205,14 +279,14 @@ impl Story {
         &mut self,
         title: &str,
         proves: &str,
-        act: impl FnOnce(&mut Self) -> Result<T, Failure>,
-    ) -> Result<T, Failure> {
+        act: impl FnOnce(&mut Self) -> Result<T, End>,
+    ) -> Result<T, End> {
         self.steps += 1;
-        println!("\n{}. {title}", self.steps);
+        say(&format!("\n{}. {title}", self.steps))?;
         let began = Instant::now();
         let done = act(self)?;
-        println!("    {proves}");
-        println!("    [{:.2} s]", began.elapsed().as_secs_f64());
+        say(&format!("    {proves}"))?;
+        say(&format!("    [{:.2} s]", began.elapsed().as_secs_f64()))?;
         Ok(done)
     }
 
@@ -224,13 +298,15 @@ impl Story {
         self.dir.join("homes").join(organisation).display().to_string()
     }
 
-    fn serve(&mut self, address: &str) -> Result<(), Failure> {
+    fn serve(&mut self, address: &str) -> Result<(), End> {
         let mut command = Command::new(&self.program);
         command.arg0(daemon::PROGRAM).args(["serve", "--data", &self.data(), "--listen", address]);
-        let spawned = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
-        let mut server = spawned.spawn().map_err(disk)?;
-        let speech = server.stderr.take().map(BufReader::new);
-        self.server = Some(server);
+        command.arg("--until-input-closes").process_group(0);
+        let spawned = command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped());
+        let mut process = spawned.spawn().map_err(disk)?;
+        let speech = process.stderr.take().map(BufReader::new);
+        let input = process.stdin.take();
+        self.server = Some(Server { process, _input: input });
         let (ready, listening) = mpsc::channel();
         std::thread::spawn(move || {
             let mut said = Vec::new();
@@ -244,35 +320,38 @@ impl Story {
         });
         match listening.recv_timeout(START_MAX) {
             Ok(Ok(())) => Ok(()),
-            Ok(Err(said)) => Err(Failure::failed("DEMO", "the server did not start", said)),
-            Err(_) => Err(Failure::failed("DEMO", "the server did not start in time", "try again")),
+            Ok(Err(said)) => Err(Failure::failed("DEMO", "the server did not start", said).into()),
+            Err(_) => {
+                let message = "the server did not start in time";
+                Err(Failure::failed("DEMO", message, "try again").into())
+            }
         }
     }
 
     /// An organisation's first member joins.
-    fn join(&mut self, (organisation, member): (&str, &str)) -> Result<(), Failure> {
+    fn join(&mut self, (organisation, member): (&str, &str)) -> Result<(), End> {
         let operator = self.dir.join("vault/operator").display().to_string();
         let invite = ["invite", "--org", organisation, "--member", member, "--yes"];
         let invited = self.run(&operator, &invite)?;
         let invitation = self.dir.join("invitation");
         fs::write(&invitation, text(&invited["invitation"])).map_err(disk)?;
         let home = self.home(organisation);
-        let joined = self.run(&home, &["join", &invitation.display().to_string()])?;
+        let joined = self.run(&home, &["join", "--yes", &invitation.display().to_string()])?;
         fs::remove_file(&invitation).map_err(disk)?;
-        println!(
+        say(&format!(
             "    {organisation}/{member} joined; organisation fingerprint {}",
             text(&joined["organisation_fingerprint"])
-        );
+        ))?;
         Ok(())
     }
 
     /// Fingerprints are compared, terms proposed, and countersigned by the others.
-    fn agree(&mut self) -> Result<String, Failure> {
+    fn agree(&mut self) -> Result<String, End> {
         for (organisation, _) in PEOPLE {
             let own = self.escrow(organisation, &["whoami"])?;
             let fingerprint = text(&own["organisation_fingerprint"]);
             for (other, _) in PEOPLE.iter().filter(|(other, _)| *other != organisation) {
-                self.escrow(other, &["trust", organisation, &fingerprint])?;
+                self.escrow(other, &["trust", organisation, &fingerprint, "--yes"])?;
             }
         }
         let terms = self.dir.join("terms.toml");
@@ -285,73 +364,89 @@ impl Story {
         }
         let shown = self.escrow(DEPOSITOR, &["show", &agreement])?;
         expect("the agreement's state", &shown["state"], "active")?;
-        println!("    release key {}", text(&shown["recipient"]));
+        say(&format!("    release key {}", text(&shown["recipient"])))?;
         Ok(agreement)
     }
 
     /// Runs `escrow` in an organisation's home; it must succeed.
-    fn escrow(&self, organisation: &str, arguments: &[&str]) -> Result<Value, Failure> {
+    fn escrow(&self, organisation: &str, arguments: &[&str]) -> Result<Value, End> {
         self.run(&self.home(organisation), arguments)
     }
 
-    fn run(&self, home: &str, arguments: &[&str]) -> Result<Value, Failure> {
+    fn run(&self, home: &str, arguments: &[&str]) -> Result<Value, End> {
         let lines = self.lines_in(home, arguments)?;
         Ok(lines.into_iter().next().unwrap_or(Value::Null))
     }
 
-    fn lines(&self, organisation: &str, arguments: &[&str]) -> Result<Vec<Value>, Failure> {
+    fn lines(&self, organisation: &str, arguments: &[&str]) -> Result<Vec<Value>, End> {
         self.lines_in(&self.home(organisation), arguments)
     }
 
-    fn lines_in(&self, home: &str, arguments: &[&str]) -> Result<Vec<Value>, Failure> {
+    fn lines_in(&self, home: &str, arguments: &[&str]) -> Result<Vec<Value>, End> {
         let (succeeded, out, err) = self.call(home, arguments)?;
         if !succeeded {
             let message = format!("`escrow {}` failed", arguments.join(" "));
-            return Err(Failure::failed("DEMO", message, err.trim()));
+            return Err(Failure::failed("DEMO", message, err.trim()).into());
         }
         Ok(out.lines().filter_map(|line| serde_json::from_str(line).ok()).collect())
     }
 
     /// Runs `escrow` in an organisation's home; it must be refused for this reason.
-    fn refused(&self, organisation: &str, arguments: &[&str], code: &str) -> Result<(), Failure> {
+    fn refused(&self, organisation: &str, arguments: &[&str], code: &str) -> Result<(), End> {
         let (succeeded, _, err) = self.call(&self.home(organisation), arguments)?;
         let told: Value = serde_json::from_str(err.trim()).unwrap_or(Value::Null);
         if succeeded || told["error"]["code"] != code {
             let message = format!("`escrow {}` was not refused as {code}", arguments.join(" "));
-            return Err(Failure::failed("DEMO", message, err.trim()));
+            return Err(Failure::failed("DEMO", message, err.trim()).into());
         }
-        println!("    refused: {}", text(&told["error"]["message"]));
+        say(&format!("    refused: {}", text(&told["error"]["message"])))?;
         Ok(())
     }
 
-    fn call(&self, home: &str, arguments: &[&str]) -> Result<(bool, String, String), Failure> {
+    fn call(&self, home: &str, arguments: &[&str]) -> Result<(bool, String, String), End> {
         let mut command = Command::new(&self.program);
         command.arg0("escrow").args(["--home", home, "--json"]).args(arguments);
-        let done = command.stdin(Stdio::null()).output().map_err(disk)?;
+        let done = self.output(command)?;
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         Ok((done.status.success(), text(&done.stdout), text(&done.stderr)))
     }
 
-    fn escrowd(&self, arguments: &[&str]) -> Result<(), Failure> {
+    fn escrowd(&self, arguments: &[&str]) -> Result<(), End> {
         let mut command = Command::new(&self.program);
-        command.arg0(daemon::PROGRAM).args(arguments).stdin(Stdio::null());
-        let done = command.output().map_err(disk)?;
+        command.arg0(daemon::PROGRAM).args(arguments);
+        let done = self.output(command)?;
         if done.status.success() {
             return Ok(());
         }
         let message = format!("`escrowd {}` failed", arguments.join(" "));
-        Err(Failure::failed("DEMO", message, String::from_utf8_lossy(&done.stderr).trim()))
+        Err(Failure::failed("DEMO", message, String::from_utf8_lossy(&done.stderr).trim()).into())
+    }
+
+    /// Runs a program to its end, or ends it where the story is over. A signal from the terminal
+    /// reaches the story alone.
+    fn output(&self, mut command: Command) -> Result<Output, End> {
+        command.env_remove("ESCROW_PASSPHRASE_FILE").env_remove("ESCROWD_PASSPHRASE_FILE");
+        command.stdin(Stdio::null()).process_group(0);
+        let mut command = tokio::process::Command::from(command);
+        command.kill_on_drop(true);
+        let mut stopped = self.stopped.clone();
+        Handle::current().block_on(async {
+            tokio::select! {
+                done = command.output() => Ok(done.map_err(disk)?),
+                _ = stopped.wait_for(|stopped| *stopped) => Err(End::Left),
+            }
+        })
     }
 
     /// Stops the server as its operator would, and waits until it has ended well.
     fn stop(&mut self) -> Result<(), Failure> {
-        let Some(mut server) = self.server.take() else { return Ok(()) };
-        let pid = i32::try_from(server.id()).ok().and_then(rustix::process::Pid::from_raw);
+        let Some(Server { mut process, _input }) = self.server.take() else { return Ok(()) };
+        let pid = i32::try_from(process.id()).ok().and_then(rustix::process::Pid::from_raw);
         if let Some(pid) = pid {
             rustix::process::kill_process(pid, rustix::process::Signal::TERM)
                 .map_err(|fault| disk(fault.into()))?;
         }
-        let ended = server.wait().map_err(disk)?;
+        let ended = process.wait().map_err(disk)?;
         if ended.success() {
             Ok(())
         } else {
@@ -360,7 +455,7 @@ impl Story {
     }
 
     /// The vault is checked once it has stopped.
-    fn check(&mut self) -> Result<(), Failure> {
+    fn check(&mut self) -> Result<(), End> {
         self.step(
             "The vault is stopped and checked",
             "Journal, index and bundles are read again in full and verified against each other.",
@@ -373,8 +468,8 @@ impl Drop for Story {
     /// However the story ends, no server is left running.
     fn drop(&mut self) {
         if let Some(mut server) = self.server.take() {
-            drop(server.kill());
-            drop(server.wait());
+            drop(server.process.kill());
+            drop(server.process.wait());
         }
     }
 }
@@ -438,13 +533,18 @@ fn text(value: &Value) -> String {
     value.as_str().unwrap_or_default().to_owned()
 }
 
-fn expect(what: &str, found: &Value, expected: &str) -> Result<(), Failure> {
+fn expect(what: &str, found: &Value, expected: &str) -> Result<(), End> {
     if found == expected {
         Ok(())
     } else {
         let message = format!("{what} is {found}, not {expected}");
-        Err(Failure::failed("DEMO", message, "this is a defect"))
+        Err(Failure::failed("DEMO", message, "this is a defect").into())
     }
+}
+
+fn defect(what: &str, fault: impl ToString) -> Failure {
+    let message = format!("{what} failed: {}", fault.to_string());
+    Failure::failed("DEMO", message, "this is a defect")
 }
 
 fn disk(fault: std::io::Error) -> Failure {

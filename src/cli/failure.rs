@@ -100,9 +100,22 @@ impl Failure {
     }
 }
 
+impl From<clap::Error> for Failure {
+    /// What was wrong with the arguments: clap's first paragraph, and where the rest is told.
+    fn from(fault: clap::Error) -> Self {
+        let told = fault.to_string();
+        let first = told.split("\n\n").next().unwrap_or_default();
+        let message = first.split_whitespace().collect::<Vec<_>>().join(" ");
+        let message = message.strip_prefix("error: ").unwrap_or(&message);
+        let tip = told.split("\n\n").find_map(|part| part.trim().strip_prefix("tip: "));
+        Self::usage(message, tip.unwrap_or("see `escrow help`, or the command with --help"))
+    }
+}
+
 impl From<ClientError> for Failure {
     fn from(error: ClientError) -> Self {
         let exit = match &error {
+            ClientError::Connect(fault) if fault.is_about_time() => Exit::Failed,
             ClientError::Connect(_) | ClientError::Answered { unreachable: true, .. } => {
                 Exit::Unreachable
             }

@@ -9,6 +9,7 @@ pub mod output;
 pub(crate) mod passphrase;
 pub mod view;
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -30,6 +31,9 @@ pub fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(fault) => {
+            if fault.use_stderr() && asks_for_json(std::env::args_os()) {
+                return Failure::from(fault).tell(PROGRAM, true).into();
+            }
             let exit = if fault.use_stderr() { Exit::Usage } else { Exit::Done };
             drop(fault.print());
             return exit.into();
@@ -47,6 +51,11 @@ pub fn main() -> ExitCode {
     }
 }
 
+/// Whether `--json` is among arguments that could not be read.
+fn asks_for_json(arguments: impl Iterator<Item = OsString>) -> bool {
+    arguments.take_while(|argument| argument != "--").any(|argument| argument == "--json")
+}
+
 /// Where the home is: `--home`, `$ESCROW_HOME`, else the XDG config directory.
 fn home_dir(named: Option<PathBuf>) -> Result<PathBuf, Failure> {
     let variable = |name| std::env::var_os(name).filter(|v| !v.is_empty()).map(PathBuf::from);
@@ -55,6 +64,15 @@ fn home_dir(named: Option<PathBuf>) -> Result<PathBuf, Failure> {
     home.or_else(|| Some(config()?.join("escrow-vault"))).ok_or_else(|| {
         Failure::usage("it is not known where your home is", "name it with --home DIR")
     })
+}
+
+/// The demo has homes of its own, tells its story in words, and signs for its people.
+fn refuse_idle(output: &Output, names_home: bool) -> Result<(), Failure> {
+    let idle = [("--json", output.json), ("--yes", output.yes), ("--home", names_home)];
+    match idle.iter().find(|(_, given)| *given) {
+        Some((flag, _)) => Err(Failure::usage(format!("the demo knows no {flag}"), "leave it out")),
+        None => Ok(()),
+    }
 }
 
 async fn run(cli: Cli) -> Result<Exit, Failure> {
@@ -66,7 +84,10 @@ async fn run(cli: Cli) -> Result<Exit, Failure> {
         Ok::<_, Failure>(home)
     };
     match cli.command {
-        Command::Demo { path } => demo::run(path.as_deref()).await,
+        Command::Demo { path } => {
+            refuse_idle(&output, dir.is_some())?;
+            demo::run(path.as_deref()).await
+        }
         Command::Agreement(AgreementCommand::Template { name }) => {
             commands::agreement::template(&output, name.as_deref())
         }
@@ -86,8 +107,9 @@ async fn run(cli: Cli) -> Result<Exit, Failure> {
         Command::Passphrase { new_file, remove } => {
             commands::identity::passphrase(&output, home()?, new_file.as_deref(), remove)
         }
-        Command::Trust { org, fingerprint } => {
-            commands::identity::trust(&output, &home()?, &org, fingerprint)
+        Command::Whoami => commands::identity::whoami(&output, &home()?).await,
+        Command::Trust { org, fingerprint, replace } => {
+            commands::identity::trust(&output, &home()?, &org, fingerprint, replace)
         }
         Command::Member(command) => {
             let mut session = Session::open(home()?).await?;

@@ -1,11 +1,17 @@
 //! stdout is data, stderr is speech.
 
-use std::io::{self, BufRead as _, IsTerminal as _, Write as _};
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, IsTerminal as _, Write};
 use std::time::{Duration, Instant};
 
 use serde::Serialize;
+use serde_json::json;
 
+use crate::cli::PROGRAM;
 use crate::cli::failure::{Failure, visible};
+
+/// The terminal that a program was started from, whatever its standard input is.
+const TERMINAL: &str = "/dev/tty";
 
 /// How a command answers.
 #[derive(Debug, Clone, Copy)]
@@ -63,28 +69,63 @@ impl Output {
         }
     }
 
+    /// Says what may be dangerous to overlook, to programs too.
+    pub fn warn(&self, text: impl ToString) {
+        let text = text.to_string();
+        match self.json {
+            true => eprintln!("{}", json!({ "warning": { "message": text } })),
+            false => eprintln!("{PROGRAM}: warning: {}", visible(&text)),
+        }
+    }
+
     /// Shows what is about to be signed, and asks. Without a terminal only `--yes` will do.
     pub fn ask(&self, what: &str) -> Result<(), Failure> {
         if self.yes {
             return Ok(());
         }
         if !io::stdin().is_terminal() {
-            return Err(Failure::usage(
-                "this signs a statement, and nobody is at a terminal to agree",
-                "read what is signed, then add --yes",
-            ));
+            return Err(nobody_to_ask());
         }
-        eprintln!("{}", visible(what));
-        eprint!("Sign this? [y/N] ");
-        let mut answer = String::new();
-        let read = io::stdin().lock().read_line(&mut answer);
-        match (read, answer.trim().to_ascii_lowercase().as_str()) {
-            (Ok(_), "y" | "yes") => Ok(()),
-            (Ok(_) | Err(_), _) => {
-                Err(Failure::failed("NOT_SIGNED", "nothing was signed", "answer y to sign"))
-            }
+        agreed(what, io::stdin().lock(), io::stderr())
+    }
+
+    /// The same for a command that has read its data from standard input: asks at the terminal
+    /// it was started from, if there is one.
+    pub fn ask_beside_input(&self, what: &str) -> Result<(), Failure> {
+        if self.yes || io::stdin().is_terminal() {
+            return self.ask(what);
+        }
+        let terminal = File::options().read(true).write(true).open(TERMINAL);
+        let terminal = terminal.map_err(|_| nobody_to_ask())?;
+        agreed(what, BufReader::new(&terminal), &terminal)
+    }
+}
+
+fn nobody_to_ask() -> Failure {
+    Failure::usage(
+        "this signs a statement, and nobody is at a terminal to agree",
+        "read what is signed, then add --yes",
+    )
+}
+
+/// Shows and asks, on some terminal.
+fn agreed(what: &str, mut from: impl BufRead, mut to: impl Write) -> Result<(), Failure> {
+    let mut answer = String::new();
+    let asked = write!(to, "{}\nSign this? [y/N] ", visible(what))
+        .and_then(|()| to.flush())
+        .and_then(|()| from.read_line(&mut answer));
+    match (asked, answer.trim().to_ascii_lowercase().as_str()) {
+        (Ok(_), "y" | "yes") => Ok(()),
+        (Ok(_) | Err(_), _) => {
+            Err(Failure::failed("NOT_SIGNED", "nothing was signed", "answer y to sign"))
         }
     }
+}
+
+/// A number of things: one of them, or several.
+pub fn count<N: TryInto<u64> + Copy>(number: N, one: &str, several: &str) -> String {
+    let number = number.try_into().unwrap_or(u64::MAX);
+    format!("{number} {}", if number == 1 { one } else { several })
 }
 
 fn put(text: &str) -> Result<(), Failure> {

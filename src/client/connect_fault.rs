@@ -155,6 +155,26 @@ impl ConnectFault {
         }
     }
 
+    /// Whether the vault was there, and only some clock or date is in the way.
+    pub fn is_about_time(&self) -> bool {
+        match self {
+            Self::CertificateExpired { .. }
+            | Self::CertificateNotYetValid { .. }
+            | Self::ClientCertificate { refusal: Refusal::Expired, .. } => true,
+            Self::Address { .. }
+            | Self::Unreachable { .. }
+            | Self::Silent { .. }
+            | Self::Closed { .. }
+            | Self::NotTrusted { .. }
+            | Self::WrongName { .. }
+            | Self::ClientCertificate { refusal: Refusal::UnknownCa | Refusal::Other, .. }
+            | Self::OwnIdentity(_)
+            | Self::Tls { .. }
+            | Self::NotHttp2 { .. }
+            | Self::Http2 { .. } => false,
+        }
+    }
+
     /// What somebody can do about it, on one line.
     pub fn hint(&self) -> &'static str {
         match self {

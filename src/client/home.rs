@@ -98,6 +98,15 @@ pub struct Home {
     keyring: Keyring,
 }
 
+/// What becomes of another fingerprint that an organisation is trusted with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Pinning {
+    /// It stays, and the new one is refused.
+    Keep,
+    /// It was a mistake.
+    Replace,
+}
+
 /// A member's secret keys, freshly made or read.
 pub struct Keys {
     /// For statements.
@@ -127,16 +136,24 @@ impl Home {
     /// Opens the home of somebody who has joined.
     pub fn open(dir: &Path) -> Result<Self, ClientError> {
         let home = Self::at(dir);
-        if home.file(OWNER).is_file() {
-            Ok(home)
-        } else {
-            Err(home.fault(
+        if !home.file(OWNER).is_file() {
+            return Err(home.fault(
                 dir.to_owned(),
                 "this directory holds no member's keys",
                 "run `escrow join` with your invitation, or name another directory with --home; a \
                  home that is lost comes back from its backup only",
-            ))
+            ));
         }
+        keyfile::private_dir(dir)?;
+        for name in SECRETS {
+            match home.file(name).exists() {
+                true => keyfile::check(&home.file(name))?,
+                // Only an organisation's first member has its key.
+                false if name == ORGANISATION_KEY => {}
+                false => return Err(home.broken(name, &"this key is missing")),
+            }
+        }
+        Ok(home)
     }
 
     /// Makes the directory for somebody about to join. A home that was begun before is gone on
@@ -311,21 +328,54 @@ impl Home {
         &self,
         organisation: &OrganisationName,
         fingerprint: Fingerprint,
+        pinning: Pinning,
     ) -> Result<(), ClientError> {
         let _held = keyfile::lock(&self.file(LOCK))?;
+        self.check_pin(organisation, fingerprint, pinning)?;
         let mut pins = self.pins()?;
         match pins.insert(organisation.clone(), fingerprint) {
-            Some(before) if before != fingerprint => Err(ClientError::input(
+            Some(before) if before == fingerprint => Ok(()),
+            Some(_) | None => self.write_json(PINS, &pins),
+        }
+    }
+
+    /// Refuses a pin that goes against one that is here.
+    pub fn check_pin(
+        &self,
+        organisation: &OrganisationName,
+        fingerprint: Fingerprint,
+        pinning: Pinning,
+    ) -> Result<(), ClientError> {
+        let pins = self.pins()?;
+        if let Some((other, _)) =
+            pins.iter().find(|(other, known)| *other != organisation && **known == fingerprint)
+        {
+            return Err(ClientError::input(
+                "SAME_FINGERPRINT",
+                format!("{fingerprint} is trusted here as that of {other}, not of {organisation}"),
+                format!("ask {organisation} by telephone which one is theirs"),
+            ));
+        }
+        let is_own = |owner: Owner| owner.path.organisation == *organisation;
+        let own = self.file(OWNER).exists() && self.owner().is_ok_and(is_own);
+        match (pins.get(organisation), pinning) {
+            (Some(before), Pinning::Replace) if *before != fingerprint && own => {
+                Err(ClientError::input(
+                    "OTHER_FINGERPRINT",
+                    format!("{organisation} is your own organisation; its fingerprint is {before}"),
+                    "its key does not change; tell others the fingerprint that `escrow whoami` prints",
+                ))
+            }
+            (Some(before), Pinning::Keep) if *before != fingerprint => Err(ClientError::input(
                 "OTHER_FINGERPRINT",
                 format!("{organisation} is trusted here with another fingerprint, {before}"),
                 format!(
-                    "somebody may be posing as {organisation}; ask them by telephone, and remove \
-                     the line from {} only if their key really changed",
-                    self.file(PINS).display()
+                    "somebody may be posing as {organisation}: ask them by telephone, and only if \
+                     the first was a mistake run `escrow trust --replace {organisation} \
+                     {fingerprint}`"
                 ),
             )),
-            Some(_) => Ok(()),
-            None => self.write_json(PINS, &pins),
+            (Some(_) | None, Pinning::Keep | Pinning::Replace) => Ok(()),
         }
     }
 

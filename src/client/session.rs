@@ -2,6 +2,7 @@
 
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
 use std::time::SystemTime;
 
 use rand_core::{OsRng, RngCore as _};
@@ -61,6 +62,10 @@ pub struct Session {
     channel: Channel,
     streams: BTreeMap<Stream, Followed>,
     replayed: Replay,
+    /// Events that answered the session's own statements.
+    unseen: Mutex<Vec<Entry>>,
+    /// What the last head said of the vault's time, and this computer's clock then.
+    times: Option<(Timestamp, Timestamp)>,
 }
 
 impl Session {
@@ -106,7 +111,8 @@ impl Session {
         }
         let (streams, replayed) = (BTreeMap::new(), Replay::default());
         let (home, generation) = (home.clone(), told.log.generation);
-        Ok(Self { home, owner, keys, vault, generation, channel, streams, replayed })
+        let (unseen, times) = (Mutex::default(), None);
+        Ok(Self { home, owner, keys, vault, generation, channel, streams, replayed, unseen, times })
     }
 
     /// Refuses where the vault was recovered since this home was last here.
@@ -260,7 +266,8 @@ impl Session {
         Ok(agreement.clone())
     }
 
-    fn known(&self, name: &OrganisationName) -> Result<&Organisation, ClientError> {
+    /// An organisation as far as it was followed.
+    pub fn known(&self, name: &OrganisationName) -> Result<&Organisation, ClientError> {
         let known = self.states().organisation(name);
         Ok(known.ok_or_else(|| Refusal::NotFound(name.to_string()))?)
     }
@@ -271,16 +278,7 @@ impl Session {
         stream: &Stream,
         named: Option<Fingerprint>,
     ) -> Result<(), ClientError> {
-        let followed = match self.streams.remove(stream) {
-            Some(followed) => followed,
-            None => {
-                let mut remembered = Followed::default();
-                for entry in self.home.memory().recall(stream)? {
-                    remembered.follow(&self.vault.log, stream, entry).map_err(not_true)?;
-                }
-                remembered
-            }
-        };
+        let followed = self.remembered(stream)?;
         let remembered = followed.saw();
         // Before the question: another program may be acknowledged more meanwhile.
         let acknowledged = self.home.memory().acknowledged(stream)?;
@@ -292,6 +290,8 @@ impl Session {
                 missing.sequence
             )));
         }
+        let at = self.head(stream, &head)?.at;
+        self.times = Some((at, Timestamp::from(SystemTime::now())));
         // Before the rules are asked: what the vault has signed for and no honest one would have
         // accepted is evidence.
         if followed.saw() != remembered {
@@ -347,6 +347,38 @@ impl Session {
     pub fn begin_generation(&mut self, generation: u32) {
         self.vault.log.generation = generation;
         (self.streams, self.replayed) = (BTreeMap::new(), Replay::default());
+    }
+
+    /// A stream as far as it was followed or, before that, as the home remembers it.
+    fn remembered(&mut self, stream: &Stream) -> Result<Followed, ClientError> {
+        if let Some(followed) = self.streams.remove(stream) {
+            return Ok(followed);
+        }
+        let mut remembered = Followed::default();
+        for entry in self.home.memory().recall(stream)? {
+            remembered.follow(&self.vault.log, stream, entry).map_err(not_true)?;
+        }
+        Ok(remembered)
+    }
+
+    /// Believes the events that answered the session's own statements, where they continue what
+    /// was followed: for when the vault cannot be asked any more. They are not remembered.
+    pub fn believe_acknowledged(&mut self) -> Result<(), ClientError> {
+        let unseen = self.unseen.get_mut().unwrap_or_else(PoisonError::into_inner);
+        for entry in std::mem::take(unseen) {
+            let stream = entry.stream.clone();
+            let mut followed = self.remembered(&stream)?;
+            if entry.sequence == followed.saw().sequence + 1 {
+                followed.follow(&self.vault.log, &stream, entry).map_err(not_true)?;
+            }
+            self.streams.insert(stream, followed);
+        }
+        self.replay()
+    }
+
+    /// How far this computer's clock and the vault's were apart when they were last compared.
+    pub fn clock_skew(&self) -> Option<Span> {
+        self.times.map(|(vault, own)| vault.since(own).max(own.since(vault)))
     }
 
     /// A signed head of this stream.
@@ -444,6 +476,7 @@ impl Session {
         if self.owner.path == MemberPath::operator() {
             return Ok(());
         }
+        self.unseen.lock().unwrap_or_else(PoisonError::into_inner).extend(entries);
         acknowledged.push((stream, stands));
         let memory = self.home.memory();
         acknowledged.iter().try_for_each(|(stream, saw)| memory.acknowledge(stream, saw))

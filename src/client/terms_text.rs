@@ -70,15 +70,15 @@ pub struct Drafted {
     pub contract: Option<PathBuf>,
 }
 
-/// Reads terms. Fingerprints that the text leaves out come from `trusted`.
+/// Reads the terms in `file`. Fingerprints that they leave out come from `trusted`.
 pub fn read(
     text: &str,
-    beside: &Path,
+    file: &Path,
     trusted: &BTreeMap<OrganisationName, Fingerprint>,
 ) -> Result<Drafted, ClientError> {
     let draft: Draft = toml::from_str(text).map_err(|fault| {
-        let message = fault.to_string();
-        ClientError::input("BAD_TERMS", message.trim_end(), "see `escrow agreement template`")
+        let message = format!("{}: {}", file.display(), fault.to_string().trim_end());
+        ClientError::input("BAD_TERMS", message, "see `escrow agreement template`")
     })?;
     let parties: BTreeMap<Role, Vec<OrganisationName>> =
         draft.parties.into_iter().map(|(role, who)| (role, who.into_vec())).collect();
@@ -130,6 +130,7 @@ pub fn read(
         rules: rules.collect(),
     };
     soundness::check(&terms).map_err(crate::domain::refusal::Refusal::Unsound)?;
+    let beside = file.parent().unwrap_or(Path::new("."));
     let contract = draft.contract.map(|path| beside.join(path));
     Ok(Drafted { terms, contract })
 }
@@ -160,7 +161,7 @@ mod tests {
     }
 
     fn parse(text: &str) -> Result<Drafted, ClientError> {
-        read(text, Path::new("/somewhere"), &trusted())
+        read(text, Path::new("terms.toml"), &trusted())
     }
 
     #[test]
@@ -203,7 +204,7 @@ mod tests {
                 "\"1@depositor\", \"1@agent\"",
                 "\"1@depositor\", \"one@agent\"",
                 "BAD_TERMS",
-                "needs is written",
+                "\"one@agent\" is not a need: a number of people and a role",
             ),
             (
                 "agent       = \"trade-secret-center\"",

@@ -171,6 +171,15 @@ fn read_unless(
     Ok(secret)
 }
 
+/// Refuses what is no regular file, or is open to others, without reading it.
+pub fn check(path: &Path) -> Result<(), KeyFileError> {
+    let found = fs::symlink_metadata(path).map_err(failure("look at", path))?;
+    if !found.is_file() {
+        return Err(KeyFileError::WrongKind { path: path.to_owned(), expected: "regular file" });
+    }
+    refuse_exposed(OTHERS, path, &found, 0o600)
+}
+
 /// Makes a directory, and missing ones above it, that only its owner can enter: mode 0700,
 /// durable on return. One that is there already is accepted if it is no more open than that.
 pub fn private_dir(path: &Path) -> Result<(), KeyFileError> {

@@ -8,6 +8,7 @@ use std::process::{Command, Stdio};
 use sha2::{Digest as _, Sha256};
 
 use crate::cli::failure::{Exit, Failure};
+use crate::cli::output::count;
 use crate::crypto::{signature, statement};
 use crate::daemon::PROGRAM;
 use crate::daemon::config::{Place, failed, ledger_key, not_opened, refuse_strange};
@@ -15,7 +16,9 @@ use crate::domain::event::Act;
 use crate::domain::id::{Bytes, DepositId, Digest};
 use crate::domain::statement::Statement;
 use crate::server::authorities::Authorities;
-use crate::store::{Bundle as _, DiskStore, Options, ReadError, Store as _, probe_index};
+use crate::store::{
+    Bundle as _, DiskStore, Options, ReadError, Store as _, probe_index, refuse_served,
+};
 use crate::vault::{self, DomainProjector};
 
 /// The index's directory within the data directory.
@@ -42,6 +45,8 @@ pub(super) fn run(data: &Path, passphrase_file: Option<&Path>) -> Result<Exit, F
     let place = Place::new(data);
     let config = place.config()?;
     let mut founded_with = None;
+    // Before anything is looked at: what a running server holds would look damaged.
+    refuse_served(place.store()).map_err(not_opened)?;
     if passphrase_file.is_none() && place.keys_are_sealed() {
         eprintln!("The vault's keys are sealed and not checked; --passphrase-file opens them.");
     } else {
@@ -61,8 +66,10 @@ pub(super) fn run(data: &Path, passphrase_file: Option<&Path>) -> Result<Exit, F
     let checked = DiskStore::verify(place.store(), &mut |fault| report(fault.to_string()));
     let checked = checked.map_err(not_opened)?;
     let told = format!(
-        "{} events, {} small objects and {} large bundles read",
-        checked.entries, checked.blobs, checked.bundles
+        "{}, {} and {} read",
+        count(checked.entries, "event", "events"),
+        count(checked.blobs, "small object", "small objects"),
+        count(checked.bundles, "large bundle", "large bundles")
     );
     if faults == 0 {
         // What is stored is what was written; now, whether what was written is true.
@@ -79,7 +86,7 @@ pub(super) fn run(data: &Path, passphrase_file: Option<&Path>) -> Result<Exit, F
         eprintln!("{told}: whole. Signatures and digests hold.");
         return Ok(Exit::Done);
     }
-    let message = format!("{told}: {faults} faults");
+    let message = format!("{told}: {}", count(faults, "fault", "faults"));
     let hint = "keep a copy of the directory; restore what is named from a backup";
     Err(Failure::failed("DAMAGED", message, hint))
 }

@@ -1,5 +1,6 @@
 //! The data directory's configuration. Unknown keys are refused.
 
+use std::error::Error;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -8,8 +9,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::cli::failure::Failure;
 use crate::cli::passphrase;
-use crate::crypto::keyfile;
-use crate::crypto::keyring::Keyring;
+use crate::crypto::keyfile::{self, KeyFileError};
+use crate::crypto::keyring::{Keyring, KeyringError};
 use crate::crypto::signature::SigningKey;
 use crate::crypto::statement;
 use crate::domain::event::{Act, Event, Note};
@@ -217,10 +218,37 @@ pub(super) fn not_opened(fault: OpenError) -> Failure {
     Failure::failed(code, crate::client::error::chain(&fault), hint)
 }
 
-/// A failure of a file or key, with its causes.
-pub(super) fn failed(fault: impl std::error::Error) -> Failure {
-    let message = crate::client::error::chain(&fault);
-    Failure::failed("FILE", message, "check the data directory and try again")
+/// A failure of a file or key, with its causes and what helps against it.
+pub(super) fn failed(fault: impl Error + 'static) -> Failure {
+    Failure::failed("FILE", crate::client::error::chain(&fault), remedy(&fault))
+}
+
+fn remedy(fault: &(dyn Error + 'static)) -> &'static str {
+    let mut next = Some(fault);
+    while let Some(fault) = next {
+        match (fault.downcast_ref(), fault.downcast_ref()) {
+            (Some(file), _) | (_, Some(KeyringError::File(file))) => {
+                return remedy_of_key_file(file);
+            }
+            (None, _) => next = fault.source(),
+        }
+    }
+    "mend what the message says and try again"
+}
+
+fn remedy_of_key_file(fault: &KeyFileError) -> &'static str {
+    match fault {
+        KeyFileError::Exposed { .. } => {
+            "find out who could read it before you do what the message says"
+        }
+        KeyFileError::WrongKind { .. } | KeyFileError::TooLarge { .. } => {
+            "restore the file from your backup"
+        }
+        KeyFileError::Exists { .. } => "a key is never overwritten; see what is there",
+        KeyFileError::Io { .. } => {
+            "check whose the file is and that the disk is there; a lost key comes from your backup"
+        }
+    }
 }
 
 #[cfg(test)]

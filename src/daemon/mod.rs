@@ -20,6 +20,7 @@ use clap_complete::Shell;
 use crate::cli::failure::{Exit, Failure};
 use crate::cli::manual;
 use crate::cli::output::Output;
+use crate::daemon::serve::Until;
 
 /// The program's name in messages, and the name under which `escrow demo` starts it.
 pub const PROGRAM: &str = "escrowd";
@@ -63,6 +64,9 @@ enum Command {
         /// A private file with the passphrase that the vault's keys are sealed under
         #[arg(long, value_name = "FILE", env = "ESCROWD_PASSPHRASE_FILE")]
         passphrase_file: Option<PathBuf>,
+        /// Stop once standard input is closed: with whoever started it
+        #[arg(long, hide = true)]
+        until_input_closes: bool,
     },
     /// Verify everything that is stored; exit 1 on damage. The vault must not be running
     Check {
@@ -159,8 +163,9 @@ pub fn main() -> ExitCode {
             let file = passphrase_file.as_deref();
             runtime.block_on(init::run(&data, host, public_address, file))
         }
-        (Ok(runtime), Command::Serve { data, listen, passphrase_file }) => {
-            runtime.block_on(serve::run(&data, listen, passphrase_file.as_deref()))
+        (Ok(runtime), Command::Serve { data, listen, passphrase_file, until_input_closes }) => {
+            let until = if until_input_closes { Until::InputCloses } else { Until::Signal };
+            runtime.block_on(serve::run(&data, listen, passphrase_file.as_deref(), until))
         }
         (Ok(_), Command::Check { data, passphrase_file }) => {
             check::run(&data, passphrase_file.as_deref())

@@ -42,10 +42,19 @@ const PROGRESS_EVERY: Duration = Duration::from_secs(5);
 /// not the waiting: it may be set, and the machine may sleep.
 const RENEWAL_LOOK: Duration = Duration::from_secs(60);
 
+/// What ends serving, besides a signal.
+pub(super) enum Until {
+    /// Nothing else.
+    Signal,
+    /// That nobody holds standard input any more.
+    InputCloses,
+}
+
 pub(super) async fn run(
     data: &Path,
     listen: Option<String>,
     passphrase_file: Option<&Path>,
+    until: Until,
 ) -> Result<Exit, Failure> {
     log_to_stderr();
     let manager = Manager::of_this_process();
@@ -107,11 +116,13 @@ pub(super) async fn run(
         }
     });
     manager.ready();
+    let mut input_closed = std::pin::pin!(input_closed(until));
 
     loop {
         tokio::select! {
             _ = terminate.recv() => break,
             _ = interrupt.recv() => break,
+            () = &mut input_closed => break,
             _ = hangup.recv() => {
                 manager.reloading();
                 reload(&place, &keys, &credentials);
@@ -194,6 +205,22 @@ fn reload(place: &Place, keys: &Keyring, credentials: &Credentials) {
         Err(failure) => {
             let cause = failure.message();
             tracing::error!(%cause, "not reloaded: everything stays as it was");
+        }
+    }
+}
+
+/// Comes back once standard input is closed, if that is to end serving.
+async fn input_closed(until: Until) {
+    match until {
+        Until::Signal => std::future::pending().await,
+        Until::InputCloses => {
+            let (closed, close) = tokio::sync::oneshot::channel::<()>();
+            // A thread of its own: a read that blocks must not keep the runtime from ending.
+            std::thread::spawn(move || {
+                drop(std::io::copy(&mut std::io::stdin(), &mut std::io::sink()));
+                drop(closed);
+            });
+            drop(close.await);
         }
     }
 }

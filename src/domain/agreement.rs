@@ -59,7 +59,7 @@ pub struct DealtKey {
 }
 
 /// Where an agreement stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Phase {
     /// Waiting for countersignatures.
@@ -73,6 +73,8 @@ pub enum Phase {
     Declined {
         /// When.
         at: Timestamp,
+        /// Which.
+        by: OrganisationName,
     },
     /// Every party ended it.
     Terminated {
@@ -128,7 +130,8 @@ impl Agreement {
         Err(Refusal::Suspended(awaited.cloned().collect()))
     }
 
-    fn is_proposed(&self) -> Result<(), Refusal> {
+    /// Refuses unless the agreement waits for countersignatures.
+    pub fn is_proposed(&self) -> Result<(), Refusal> {
         match self.phase {
             Phase::Proposed => Ok(()),
             Phase::Active { .. } | Phase::Declined { .. } | Phase::Terminated { .. } => {
@@ -317,8 +320,8 @@ impl Agreement {
     }
 
     /// A party refused.
-    pub fn declined(&mut self, at: Timestamp) {
-        self.phase = Phase::Declined { at };
+    pub fn declined_by(&mut self, organisation: &OrganisationName, at: Timestamp) {
+        self.phase = Phase::Declined { at, by: organisation.clone() };
     }
 
     /// A party signed for the end.

@@ -4,13 +4,14 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
 
-use serde::{Deserialize, Serialize};
+use serde::de::{Error, MapAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::domain::id::{Malformed, Role, serde_as_text};
 
 /// Whose consents a rule takes.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(untagged, expecting = "needs is written \"1@role\", { all = [ … ] } or { any = [ … ] }")]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(untagged)]
 pub enum Needs {
     /// `k@role`: this many different members of that role.
     Seats(Seats),
@@ -30,19 +31,53 @@ pub struct Seats {
 }
 
 /// Every one of several needs.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct All {
     /// Which.
     pub all: Vec<Needs>,
 }
 
 /// At least one of several needs.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Any {
     /// Which.
     pub any: Vec<Needs>,
+}
+
+/// Read by hand, so that an error names the entry that is wrong and not the whole.
+impl<'de> Deserialize<'de> for Needs {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        struct Reader;
+
+        impl<'de> Visitor<'de> for Reader {
+            type Value = Needs;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("needs as \"1@role\", { all = [ … ] } or { any = [ … ] }")
+            }
+
+            fn visit_str<E: Error>(self, text: &str) -> Result<Needs, E> {
+                text.parse().map(Needs::Seats).map_err(E::custom)
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Needs, A::Error> {
+                const WORDS: [&str; 2] = ["all", "any"];
+                let word =
+                    map.next_key::<String>()?.ok_or_else(|| A::Error::missing_field("all"))?;
+                let needs = match word.as_str() {
+                    "all" => Needs::All(All { all: map.next_value()? }),
+                    "any" => Needs::Any(Any { any: map.next_value()? }),
+                    other => return Err(A::Error::unknown_field(other, &WORDS)),
+                };
+                match map.next_key::<String>()? {
+                    Some(_) => Err(A::Error::custom("needs has either `all` or `any`, once")),
+                    None => Ok(needs),
+                }
+            }
+        }
+
+        from.deserialize_any(Reader)
+    }
 }
 
 impl fmt::Display for Seats {

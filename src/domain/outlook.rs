@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::Serialize;
 
-use crate::domain::id::{OrganisationName, Role};
+use crate::domain::id::{MemberPath, OrganisationName, Role};
 use crate::domain::request::{Request, State};
 use crate::domain::time::Timestamp;
 
@@ -48,6 +48,49 @@ pub enum Missing {
         /// Whose member that is.
         organisation: OrganisationName,
     },
+}
+
+/// What a request wants of one member.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Wanted {
+    /// The member's consent.
+    Consent,
+    /// The share of the member's organisation.
+    Share,
+    /// That the member takes delivery.
+    Retrieve,
+    /// Nothing; but the member's organisation may object while it is not released.
+    MayObject,
+}
+
+/// What a request wants of this member at some moment.
+pub fn wanted(request: &Request, member: &MemberPath, now: Timestamp) -> Option<Wanted> {
+    let organisation = &member.organisation;
+    let fills_a_seat = || {
+        let role = request.terms.role_of(organisation);
+        let open = request.missing_consents().unwrap_or_default();
+        request.may_consent(member)
+            && !request.has_consented(member)
+            && role.is_some_and(|role| open.contains_key(role))
+    };
+    let may_object = || {
+        request.objectors().any(|who| who == organisation)
+            && !request.has_consented(member)
+            && request
+                .standing_objections()
+                .all(|standing| standing.by.organisation != *organisation)
+    };
+    let objection = || may_object().then_some(Wanted::MayObject);
+    match request.state(now) {
+        State::Open if fills_a_seat() => Some(Wanted::Consent),
+        State::Satisfied if request.awaited_holders().contains(&organisation) => {
+            Some(Wanted::Share)
+        }
+        State::Open | State::Notice | State::Objected | State::Satisfied => objection(),
+        State::Released => (request.requester() == member).then_some(Wanted::Retrieve),
+        State::Retrieved | State::Withdrawn | State::Expired => None,
+    }
 }
 
 /// What a request lacks at some moment, in the order in which it can be supplied. Nothing for a

@@ -225,8 +225,14 @@ impl Refusal {
                 "wait until it has joined, and compare its fingerprint with them by telephone"
             }
             Self::NotDepositor(_) => "ask the depositor to do it",
-            Self::AgreementIs(_) => "see `escrow show` for who still has to act",
             Self::Suspended(_) => "each of them runs `escrow resume`",
+            Self::AgreementIs("proposed") => "see `escrow show` for who still has to act",
+            Self::AgreementIs("active") => {
+                "nothing is to be countersigned any more; see `escrow show`"
+            }
+            Self::AgreementIs("declined") => "propose new terms; a party did not want these",
+            Self::AgreementIs("terminated") => "propose a new agreement if one is wanted still",
+            Self::AgreementIs(_) => "see `escrow show` and the agreement's id",
             Self::Already { .. } => "nothing more to do; see `escrow show`",
             Self::HasShare(_) => {
                 "if its share cannot be used, invite that person anew under another name, confirm \

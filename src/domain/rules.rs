@@ -498,7 +498,7 @@ pub fn apply(states: &mut States, stated: &Stated, at: Timestamp, sequence: u64)
             with(states.agreement_mut(&s.ground.agreement), |a| a.accepted_by(own, at));
         }
         Statement::Declination(s) => {
-            with(states.agreement_mut(&s.ground.agreement), |a| a.declined(at));
+            with(states.agreement_mut(&s.ground.agreement), |a| a.declined_by(own, at));
         }
         Statement::Termination(s) => {
             with(states.agreement_mut(&s.ground.agreement), |a| a.terminated_by(own, at));

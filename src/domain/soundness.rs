@@ -11,6 +11,9 @@ use crate::domain::time::Span;
 #[cfg(test)]
 mod tests;
 
+/// What a quorum counts.
+const SHARES: &str = "shares in the quorum";
+
 /// What is wrong with terms.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Unsound {
@@ -110,6 +113,9 @@ impl Unsound {
             Self::Depositors(_) => "give exactly one organisation the role depositor",
             Self::TwoRoles(_) => "keep the role that fits best and remove the other",
             Self::EmptyRole(_) => "name an organisation for the role or remove the role",
+            Self::Count { what: SHARES, .. } => {
+                "write a quorum of at least 2 and at most as many as there are holders"
+            }
             Self::Count { .. } => "merge, split or remove some",
             Self::Fingerprints(_) => {
                 "list a fingerprint for every party and for nobody else; \
@@ -211,7 +217,7 @@ fn check_holders(terms: &Terms) -> Result<(), Unsound> {
     known_roles(terms, Place::Holders, &terms.holders)?;
     let holders = terms.holder_organisations().len();
     between("holders", holders, 2, limit::PARTIES_MAX)?;
-    between("shares in the quorum", terms.quorum.into(), 2, holders)
+    between(SHARES, terms.quorum.into(), 2, holders)
 }
 
 fn check_rule(terms: &Terms, rule: &Rule) -> Result<(), Unsound> {

@@ -383,6 +383,11 @@ fn open_journal(
     Journal::open(&path, bytes_max, may_begin, &|identity| found.seen(identity))
 }
 
+/// Refuses a directory that another process serves.
+pub fn refuse_served(directory: &Path) -> Result<(), OpenError> {
+    lock(directory).map(drop)
+}
+
 /// Takes the directory for this process.
 pub(crate) fn lock(directory: &Path) -> Result<File, OpenError> {
     let path: PathBuf = directory.join(LOCK_NAME);

@@ -35,7 +35,7 @@ use crate::ledger::Entry;
 pub use bundles::{StagedBundle, StoredBundle};
 pub use catch_up::Progress;
 pub use check::{Checked, Fault};
-pub use disk::{DiskStore, Options, Probe};
+pub use disk::{DiskStore, Options, Probe, refuse_served};
 pub use error::OpenError;
 pub use index::probe_index;
 pub use space::is_full;

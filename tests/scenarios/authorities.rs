@@ -138,7 +138,7 @@ fn another_ca_takes_over_and_nobody_has_to_join_again() {
     assert_eq!(world.approve("hanbit-parts", &request), "released");
     is_told(watching);
     for (home, invitation) in [("ann", early), ("haerin", midway)] {
-        world.escrow_with(home, &["join"], invitation.as_bytes()).record();
+        world.escrow_with(home, &["join", "--yes"], invitation.as_bytes()).record();
     }
     for home in ["operator", "hanbit-parts", "orient-display", "trade-secret-center", "ann"] {
         let after = status(&world, home);

@@ -1,6 +1,7 @@
 //! kill -9 of the real server under load, against a record of what was acknowledged.
 
 use std::collections::BTreeSet;
+use std::fs;
 use std::sync::Mutex;
 use std::sync::mpsc;
 
@@ -78,4 +79,24 @@ fn kill(world: &World) {
     let server = world.server.as_ref().unwrap().process.id();
     let pid = rustix::process::Pid::from_raw(server.cast_signed()).unwrap();
     rustix::process::kill_process(pid, rustix::process::Signal::KILL).unwrap();
+}
+
+#[test]
+fn promise_7_an_act_that_was_acknowledged_is_never_reported_as_failed() {
+    let (mut world, agreement) = World::with_agreement();
+    let file = world.file("large.bin", vec![7; 64 << 20]);
+    let mut deposit = world.escrow_beside("hanbit-parts", &["deposit", &agreement, &file, "--yes"]);
+    // Waits on the state: the upload has begun.
+    let staging = world.data().join("bundles/staging");
+    while fs::read_dir(&staging).unwrap().next().is_none() {
+        std::thread::yield_now();
+    }
+    // The open call may end; nobody answers the next one.
+    world.stop();
+    let made = deposit.next().expect("the deposit that was acknowledged");
+    assert_eq!(made["state"], "stored");
+    assert_eq!(deposit.ended(), 0);
+    world.serve();
+    let listed = world.escrow("hanbit-parts", &["deposits", &agreement]).records();
+    assert_eq!(listed, [made]);
 }

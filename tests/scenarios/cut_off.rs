@@ -41,8 +41,7 @@ fn an_upload_ends_when_its_member_is_revoked_and_leaves_nothing() {
         let mut session = Session::open(home).await.unwrap();
         let agreement = session.agreement(&agreement.parse().unwrap()).await.unwrap();
         let plan = Plan::survey(&[file], &[]).unwrap();
-        let (sealed, stated) = deposit::seal(&agreement, &plan, session.home.dir()).unwrap();
-        let bundle = deposit::sealed_bundle(sealed, stated).unwrap();
+        let bundle = deposit::seal(&agreement, &plan, session.home.dir(), |_| ()).unwrap();
         let (moved, revoking) = revoking(&world, "hanbit-parts", "hanbit-parts/dana");
         let label = "large".parse().unwrap();
         (deposit::deposit(&session, &agreement, bundle, label, revoking).await, moved)

@@ -12,13 +12,13 @@ fn whatever_became_of_an_invitation_is_said_in_one_line_and_what_to_do_in_anothe
     world.join("hanbit-parts", "minji");
     let fresh = |name: &str| world.invite("hanbit-parts", &["--member", name]);
     let used = |home: &str, line: String| {
-        world.escrow_with(home, &["join"], line.as_bytes()).record();
+        world.escrow_with(home, &["join", "--yes"], line.as_bytes()).record();
         line
     };
     let over = world.invite("hanbit-parts", &["--member", "late", "--valid", "1s"]);
     // Waits on the state: the invitation's own expiry by this computer's clock.
     loop {
-        let tried = world.escrow_with("late", &["join"], over.as_bytes());
+        let tried = world.escrow_with("late", &["join", "--yes"], over.as_bytes());
         if tried.code == 1 && tried.refusal() == "INVITATION_EXPIRED" {
             break;
         }
@@ -51,7 +51,7 @@ fn whatever_became_of_an_invitation_is_said_in_one_line_and_what_to_do_in_anothe
         ),
         (fresh("c").replace("-1.", "-7."), "BAD_INVITATION", "newer version", "current version"),
     ] {
-        let refused = world.escrow_with("newcomer", &["join"], line.as_bytes());
+        let refused = world.escrow_with("newcomer", &["join", "--yes"], line.as_bytes());
         assert_eq!((refused.refusal().as_str(), refused.code), (code, 1), "{line}");
         let told = refused.error();
         assert!(told["message"].as_str().unwrap().contains(message), "{told}");
@@ -61,8 +61,8 @@ fn whatever_became_of_an_invitation_is_said_in_one_line_and_what_to_do_in_anothe
     let line = fresh("sora");
     let (begin, rest) = line.split_at(90);
     let letter = format!("\r\n> \u{201c}{begin}=\r\n>  {rest}\u{201d}\r\n");
-    world.escrow_with("newcomer", &["join"], letter.as_bytes()).record();
-    let again = world.escrow_with("newcomer", &["join"], letter.as_bytes());
+    world.escrow_with("newcomer", &["join", "--yes"], letter.as_bytes()).record();
+    let again = world.escrow_with("newcomer", &["join", "--yes"], letter.as_bytes());
     assert_eq!(again.refusal(), "HOME", "a home has one member");
 
     // The vault is gone, and another one answers at its address.
@@ -72,6 +72,6 @@ fn whatever_became_of_an_invitation_is_said_in_one_line_and_what_to_do_in_anothe
     fs::remove_dir_all(world.data()).unwrap();
     assert_eq!(world.escrowd(&["init", "--public-address", &address]).code, 0);
     world.serve();
-    let refused = world.escrow_with("dana", &["join"], line.as_bytes());
+    let refused = world.escrow_with("dana", &["join", "--yes"], line.as_bytes());
     assert_eq!(refused.refusal(), "OTHER_VAULT");
 }

@@ -19,7 +19,7 @@ fn a_colleague_takes_the_place_of_a_lost_home_and_the_release_goes_on() {
     let (world, agreement) = World::with_agreement();
     let own = "trade-secret-center";
     let invitation = world.invite(own, &["--member", "dana"]);
-    world.escrow_with("dana", &["join"], invitation.as_bytes()).record();
+    world.escrow_with("dana", &["join", "--yes"], invitation.as_bytes()).record();
     let status = |home: &str| world.escrow(home, &["status"]).record();
     assert_eq!(status(own)["only_administrator"], true);
     assert_eq!(status(own)["to_confirm"][0], "trade-secret-center/dana");
@@ -47,7 +47,7 @@ fn a_colleague_takes_the_place_of_a_lost_home_and_the_release_goes_on() {
     assert!(told(&same).contains("under another member name"), "{}", told(&same));
 
     let invitation = world.invite("dana", &["--member", "sora-2"]);
-    world.escrow_with("sora-2", &["join"], invitation.as_bytes()).record();
+    world.escrow_with("sora-2", &["join", "--yes"], invitation.as_bytes()).record();
     let early = world.escrow("sora-2", &["approve", &request, "--yes"]);
     assert_eq!(early.refusal(), "PENDING");
     world.escrow("dana", &["confirm", "trade-secret-center/sora-2", "--yes"]).record();
@@ -79,7 +79,7 @@ fn a_colleague_takes_the_place_of_a_lost_home_and_the_release_goes_on() {
 fn an_organisation_without_any_home_begins_anew_under_another_name() {
     let world = World::new();
     let invitation = world.invite("operator", &["--org", "hanbit-parts", "--member", "minji"]);
-    let said = world.escrow_aloud("hanbit-parts", &["join"], invitation.as_bytes());
+    let said = world.escrow_aloud("hanbit-parts", &["join", "--yes"], invitation.as_bytes());
     assert!(said.contains("Back up this directory") && said.contains("--administrator"), "{said}");
     let said = world.escrow_aloud("hanbit-parts", &["status"], b"");
     assert!(said.contains("only administrator of hanbit-parts"), "{said}");

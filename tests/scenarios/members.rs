@@ -13,17 +13,17 @@ use super::{PEOPLE, TERMS, World};
 fn invitations_work_once_for_one_member() {
     let world = World::new();
     let line = world.invite("operator", &["--org", "hanbit-parts", "--member", "minji"]);
-    world.escrow_with("first", &["join"], line.as_bytes()).record();
-    let stolen = world.escrow_with("second", &["join"], line.as_bytes());
+    world.escrow_with("first", &["join", "--yes"], line.as_bytes()).record();
+    let stolen = world.escrow_with("second", &["join", "--yes"], line.as_bytes());
     assert_eq!(stolen.refusal(), "INVITATION_USED");
-    let cut = world.escrow_with("third", &["join"], &line.as_bytes()[..line.len() - 9]);
+    let cut = world.escrow_with("third", &["join", "--yes"], &line.as_bytes()[..line.len() - 9]);
     assert_eq!(cut.refusal(), "BAD_INVITATION");
     let over = world.invite("operator", &["--org", "late-works", "--member", "a", "--valid", "1s"]);
     // Waits on the state: the invitation's own expiry by this computer's clock.
-    while world.escrow_with("late", &["join"], over.as_bytes()).code == 0 {
+    while world.escrow_with("late", &["join", "--yes"], over.as_bytes()).code == 0 {
         fs::remove_dir_all(world.home("late")).unwrap();
     }
-    let again = world.escrow_with("first", &["join"], line.as_bytes());
+    let again = world.escrow_with("first", &["join", "--yes"], line.as_bytes());
     assert_eq!(again.refusal(), "HOME", "a home has one member");
 }
 
@@ -31,8 +31,21 @@ fn invitations_work_once_for_one_member() {
 fn a_new_member_is_pending_until_a_colleague_confirms() {
     let (world, agreement) = World::with_agreement();
     let line = world.invite("orient-display", &["--member", "haerin"]);
-    let joined = world.escrow_with("haerin", &["join"], line.as_bytes()).record();
+    let joined = world.escrow_with("haerin", &["join", "--yes"], line.as_bytes()).record();
     assert_eq!(joined["state"], "invited");
+    world.invite("orient-display", &["--member", "noeul"]);
+    let members = world.escrow("orient-display", &["members"]).records();
+    let told = |name: &str| members.iter().find(|member| member["name"] == name).unwrap();
+    for (name, state, has_joined) in
+        [("haerin", "invited", true), ("junho", "active", true), ("noeul", "invited", false)]
+    {
+        let member = told(name);
+        assert_eq!(member["state"], state, "{name}");
+        for field in ["joined_at", "fingerprint", "id"] {
+            assert_eq!(!member[field].is_null(), has_joined, "{name}: {field}");
+        }
+        assert_eq!(member["invitation_expires_at"].is_null(), has_joined, "{name}");
+    }
     assert_eq!(world.escrow("haerin", &["show", &agreement]).refusal(), "PENDING");
     assert_eq!(world.escrow("haerin", &["invite", "--member", "x", "--yes"]).refusal(), "PENDING");
     // The operator opens doors and confirms nobody.
@@ -63,12 +76,24 @@ fn promise_13_another_key_under_a_trusted_name_is_refused() {
     world.join("trade-secret-center", "sora");
     let (right, wrong) = (world.fingerprint("orient-display"), world.fingerprint("hanbit-parts"));
     let trust = |fingerprint: &str| {
-        world.escrow("trade-secret-center", &["trust", "orient-display", fingerprint])
+        world.escrow("trade-secret-center", &["trust", "orient-display", fingerprint, "--yes"])
     };
     trust(&wrong).record();
     let members = world.escrow("trade-secret-center", &["members", "orient-display"]);
     assert_eq!(members.refusal(), "NOT_FOUND", "the vault shows no stranger's members");
-    assert_eq!(trust(&right).refusal(), "OTHER_FINGERPRINT");
+    let other = trust(&right);
+    assert_eq!(other.refusal(), "OTHER_FINGERPRINT");
+    assert!(other.error()["hint"].as_str().unwrap().contains("--replace"), "{}", other.err);
+    let replaced = ["trust", "--replace", "orient-display", &right, "--yes"];
+    let replaced = world.escrow("trade-secret-center", &replaced);
+    assert!(replaced.err.contains(&wrong), "what is given up is said: {}", replaced.err);
+    replaced.record();
+    world.escrow("trade-secret-center", &["members", "orient-display"]).record();
+    // One key has one name.
+    let twice = ["trust", "hanbit-parts", &right, "--yes"];
+    assert_eq!(world.escrow("trade-secret-center", &twice).refusal(), "SAME_FINGERPRINT");
+    let own = ["trust", "--replace", "trade-secret-center", &wrong, "--yes"];
+    assert_eq!(world.escrow("trade-secret-center", &own).refusal(), "OTHER_FINGERPRINT");
     let typo = world.escrow("trade-secret-center", &["trust", "orient-display", "abcd"]);
     assert_eq!(typo.code, 2);
 }
@@ -82,15 +107,27 @@ fn keys_that_others_can_read_are_refused() {
         let path = home.join(name);
         let mode = |mode| fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600, "{name}");
-        if name == "organisation.key" {
-            continue;
-        }
         mode(0o640);
         let ended = world.escrow("hanbit-parts", &["whoami"]);
         assert_eq!(ended.refusal(), "HOME", "{name}");
         assert!(ended.error()["message"].as_str().unwrap().contains("chmod 600"), "{name}");
         mode(0o600);
+        if name != "organisation.key" {
+            // A key that is lost is never quietly replaced by another.
+            fs::rename(&path, home.join("aside")).unwrap();
+            let ended = world.escrow("hanbit-parts", &["status"]);
+            assert_eq!(ended.refusal(), "HOME", "{name}");
+            assert!(ended.error()["hint"].as_str().unwrap().contains("backup"), "{}", ended.err);
+            assert!(!path.exists(), "{name}");
+            fs::rename(home.join("aside"), &path).unwrap();
+        }
     }
+    for mode in [0o777, 0o750] {
+        fs::set_permissions(&home, fs::Permissions::from_mode(mode)).unwrap();
+        let ended = world.escrow("hanbit-parts", &["whoami"]);
+        assert!(ended.error()["message"].as_str().unwrap().contains("chmod 700"), "{}", ended.err);
+    }
+    fs::set_permissions(&home, fs::Permissions::from_mode(0o700)).unwrap();
     world.escrow("hanbit-parts", &["whoami"]).record();
 }
 
@@ -148,7 +185,7 @@ fn a_revoked_member_is_out_at_once_and_a_thiefs_consent_is_void() {
     let shown = world.escrow("orient-display", &["show", &request]).record();
     assert_eq!(shown["consents"], serde_json::json!([]), "what she consented to is void");
     let told = world.escrow("hanbit-parts", &["audit", &agreement]).records();
-    assert!(told.iter().any(|event| event["kind"] == "told of a revocation"));
+    assert!(told.iter().any(|event| event["kind"] == "told_of_revocation"));
     // The organisation goes on without her.
     assert_eq!(world.approve("hanbit-parts", &request), "open");
     assert_eq!(world.approve("trade-secret-center", &request), "released");
@@ -222,4 +259,22 @@ fn whoever_accepts_is_warned_of_rules_that_too_few_people_can_meet() {
     world.join_colleague("orient-display", "haerin");
     let said = world.escrow_aloud("trade-secret-center", &accept, b"");
     assert!(!said.contains("warning"), "{said}");
+}
+
+#[test]
+fn an_administrator_leaves_once_there_is_another() {
+    let (world, _) = World::with_agreement();
+    let leave = ["revoke", "hanbit-parts/minji", "--left", "--yes"];
+    assert_eq!(world.escrow("hanbit-parts", &leave).refusal(), "LAST_ADMINISTRATOR");
+    world.join_colleague("hanbit-parts", "dana");
+    assert_eq!(world.escrow("hanbit-parts", &leave).refusal(), "LAST_ADMINISTRATOR");
+    let line = world.invite("hanbit-parts", &["--member", "yuna"]);
+    world.escrow_with("yuna", &["join", "--yes"], line.as_bytes()).record();
+    let confirm = ["confirm", "hanbit-parts/yuna", "--administrator", "--yes"];
+    world.escrow("hanbit-parts", &confirm).record();
+    // The act is done, though who did it can tell nobody any more: that is said.
+    let left = world.escrow("hanbit-parts", &leave);
+    assert!(left.err.contains("let an administrator run the same again"), "{}", left.err);
+    assert_eq!(left.record()["state"], "revoked");
+    assert_eq!(world.escrow("yuna", &leave).record()["state"], "revoked");
 }

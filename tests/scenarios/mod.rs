@@ -8,6 +8,7 @@ mod clerk;
 mod crash;
 mod cut_off;
 mod damage;
+mod demo;
 mod faults;
 mod full_disk;
 mod index;
@@ -398,13 +399,13 @@ impl World {
     /// An organisation's first member joins; the home has the organisation's name.
     pub(crate) fn join(&self, organisation: &str, member: &str) {
         let invitation = self.invite("operator", &["--org", organisation, "--member", member]);
-        self.escrow_with(organisation, &["join"], invitation.as_bytes()).record();
+        self.escrow_with(organisation, &["join", "--yes"], invitation.as_bytes()).record();
     }
 
     /// A colleague joins and is confirmed; the home has the member's name.
     pub(crate) fn join_colleague(&self, organisation: &str, member: &str) {
         let invitation = self.invite(organisation, &["--member", member]);
-        self.escrow_with(member, &["join"], invitation.as_bytes()).record();
+        self.escrow_with(member, &["join", "--yes"], invitation.as_bytes()).record();
         let path = format!("{organisation}/{member}");
         self.escrow(organisation, &["confirm", &path, "--yes"]).record();
     }
@@ -428,7 +429,7 @@ impl World {
         for (organisation, _) in PEOPLE {
             let fingerprint = self.fingerprint(organisation);
             for (other, _) in PEOPLE.iter().filter(|(other, _)| *other != organisation) {
-                self.escrow(other, &["trust", organisation, &fingerprint]).record();
+                self.escrow(other, &["trust", organisation, &fingerprint, "--yes"]).record();
             }
         }
     }

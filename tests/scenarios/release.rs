@@ -299,7 +299,10 @@ fn agreements_are_declined_and_ended_by_their_parties() {
     let request = world.request(&deposit, "joint");
     let declined = world.propose(&super::TERMS.replace("Substrate", "Other"));
     let decline = ["agreement", "decline", &declined, "--yes"];
-    assert_eq!(world.escrow("orient-display", &decline).record()["state"], "declined");
+    let shown = world.escrow("orient-display", &decline).record();
+    assert_eq!(shown["state"], "declined");
+    let states: Vec<_> = shown["parties"].as_array().unwrap().iter().map(|p| &p["state"]).collect();
+    assert_eq!(states, ["awaited", "declined", "accepted"]);
     let accept = ["agreement", "accept", &declined, "--yes"];
     assert_eq!(world.escrow("trade-secret-center", &accept).refusal(), "AGREEMENT_STATE");
     let end = ["agreement", "terminate", &agreement, "--yes"];
@@ -402,4 +405,30 @@ fn promise_7_bundles_that_rot_are_never_served() {
     // Waits on the state: a start looks through what is out of service beside serving.
     while world.escrow("hanbit-parts", &["show", &deposit]).record()["state"] != "stored" {}
     world.escrow("orient-display", &["retrieve", &request, "--out", &out, "--yes"]).record();
+}
+
+#[test]
+fn whoever_may_object_is_told_so() {
+    let (world, agreement) = World::with_agreement();
+    let deposit = world.deposit(&agreement, "recipe");
+    let request = world.request(&deposit, "bankruptcy");
+    let contested = world.request(&deposit, "contested");
+    let wanted = |home: &str, request: &str| {
+        let listed = world.escrow(home, &["requests", "--waiting-for-me"]).records();
+        let found = listed.iter().find(|listed| id(listed) == request);
+        found.map(|found| found["wanted"].as_str().unwrap().to_owned())
+    };
+    assert_eq!(wanted("hanbit-parts", &request).as_deref(), Some("may_object"));
+    assert_eq!(wanted("hanbit-parts", &contested).as_deref(), Some("consent"));
+    assert_eq!(wanted("trade-secret-center", &request).as_deref(), Some("consent"));
+    assert_eq!(wanted("orient-display", &request), None);
+    let status = world.escrow("hanbit-parts", &["status"]).record();
+    let shown = world.escrow("hanbit-parts", &["show", &request]).record();
+    assert_eq!(status["waiting_for_me"], 1);
+    assert_eq!(
+        status["may_object"],
+        serde_json::json!([{ "request": request, "until": shown["notice_ends_at"] }])
+    );
+    world.escrow("hanbit-parts", &["object", &request, "--reason", "solvent", "--yes"]).record();
+    assert_eq!(wanted("hanbit-parts", &request), None, "it has");
 }

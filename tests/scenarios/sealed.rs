@@ -18,7 +18,7 @@ fn a_sealed_home_opens_with_its_passphrase_only() {
     let world = World::new();
     let (first, second) = (phrase(&world, "first", "correct horse"), phrase(&world, "second", "x"));
     let invitation = world.invite("operator", &["--org", "hanbit-parts", "--member", "minji"]);
-    let join = ["join", "--passphrase-file", &first];
+    let join = ["join", "--passphrase-file", &first, "--yes"];
     world.escrow_with("hanbit-parts", &join, invitation.as_bytes()).record();
     for path in files_below(&world.home("hanbit-parts")) {
         let is_key = path.extension().is_some_and(|extension| extension == "key");

@@ -252,9 +252,9 @@ fn promise_8_looks_and_hand_outs_are_entered_before_anything_is_shown() {
         audit.iter().filter(fits).count()
     };
     for member in ["hanbit-parts/minji", "orient-display/junho", "trade-secret-center/sora"] {
-        let looks = told(member, "looked at the agreement");
+        let looks = told(member, "looked_at_agreement");
         assert!((1..=3).contains(&looks), "{member} looked {looks} times, folded by the minute");
-        assert!(told(member, "fetched a sealed share") >= 1, "{member}");
+        assert!(told(member, "fetched_share") >= 1, "{member}");
     }
     // Another party has read the requester's statement, but gets nothing by handing it in.
     let home = Home::open(&world.home("hanbit-parts")).unwrap();
@@ -277,7 +277,7 @@ fn promise_8_looks_and_hand_outs_are_entered_before_anything_is_shown() {
         audit.iter().filter(fits).count()
     };
     assert_eq!(told("orient-display/junho", "retrieved"), 1);
-    assert_eq!(told("orient-display/junho", "was handed the bundle"), 1);
+    assert_eq!(told("orient-display/junho", "was_handed_bundle"), 1);
 }
 
 #[test]

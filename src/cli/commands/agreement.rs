@@ -7,14 +7,17 @@ use std::path::Path;
 use serde::Serialize;
 
 use crate::cli::args::MemberAgreementCommand;
-use crate::cli::commands::find;
+use crate::cli::commands::after::settled;
+use crate::cli::commands::{find, refuse_operator};
 use crate::cli::failure::{Exit, Failure};
 use crate::cli::output::Output;
-use crate::cli::view::AgreementView;
+use crate::cli::view::{self, AgreementView};
 use crate::client::acts::agreement;
 use crate::client::acts::release::evidence;
+use crate::client::error::ClientError;
 use crate::client::session::Session;
 use crate::client::terms_text::{self, TEMPLATES};
+use crate::domain::agreement::Agreement;
 use crate::domain::id::{AgreementId, MemberPath};
 use crate::domain::soundness::TooFewMembers;
 
@@ -37,14 +40,15 @@ pub(crate) async fn run(
     session: &mut Session,
     command: MemberAgreementCommand,
 ) -> Result<Exit, Failure> {
-    use MemberAgreementCommand as Agreement;
+    use MemberAgreementCommand as Command;
+    refuse_operator(session, true)?;
     match command {
-        Agreement::Propose { terms } => propose(output, session, &terms).await,
-        Agreement::List => list(output, session).await,
-        Agreement::Accept { agreement } => accept(output, session, &agreement).await,
-        Agreement::Decline { agreement } => decline(output, session, &agreement).await,
-        Agreement::Reseal { agreement } => reseal(output, session, &agreement).await,
-        Agreement::Terminate { agreement } => terminate(output, session, &agreement).await,
+        Command::Propose { terms } => propose(output, session, &terms).await,
+        Command::List => list(output, session).await,
+        Command::Accept { agreement } => accept(output, session, &agreement).await,
+        Command::Decline { agreement } => decline(output, session, &agreement).await,
+        Command::Reseal { agreement } => reseal(output, session, &agreement).await,
+        Command::Terminate { agreement } => terminate(output, session, &agreement).await,
     }
 }
 
@@ -60,23 +64,15 @@ async fn propose(output: &Output, session: &mut Session, path: &Path) -> Result<
     if read as u64 > terms_text::BYTES_MAX {
         return Err(Failure::failed("BAD_TERMS", format!("{shown} is larger than 64 KiB"), hint));
     }
-    let beside = path.parent().unwrap_or(Path::new("."));
-    let drafted = terms_text::read(&text, beside, &session.home.pins()?)?;
+    let drafted = terms_text::read(&text, path, &session.home.pins()?)?;
     let contract = drafted.contract.as_deref().map(evidence).transpose()?;
     let terms = drafted.with_contract(contract.map(|contract| contract.sha256));
     let surveyed = agreement::survey(session, &terms).await?;
     warn(output, &surveyed.warnings);
-    let parties: Vec<_> = terms
-        .fingerprints
-        .iter()
-        .map(|(name, fingerprint)| format!("  {name}  {fingerprint}"))
-        .collect();
     output.ask(&format!(
-        "This proposes \"{}\" and deals its release key ({} shares open a bundle) to\n{}\nCompare \
-         the fingerprints with them before you sign.",
-        terms.title,
-        terms.quorum,
-        parties.join("\n")
+        "{}\nThis proposes these terms to the parties and deals their release key. Compare the \
+         fingerprints with them before you sign.",
+        view::terms_text(&terms)
     ))?;
     let id = agreement::propose(session, terms, &surveyed).await?;
     show(output, session, &id).await?;
@@ -100,12 +96,23 @@ async fn list(output: &Output, session: &mut Session) -> Result<Exit, Failure> {
 /// `escrow agreement accept`
 async fn accept(output: &Output, session: &mut Session, named: &str) -> Result<Exit, Failure> {
     let found = find::agreement(session, named).await?;
+    let own = session.owner.path.organisation.clone();
+    agreement::may_accept(&found, &own).map_err(ClientError::from)?;
     let terms = AgreementView::new(&found, &session.vault.log).text();
+    let pins = session.home.pins()?;
+    let new = found.terms.fingerprints.keys().filter(|name| !pins.contains_key(*name));
+    let new: Vec<_> = new.map(ToString::to_string).collect();
+    let trusts = match new.as_slice() {
+        [] => String::new(),
+        names => format!(
+            " From then on this home trusts {} by the fingerprint above: compare it by telephone \
+             or on paper before you sign.",
+            names.join(" and ")
+        ),
+    };
     warn(output, &agreement::warnings(session, &found.terms));
     output.ask(&format!(
-        "{terms}\nThis countersigns these terms and their release key for {}. Compare the other \
-         parties' fingerprints by telephone or on paper before you sign.",
-        session.owner.path.organisation
+        "{terms}\nThis countersigns these terms and their release key for {own}.{trusts}"
     ))?;
     agreement::accept(session, &found.id).await?;
     let accepted = show(output, session, &found.id).await?;
@@ -123,6 +130,7 @@ async fn accept(output: &Output, session: &mut Session, named: &str) -> Result<E
 async fn decline(output: &Output, session: &mut Session, named: &str) -> Result<Exit, Failure> {
     let found = find::agreement(session, named).await?;
     let own = &session.owner.path.organisation;
+    found.is_proposed().map_err(ClientError::from)?;
     output.ask(&format!("This declines \"{}\" for {own}, for good.", found.terms.title))?;
     agreement::decline(session, &found.id).await?;
     show(output, session, &found.id).await?;
@@ -159,26 +167,30 @@ async fn reseal(output: &Output, session: &mut Session, named: &str) -> Result<E
 async fn terminate(output: &Output, session: &mut Session, named: &str) -> Result<Exit, Failure> {
     let found = find::agreement(session, named).await?;
     let own = &session.owner.path.organisation;
+    agreement::may_terminate(&found, own).map_err(ClientError::from)?;
     output.ask(&format!(
         "This signs for the end of \"{}\" for {own}. When every party has, there are no more \
          deposits and requests; open requests and stored bundles stay.",
         found.terms.title
     ))?;
-    let awaited = agreement::terminate(session, &found.id).await?;
-    show(output, session, &found.id).await?;
-    if !awaited.is_empty() {
-        let names: Vec<_> = awaited.iter().map(ToString::to_string).collect();
+    agreement::terminate(session, &found.id).await?;
+    let ended = show(output, session, &found.id).await?;
+    let awaited = ended.terms.organisations().filter(|who| !ended.terminated.contains_key(*who));
+    let names: Vec<_> = awaited.map(ToString::to_string).collect();
+    if !names.is_empty() {
         output.say(&format!("Still to sign for the end: {}.", names.join(", ")));
     }
     Ok(Exit::Done)
 }
 
+/// Puts out how an agreement stands after an act that was acknowledged.
 async fn show(
     output: &Output,
     session: &mut Session,
     id: &AgreementId,
-) -> Result<crate::domain::agreement::Agreement, Failure> {
-    let agreement = session.agreement(id).await?;
+) -> Result<Agreement, Failure> {
+    let looked = session.agreement(id).await;
+    let agreement = settled(output, session, looked, |session| session.believed_agreement(id))?;
     output.record(&AgreementView::new(&agreement, &session.vault.log), AgreementView::text)?;
     Ok(agreement)
 }

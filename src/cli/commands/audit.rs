@@ -36,12 +36,13 @@ fn view(believed: &Believed, agreement: &AgreementId) -> AuditView {
     let (kind, member, subject) = match (stated, &event.act) {
         (Some(stated), _) => {
             let (kind, subject) = deed(stated, agreement);
-            (kind.to_owned(), Some(stated.statement.made().by.clone()), subject)
+            (kind, Some(stated.statement.made().by.clone()), subject)
         }
         (None, Act::Noted(note)) => noted(note, agreement),
-        (None, Act::Stated(_)) => ("unreadable".to_owned(), None, agreement.to_string()),
+        (None, Act::Stated(_)) => ("unreadable", None, agreement.to_string()),
     };
     AuditView {
+        stream: event.stream.clone(),
         sequence: event.sequence,
         at: event.at,
         kind,
@@ -58,23 +59,23 @@ fn deed(stated: &Stated, agreement: &AgreementId) -> (&'static str, String) {
     let of_agreement = |kind| (kind, agreement.to_string());
     match &stated.statement {
         Statement::Proposal(_) => of_agreement("proposed"),
-        Statement::ReleaseKey(_) => of_agreement("dealt the release key"),
+        Statement::ReleaseKey(_) => of_agreement("dealt_release_key"),
         Statement::Acceptance(_) => of_agreement("accepted"),
         Statement::Declination(_) => of_agreement("declined"),
-        Statement::Termination(_) => of_agreement("signed for the end"),
+        Statement::Termination(_) => of_agreement("signed_for_the_end"),
         Statement::Resumption(_) => of_agreement("resumed"),
-        Statement::RevocationNotice(s) => ("told of a revocation", s.member.to_string()),
-        Statement::Reseal(s) => ("passed the share on", s.share.member.to_string()),
+        Statement::RevocationNotice(s) => ("told_of_revocation", s.member.to_string()),
+        Statement::Reseal(s) => ("passed_share_on", s.share.member.to_string()),
         Statement::Deposit(_) => ("deposited", DepositId::of(&stated.digest).to_string()),
         Statement::Request(_) => ("requested", RequestId::of(&stated.digest).to_string()),
         Statement::Consent(s) => ("consented", s.request.id.to_string()),
         Statement::Contribution(s) => ("contributed", s.request.id.to_string()),
-        Statement::Seen(s) => ("saw the request", s.request.id.to_string()),
-        Statement::Notification(s) => ("recorded a notification", s.request.id.to_string()),
+        Statement::Seen(s) => ("saw_request", s.request.id.to_string()),
+        Statement::Notification(s) => ("recorded_notification", s.request.id.to_string()),
         Statement::Objection(s) => ("objected", s.request.id.to_string()),
         Statement::Withdrawal(s) => match s.withdrawn {
-            Withdrawn::Request => ("withdrew the request", s.request.id.to_string()),
-            Withdrawn::Objection => ("withdrew the objection", s.request.id.to_string()),
+            Withdrawn::Request => ("withdrew_request", s.request.id.to_string()),
+            Withdrawn::Objection => ("withdrew_objection", s.request.id.to_string()),
         },
         Statement::Retrieval(s) => ("retrieved", s.request.id.to_string()),
         Statement::Invitation(_)
@@ -82,35 +83,29 @@ fn deed(stated: &Stated, agreement: &AgreementId) -> (&'static str, String) {
         | Statement::Join(_)
         | Statement::Confirmation(_)
         | Statement::Revocation(_)
-        | Statement::Renewal(_) => of_agreement("acted outside the agreement"),
+        | Statement::Renewal(_) => of_agreement("acted_outside"),
     }
 }
 
 /// What the vault noted, about whom, and concerning what.
-fn noted(note: &Note, agreement: &AgreementId) -> (String, Option<MemberPath>, String) {
+fn noted(note: &Note, agreement: &AgreementId) -> (&'static str, Option<MemberPath>, String) {
     match note {
-        Note::Founded { .. } => ("founded".to_owned(), None, "vault".to_owned()),
-        Note::Recovered { .. } => ("was recovered".to_owned(), None, "vault".to_owned()),
-        Note::Resumed { agreement, .. } => {
-            ("goes on after a recovery".to_owned(), None, agreement.to_string())
-        }
+        Note::Founded { .. } => ("founded", None, "vault".to_owned()),
+        Note::Recovered { .. } => ("was_recovered", None, "vault".to_owned()),
+        Note::Resumed { agreement, .. } => ("goes_on_after_recovery", None, agreement.to_string()),
         Note::Access { by, look } => {
             let kind = match look {
-                Look::Stream => "looked at the agreement",
-                Look::Accesses => "looked at who had looked",
-                Look::Share => "fetched a sealed share",
-                Look::Agreements => "listed agreements",
+                Look::Stream => "looked_at_agreement",
+                Look::Accesses => "looked_at_accesses",
+                Look::Share => "fetched_share",
+                Look::Agreements => "listed_agreements",
             };
-            (kind.to_owned(), Some(by.clone()), agreement.to_string())
+            (kind, Some(by.clone()), agreement.to_string())
         }
         Note::HandedOut { by, request } => {
-            ("was handed the bundle".to_owned(), Some(by.clone()), request.to_string())
+            ("was_handed_bundle", Some(by.clone()), request.to_string())
         }
-        Note::Quarantined { deposit } => {
-            ("was found damaged".to_owned(), None, deposit.to_string())
-        }
-        Note::FoundWhole { deposit } => {
-            ("was found whole again".to_owned(), None, deposit.to_string())
-        }
+        Note::Quarantined { deposit } => ("was_found_damaged", None, deposit.to_string()),
+        Note::FoundWhole { deposit } => ("was_found_whole", None, deposit.to_string()),
     }
 }

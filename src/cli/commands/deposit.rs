@@ -5,16 +5,18 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 
 use crate::cli::args::What;
+use crate::cli::commands::after::settled;
 use crate::cli::commands::find;
 use crate::cli::failure::{Exit, Failure};
-use crate::cli::output::{Output, Progress, fields, size};
+use crate::cli::output::{Output, Progress, count, fields, size};
 use crate::cli::view::DepositView;
 use crate::client::acts::deposit::{self, Bundle, Proof};
 use crate::client::archive::pack::Plan;
-use crate::client::error::chain;
+use crate::client::error::{ClientError, chain};
 use crate::client::session::Session;
 use crate::domain::agreement::Agreement;
-use crate::domain::id::Digest;
+use crate::domain::deposit::Deposit;
+use crate::domain::id::{DepositId, Digest};
 use crate::domain::statement::Content;
 use crate::domain::states::Record;
 use crate::domain::text::Text;
@@ -39,13 +41,16 @@ pub(super) async fn seal(
 ) -> Result<Exit, Failure> {
     let agreement = find::agreement(session, named).await?;
     deposit::may_deposit(session, &agreement)?;
+    refuse_root(&what.paths)?;
     let plan = plan(output, what)?;
     let proof = Proof::beside(out);
     if let Some(taken) = [out, &proof].into_iter().find(|path| path.exists()) {
         let message = format!("{} exists already", taken.display());
         return Err(Failure::failed("EXISTS", message, "name another file with --out"));
     }
-    let sealed = deposit::seal_to_file(&agreement, &plan, out)?;
+    let mut progress = Progress::new("sealing", plan.bytes(), output);
+    let sealed = deposit::seal_to_file(&agreement, &plan, out, |bytes| progress.add(bytes))?;
+    drop(progress);
     let view = SealedView {
         file: out.to_owned(),
         proof,
@@ -76,6 +81,7 @@ pub(super) async fn deposit(
 ) -> Result<Exit, Failure> {
     let agreement = find::agreement(session, named).await?;
     deposit::may_deposit(session, &agreement)?;
+    refuse_root(&what.paths)?;
     let label = match label {
         Some(label) => label,
         None => default_label(&what.paths)?,
@@ -85,22 +91,31 @@ pub(super) async fn deposit(
         true => "sealed elsewhere, origin unproven",
         false => "sealed here",
     };
-    output.ask(&format!(
-        "This deposits \"{label}\" ({}, {origin}) under \"{}\".",
-        size(bundle.size()),
-        agreement.terms.title
-    ))?;
+    let what_is_signed = format!(
+        "{}\nThis states that the bundle is yours and deposits it.",
+        fields(&[
+            ("deposit", label.to_string()),
+            ("bundle", format!("{}, {origin}", size(bundle.size()))),
+            ("SHA-256", bundle.sha256().to_string()),
+            ("agreement", format!("{} ({})", agreement.id, agreement.terms.title)),
+        ])
+    );
+    match what.paths.as_slice() {
+        [only] if only == Path::new("-") => output.ask_beside_input(&what_is_signed)?,
+        _ => output.ask(&what_is_signed)?,
+    }
     let mut progress = Progress::new("depositing", bundle.size(), output);
     let sent = move |bytes| progress.add(bytes);
     let id = deposit::deposit(session, &agreement, bundle, label, sent).await?;
-    session.agreement(&agreement.id).await?;
-    let unseen = || {
-        let hint = "do not rely on it; ask another party what it sees";
-        Failure::failed("UNTRUE", "the deposit is acknowledged, but not shown", hint)
-    };
-    let made = session.states().deposit(&id).ok_or_else(unseen)?;
-    output.record(&DepositView::new(made), DepositView::text)?;
+    let looked = session.agreement(&agreement.id).await.and_then(|_| made(session, &id));
+    let made = settled(output, session, looked, |session| made(session, &id))?;
+    output.record(&DepositView::new(&made), DepositView::text)?;
     Ok(Exit::Done)
+}
+
+fn made(session: &Session, id: &DepositId) -> Result<Deposit, ClientError> {
+    let unseen = || ClientError::Untrue(format!("{id} is acknowledged, but not shown"));
+    session.states().deposit(id).cloned().ok_or_else(unseen)
 }
 
 /// The bundle that the paths mean: files to seal, or one that is sealed already.
@@ -113,12 +128,26 @@ fn bundle(
 ) -> Result<Bundle, Failure> {
     let content = if tar { Content::Tar } else { Content::Opaque };
     let is_age = |path: &Path| path.extension().is_some_and(|extension| extension == "age");
+    let is_sealed = |path: &Path| path == Path::new("-") || (is_age(path) && path.is_file());
+    let idle = |flag: &str| {
+        let message = format!("{flag} is for files that are packed here, not for a sealed bundle");
+        Failure::usage(message, "leave it out")
+    };
     match what.paths.as_slice() {
+        [only] if is_sealed(only) && !what.exclude.is_empty() => Err(idle("--exclude")),
         [only] if only == Path::new("-") => {
             let input = std::io::stdin().lock();
             Ok(deposit::piped_bundle(agreement, input, content, session.home.dir())?)
         }
-        [only] if is_age(only) && only.is_file() => {
+        [only] if is_sealed(only) => {
+            let proof = Proof::beside(only);
+            if !proof.is_file() {
+                output.warn(format!(
+                    "there is no proof of origin at {}: the bundle counts as sealed elsewhere, \
+                     and every approver is told that its origin is unproven",
+                    proof.display()
+                ));
+            }
             Ok(deposit::ready_bundle(agreement, only, content)?)
         }
         _ if tar => Err(Failure::usage(
@@ -127,9 +156,22 @@ fn bundle(
         )),
         _ => {
             let plan = plan(output, what)?;
-            let (temporary, sealed) = deposit::seal(agreement, &plan, session.home.dir())?;
-            Ok(deposit::sealed_bundle(temporary, sealed)?)
+            let mut progress = Progress::new("sealing", plan.bytes(), output);
+            let dir = session.home.dir();
+            Ok(deposit::seal(agreement, &plan, dir, |bytes| progress.add(bytes))?)
         }
+    }
+}
+
+/// The root of all files has no name that it could have in an archive.
+fn refuse_root(paths: &[PathBuf]) -> Result<(), Failure> {
+    let is_root = |path: &&PathBuf| path.canonicalize().is_ok_and(|whole| whole.parent().is_none());
+    match paths.iter().find(is_root) {
+        Some(root) => {
+            let message = format!("{} is the root of all files and has no name", root.display());
+            Err(Failure::failed("NOT_PACKED", message, "name what is below it"))
+        }
+        None => Ok(()),
     }
 }
 
@@ -137,7 +179,11 @@ fn plan(output: &Output, what: &What) -> Result<Plan, Failure> {
     let surveyed = Plan::survey(&what.paths, &what.exclude);
     let plan =
         surveyed.map_err(|fault| Failure::failed("NOT_PACKED", chain(&fault), fault.hint()))?;
-    output.say(&format!("{} entries, {}", plan.entries(), size(plan.bytes())));
+    if plan.entries() == 0 {
+        let hint = "check the paths, and what --exclude leaves out";
+        return Err(Failure::failed("NOTHING", "there is nothing to pack", hint));
+    }
+    output.say(&format!("{}, {}", count(plan.entries(), "entry", "entries"), size(plan.bytes())));
     Ok(plan)
 }
 

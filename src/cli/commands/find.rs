@@ -28,6 +28,10 @@ impl Found {
     }
 }
 
+/// Characters of an id that must be written: its prefix and four more. An empty variable of a
+/// script, or a prefix, could mean the only thing there is.
+const ID_BEGIN_CHARS: usize = AgreementId::PREFIX.len() + 4;
+
 /// Finds the one thing whose id begins so, among all the member's organisation may see.
 async fn find(
     session: &mut Session,
@@ -35,6 +39,11 @@ async fn find(
     kind: &str,
     is_kind: impl Fn(&Found) -> bool,
 ) -> Result<Found, Failure> {
+    if begin.len() < ID_BEGIN_CHARS {
+        let message = format!("{begin:?} is too short for an id or the beginning of one");
+        let hint = "write its prefix and at least four characters more, such as agr_2bxq";
+        return Err(Failure::usage(message, hint).about(begin));
+    }
     session.agreements().await?;
     let records = session.states().iter().filter_map(|(_, record)| match record {
         Record::Agreement(agreement) => Some(Found::Agreement(agreement.id.clone())),

@@ -1,20 +1,24 @@
-//! `invite`, `join`, `whoami`, `members`, `confirm`, `revoke`, `trust`.
+//! `invite`, `join`, `whoami`, `members`, `confirm`, `revoke`, `trust`, `passphrase`.
 
 use std::io::{self, BufRead as _, IsTerminal as _, Read as _};
 use std::path::Path;
+use std::time::SystemTime;
 
 use serde::Serialize;
 
+use crate::cli::commands::after::settled;
 use crate::cli::failure::{Exit, Failure};
-use crate::cli::output::{Output, fields};
+use crate::cli::output::{Output, count, fields};
 use crate::cli::passphrase;
 use crate::cli::view::MemberView;
 use crate::client::acts::agreement::key_fingerprint;
 use crate::client::acts::{identity, joining};
-use crate::client::home::Home;
+use crate::client::error::ClientError;
+use crate::client::home::{Home, Pinning};
 use crate::client::invitation::Invitation;
 use crate::client::session::{self, Session};
 use crate::domain::id::{Fingerprint, MemberName, MemberPath, OrganisationName};
+use crate::domain::organisation::{INVITATION_SPAN_MAX, Standing};
 use crate::domain::refusal::Refusal;
 use crate::domain::statement::Reason;
 use crate::domain::time::{Span, Timestamp};
@@ -45,6 +49,11 @@ pub(super) async fn invite(
         None => own.organisation.clone(),
     };
     let member = MemberPath { organisation, name: member };
+    if valid.is_zero() || valid > INVITATION_SPAN_MAX {
+        let message = format!("an invitation cannot stay open for {valid}");
+        let hint = format!("name at least 1s and at most {INVITATION_SPAN_MAX} with --valid");
+        return Err(Failure::usage(message, hint));
+    }
     output.ask(&format!("This opens the door of the vault for {member}, for {valid}."))?;
     let invitation = identity::invite(session, member, valid).await?;
     let view = InvitationView {
@@ -71,6 +80,16 @@ pub(crate) async fn join(
     let text = invitation_text(file)?;
     let invitation = Invitation::parse(&text)
         .map_err(|fault| Failure::failed("BAD_INVITATION", &fault, fault.hint()))?;
+    let what = format!(
+        "This makes your keys in {} and introduces them to the vault at {} as those of {}.",
+        home.dir().display(),
+        invitation.address,
+        invitation.member
+    );
+    match file {
+        Some(_) => output.ask(&what)?,
+        None => output.ask_beside_input(&what)?,
+    }
     passphrase::unlock(&mut home, passphrase_file)?;
     let is_asked = passphrase_file.is_some() || (io::stdin().is_terminal() && !output.yes);
     if is_asked
@@ -80,8 +99,7 @@ pub(crate) async fn join(
         home.set_passphrase(Some(&chosen))?;
     }
     let owner = joining::join(&home, &invitation).await?;
-    let mut session = Session::open(home.clone()).await?;
-    show_self(output, &mut session).await?;
+    show_self(output, &home).await?;
     output.say(&format!(
         "Welcome, {}. Back up this directory, where your keys are: {}",
         owner.path,
@@ -90,7 +108,7 @@ pub(crate) async fn join(
     match invitation.organisation_fingerprint {
         Some(_) => output.say(
             "Read your member fingerprint to a colleague, who then runs `escrow confirm`; \
-             until then you can look but not act.",
+             until then you can neither act nor see any agreement.",
         ),
         None => output.say(
             "You are your organisation's first member and hold its key. Tell others its \
@@ -157,25 +175,38 @@ pub(crate) fn passphrase(
 }
 
 /// `escrow whoami`
-pub(super) async fn whoami(output: &Output, session: &mut Session) -> Result<Exit, Failure> {
-    show_self(output, session).await?;
+pub(crate) async fn whoami(output: &Output, home: &Home) -> Result<Exit, Failure> {
+    show_self(output, home).await?;
     Ok(Exit::Done)
 }
 
-async fn show_self(output: &Output, session: &mut Session) -> Result<(), Failure> {
-    let path = session.owner.path.clone();
-    if path == MemberPath::operator() {
-        return show_operator(output, session);
+/// Who a home belongs to: as the vault shows it or, where that is away, by the home alone.
+async fn show_self(output: &Output, home: &Home) -> Result<(), Failure> {
+    if home.owner()?.path == MemberPath::operator() {
+        return show_operator(output, home);
     }
+    let view = match as_shown(home).await {
+        Ok(view) => view,
+        Err(fault) if fault.may_pass() => {
+            output.warn(format!("your standing is not checked: {fault}"));
+            MemberView::at_home(home)?
+        }
+        Err(fault) => return Err(fault.into()),
+    };
+    output.record(&view, MemberView::text)
+}
+
+async fn as_shown(home: &Home) -> Result<MemberView, ClientError> {
+    let mut session = Session::open(home.clone()).await?;
+    let path = session.owner.path.clone();
     let expires_at = session::expires_at(&session.home.certificate()?)?;
     let organisation = session.own_organisation().await?;
-    let member = organisation.member(&path.name);
-    let unknown = || {
-        Failure::from(crate::client::error::ClientError::from(Refusal::NotFound(path.to_string())))
-    };
-    let member = member.ok_or_else(unknown)?;
-    let view = MemberView::new(&organisation, path.name.as_str(), member, true, Some(expires_at));
-    output.record(&view, MemberView::text)
+    let member = organisation.member(&path.name).ok_or_else(|| unknown(&path))?;
+    Ok(MemberView::new(&organisation, path.name.as_str(), member, true, Some(expires_at)))
+}
+
+fn unknown(member: &MemberPath) -> ClientError {
+    Refusal::NotFound(member.to_string()).into()
 }
 
 #[derive(Serialize)]
@@ -186,12 +217,12 @@ struct OperatorView {
     certificate_expires_at: Timestamp,
 }
 
-fn show_operator(output: &Output, session: &Session) -> Result<(), Failure> {
+fn show_operator(output: &Output, home: &Home) -> Result<(), Failure> {
     let view = OperatorView {
         name: "operator",
-        fingerprint: key_fingerprint(&session.keys.statement.public()),
-        vault: session.vault.log.origin.to_string(),
-        certificate_expires_at: session::expires_at(&session.home.certificate()?)?,
+        fingerprint: key_fingerprint(&home.keys()?.statement.public()),
+        vault: home.vault()?.log.origin.to_string(),
+        certificate_expires_at: session::expires_at(&home.certificate()?)?,
     };
     output.record(&view, |view| {
         fields(&[
@@ -212,11 +243,14 @@ pub(super) async fn members(
     let name = org.unwrap_or_else(|| session.owner.path.organisation.clone());
     let organisation = session.shown_organisation(&name).await?;
     let trusted = session.home.pins()?.contains_key(&name);
-    let views: Vec<_> = organisation
+    let joined = organisation
         .members
         .iter()
-        .map(|(name, member)| MemberView::new(&organisation, name.as_str(), member, trusted, None))
-        .collect();
+        .map(|(name, member)| MemberView::new(&organisation, name.as_str(), member, trusted, None));
+    let now = Timestamp::from(SystemTime::now());
+    let open = organisation.invitations.values().filter(|open| now < open.expires_at);
+    let awaited = open.map(|open| MemberView::awaited(&organisation, open, trusted));
+    let views: Vec<_> = joined.chain(awaited).collect();
     output.list(&views, &["MEMBER", "STATE", "", "MEMBER FINGERPRINT"], MemberView::row)?;
     if let Some(key) = &organisation.key {
         output.say(&format!("organisation fingerprint of {name}: {}", key_fingerprint(key)));
@@ -238,10 +272,18 @@ pub(super) async fn confirm(
     administrator: bool,
 ) -> Result<Exit, Failure> {
     let organisation = session.organisation(&member.organisation).await?;
-    let joined = organisation.member(&member.name);
-    let fingerprint = joined.map(|member| key_fingerprint(&member.key));
-    let unknown = || crate::client::error::ClientError::from(Refusal::NotFound(member.to_string()));
-    let fingerprint = fingerprint.ok_or_else(unknown)?;
+    let joined = organisation.member(&member.name).ok_or_else(|| unknown(member))?;
+    let fingerprint = key_fingerprint(&joined.key);
+    match joined.standing {
+        Standing::Pending => {}
+        Standing::Active { .. } => {
+            let refusal = Refusal::Already { who: member.to_string(), what: "been confirmed" };
+            return Err(ClientError::from(refusal).into());
+        }
+        Standing::Revoked { .. } => {
+            return Err(ClientError::from(Refusal::Revoked(member.clone())).into());
+        }
+    }
     let rights = if administrator { ", and may invite and confirm colleagues" } else { "" };
     output.ask(&format!(
         "This says that the keys with member fingerprint\n  {fingerprint}\nare those of \
@@ -249,7 +291,9 @@ pub(super) async fn confirm(
          stolen the invitation: `escrow revoke {member} --left` shuts that one out."
     ))?;
     identity::confirm(session, member, administrator).await?;
-    let organisation = session.organisation(&member.organisation).await?;
+    let looked = session.organisation(&member.organisation).await;
+    let organisation =
+        settled(output, session, looked, |session| session.known(&member.organisation).cloned())?;
     if let Some(joined) = organisation.member(&member.name) {
         let view = MemberView::new(&organisation, member.name.as_str(), joined, true, None);
         output.record(&view, MemberView::text)?;
@@ -259,12 +303,6 @@ pub(super) async fn confirm(
          each agreement.",
     );
     Ok(Exit::Done)
-}
-
-#[derive(Serialize)]
-struct TrustView<'a> {
-    organisation: &'a OrganisationName,
-    fingerprint: Fingerprint,
 }
 
 /// `escrow revoke`
@@ -281,20 +319,28 @@ pub(super) async fn revoke(
              member has let in since then is to be confirmed anew."
         ),
     };
-    output
-        .ask(&format!("This takes all authority from {member}, for good and at once. {effect}"))?;
+    identity::may_revoke(session, member, reason).await?;
+    let own = if *member == session.owner.path { " THIS IS YOU." } else { "" };
+    output.ask(&format!(
+        "This takes all authority from {member}, for good and at once.{own} {effect}"
+    ))?;
     let told = identity::revoke(session, member, reason).await?;
-    let organisation = session.own_organisation().await?;
-    let found = organisation.member(&member.name);
-    let unknown = || {
-        Failure::from(crate::client::error::ClientError::from(Refusal::NotFound(
-            member.to_string(),
-        )))
-    };
-    let found = found.ok_or_else(unknown)?;
+    let looked = session.own_organisation().await;
+    let organisation =
+        settled(output, session, looked, |session| session.known(&member.organisation).cloned())?;
+    let found = organisation.member(&member.name).ok_or_else(|| unknown(member))?;
     let view = MemberView::new(&organisation, member.name.as_str(), found, true, None);
     output.record(&view, MemberView::text)?;
-    output.say(&format!("The parties of {told} agreements have been told."));
+    match told {
+        Ok(agreements) => output.say(&format!(
+            "The parties of {} have been told.",
+            count(agreements, "agreement", "agreements")
+        )),
+        Err(fault) => output.warn(format!(
+            "not all agreements' parties have been told ({fault}); let an administrator run the \
+             same again"
+        )),
+    }
     output.say(
         "Shares that were in that member's home still are: with another holder's share and the \
          bundle they could open it.",
@@ -307,14 +353,39 @@ pub(super) async fn revoke(
     Ok(Exit::Done)
 }
 
+#[derive(Serialize)]
+struct TrustView<'a> {
+    organisation: &'a OrganisationName,
+    fingerprint: Fingerprint,
+}
+
 /// `escrow trust`
 pub(crate) fn trust(
     output: &Output,
     home: &Home,
     org: &OrganisationName,
     fingerprint: Fingerprint,
+    replace: bool,
 ) -> Result<Exit, Failure> {
-    identity::trust(home, org, fingerprint)?;
+    let known = home.pins()?.get(org).copied();
+    let pinning = if replace { Pinning::Replace } else { Pinning::Keep };
+    home.check_pin(org, fingerprint, pinning)?;
+    let compared = format!(
+        "This trusts {org} in this home by the fingerprint of its organisation key:\n  \
+         {fingerprint}\nCompare it with them by telephone or on paper first."
+    );
+    match known.filter(|known| *known != fingerprint) {
+        Some(known) => {
+            output.warn(format!(
+                "{org} is trusted here with another fingerprint, {known}: whoever has the new key \
+                 could take part in its place"
+            ));
+            output.ask(&format!("{compared} IT REPLACES {known}."))?;
+        }
+        None if known.is_none() => output.ask(&compared)?,
+        None => {}
+    }
+    home.pin(org, fingerprint, pinning)?;
     let view = TrustView { organisation: org, fingerprint };
     output.record(&view, |_| format!("{org} is trusted here with fingerprint {fingerprint}"))?;
     Ok(Exit::Done)

@@ -1,6 +1,8 @@
 //! The commands, one file a subject.
 
+mod after;
 pub(super) mod agreement;
+mod approve;
 pub(super) mod audit;
 pub(super) mod deposit;
 mod find;
@@ -14,6 +16,7 @@ use crate::cli::args::MemberCommand;
 use crate::cli::failure::{Exit, Failure};
 use crate::cli::output::Output;
 use crate::client::session::Session;
+use crate::domain::id::MemberPath;
 use crate::domain::statement::{Reason, Withdrawn};
 
 /// Runs a command of somebody who has joined.
@@ -22,11 +25,11 @@ pub(super) async fn run(
     session: &mut Session,
     command: MemberCommand,
 ) -> Result<Exit, Failure> {
+    refuse_operator(session, needs_agreements(&command))?;
     match command {
         MemberCommand::Invite { org, member, valid } => {
             identity::invite(output, session, org, member, valid).await
         }
-        MemberCommand::Whoami => identity::whoami(output, session).await,
         MemberCommand::Status => status::status(output, session).await,
         MemberCommand::Members { org } => identity::members(output, session, org).await,
         MemberCommand::Confirm { member, administrator } => {
@@ -52,7 +55,7 @@ pub(super) async fn run(
             release::list(output, session, waiting_for_me).await
         }
         MemberCommand::Approve { request, notified, wait } => {
-            release::approve(output, session, &request, notified.as_deref(), wait).await
+            approve::approve(output, session, &request, notified.as_deref(), wait).await
         }
         MemberCommand::Watch { request: Some(request), until } => {
             watch::one(output, session, &request, until.map(|until| until.0)).await
@@ -71,4 +74,41 @@ pub(super) async fn run(
         }
         MemberCommand::Audit { agreement } => audit::audit(output, session, &agreement).await,
     }
+}
+
+/// Whether a command is about agreements, which the operator has none of.
+fn needs_agreements(command: &MemberCommand) -> bool {
+    match command {
+        MemberCommand::Invite { .. }
+        | MemberCommand::Status
+        | MemberCommand::Members { .. }
+        | MemberCommand::Confirm { .. }
+        | MemberCommand::Revoke { .. } => false,
+        MemberCommand::Seal { .. }
+        | MemberCommand::Deposit { .. }
+        | MemberCommand::Deposits { .. }
+        | MemberCommand::Show { .. }
+        | MemberCommand::Request { .. }
+        | MemberCommand::Requests { .. }
+        | MemberCommand::Approve { .. }
+        | MemberCommand::Object { .. }
+        | MemberCommand::Withdraw { .. }
+        | MemberCommand::Retrieve { .. }
+        | MemberCommand::Watch { .. }
+        | MemberCommand::Attend
+        | MemberCommand::Resume
+        | MemberCommand::Audit { .. } => true,
+    }
+}
+
+/// The operator runs the vault and is a party of nothing.
+fn refuse_operator(session: &Session, needs_agreements: bool) -> Result<(), Failure> {
+    if needs_agreements && session.owner.path == MemberPath::operator() {
+        let message =
+            "the operator is a party of nothing: it has no agreements, deposits or requests";
+        let hint = "use a member's home: --home DIR; the operator invites organisations, and \
+                    `escrowd check` verifies what is stored";
+        return Err(Failure::failed("OPERATOR", message, hint));
+    }
+    Ok(())
 }

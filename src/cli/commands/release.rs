@@ -1,23 +1,24 @@
-//! `show`, `request`, `requests`, `approve`, `object`, `withdraw`, `retrieve`.
+//! `show`, `request`, `requests`, `object`, `withdraw`, `retrieve`.
 
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use serde::Serialize;
 
+use crate::cli::commands::after::settled;
 use crate::cli::commands::find::{self, Found};
-use crate::cli::commands::watch;
 use crate::cli::failure::{Exit, Failure};
 use crate::cli::output::{Output, Progress, fields, size};
-use crate::cli::view::{AgreementView, DepositView, RequestView};
-use crate::client::acts::release::{self, Due, Matter, Wish};
+use crate::cli::view::{AgreementView, DepositView, RequestView, RuleView, document};
+use crate::client::acts::release::{self, Matter, Wish};
 use crate::client::error::ClientError;
 use crate::client::session::Session;
-use crate::domain::id::{MemberPath, RequestId, RuleName};
+use crate::domain::id::{RequestId, RuleName};
+use crate::domain::outlook;
 use crate::domain::refusal::Refusal;
-use crate::domain::request::{Request, State};
+use crate::domain::request::Request;
 use crate::domain::rules;
-use crate::domain::statement::{Sealing, Withdrawn};
+use crate::domain::statement::Withdrawn;
 use crate::domain::states::Record;
 use crate::domain::text::Text;
 use crate::domain::time::Timestamp;
@@ -60,14 +61,25 @@ pub(super) async fn request(
     let (agreement, deposit) = find::deposit(session, deposit).await?;
     let agreement = session.agreement(&agreement).await?;
     let evidence = evidence.iter().map(|path| release::evidence(path));
-    let evidence = evidence.collect::<Result<_, _>>()?;
-    output.ask(&format!(
-        "This requests {deposit} of \"{}\" under the rule {rule}, for: {purpose}",
-        agreement.terms.title
-    ))?;
+    let evidence = evidence.collect::<Result<Vec<_>, _>>()?;
+    let found = session.states().deposit(&deposit).ok_or_else(|| not_found(deposit.as_str()))?;
+    let documents = evidence.iter().map(document).collect::<Vec<_>>();
+    let shown = fields(&[
+        ("deposit", format!("{deposit} ({})", found.statement.label)),
+        ("agreement", format!("{} ({})", agreement.id, agreement.terms.title)),
+        (
+            "rule",
+            agreement.terms.rule(&rule).map(|rule| RuleView::new(rule).text()).unwrap_or_default(),
+        ),
+        ("purpose", purpose.to_string()),
+        ("evidence", if documents.is_empty() { "none".to_owned() } else { documents.join("\n") }),
+    ]);
     let wish = Wish { deposit, rule, purpose, evidence };
-    let id = release::request(session, &agreement, wish).await?;
-    let matter = release::look(session, &agreement.id, &id).await?;
+    let draft = release::draft(session, &agreement, wish).await?;
+    output.ask(&format!("{shown}\nThis requests the bundle; every party reads it."))?;
+    let id = release::request(session, draft).await?;
+    let looked = release::look(session, &agreement.id, &id).await;
+    let matter = settled(output, session, looked, |session| release::matter(session, &id))?;
     show_request(output, &matter)?;
     output.say("Keep this home: only here the bundle can be opened once it is released.");
     Ok(Exit::Done)
@@ -80,18 +92,20 @@ pub(super) async fn list(
     waiting_for_me: bool,
 ) -> Result<Exit, Failure> {
     let (own, now) = (session.owner.path.clone(), now());
-    let is_shown = |request: &Request| !waiting_for_me || is_waiting_for(request, &own, now);
+    let is_shown =
+        |request: &Request| !waiting_for_me || outlook::wanted(request, &own, now).is_some();
     look_at_all(session, is_shown).await?;
     let views: Vec<_> = every_request(session)
         .iter()
         .filter(|request| is_shown(request))
         .map(|request| {
+            let wanted = outlook::wanted(request, &own, now);
             let deposit = session.states().deposit(&request.deposit);
-            RequestView::new(request, deposit, now)
+            RequestView::new(request, deposit, now).wanting(wanted)
         })
         .collect();
-    let head = ["REQUEST", "STATE", "RULE", "REQUESTER", "MISSING"];
-    output.list(&views, &head, RequestView::row)?;
+    let head = ["REQUEST", "STATE", "FOR YOU", "RULE", "REQUESTER", "MISSING"];
+    output.list(&views, &head, RequestView::row_with_wanted)?;
     Ok(Exit::Done)
 }
 
@@ -138,116 +152,6 @@ pub(super) fn every_request(session: &Session) -> Vec<Request> {
     requests
 }
 
-/// Whether a request waits for this member: to consent, to contribute or to retrieve.
-pub(super) fn is_waiting_for(request: &Request, member: &MemberPath, now: Timestamp) -> bool {
-    let fills_a_seat = || {
-        let role = request.terms.role_of(&member.organisation);
-        let open = request.missing_consents().unwrap_or_default();
-        request.may_consent(member)
-            && !request.has_consented(member)
-            && role.is_some_and(|role| open.contains_key(role))
-    };
-    match request.state(now) {
-        State::Open => fills_a_seat(),
-        State::Satisfied => request.awaited_holders().contains(&&member.organisation),
-        State::Released => request.requester() == member,
-        State::Notice | State::Objected | State::Retrieved | State::Withdrawn | State::Expired => {
-            false
-        }
-    }
-}
-
-#[derive(Serialize)]
-struct ApprovedView {
-    did: Vec<&'static str>,
-    request: RequestView,
-}
-
-/// `escrow approve`
-pub(super) async fn approve(
-    output: &Output,
-    session: &mut Session,
-    named: &str,
-    notified: Option<&Path>,
-    wait: bool,
-) -> Result<Exit, Failure> {
-    let (agreement, id) = find::request(session, named).await?;
-    let mut matter = release::look(session, &agreement, &id).await?;
-    let mut did = Vec::new();
-    if let Some(document) = notified {
-        let evidence = release::evidence(document)?;
-        let who = matter.request.objectors().map(ToString::to_string).collect::<Vec<_>>();
-        output.ask(&format!(
-            "{}\nThis records that {} shows that {} were notified of the request. Its SHA-256: {}",
-            view(&matter).text(),
-            evidence.name,
-            who.join(" and "),
-            evidence.sha256
-        ))?;
-        release::notified(session, &matter, evidence).await?;
-        did.push("recorded the notification");
-        matter = release::look(session, &agreement, &id).await?;
-    }
-    match release::due(session, &matter)? {
-        Due::Consent => {
-            output.ask(&approval_text(&matter, "consents to the request"))?;
-            release::consent(session, &matter).await?;
-            did.push("consented");
-            matter = release::look(session, &agreement, &id).await?;
-        }
-        Due::Contribution => {
-            output.ask(&approval_text(&matter, "contributes your organisation's share"))?;
-        }
-        Due::Nothing => {}
-    }
-    // What was consented to is contributed to as soon as the rule is met.
-    let mut later = None;
-    if wait && matter.request.has_consented(&session.owner.path) {
-        let spent = watch::until_spent(output, session, &agreement, &id).await?;
-        if spent {
-            did.push("contributed");
-        }
-        matter = release::look(session, &agreement, &id).await?;
-    } else if release::is_to_spend(session, &matter) {
-        match release::spend(session, &matter).await {
-            Ok(()) => {
-                did.push("contributed");
-                matter = release::look(session, &agreement, &id).await?;
-            }
-            Err(not_yet @ ClientError::NotYet { .. }) => later = Some(not_yet),
-            Err(error) => return Err(error.into()),
-        }
-    }
-    let view = ApprovedView { did, request: view(&matter) };
-    output.record(&view, |view| view.request.text())?;
-    match view.did.as_slice() {
-        [] => output.say("Nothing was due from you."),
-        did => output.say(&format!("You have {}.", did.join(" and "))),
-    }
-    for missing in view.request.missing() {
-        output.say(&format!("Still missing: {missing}."));
-    }
-    match (later, view.did.is_empty()) {
-        (Some(not_yet), _) => Err(not_yet.into()),
-        (None, true) => Ok(Exit::NotYet),
-        (None, false) => Ok(Exit::Done),
-    }
-}
-
-fn approval_text(matter: &Matter, act: &str) -> String {
-    let stated = &matter.deposit.statement;
-    let origin = match stated.sealing {
-        Sealing::Escrow { .. } => "sealed by the depositor, origin proved",
-        Sealing::Elsewhere => "SEALED ELSEWHERE, ORIGIN UNPROVEN",
-    };
-    let bundle = format!("{} ({}, {origin})", stated.label, size(stated.size));
-    format!(
-        "{}{}\nThis {act}.",
-        view(matter).text(),
-        fields(&[("bundle", bundle), ("agreed in", matter.agreement.terms.title.to_string())])
-    )
-}
-
 /// `escrow object`
 pub(super) async fn object(
     output: &Output,
@@ -257,12 +161,14 @@ pub(super) async fn object(
 ) -> Result<Exit, Failure> {
     let (agreement, id) = find::request(session, named).await?;
     let matter = release::look(session, &agreement, &id).await?;
+    let objection = release::objection(session, &matter, reason)?;
     output.ask(&format!(
-        "{}\nThis blocks the request until the objection is withdrawn. Reason: {reason}",
-        view(&matter).text()
+        "{}\nThis blocks the request until the objection is withdrawn. Reason: {}",
+        view(&matter).text(),
+        objection.reason
     ))?;
-    release::object(session, &matter, reason).await?;
-    let matter = release::look(session, &agreement, &id).await?;
+    release::object(session, objection).await?;
+    let matter = look_again(output, session, &matter).await?;
     show_request(output, &matter)?;
     Ok(Exit::Done)
 }
@@ -280,9 +186,10 @@ pub(super) async fn withdraw(
         Withdrawn::Request => "the request, for good",
         Withdrawn::Objection => "your organisation's objection to the request",
     };
+    let withdrawal = release::withdrawal(session, &matter, withdrawn)?;
     output.ask(&format!("{}\nThis takes back {what}.", view(&matter).text()))?;
-    release::withdraw(session, &matter, withdrawn).await?;
-    let matter = release::look(session, &agreement, &id).await?;
+    release::withdraw(session, withdrawal).await?;
+    let matter = look_again(output, session, &matter).await?;
     show_request(output, &matter)?;
     Ok(Exit::Done)
 }
@@ -307,20 +214,12 @@ pub(super) async fn retrieve(
 ) -> Result<Exit, Failure> {
     let (agreement, id) = find::request(session, named).await?;
     let matter = release::look(session, &agreement, &id).await?;
-    let state = matter.request.state(now());
-    match state {
-        State::Open | State::Notice | State::Objected | State::Satisfied => {
-            let missing =
-                view(&matter).missing().iter().map(ToString::to_string).collect::<Vec<_>>();
-            return Err(ClientError::NotYet {
-                message: format!("{id} is {state}; missing: {}", missing.join("; ")),
-                hint: state.remedy().to_owned(),
-            }
-            .into());
-        }
-        State::Released | State::Retrieved | State::Withdrawn | State::Expired => {}
-    }
-    output.ask(&format!("This takes delivery of {id} into {}.", out.display()))?;
+    release::may_retrieve(session, &matter, out)?;
+    output.ask(&format!(
+        "This takes delivery of {id} into {}. A request is retrieved once: when the bundle is \
+         open, the secret that opens it is erased here.",
+        out.display()
+    ))?;
     let mut progress = Progress::new("retrieving", matter.deposit.statement.size, output);
     let received = |bytes| progress.add(bytes);
     let got = release::retrieve(session, &matter, out, raw, received).await?;
@@ -349,7 +248,18 @@ pub(super) async fn retrieve(
     Ok(Exit::Done)
 }
 
-fn view(matter: &Matter) -> RequestView {
+/// How a request stands after an act on it that was acknowledged.
+pub(super) async fn look_again(
+    output: &Output,
+    session: &mut Session,
+    before: &Matter,
+) -> Result<Matter, Failure> {
+    let id = &before.request.id;
+    let looked = release::look(session, &before.agreement.id, id).await;
+    settled(output, session, looked, |session| release::matter(session, id))
+}
+
+pub(super) fn view(matter: &Matter) -> RequestView {
     RequestView::new(&matter.request, Some(&matter.deposit), now())
 }
 
@@ -361,6 +271,6 @@ fn not_found(id: &str) -> Failure {
     ClientError::from(Refusal::NotFound(id.to_owned())).into()
 }
 
-fn now() -> Timestamp {
+pub(super) fn now() -> Timestamp {
     Timestamp::from(SystemTime::now())
 }

@@ -4,18 +4,22 @@ use std::time::SystemTime;
 
 use serde::Serialize;
 
-use crate::cli::commands::release::{every_request, is_waiting_for};
+use crate::cli::commands::release::every_request;
 use crate::cli::failure::{Exit, Failure};
 use crate::cli::output::{Output, fields};
+use crate::cli::view::may_object_text;
 use crate::client::acts::identity::{self, Untold};
 use crate::client::session::{self, Session};
 use crate::crypto::signature;
 use crate::domain::agreement::Agreement;
-use crate::domain::id::{AgreementId, Digest, MemberName, MemberPath};
+use crate::domain::id::{AgreementId, Digest, MemberName, MemberPath, RequestId};
 use crate::domain::organisation::{Member, Organisation, Standing};
-use crate::domain::request::Request;
+use crate::domain::outlook::{Wanted, wanted};
 use crate::domain::statement::Reason;
-use crate::domain::time::Timestamp;
+use crate::domain::time::{Span, Timestamp};
+
+/// A difference of clocks that is worth a warning.
+const SKEW_MAX: Span = Span::seconds(5 * 60);
 
 #[derive(Serialize)]
 struct StatusView {
@@ -28,6 +32,7 @@ struct StatusView {
     agreements: usize,
     proposed: usize,
     waiting_for_me: usize,
+    may_object: Vec<MayObject>,
     untold: Vec<UntoldView>,
     holds_organisation_key: bool,
     to_confirm: Vec<MemberPath>,
@@ -37,6 +42,14 @@ struct StatusView {
     ca_expires_at: Timestamp,
     next_ca_sha256: Option<Digest>,
     next_ca_expires_at: Option<Timestamp>,
+}
+
+/// A request that the member's organisation may object to.
+#[derive(Serialize)]
+struct MayObject {
+    request: RequestId,
+    /// Until when for sure; `None` where that can be over at any moment.
+    until: Option<Timestamp>,
 }
 
 /// A revocation that some agreements' parties have not been told of.
@@ -74,14 +87,28 @@ pub(super) async fn status(output: &Output, session: &mut Session) -> Result<Exi
     let proposed = agreements
         .iter()
         .filter(|agreement| agreement.awaited().any(|who| *who == owner.organisation))
-        .filter(|agreement| agreement.phase.word() == "proposed")
+        .filter(|agreement| agreement.is_proposed().is_ok())
         .count();
     let lacks_shares = |agreement: &&Agreement| {
         organisation.as_ref().is_some_and(|own| is_to_reseal(agreement, own, &owner))
     };
+    if let Some(skew) = session.clock_skew().filter(|skew| *skew > SKEW_MAX) {
+        output.warn(format!(
+            "this computer's clock and the vault's are {skew} apart; set yours, or ask the operator"
+        ));
+    }
     let now = Timestamp::from(SystemTime::now());
-    let waiting = |request: &&Request| is_waiting_for(request, &owner, now);
-    let waiting_for_me = every_request(session).iter().filter(waiting).count();
+    let (mut waiting_for_me, mut may_object) = (0, Vec::new());
+    for request in every_request(session) {
+        match wanted(&request, &owner, now) {
+            Some(Wanted::Consent | Wanted::Share | Wanted::Retrieve) => waiting_for_me += 1,
+            Some(Wanted::MayObject) => {
+                let until = Some(request.notice_ends_at).filter(|until| now < *until);
+                may_object.push(MayObject { request: request.id, until });
+            }
+            None => {}
+        }
+    }
     let cas = vault.cas()?;
     let (ca, next) = (cas.first().map(Vec::as_slice).unwrap_or_default(), cas.get(1));
     let view = StatusView {
@@ -97,6 +124,7 @@ pub(super) async fn status(output: &Output, session: &mut Session) -> Result<Exi
         agreements: agreements.len(),
         proposed,
         waiting_for_me,
+        may_object,
         untold: identity::untold(session, &agreements).into_iter().map(Into::into).collect(),
         holds_organisation_key: session.home.organisation_key()?.is_some(),
         to_confirm: colleagues.map(pending).unwrap_or_default(),
@@ -152,6 +180,11 @@ impl StatusView {
             ("to accept", self.proposed.to_string()),
             ("to approve", self.waiting_for_me.to_string()),
         ];
+        if !self.may_object.is_empty() {
+            let may_object = self.may_object.iter();
+            let told = may_object.map(|m| format!("{} {}", m.request, may_object_text(m.until)));
+            pairs.push(("to look at", told.collect::<Vec<_>>().join("\n")));
+        }
         if !self.to_confirm.is_empty() {
             pairs.push(("to confirm", lines(&self.to_confirm)));
         }

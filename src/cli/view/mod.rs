@@ -1,21 +1,27 @@
 //! Records as commands put them out: the fields scripts may rely on, and their text for people.
 
 mod request;
+mod terms;
 
-pub use request::RequestView;
+pub use request::{RequestView, document, may_object_text};
+pub use terms::{RuleView, terms_text};
 
 use serde::Serialize;
 
 use crate::cli::output::{fields, size};
 use crate::client::acts::agreement::key_fingerprint;
+use crate::client::error::ClientError;
+use crate::client::home::Home;
+use crate::client::session;
 use crate::crypto::proofs;
 use crate::domain::agreement::{self, Phase};
 use crate::domain::deposit;
 use crate::domain::id::{
-    AgreementId, DepositId, Digest, MemberId, MemberPath, OrganisationName, Role, RuleName,
+    AgreementId, DepositId, Digest, MemberId, MemberPath, OrganisationName, Role,
 };
-use crate::domain::organisation::{Member, Organisation, Standing};
+use crate::domain::organisation::{Invited, Member, Organisation, Standing};
 use crate::domain::statement::{Content, Kind, Log, Sealing};
+use crate::domain::stream::Stream;
 use crate::domain::text::Text;
 use crate::domain::time::Timestamp;
 
@@ -48,17 +54,6 @@ pub struct PartyView {
     state: &'static str,
 }
 
-/// A rule of an agreement.
-#[derive(Debug, Serialize)]
-pub struct RuleView {
-    name: RuleName,
-    requester: Vec<Role>,
-    needs: String,
-    notice: String,
-    objection: Vec<Role>,
-    expires: String,
-}
-
 impl AgreementView {
     fn state_text(&self) -> String {
         match self.suspended {
@@ -82,6 +77,7 @@ impl AgreementView {
                     "terminating"
                 }
                 Phase::Terminated { .. } => "terminated",
+                Phase::Declined { ref by, .. } if by == organisation => "declined",
                 Phase::Proposed | Phase::Active { .. } | Phase::Declined { .. } => {
                     match agreement.accepted.contains_key(organisation) {
                         true => "accepted",
@@ -91,14 +87,6 @@ impl AgreementView {
             },
         };
         let parties = terms.parties.iter();
-        let rule = |rule: &crate::domain::terms::Rule| RuleView {
-            name: rule.name.clone(),
-            requester: rule.requesters.clone(),
-            needs: rule.needs.to_string(),
-            notice: rule.notice.to_string(),
-            objection: rule.objection.clone(),
-            expires: rule.expires.to_string(),
-        };
         Self {
             id: agreement.id.clone(),
             title: terms.title.clone(),
@@ -111,7 +99,7 @@ impl AgreementView {
             stock_age: terms.stock_age,
             contract_sha256: terms.contract_sha256,
             parties: parties.flat_map(|(role, who)| who.iter().map(|o| party(role, o))).collect(),
-            rules: terms.rules.iter().map(rule).collect(),
+            rules: terms.rules.iter().map(RuleView::new).collect(),
             proposed_by: agreement.proposer.clone(),
             proposed_at: agreement.proposed_at,
         }
@@ -126,10 +114,6 @@ impl AgreementView {
         };
         let parties = self.parties.iter().map(party).collect::<Vec<_>>().join("\n");
         let rules = self.rules.iter().map(RuleView::text).collect::<Vec<_>>().join("\n");
-        let origin = match self.stock_age {
-            true => "admitted from any age program, without proof of origin",
-            false => "sealed by `escrow`, with proof of origin",
-        };
         let mut pairs = vec![
             ("agreement", self.id.to_string()),
             ("title", self.title.to_string()),
@@ -142,8 +126,8 @@ impl AgreementView {
         }
         pairs.extend([
             ("parties", parties),
-            ("shares", format!("{} open a bundle", self.quorum)),
-            ("bundles", origin.to_owned()),
+            ("shares", terms::shares_text(self.quorum)),
+            ("bundles", terms::origin_text(self.stock_age)),
             ("recipient", self.recipient.clone().unwrap_or_default()),
             ("rules", rules),
         ]);
@@ -155,23 +139,6 @@ impl AgreementView {
         let own = |p: &PartyView| format!("{} ({})", p.organisation, p.state);
         let parties = self.parties.iter().map(own).collect::<Vec<_>>().join(", ");
         vec![self.id.to_string(), self.state.to_owned(), self.title.to_string(), parties]
-    }
-}
-
-impl RuleView {
-    fn text(&self) -> String {
-        let list =
-            |roles: &[Role]| roles.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
-        let Self { name, requester, needs, notice, objection, expires } = self;
-        let objection = match objection.as_slice() {
-            [] => "nobody may object".to_owned(),
-            roles => format!("{} may object", list(roles)),
-        };
-        format!(
-            "{name}: {} may request; needs {needs}; notice {notice}; {objection}; expires after \
-             {expires}",
-            list(requester)
-        )
     }
 }
 
@@ -259,9 +226,11 @@ pub struct MemberView {
     organisation_trusted: bool,
     name: String,
     state: &'static str,
-    administrator: bool,
+    administrator: Option<bool>,
     fingerprint: Option<String>,
     age_recipient: Option<Text>,
+    joined_at: Option<Timestamp>,
+    invitation_expires_at: Option<Timestamp>,
     certificate_expires_at: Option<Timestamp>,
 }
 
@@ -286,18 +255,59 @@ impl MemberView {
             organisation_trusted: trusted,
             name: name.to_owned(),
             state,
-            administrator,
+            administrator: Some(administrator),
             fingerprint: Some(key_fingerprint(&member.key)),
             age_recipient: Some(member.age_recipient.clone()),
+            joined_at: Some(member.joined_at),
+            invitation_expires_at: None,
             certificate_expires_at,
         }
+    }
+
+    /// Somebody for whom the door stands open.
+    pub fn awaited(organisation: &Organisation, invited: &Invited, trusted: bool) -> Self {
+        Self {
+            id: None,
+            organisation: organisation.name.clone(),
+            organisation_fingerprint: organisation.key.as_ref().map(key_fingerprint),
+            organisation_trusted: trusted,
+            name: invited.name.to_string(),
+            state: "invited",
+            administrator: None,
+            fingerprint: None,
+            age_recipient: None,
+            joined_at: None,
+            invitation_expires_at: Some(invited.expires_at),
+            certificate_expires_at: None,
+        }
+    }
+
+    /// Who a home belongs to, by nothing but what is in it.
+    pub fn at_home(home: &Home) -> Result<Self, ClientError> {
+        let (owner, keys) = (home.owner()?, home.keys()?);
+        let own = owner.path.organisation;
+        let pinned = home.pins()?.get(&own).copied();
+        Ok(Self {
+            id: owner.id,
+            organisation: own,
+            organisation_fingerprint: pinned.map(|fingerprint| fingerprint.to_string()),
+            organisation_trusted: true,
+            name: owner.path.name.to_string(),
+            state: "not checked",
+            administrator: None,
+            fingerprint: Some(key_fingerprint(&keys.statement.public())),
+            age_recipient: keys.age.to_public().to_string().parse().ok(),
+            joined_at: None,
+            invitation_expires_at: None,
+            certificate_expires_at: Some(session::expires_at(&home.certificate()?)?),
+        })
     }
 
     /// For people.
     pub fn text(&self) -> String {
         let or_none = |text: &Option<String>| text.clone().unwrap_or_else(|| "none".to_owned());
         let state = match (self.state, self.administrator) {
-            ("active", true) => "active, administrator",
+            ("active", Some(true)) => "active, administrator",
             ("invited", _) => "joined, waits for a colleague to confirm the member fingerprint",
             (state, _) => state,
         };
@@ -318,11 +328,16 @@ impl MemberView {
 
     /// For a table.
     pub fn row(&self) -> Vec<String> {
-        let administrator = if self.administrator { "administrator" } else { "" };
+        let note = match (self.state, self.administrator) {
+            ("active", Some(true)) => "administrator",
+            ("invited", _) if self.joined_at.is_none() => "not joined yet",
+            ("invited", _) => "not confirmed yet",
+            _ => "",
+        };
         vec![
             format!("{}/{}", self.organisation, self.name),
             self.state.to_owned(),
-            administrator.to_owned(),
+            note.to_owned(),
             self.fingerprint.clone().unwrap_or_default(),
         ]
     }
@@ -331,12 +346,14 @@ impl MemberView {
 /// One line of an audit.
 #[derive(Debug, Serialize)]
 pub struct AuditView {
-    /// Number in its stream.
+    /// In which stream: the agreement's, or that of accesses to it.
+    pub stream: Stream,
+    /// Number in that stream.
     pub sequence: u64,
     /// When, by the vault's time.
     pub at: Timestamp,
-    /// What happened.
-    pub kind: String,
+    /// What happened, in one word that stays.
+    pub kind: &'static str,
     /// Who did it.
     pub member: Option<MemberPath>,
     /// Whose member that is.
@@ -353,6 +370,6 @@ impl AuditView {
     /// For a table.
     pub fn row(&self) -> Vec<String> {
         let member = self.member.as_ref().map(ToString::to_string).unwrap_or_default();
-        vec![self.at.to_string(), self.kind.clone(), member, self.subject.clone()]
+        vec![self.at.to_string(), self.kind.replace('_', " "), member, self.subject.clone()]
     }
 }

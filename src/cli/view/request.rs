@@ -7,11 +7,24 @@ use crate::domain::deposit;
 use crate::domain::id::{
     AgreementId, DepositId, MemberPath, OrganisationName, RequestId, RuleName,
 };
-use crate::domain::outlook::{Missing, missing};
+use crate::domain::outlook::{Missing, Wanted, missing};
 use crate::domain::request;
 use crate::domain::statement::Evidence;
 use crate::domain::text::Text;
 use crate::domain::time::Timestamp;
+
+/// A document, by its digest.
+pub fn document(e: &Evidence) -> String {
+    format!("{} ({} bytes, {})", e.name, e.size, e.sha256)
+}
+
+/// That somebody may object, for sure until this time.
+pub fn may_object_text(until: Option<Timestamp>) -> String {
+    match until {
+        Some(until) => format!("may object until {until}"),
+        None => "may object until it is released".to_owned(),
+    }
+}
 
 /// A request.
 #[derive(Debug, Serialize)]
@@ -35,6 +48,10 @@ pub struct RequestView {
     notifications: Vec<NotificationView>,
     objections: Vec<ObjectionView>,
     missing: Vec<Missing>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    wanted: Option<Wanted>,
+    #[serde(skip)]
+    notice_runs: bool,
 }
 
 /// A consent to a request.
@@ -136,7 +153,14 @@ impl RequestView {
             notifications: notifications.collect(),
             objections: objections.collect(),
             missing: missing(request, now),
+            wanted: None,
+            notice_runs: now < request.notice_ends_at,
         }
+    }
+
+    /// With what the request wants of whoever looks at it.
+    pub fn wanting(self, wanted: Option<Wanted>) -> Self {
+        Self { wanted, ..self }
     }
 
     /// What is still missing, for people.
@@ -158,7 +182,6 @@ impl RequestView {
             let withdrawn = withdrawn.unwrap_or_default();
             format!("{} at {}{withdrawn}: {}", o.member, o.at, o.reason)
         });
-        let document = |e: &Evidence| format!("{} ({} bytes, {})", e.name, e.size, e.sha256);
         let evidence = self.evidence.iter().map(document);
         let seen = self.seen.iter().map(|s| format!("{} at {}", s.member, s.seen_at));
         let notified = self
@@ -184,6 +207,27 @@ impl RequestView {
             ("objections", lines(objections.collect())),
             ("missing", lines(self.missing.iter().map(ToString::to_string).collect())),
         ])
+    }
+
+    /// For a table, with what the request wants of whoever looks at it.
+    pub fn row_with_wanted(&self) -> Vec<String> {
+        let mut row = self.row();
+        row.insert(2, self.wanted.map(|wanted| self.wanted_text(wanted)).unwrap_or_default());
+        row
+    }
+
+    fn wanted_text(&self, wanted: Wanted) -> String {
+        match wanted {
+            Wanted::Consent => "consent".to_owned(),
+            Wanted::Share => "share".to_owned(),
+            Wanted::Retrieve => "retrieve".to_owned(),
+            Wanted::MayObject => may_object_text(self.objectable_until()),
+        }
+    }
+
+    /// Until when somebody may object for sure; `None` where that can be over at any moment.
+    fn objectable_until(&self) -> Option<Timestamp> {
+        Some(self.notice_ends_at).filter(|_| self.notice_runs)
     }
 
     /// For a table.

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use rand_core::OsRng;
 
 use crate::client::error::{ClientError, chain};
-use crate::client::home::Home;
+use crate::client::home::{Home, Pinning};
 use crate::client::session::Session;
 use crate::client::silence::answered;
 use crate::crypto::release_key::{self, ReleaseKey, Share};
@@ -36,13 +36,24 @@ pub async fn survey(session: &mut Session, terms: &Terms) -> Result<Surveyed, Cl
         return Err(Refusal::NotDepositor(own.clone()).into());
     }
     for (organisation, fingerprint) in &terms.fingerprints {
-        session.home.pin(organisation, *fingerprint)?;
+        session.home.pin(organisation, *fingerprint, Pinning::Keep)?;
     }
     let mut parties = BTreeMap::new();
-    for name in terms.organisations() {
+    for (name, fingerprint) in &terms.fingerprints {
         let followed = session.organisation(name).await;
+        // The vault shows an organisation only to who names its key's fingerprint.
         let missing = |error: ClientError| match error.code() {
-            "NOT_FOUND" => Refusal::PartyMissing(name.clone()).into(),
+            "NOT_FOUND" => ClientError::input(
+                "PARTY_MISSING",
+                format!(
+                    "the vault knows no {name} with the fingerprint that this home trusts, \
+                     {fingerprint}"
+                ),
+                format!(
+                    "either {name} has not joined yet, or the fingerprint here is wrong: compare \
+                     it by telephone, and put a mistake right with `escrow trust --replace`"
+                ),
+            ),
             _ => error,
         };
         parties.insert(name.clone(), followed.map_err(missing)?);
@@ -117,20 +128,35 @@ fn sealed_at_once(members: usize) -> Result<(), ClientError> {
     ))
 }
 
+/// Refuses an acceptance that would change nothing, before anything is signed.
+pub fn may_accept(agreement: &Agreement, own: &OrganisationName) -> Result<(), Refusal> {
+    if agreement.accepted.contains_key(own) {
+        return Err(Refusal::Already { who: own.to_string(), what: "accepted this agreement" });
+    }
+    agreement.is_proposed()
+}
+
+/// Refuses a termination that would change nothing, before anything is signed.
+pub fn may_terminate(agreement: &Agreement, own: &OrganisationName) -> Result<(), Refusal> {
+    agreement.in_force()?;
+    if agreement.terminated.contains_key(own) {
+        let what = "signed for the end of this agreement";
+        return Err(Refusal::Already { who: own.to_string(), what });
+    }
+    Ok(())
+}
+
 /// Checks the dealer and the own share, and countersigns for the member's organisation.
 pub async fn accept(session: &mut Session, id: &AgreementId) -> Result<(), ClientError> {
     let agreement = session.agreement(id).await?;
     let own = session.owner.path.organisation.clone();
-    if agreement.accepted.contains_key(&own) {
-        let refusal = Refusal::Already { who: own.to_string(), what: "accepted this agreement" };
-        return Err(refusal.into());
-    }
+    may_accept(&agreement, &own)?;
     let key = proofs::release_key(&agreement).map_err(faulty)?;
     if agreement.terms.is_holder(&own) {
         own_share(session, &agreement, &key).await?;
     }
     for (organisation, fingerprint) in &agreement.terms.fingerprints {
-        session.home.pin(organisation, *fingerprint)?;
+        session.home.pin(organisation, *fingerprint, Pinning::Keep)?;
     }
     let acceptance = Acceptance {
         made: session.made(),
@@ -150,19 +176,12 @@ pub async fn decline(session: &mut Session, id: &AgreementId) -> Result<(), Clie
     session.submit(vec![signed], Vec::new()).await
 }
 
-/// Signs for an agreement's end. Returns who has still to sign.
-pub async fn terminate(
-    session: &mut Session,
-    id: &AgreementId,
-) -> Result<Vec<OrganisationName>, ClientError> {
+/// Signs for an agreement's end.
+pub async fn terminate(session: &mut Session, id: &AgreementId) -> Result<(), ClientError> {
     session.agreement(id).await?;
     let termination = Termination { made: session.made(), ground: session.ground(id) };
     let signed = session.sign(&termination.into())?;
-    session.submit(vec![signed], Vec::new()).await?;
-    let agreement = session.agreement(id).await?;
-    let awaited =
-        agreement.terms.organisations().filter(|who| !agreement.terminated.contains_key(*who));
-    Ok(awaited.cloned().collect())
+    session.submit(vec![signed], Vec::new()).await
 }
 
 /// Passes the own share on to every colleague who lacks it. Returns who got it.

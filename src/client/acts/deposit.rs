@@ -116,38 +116,74 @@ pub fn may_deposit(session: &Session, agreement: &Agreement) -> Result<(), Clien
     Ok(agreement.in_force()?)
 }
 
-/// Packs and seals files into a temporary file in `dir`.
+/// Packs and seals files into a bundle in `dir`. It has no name there: nothing is left behind,
+/// however this ends. `packed` hears of every piece, in bytes.
 pub fn seal(
     agreement: &Agreement,
     plan: &Plan,
     dir: &Path,
-) -> Result<(NamedTempFile, Sealed), ClientError> {
+    packed: impl FnMut(u64),
+) -> Result<Bundle, ClientError> {
+    let mut file = tempfile::tempfile_in(dir).map_err(|fault| disk(dir, &fault))?;
+    let sealed = seal_into(agreement, plan, &file, dir, packed)?;
+    file.rewind().map_err(|fault| disk(dir, &fault))?;
+    let Sealed { header, size, sha256, plaintext_size, plaintext_sha256, proof } = sealed;
+    let sealing = Sealing::Escrow { proof, plaintext_sha256, plaintext_size };
+    Ok(Bundle { file, header, size, sha256, content: Content::Tar, sealing })
+}
+
+fn seal_into(
+    agreement: &Agreement,
+    plan: &Plan,
+    file: &File,
+    dir: &Path,
+    packed: impl FnMut(u64),
+) -> Result<Sealed, ClientError> {
     let key = proofs::release_key(agreement).map_err(faulty)?;
     let depositor = agreement.terms.depositor().cloned();
     let depositor = depositor.ok_or(Refusal::AgreementIs("without a depositor"))?;
     let origin = Origin { agreement: agreement.id.clone(), depositor };
-    let temporary = NamedTempFile::new_in(dir).map_err(|fault| disk(dir, &fault))?;
-    let sealing = || -> Result<Sealed, ClientError> {
-        let file = BufWriter::with_capacity(PIECE_BYTES, temporary.as_file());
-        let sealer = Sealer::new(&key, file, &mut OsRng).map_err(|fault| disk(dir, &fault))?;
-        let mut buffered = BufWriter::with_capacity(PIECE_BYTES, sealer);
-        plan.write_to(&mut buffered)
-            .map_err(|fault| ClientError::input("NOT_PACKED", chain(&fault), fault.hint()))?;
-        let finished = buffered
-            .into_inner()
-            .map_err(io::IntoInnerError::into_error)
-            .and_then(|sealer| sealer.finish(&origin, &mut OsRng))
-            .and_then(|(sealed, mut file)| file.flush().map(|()| sealed));
-        finished.map_err(|fault| disk(dir, &fault))
-    };
-    let sealed = sealing()?;
-    Ok((temporary, sealed))
+    let file = BufWriter::with_capacity(PIECE_BYTES, file);
+    let sealer = Sealer::new(&key, file, &mut OsRng).map_err(|fault| disk(dir, &fault))?;
+    let mut buffered = BufWriter::with_capacity(PIECE_BYTES, Heard { to: sealer, packed });
+    plan.write_to(&mut buffered)
+        .map_err(|fault| ClientError::input("NOT_PACKED", chain(&fault), fault.hint()))?;
+    let finished = buffered
+        .into_inner()
+        .map_err(io::IntoInnerError::into_error)
+        .and_then(|heard| heard.to.finish(&origin, &mut OsRng))
+        .and_then(|(sealed, mut file)| file.flush().map(|()| sealed));
+    finished.map_err(|fault| disk(dir, &fault))
+}
+
+/// Tells of every piece that is written.
+struct Heard<W, F> {
+    to: W,
+    packed: F,
+}
+
+impl<W: Write, F: FnMut(u64)> Write for Heard<W, F> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let taken = self.to.write(bytes)?;
+        (self.packed)(taken as u64);
+        Ok(taken)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.to.flush()
+    }
 }
 
 /// Seals files now, to be deposited later, and keeps the proof of origin beside the result.
-pub fn seal_to_file(agreement: &Agreement, plan: &Plan, out: &Path) -> Result<Sealed, ClientError> {
+pub fn seal_to_file(
+    agreement: &Agreement,
+    plan: &Plan,
+    out: &Path,
+    packed: impl FnMut(u64),
+) -> Result<Sealed, ClientError> {
     let dir = out.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let (temporary, sealed) = seal(agreement, plan, dir)?;
+    let temporary = NamedTempFile::new_in(dir).map_err(|fault| disk(dir, &fault))?;
+    let sealed = seal_into(agreement, plan, temporary.as_file(), dir, packed)?;
     let proof = Proof {
         kind: ProofType::V1,
         agreement: agreement.id.clone(),
@@ -167,17 +203,6 @@ pub fn seal_to_file(agreement: &Agreement, plan: &Plan, out: &Path) -> Result<Se
         .map_err(|fault| disk(out, &fault))?;
     crate::crypto::keyfile::write_new(&beside, &text)?;
     Ok(sealed)
-}
-
-/// A bundle just sealed from files.
-pub fn sealed_bundle(temporary: NamedTempFile, sealed: Sealed) -> Result<Bundle, ClientError> {
-    let path = temporary.path().to_owned();
-    let file = temporary.reopen().map_err(|fault| disk(&path, &fault))?;
-    // The open file outlives its name: nothing is left behind, however this ends.
-    drop(temporary);
-    let Sealed { header, size, sha256, plaintext_size, plaintext_sha256, proof } = sealed;
-    let sealing = Sealing::Escrow { proof, plaintext_sha256, plaintext_size };
-    Ok(Bundle { file, header, size, sha256, content: Content::Tar, sealing })
 }
 
 /// A bundle that was sealed before, by `escrow seal` or another age program.

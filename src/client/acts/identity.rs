@@ -7,13 +7,12 @@ use zeroize::Zeroizing;
 
 use crate::client::chronicle::Followed;
 use crate::client::error::ClientError;
-use crate::client::home::Home;
 use crate::client::invitation::Invitation;
 use crate::client::session::{self, Session};
 use crate::crypto::signature;
 use crate::domain::agreement::Agreement;
-use crate::domain::id::{AgreementId, Digest, Fingerprint, MemberPath, OrganisationName};
-use crate::domain::organisation::Standing;
+use crate::domain::id::{AgreementId, Digest, MemberPath};
+use crate::domain::organisation::{Member, Standing};
 use crate::domain::refusal::Refusal;
 use crate::domain::statement::{
     self, Confirmation, Reason, Revocation, RevocationNotice, Stated, Statement,
@@ -87,19 +86,52 @@ pub async fn confirm(
     session.submit(vec![signed], Vec::new()).await
 }
 
-/// Takes a colleague's authority away, and tells the parties of every agreement. Interrupted, it
-/// can be run again. Returns in how many agreements it is told: those that are older.
-pub async fn revoke(
+/// Refuses a revocation that would be wrong, before anything is signed; the member as joined.
+pub async fn may_revoke(
     session: &mut Session,
     member: &MemberPath,
     reason: Reason,
-) -> Result<usize, ClientError> {
+) -> Result<Member, ClientError> {
     let organisation = session.own_organisation().await?;
     let unknown = || Refusal::NotFound(member.to_string());
     if member.organisation != organisation.name {
         return Err(unknown().into());
     }
+    let now = Timestamp::from(SystemTime::now());
+    if let Reason::CompromisedSince(since) = reason
+        && since > now
+    {
+        return Err(ClientError::input(
+            "IN_FUTURE",
+            format!("{since} lies ahead: it is {now}"),
+            "name the time since when somebody else may have had the keys",
+        ));
+    }
     let joined = organisation.member(&member.name).ok_or_else(unknown)?;
+    let others = organisation.active_members().filter(|(name, _)| **name != member.name);
+    if joined.is_administrator() && !others.into_iter().any(|(_, other)| other.is_administrator()) {
+        return Err(ClientError::input(
+            "LAST_ADMINISTRATOR",
+            format!(
+                "{member} is the only administrator of {}, which could never again invite, \
+                 confirm or revoke anybody",
+                organisation.name
+            ),
+            "invite another first and confirm that member with --administrator",
+        ));
+    }
+    Ok(joined.clone())
+}
+
+/// Takes a colleague's authority away, and tells the parties of every agreement. Interrupted, it
+/// can be run again. Returns in how many agreements it is told, or why not in all: the
+/// revocation itself stands then.
+pub async fn revoke(
+    session: &mut Session,
+    member: &MemberPath,
+    reason: Reason,
+) -> Result<Result<usize, ClientError>, ClientError> {
+    let joined = may_revoke(session, member, reason).await?;
     let known = match &joined.standing {
         Standing::Revoked { reason: before, sha256, .. } if *before == reason => Some(*sha256),
         Standing::Revoked { .. } | Standing::Active { .. } | Standing::Pending => None,
@@ -119,6 +151,15 @@ pub async fn revoke(
             sha256
         }
     };
+    Ok(tell(session, member, revocation_sha256).await)
+}
+
+/// Tells the parties of every agreement of a revocation. Returns how many agreements there are.
+async fn tell(
+    session: &mut Session,
+    member: &MemberPath,
+    revocation_sha256: Digest,
+) -> Result<usize, ClientError> {
     let agreements = session.agreements().await?;
     let own = session.own_organisation().await?;
     let mut told = 0;
@@ -190,13 +231,4 @@ fn is_told(session: &Session, agreement: &AgreementId, revocation: &Digest) -> b
         }
         Some(_) | None => false,
     })
-}
-
-/// Trusts an organisation's key, whose fingerprint was compared out of band.
-pub fn trust(
-    home: &Home,
-    organisation: &OrganisationName,
-    fingerprint: Fingerprint,
-) -> Result<(), ClientError> {
-    home.pin(organisation, fingerprint)
 }

@@ -8,7 +8,7 @@ use crate::client::ConnectFault;
 use crate::client::authorities;
 use crate::client::connect::connect;
 use crate::client::error::ClientError;
-use crate::client::home::{Home, Joining, Keys, Owner, VaultInfo};
+use crate::client::home::{Home, Joining, Keys, Owner, Pinning, VaultInfo};
 use crate::client::invitation::Invitation;
 use crate::client::session;
 use crate::client::silence::answered;
@@ -54,7 +54,7 @@ pub async fn join(home: &Home, invitation: &Invitation) -> Result<Owner, ClientE
         Some(fingerprint) => fingerprint,
         None => signature::fingerprint(&home.make_organisation_key()?.public()),
     };
-    home.pin(&invitation.member.organisation, own)?;
+    home.pin(&invitation.member.organisation, own, Pinning::Keep)?;
     home.set_certificate(&reply.certificate)?;
     home.set_vault(&vault)?;
     let owner = Owner { path: invitation.member.clone(), id: Some(MemberId::of(&join_sha256)) };

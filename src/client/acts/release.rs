@@ -21,6 +21,7 @@ use crate::crypto::{open, proofs, signature};
 use crate::domain::agreement::Agreement;
 use crate::domain::deposit::Deposit;
 use crate::domain::id::{AgreementId, Bytes, DepositId, Digest, RequestId, RuleName};
+use crate::domain::outlook::missing;
 use crate::domain::refusal::Refusal;
 use crate::domain::request::{self, Request, State};
 use crate::domain::rules;
@@ -108,12 +109,18 @@ pub struct Wish {
     pub evidence: Vec<Evidence>,
 }
 
-/// Makes a request, its fresh point's secret kept in the home first.
-pub async fn request(
+/// A request ready to be signed.
+pub struct Draft {
+    statement: statement::Request,
+    secret: RequestSecret,
+}
+
+/// Makes a request's fresh point and statement, if the rules take it.
+pub async fn draft(
     session: &mut Session,
     agreement: &Agreement,
     wish: Wish,
-) -> Result<RequestId, ClientError> {
+) -> Result<Draft, ClientError> {
     let deposit = session.states().deposit(&wish.deposit);
     let deposit = deposit.ok_or_else(|| Refusal::NotFound(wish.deposit.to_string()))?.clone();
     let key = proofs::release_key(agreement).map_err(faulty)?;
@@ -143,6 +150,12 @@ pub async fn request(
         proof: secret.prove(&purpose, &mut OsRng),
     };
     request::decide_request(agreement, &deposit, &statement)?;
+    Ok(Draft { statement, secret })
+}
+
+/// Makes a request, its point's secret kept in the home first.
+pub async fn request(session: &Session, draft: Draft) -> Result<RequestId, ClientError> {
+    let Draft { statement, secret } = draft;
     let sealed = age::encrypt(&session.keys.age.to_public(), secret.to_bytes().as_ref());
     session.home.keep_request_secret(&secret.point().to_string(), &sealed.map_err(faulty)?)?;
     let signed = session.sign(&statement.into())?;
@@ -272,8 +285,12 @@ pub async fn notified(
     session.submit(vec![signed], Vec::new()).await
 }
 
-/// Blocks a request.
-pub async fn object(session: &Session, matter: &Matter, reason: Text) -> Result<(), ClientError> {
+/// An objection to a request, if the rules take it.
+pub fn objection(
+    session: &Session,
+    matter: &Matter,
+    reason: Text,
+) -> Result<Objection, ClientError> {
     let objection = Objection {
         made: session.made(),
         ground: session.ground(&matter.agreement.id),
@@ -281,16 +298,22 @@ pub async fn object(session: &Session, matter: &Matter, reason: Text) -> Result<
         reason,
     };
     request::decide_objection(&matter.request, &objection, now())?;
+    Ok(objection)
+}
+
+/// Blocks a request.
+pub async fn object(session: &Session, objection: Objection) -> Result<(), ClientError> {
     let signed = session.sign(&objection.into())?;
     session.submit(vec![signed], Vec::new()).await
 }
 
-/// Takes back the own organisation's request, or its objection to one.
-pub async fn withdraw(
+/// A withdrawal of the own organisation's request, or of its objection to one, if the rules take
+/// it.
+pub fn withdrawal(
     session: &Session,
     matter: &Matter,
     withdrawn: Withdrawn,
-) -> Result<(), ClientError> {
+) -> Result<Withdrawal, ClientError> {
     let withdrawal = Withdrawal {
         made: session.made(),
         ground: session.ground(&matter.agreement.id),
@@ -298,6 +321,11 @@ pub async fn withdraw(
         withdrawn,
     };
     request::decide_withdrawal(&matter.request, &withdrawal, now())?;
+    Ok(withdrawal)
+}
+
+/// Takes back a request or an objection.
+pub async fn withdraw(session: &Session, withdrawal: Withdrawal) -> Result<(), ClientError> {
     let signed = session.sign(&withdrawal.into())?;
     session.submit(vec![signed], Vec::new()).await
 }
@@ -315,6 +343,47 @@ pub struct Retrieved {
     pub plaintext_checked: bool,
 }
 
+/// Refuses what cannot be retrieved, or not to this place, before anything is signed.
+pub fn may_retrieve(session: &Session, matter: &Matter, out: &Path) -> Result<(), ClientError> {
+    let (request, by) = (&matter.request, &session.owner.path);
+    if by != request.requester() {
+        let rule = request.statement.rule.clone();
+        return Err(Refusal::NotEntitled { who: by.clone(), what: "retrieve", rule }.into());
+    }
+    let state = request.state(now());
+    match state {
+        State::Open | State::Notice | State::Objected | State::Satisfied => {
+            let missing =
+                missing(request, now()).iter().map(ToString::to_string).collect::<Vec<_>>();
+            return Err(ClientError::NotYet {
+                message: format!("{} is {state}; missing: {}", request.id, missing.join("; ")),
+                hint: state.remedy().to_owned(),
+            });
+        }
+        State::Released | State::Retrieved | State::Withdrawn | State::Expired => {}
+    }
+    if out.symlink_metadata().is_ok() {
+        return Err(ClientError::input(
+            "EXISTS",
+            format!("{} exists already", out.display()),
+            "name a directory that does not exist yet with --out",
+        ));
+    }
+    if !beside(out).is_dir() {
+        return Err(ClientError::input(
+            "NO_PLACE",
+            format!("{} is not a directory, so nothing can be made in it", beside(out).display()),
+            "make it first, or name another place with --out",
+        ));
+    }
+    Ok(())
+}
+
+/// The directory that a path is made in.
+fn beside(path: &Path) -> &Path {
+    path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
 /// Takes delivery of a released bundle, opens it and writes it to `out`, which must not exist.
 pub async fn retrieve(
     session: &Session,
@@ -324,13 +393,7 @@ pub async fn retrieve(
     received: impl FnMut(u64),
 ) -> Result<Retrieved, ClientError> {
     let Matter { agreement, deposit, request } = matter;
-    if out.symlink_metadata().is_ok() {
-        return Err(ClientError::input(
-            "EXISTS",
-            format!("{} exists already", out.display()),
-            "name a directory that does not exist yet with --out",
-        ));
-    }
+    may_retrieve(session, matter, out)?;
     let made = session.made();
     let ground = session.ground(&agreement.id);
     let retrieval = Retrieval { made, ground, request: named(request) };
@@ -412,7 +475,7 @@ async fn fetch(
         contributions.push(checked.map_err(faulty)?);
     }
     session.acknowledged(&[signed], first.entry.into_iter().collect(), first.head)?;
-    let dir = out.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let dir = beside(out);
     let disk = |fault: io::Error| {
         let message = format!("{}: {fault}", dir.display());
         ClientError::input("DISK", message, "make room, or name another directory with --out")

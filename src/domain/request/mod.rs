@@ -195,7 +195,8 @@ impl State {
             Self::Notice => "wait until notice has run; `escrow show` says until when",
             Self::Objected => "settle the objection with whoever raised it",
             Self::Satisfied => "wait for the missing contributions; `escrow show` says whose",
-            Self::Released | Self::Retrieved => "the requester can run `escrow retrieve`",
+            Self::Released => "its requester can run `escrow retrieve`; nothing can be taken back",
+            Self::Retrieved => "it was handed out; make a new request if it is wanted once more",
             Self::Withdrawn | Self::Expired => "make a new request if it is still wanted",
         }
     }

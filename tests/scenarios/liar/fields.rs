@@ -273,7 +273,7 @@ impl Stage {
         let mut invitation = Invitation::parse(&invitation).unwrap();
         invitation.address = liar.address().to_owned();
         liar.serve(&invitation.member, &world.home(&name));
-        world.escrow_with(&name, &["join"], invitation.to_text().as_bytes())
+        world.escrow_with(&name, &["join", "--yes"], invitation.to_text().as_bytes())
     }
 
     /// Gives a home a certificate that is about to expire.

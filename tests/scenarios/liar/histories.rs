@@ -42,7 +42,7 @@ impl Stage {
     pub(super) fn set(rule: &str) -> Self {
         let (world, agreement) = World::with_agreement();
         let invitation = world.invite("hanbit-parts", &["--member", "jun"]);
-        world.escrow_with("jun", &["join"], invitation.as_bytes()).record();
+        world.escrow_with("jun", &["join", "--yes"], invitation.as_bytes()).record();
         let deposit = world.deposit(&agreement, "recipe");
         let request = world.request(&deposit, rule);
         world.approve("hanbit-parts", &request);

@@ -1,0 +1,84 @@
+//! Terms as commands put them out: the way they were understood.
+
+use serde::Serialize;
+
+use crate::cli::output::fields;
+use crate::domain::id::{Role, RuleName};
+use crate::domain::terms::{Rule, Terms};
+
+/// A rule of an agreement.
+#[derive(Debug, Serialize)]
+pub struct RuleView {
+    name: RuleName,
+    requester: Vec<Role>,
+    needs: String,
+    notice: String,
+    objection: Vec<Role>,
+    expires: String,
+}
+
+impl RuleView {
+    /// A rule as it was understood.
+    pub fn new(rule: &Rule) -> Self {
+        Self {
+            name: rule.name.clone(),
+            requester: rule.requesters.clone(),
+            needs: rule.needs.to_string(),
+            notice: rule.notice.to_string(),
+            objection: rule.objection.clone(),
+            expires: rule.expires.to_string(),
+        }
+    }
+
+    /// For people.
+    pub fn text(&self) -> String {
+        let list =
+            |roles: &[Role]| roles.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+        let Self { name, requester, needs, notice, objection, expires } = self;
+        let objection = match objection.as_slice() {
+            [] => "nobody may object".to_owned(),
+            roles => format!("{} may object", list(roles)),
+        };
+        format!(
+            "{name}: {} may request; needs {needs}; notice {notice}; {objection}; expires after \
+             {expires}",
+            list(requester)
+        )
+    }
+}
+
+/// Terms that are about to be proposed, for people.
+pub fn terms_text(terms: &Terms) -> String {
+    let parties = terms.parties.iter().flat_map(|(role, who)| who.iter().map(move |o| (role, o)));
+    let parties = parties.map(|(role, organisation)| {
+        let share = if terms.is_holder(organisation) { ", holds a share" } else { "" };
+        let fingerprint = terms.fingerprints.get(organisation).map(ToString::to_string);
+        format!("{organisation} as {role}{share}\n    {}", fingerprint.unwrap_or_default())
+    });
+    let rules = terms.rules.iter().map(|rule| RuleView::new(rule).text());
+    let mut pairs = vec![("title", terms.title.to_string())];
+    if let Some(contract) = &terms.contract_sha256 {
+        pairs.push(("contract", format!("SHA-256 {contract}")));
+    }
+    pairs.extend([
+        ("parties", parties.collect::<Vec<_>>().join("\n")),
+        ("shares", shares_text(terms.quorum)),
+        ("bundles", origin_text(terms.stock_age)),
+        ("rules", rules.collect::<Vec<_>>().join("\n")),
+    ]);
+    fields(&pairs)
+}
+
+/// How many shares open a bundle, for people.
+pub(super) fn shares_text(quorum: u16) -> String {
+    format!("{quorum} open a bundle")
+}
+
+/// Which bundles are admitted, for people.
+pub(super) fn origin_text(stock_age: bool) -> String {
+    match stock_age {
+        true => "admitted from any age program, without proof of origin",
+        false => "sealed by `escrow`, with proof of origin",
+    }
+    .to_owned()
+}
