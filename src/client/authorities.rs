@@ -211,7 +211,10 @@ mod tests {
         let edition = |ca_edition| VaultInfo { ca_edition, ..known.clone() };
         assert!(!is_news(&known, &known).unwrap());
         assert!(is_news(&known, &edition(3)).unwrap());
-        let other_log = Log { generation: 2, ..log() };
+        let later = Log { generation: 2, ..log() };
+        let recovered = VaultInfo { log: later.clone(), ..known.clone() };
+        assert!(!is_news(&known, &recovered).unwrap(), "told of where it matters");
+        let other_log = Log { origin: "other.example/escrow-vault/abc".parse().unwrap(), ..later };
         for (what, told) in [
             ("an older one", edition(1)),
             ("another of the same number", VaultInfo { ca_certificate: "00".into(), ..edition(2) }),
@@ -220,5 +223,7 @@ mod tests {
         ] {
             assert!(matches!(is_news(&known, &told), Err(ClientError::Untrue(_))), "{what}");
         }
+        let back = is_news(&recovered, &known);
+        assert!(matches!(back, Err(ClientError::Untrue(_))), "an earlier generation");
     }
 }
