@@ -3,12 +3,14 @@
 //! The agreement is an old one: every statement in it was signed three weeks ago by whom it names.
 //! The vault dates events as it pleases. What it cannot date is when somebody else saw the request.
 
+use std::collections::BTreeMap;
 use std::time::SystemTime;
 
 use escrow_vault::client::home::{Home, Keys};
 use escrow_vault::crypto::request_point::{Purpose, RequestSecret};
 use escrow_vault::crypto::seal::{Origin, Sealed, Sealer};
 use escrow_vault::crypto::share::{self, Place};
+use escrow_vault::crypto::signature::SigningKey;
 use escrow_vault::crypto::{release_key, signature, statement};
 use escrow_vault::domain::event::{Act, SignedText};
 use escrow_vault::domain::id::{AgreementId, Bytes, DepositId, Digest, MemberPath, RequestId};
@@ -53,6 +55,7 @@ impl<'w> Past<'w> {
     /// Everything up to the request, which is dated `asked_at`.
     fn with(world: &'w World, agreement: &str, asked_at: Timestamp) -> Self {
         let mut history = History::seen_by(world, AGENT);
+        date_back(world, &mut history);
         let terms = terms(&history, &agreement.parse().unwrap());
         let mut past = {
             let (by, keys) = keys(world, "hanbit-parts");
@@ -207,6 +210,50 @@ impl<'w> Past<'w> {
     }
 }
 
+/// The organisations, too, are old: whoever has joined did so a month ago.
+fn date_back(world: &World, history: &mut History) {
+    let homes = ["operator", "hanbit-parts", "orient-display", AGENT, "haerin"];
+    let signers: Vec<SigningKey> = homes
+        .iter()
+        .flat_map(|home| {
+            let home = Home::open(&world.home(home)).unwrap();
+            let founders = home.organisation_key().unwrap();
+            [Some(home.keys().unwrap().statement), founders].into_iter().flatten()
+        })
+        .collect();
+    let organisations =
+        history.streams().keys().filter(|stream| matches!(stream, Stream::Organisation(_)));
+    for stream in organisations.cloned().collect::<Vec<_>>() {
+        let entries = std::mem::take(history.entries(&stream));
+        let mut joins = BTreeMap::new();
+        for entry in entries {
+            let Act::Stated(signed) = statement::event(&entry.payload).unwrap().act else {
+                panic!("an organisation's stream has statements only")
+            };
+            let mut said = statement::parse(&signed).unwrap().statement;
+            let then = days_ago(30);
+            let made = if let Statement::Invitation(s) = &mut said {
+                s.expires_at = days_ago(29);
+                &mut s.made
+            } else if let Statement::Organisation(s) = &mut said {
+                &mut s.made
+            } else if let Statement::Join(s) = &mut said {
+                &mut s.made
+            } else if let Statement::Confirmation(s) = &mut said {
+                s.join_sha256 = joins[&s.join_sha256];
+                &mut s.made
+            } else {
+                panic!("nobody here is revoked or renewed")
+            };
+            made.at = then;
+            let key = signers.iter().find(|key| key.public() == signed.key).unwrap();
+            let again = statement::sign(key, &said).unwrap();
+            joins.insert(digest(&signed), digest(&again));
+            history.append(&stream, Act::Stated(again), then);
+        }
+    }
+}
+
 fn digest(signed: &SignedText) -> Digest {
     signature::sha256(signed.statement.as_bytes())
 }
@@ -295,6 +342,9 @@ fn promise_13_notice_rests_on_nothing_that_the_vault_can_date() {
         past.consented();
         let home = liar.copy(&world, AGENT, "copy");
         home.keep_share(&past.agreement, &past.share).unwrap();
+        // It remembers the organisations as they really are.
+        std::fs::remove_dir_all(home.dir().join("streams")).unwrap();
+        std::fs::create_dir(home.dir().join("streams")).unwrap();
         if let Some(days) = own_sight {
             home.first_sight(&past.request.id, days_ago(*days)).unwrap();
         }

@@ -122,7 +122,7 @@ fn promise_13_an_organisation_with_another_key_is_refused_at_first_contact() {
     let mut history = stage.truth();
     history.entries(&orient).clear();
     let junho = "orient-display/junho";
-    let joins = join(&history, &new, junho);
+    let joins = join(&history, &SigningKey::generate(&mut OsRng), junho);
     let founded = Organisation { made: made(&history, junho), key: new.public() };
     for signed in [
         invitation(&history, &operator, junho),

@@ -1,4 +1,4 @@
-//! The five services of the protocol, each call forwarded and then lied about.
+//! The six services of the protocol, each call forwarded and then lied about.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -14,6 +14,8 @@ use escrow_vault::wire::v1::bundle_service_client::BundleServiceClient;
 use escrow_vault::wire::v1::bundle_service_server::{BundleService, BundleServiceServer};
 use escrow_vault::wire::v1::identity_service_client::IdentityServiceClient;
 use escrow_vault::wire::v1::identity_service_server::{IdentityService, IdentityServiceServer};
+use escrow_vault::wire::v1::recovery_service_client::RecoveryServiceClient;
+use escrow_vault::wire::v1::recovery_service_server::{RecoveryService, RecoveryServiceServer};
 use escrow_vault::wire::v1::share_service_client::ShareServiceClient;
 use escrow_vault::wire::v1::share_service_server::{ShareService, ShareServiceServer};
 use escrow_vault::wire::v1::statement_service_client::StatementServiceClient;
@@ -22,10 +24,10 @@ use escrow_vault::wire::v1::stream_service_client::StreamServiceClient;
 use escrow_vault::wire::v1::stream_service_server::{StreamService, StreamServiceServer};
 use escrow_vault::wire::v1::{
     DepositRequest, DepositResponse, DescribeRequest, DescribeResponse, Entry, FetchRequest,
-    FetchResponse, JoinRequest, JoinResponse, ListAgreementsRequest, ListAgreementsResponse,
-    ReadRequest, ReadResponse, RenewRequest, RenewResponse, RetrieveRequest, RetrieveResponse,
-    SignedHead, SignedStatement, SubmitRequest, SubmitResponse, WatchRequest, WatchResponse,
-    deposit_request,
+    FetchResponse, HandInRequest, HandInResponse, JoinRequest, JoinResponse, ListAgreementsRequest,
+    ListAgreementsResponse, ReachRequest, ReachResponse, ReadRequest, ReadResponse, RenewRequest,
+    RenewResponse, RetrieveRequest, RetrieveResponse, SignedHead, SignedStatement, SubmitRequest,
+    SubmitResponse, WatchRequest, WatchResponse, deposit_request,
 };
 use prost::Message;
 use tokio_stream::{Stream, StreamExt as _};
@@ -51,6 +53,7 @@ pub(super) fn routes(desk: &Arc<Desk>) -> Routes {
         )
         .add_service(StreamServiceServer::new(services.clone()))
         .add_service(ShareServiceServer::new(services.clone()))
+        .add_service(RecoveryServiceServer::new(services.clone()))
         .add_service(BundleServiceServer::new(services))
 }
 
@@ -130,6 +133,34 @@ impl IdentityService for Services {
         let mut vault = IdentityServiceClient::new(self.0.forward(None).await);
         let reply = vault.renew(request).await?.into_inner();
         self.told_once("Renew", reply).await
+    }
+}
+
+#[tonic::async_trait]
+impl RecoveryService for Services {
+    async fn reach(
+        &self,
+        request: Request<ReachRequest>,
+    ) -> Result<Response<ReachResponse>, Status> {
+        let caller = caller(&request);
+        let mut vault = RecoveryServiceClient::new(self.0.forward(caller).await);
+        let reply = vault.reach(request.into_inner()).await?.into_inner();
+        self.told_once("Reach", reply).await
+    }
+
+    async fn hand_in(
+        &self,
+        request: Request<tonic::Streaming<HandInRequest>>,
+    ) -> Result<Response<HandInResponse>, Status> {
+        let caller = caller(&request);
+        let mut parts = request.into_inner();
+        let mut handed_in = Vec::new();
+        while let Some(part) = parts.message().await? {
+            handed_in.push(part);
+        }
+        let mut vault = RecoveryServiceClient::new(self.0.forward(caller).await);
+        let reply = vault.hand_in(tokio_stream::iter(handed_in)).await?.into_inner();
+        self.told_once("HandIn", reply).await
     }
 }
 
