@@ -4,6 +4,7 @@ pub mod args;
 mod commands;
 mod demo;
 pub mod failure;
+mod interrupt;
 pub(crate) mod manual;
 pub mod output;
 pub(crate) mod passphrase;
@@ -45,6 +46,7 @@ pub fn main() -> ExitCode {
         Ok(runtime) => runtime.block_on(run(cli)),
         Err(fault) => Err(Failure::failed("RUNTIME", fault, "try again")),
     };
+    interrupt::give_way();
     match done {
         Ok(exit) => exit.into(),
         Err(failure) => failure.tell(PROGRAM, json).into(),
@@ -76,6 +78,7 @@ fn refuse_idle(output: &Output, names_home: bool) -> Result<(), Failure> {
 }
 
 async fn run(cli: Cli) -> Result<Exit, Failure> {
+    interrupt::answer(&cli.command, cli.json)?;
     let output = Output { json: cli.json, yes: cli.yes };
     let (dir, passphrase_file) = (cli.home, cli.passphrase_file);
     let home = || {

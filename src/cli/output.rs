@@ -11,7 +11,7 @@ use crate::cli::PROGRAM;
 use crate::cli::failure::{Failure, visible};
 
 /// The terminal that a program was started from, whatever its standard input is.
-const TERMINAL: &str = "/dev/tty";
+pub(super) const TERMINAL: &str = "/dev/tty";
 
 /// How a command answers.
 #[derive(Debug, Clone, Copy)]

@@ -150,7 +150,7 @@ impl Home {
                 true => keyfile::check(&home.file(name))?,
                 // Only an organisation's first member has its key.
                 false if name == ORGANISATION_KEY => {}
-                false => return Err(home.broken(name, &"this key is missing")),
+                false => return Err(home.spoilt(name, &"this key is missing")),
             }
         }
         Ok(home)
@@ -449,7 +449,7 @@ impl Home {
         let path = self.file(name);
         match path.symlink_metadata() {
             Err(fault) if fault.kind() == ErrorKind::NotFound => {
-                Err(self.fault(path, "this key is missing", LOST))
+                Err(self.spoilt(name, &"this key is missing"))
             }
             Ok(_) | Err(_) => Ok(self.keyring.read(name, FILE_BYTES_MAX)?),
         }
@@ -482,7 +482,7 @@ impl Home {
         self.fault(self.file(name), &what.to_string(), "restore it from your backup")
     }
 
-    /// A key that is there and is none.
+    /// A key that is gone, or is none.
     fn spoilt(&self, name: &str, what: &dyn ToString) -> ClientError {
         self.fault(self.file(name), &what.to_string(), LOST)
     }

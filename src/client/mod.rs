@@ -17,5 +17,6 @@ pub mod silence;
 pub mod terms_text;
 pub mod tls_key;
 pub mod trust;
+pub mod unfinished;
 
 pub use connect_fault::{ConnectFault, Refusal};

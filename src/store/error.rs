@@ -78,7 +78,7 @@ impl OpenError {
     /// What the operator can do.
     pub fn hint(&self) -> &'static str {
         match self {
-            Self::Locked { .. } => "stop it first: one process serves a directory",
+            Self::Locked { .. } => "the vault is running: stop it first",
             Self::Io { source, .. } if is_full(source) => {
                 "make room on the disk and start again; nothing is lost"
             }

@@ -1,7 +1,6 @@
 //! Certificates over the years: another name, another certificate, another CA, while people work.
 
 use std::fs;
-use std::path::Path;
 
 use escrow_vault::client::authorities::is_of_issuing_ca;
 use escrow_vault::client::connect::connect;
@@ -12,7 +11,7 @@ use escrow_vault::crypto::keyring::Keyring;
 use escrow_vault::domain::id::Digest;
 use escrow_vault::server::ca::Authority;
 
-use super::{Beside, World};
+use super::{Beside, World, copy_dir};
 
 /// What comes of connecting to the vault, by the fingerprint of a CA, with the keys of a home or
 /// of nobody.
@@ -46,15 +45,6 @@ fn watcher(world: &World, agreement: &str, home: &str) -> (Beside, String) {
 fn is_told(mut watching: Beside) {
     while !watching.next_line().unwrap().contains("released") {}
     assert_eq!(watching.end(), "", "it had to connect again");
-}
-
-fn copy(from: &Path, to: &Path) {
-    fs::create_dir_all(to).unwrap();
-    for path in super::files_below(from) {
-        let to = to.join(path.strip_prefix(from).unwrap());
-        fs::create_dir_all(to.parent().unwrap()).unwrap();
-        fs::copy(&path, &to).unwrap();
-    }
 }
 
 #[test]
@@ -100,8 +90,8 @@ fn another_ca_takes_over_and_nobody_has_to_join_again() {
     let mut known: serde_json::Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
     known.as_object_mut().unwrap().remove("ca_edition").unwrap();
     fs::write(&path, known.to_string()).unwrap();
-    copy(&world.home("trade-secret-center"), &world.home("asleep"));
-    copy(&world.data().join("keys"), &world.path("stolen"));
+    copy_dir(&world.home("trade-secret-center"), &world.home("asleep"));
+    copy_dir(&world.data().join("keys"), &world.path("stolen"));
     let old = ca(&world, 1).fingerprint();
 
     let too_early = world.escrowd(&["rotate-ca", "--finish"]);
@@ -173,7 +163,7 @@ fn another_ca_takes_over_and_nobody_has_to_join_again() {
 fn a_vault_restored_to_an_older_ca_is_noticed() {
     let mut world = World::new();
     world.join("hanbit-parts", "minji");
-    copy(&world.data().join("keys"), &world.path("backup"));
+    copy_dir(&world.data().join("keys"), &world.path("backup"));
     for step in [&["rotate-ca"][..], &["rotate-ca", "--finish"]] {
         assert_eq!(world.escrowd(step).code, 0);
         assert!(world.reload());
@@ -181,7 +171,7 @@ fn a_vault_restored_to_an_older_ca_is_noticed() {
     }
     world.stop();
     fs::remove_file(world.data().join("keys/ca-2.crt")).unwrap();
-    copy(&world.path("backup"), &world.data().join("keys"));
+    copy_dir(&world.path("backup"), &world.data().join("keys"));
     world.serve();
     let noticed = world.escrow("hanbit-parts", &["status"]);
     assert_eq!(noticed.refusal(), "UNTRUE");

@@ -18,6 +18,7 @@ fn promise_11_mistakes_get_one_cause_and_one_remedy() {
     let deposit = world.deposit(&agreement, "recipe");
     let request = world.request(&deposit, "joint");
     let recipe = world.path("bundle/recipe.txt").display().to_string();
+    let fresh = world.file("fresh.txt", "not deposited yet");
     let here = world.path("").display().to_string();
     let terms = world.file("bad.toml", super::TERMS.replace("quorum", "quorom"));
     let link = world.path("bundle/link");
@@ -70,7 +71,7 @@ fn promise_11_mistakes_get_one_cause_and_one_remedy() {
         ),
         (
             "hanbit-parts",
-            vec!["deposit", &agreement, &recipe],
+            vec!["deposit", &agreement, &fresh],
             2,
             "nobody is at a terminal",
             "--yes",

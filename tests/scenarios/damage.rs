@@ -5,11 +5,11 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use sha2::{Digest as _, Sha256};
 
-use super::World;
+use super::{World, copy_dir};
 
 /// What happens to a file or directory.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -235,7 +235,7 @@ impl Life {
             bundles.push((size, deposit, request, content));
             if size == Bundle::Small {
                 world.stop();
-                copy(&world.data(), &world.path("older"));
+                copy_dir(&world.data(), &world.path("older"));
                 world.serve();
             }
         }
@@ -247,8 +247,8 @@ impl Life {
         life.acknowledged = life.statements().unwrap();
         assert!(life.acknowledged.len() > 10, "{:?}", life.acknowledged);
         life.world.stop();
-        copy(&life.world.data(), &life.world.path("whole"));
-        copy(&life.world.path("homes"), &life.world.path("pristine"));
+        copy_dir(&life.world.data(), &life.world.path("whole"));
+        copy_dir(&life.world.path("homes"), &life.world.path("pristine"));
         let blobs = fs::read(life.world.data().join("journal/blobs-000001.log")).unwrap();
         let found = blobs.windows(size).position(|window| {
             window.starts_with(b"age-encryption.org/v1")
@@ -272,7 +272,7 @@ impl Life {
     fn begin_again(&self, data: &str) {
         for (from, into) in [("whole", data), ("pristine", "homes")] {
             drop(fs::remove_dir_all(self.world.path(into)));
-            copy(&self.world.path(from), &self.world.path(into));
+            copy_dir(&self.world.path(from), &self.world.path(into));
         }
     }
 
@@ -319,7 +319,7 @@ impl Life {
             Older => {
                 remove(path);
                 if older.is_dir() {
-                    copy(older, path);
+                    copy_dir(older, path);
                 } else {
                     fs::copy(older, path).unwrap();
                 }
@@ -358,7 +358,7 @@ impl Life {
         served.unwrap_or_else(|said| panic!("{what}: {said}"));
         let statements = self.statements();
         if let IsRefused = serve {
-            assert_eq!(statements, Err("UNTRUE".to_owned()), "{what}");
+            assert_eq!(statements, Err("SET_BACK".to_owned()), "{what}");
             return self.world.kill();
         }
         let missing: Vec<_> = self.acknowledged.difference(&statements.unwrap()).cloned().collect();
@@ -388,25 +388,6 @@ fn remove(path: &Path) {
     match path.is_dir() {
         true => fs::remove_dir_all(path).unwrap(),
         false => fs::remove_file(path).unwrap(),
-    }
-}
-
-/// Copies a directory with its permissions, but for the reserve: it holds nothing.
-pub(super) fn copy(from: &Path, into: &Path) {
-    fs::create_dir_all(into).unwrap();
-    fs::set_permissions(into, fs::metadata(from).unwrap().permissions()).unwrap();
-    for item in fs::read_dir(from).unwrap() {
-        let (path, target): (PathBuf, _) = {
-            let item = item.unwrap();
-            (item.path(), into.join(item.file_name()))
-        };
-        if path.is_dir() {
-            copy(&path, &target);
-        } else if path.file_name().is_some_and(|name| name == "reserve") {
-            fs::write(target, "").unwrap();
-        } else {
-            fs::copy(&path, target).unwrap();
-        }
     }
 }
 

@@ -11,8 +11,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::process::Command;
 
-use super::damage::copy;
-use super::{World, have, id};
+use super::{World, copy_dir, have, id};
 
 /// One place at which the disk fails.
 #[derive(Debug, Clone, Copy)]
@@ -80,15 +79,15 @@ impl Life {
         let request = world.request(&deposit, "joint");
         world.approve("trade-secret-center", &request);
         world.stop();
-        copy(&world.data(), &world.path("whole"));
-        copy(&world.path("homes"), &world.path("pristine"));
+        copy_dir(&world.data(), &world.path("whole"));
+        copy_dir(&world.path("homes"), &world.path("pristine"));
         Self { world, agreement, request }
     }
 
     fn begin_again(&mut self) {
         for (from, into) in [("whole", "vault"), ("pristine", "homes")] {
             drop(fs::remove_dir_all(self.world.path(into)));
-            copy(&self.world.path(from), &self.world.path(into));
+            copy_dir(&self.world.path(from), &self.world.path(into));
         }
         self.world.said.forget();
     }

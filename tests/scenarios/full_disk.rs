@@ -11,10 +11,10 @@ use super::{World, files_below};
 const DISK_MIB: usize = 192;
 
 /// A small file system of its own.
-struct Disk(PathBuf);
+pub(super) struct Disk(PathBuf);
 
 impl Disk {
-    fn mount(path: &Path, mib: usize) -> Self {
+    pub(super) fn mount(path: &Path, mib: usize) -> Self {
         let size = format!("size={mib}m,mode=700");
         let mut mount = Command::new("mount");
         mount.args(["-t", "tmpfs", "-o", &size, "none"]).arg(path);
@@ -22,7 +22,7 @@ impl Disk {
         Self(path.to_owned())
     }
 
-    fn path(&self) -> &Path {
+    pub(super) fn path(&self) -> &Path {
         &self.0
     }
 
@@ -53,7 +53,7 @@ impl Drop for Disk {
     }
 }
 
-fn may_mount() -> bool {
+pub(super) fn may_mount() -> bool {
     let may = std::env::var_os("ESCROW_TEST_ROOT").is_some();
     if !may {
         eprintln!("PASSED OVER: ESCROW_TEST_ROOT is not set, and mounting a disk takes root");

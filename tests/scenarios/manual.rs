@@ -58,7 +58,8 @@ fn every_command_has_a_manual_page_and_completions() {
         }
         let script = said(path, &["completions", "bash"]);
         for words in &commands {
-            let way = words.iter().map(|word| format!("__subcmd__{}", word.replace('-', "__")));
+            let way =
+                words.iter().map(|word| format!("__subcmd__{}", word.replace('-', "__subcmd__")));
             let label = format!("\"{name}{}\"", way.collect::<String>());
             assert!(script.contains(&label), "bash does not know the way to {words:?}");
         }

@@ -27,6 +27,7 @@ mod sealed;
 mod service;
 mod stock_age;
 mod strangers;
+mod transcripts;
 mod units;
 mod watch;
 mod wire;
@@ -544,6 +545,25 @@ pub(crate) fn have(program: &str) -> bool {
         assert!(!strict, "`{program}` is not installed, and ESCROW_TEST_STRICT is set");
     }
     found
+}
+
+/// Copies a directory with its permissions, but for the reserve: it holds nothing.
+pub(crate) fn copy_dir(from: &Path, into: &Path) {
+    fs::create_dir_all(into).unwrap();
+    fs::set_permissions(into, fs::metadata(from).unwrap().permissions()).unwrap();
+    for item in fs::read_dir(from).unwrap() {
+        let (path, target): (PathBuf, _) = {
+            let item = item.unwrap();
+            (item.path(), into.join(item.file_name()))
+        };
+        if path.is_dir() {
+            copy_dir(&path, &target);
+        } else if path.file_name().is_some_and(|name| name == "reserve") {
+            fs::write(target, "").unwrap();
+        } else {
+            fs::copy(&path, target).unwrap();
+        }
+    }
 }
 
 /// Every file below a directory.

@@ -21,9 +21,10 @@ impl World {
         self.stop();
         let path = self.data().join("escrowd.toml");
         let text = fs::read_to_string(&path).unwrap();
-        let (before, _) = text.split_once("# [quota]").unwrap();
+        let before = text.split_once("\n# [quota]").or_else(|| text.split_once("\n[quota]"));
+        let (before, _) = before.unwrap();
         let lines: Vec<_> = lines.iter().map(|(name, value)| format!("{name} = {value}")).collect();
-        fs::write(&path, format!("{before}[quota]\n{}\n", lines.join("\n"))).unwrap();
+        fs::write(&path, format!("{before}\n[quota]\n{}\n", lines.join("\n"))).unwrap();
         self.serve();
     }
 

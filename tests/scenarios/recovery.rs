@@ -3,21 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use super::{World, id};
-
-fn copy(from: &Path, to: &Path) {
-    fs::create_dir_all(to).unwrap();
-    for item in fs::read_dir(from).unwrap() {
-        let item = item.unwrap();
-        let (source, target) = (item.path(), to.join(item.file_name()));
-        match item.file_type().unwrap().is_dir() {
-            true => copy(&source, &target),
-            false => drop(fs::copy(source, target).unwrap()),
-        }
-    }
-    let private = std::os::unix::fs::PermissionsExt::from_mode(0o700);
-    fs::set_permissions(to, private).unwrap();
-}
+use super::{World, copy_dir, id};
 
 fn back_up(world: &World, name: &str) -> String {
     let to = world.path(name).display().to_string();
@@ -49,7 +35,7 @@ fn a_backup_of_a_running_vault_restores_and_is_never_served_as_if_it_were_the_va
     // Served where it lies, it would be a second vault.
     let lost = world.path("lost");
     fs::rename(world.data(), &lost).unwrap();
-    copy(Path::new(&backup), &world.data());
+    copy_dir(Path::new(&backup), &world.data());
     let refused = world.try_serve().unwrap_err();
     assert!(refused.contains("is a backup of") && refused.contains("recover"), "{refused}");
 
@@ -94,7 +80,7 @@ fn mistakes_with_backups_are_refused_and_nothing_is_overwritten() {
 fn promise_9_a_vault_that_a_client_shows_to_have_been_set_back_refuses_to_run() {
     let (mut world, agreement) = World::with_agreement();
     world.stop();
-    copy(&world.data(), &world.path("early"));
+    copy_dir(&world.data(), &world.path("early"));
     world.serve();
     let deposit = world.deposit(&agreement, "recipe");
     world.stop();
@@ -188,7 +174,7 @@ fn what_nobody_handed_in_in_time_is_kept_as_evidence_and_told() {
     assert_eq!(world.escrowd(&["recover"]).code, 0);
     world.serve();
     // A colleague's home that saw less takes the agreement up, and so do the others.
-    copy(&world.home("hanbit-parts"), &world.home("late"));
+    copy_dir(&world.home("hanbit-parts"), &world.home("late"));
     for (name, backup) in [("org_hanbit-parts", false), (&agreement, true)] {
         for kind in ["log", "head"] {
             let file = world.home("hanbit-parts").join(format!("streams/{name}.{kind}"));

@@ -81,7 +81,7 @@ async fn propose(output: &Output, session: &mut Session, path: &Path) -> Result<
 }
 
 fn warn(output: &Output, warnings: &[TooFewMembers]) {
-    warnings.iter().for_each(|warning| output.say(&format!("warning: {warning}")));
+    warnings.iter().for_each(|warning| output.warn(warning));
 }
 
 /// `escrow agreement list`

@@ -16,7 +16,7 @@ use crate::client::error::{ClientError, chain};
 use crate::client::session::Session;
 use crate::domain::agreement::Agreement;
 use crate::domain::deposit::Deposit;
-use crate::domain::id::{DepositId, Digest};
+use crate::domain::id::{AgreementId, DepositId, Digest};
 use crate::domain::statement::Content;
 use crate::domain::states::Record;
 use crate::domain::text::Text;
@@ -87,6 +87,16 @@ pub(super) async fn deposit(
         None => default_label(&what.paths)?,
     };
     let bundle = bundle(output, session, &agreement, what, tar)?;
+    let before = of_agreement(session, &agreement.id)
+        .filter(|earlier| bundle.has_the_content_of(&earlier.statement))
+        .max_by_key(|earlier| earlier.deposited_at);
+    if let Some(Deposit { id, deposited_at, statement, .. }) = before {
+        output.warn(format!(
+            "the very same was deposited at {deposited_at} as {id} ({}); another deposit adds \
+             nothing to it: see `escrow show {id}`",
+            statement.label
+        ));
+    }
     let origin = match bundle.is_sealed_elsewhere() {
         true => "sealed elsewhere, origin unproven",
         false => "sealed here",
@@ -111,6 +121,28 @@ pub(super) async fn deposit(
     let made = settled(output, session, looked, |session| made(session, &id))?;
     output.record(&DepositView::new(&made), DepositView::text)?;
     Ok(Exit::Done)
+}
+
+/// The deposits of an agreement, in no order.
+fn of_agreement<'a>(
+    session: &'a Session,
+    id: &'a AgreementId,
+) -> impl Iterator<Item = &'a Deposit> {
+    session.states().iter().filter_map(|(_, record)| match record {
+        Record::Deposit(deposit) if deposit.agreement == *id => Some(deposit),
+        Record::Vault(_)
+        | Record::Organisation(_)
+        | Record::Agreement(_)
+        | Record::Party
+        | Record::Deposit(_)
+        | Record::Bundle(_)
+        | Record::Request(_)
+        | Record::OpenRequests(_)
+        | Record::Quarantine(_)
+        | Record::Usage(_)
+        | Record::Underway(_)
+        | Record::Statement(_) => None,
+    })
 }
 
 fn made(session: &Session, id: &DepositId) -> Result<Deposit, ClientError> {
@@ -205,22 +237,7 @@ pub(super) async fn list(
     named: &str,
 ) -> Result<Exit, Failure> {
     let agreement = find::agreement(session, named).await?;
-    let records = session.states().iter().filter_map(|(_, record)| match record {
-        Record::Deposit(deposit) if deposit.agreement == agreement.id => Some(deposit),
-        Record::Vault(_)
-        | Record::Organisation(_)
-        | Record::Agreement(_)
-        | Record::Party
-        | Record::Deposit(_)
-        | Record::Bundle(_)
-        | Record::Request(_)
-        | Record::OpenRequests(_)
-        | Record::Quarantine(_)
-        | Record::Usage(_)
-        | Record::Underway(_)
-        | Record::Statement(_) => None,
-    });
-    let mut deposits: Vec<_> = records.collect();
+    let mut deposits: Vec<_> = of_agreement(session, &agreement.id).collect();
     deposits.sort_by_key(|deposit| deposit.deposited_at);
     let views: Vec<_> = deposits.into_iter().map(DepositView::new).collect();
     let head = ["DEPOSIT", "STATE", "SIZE", "DEPOSITED", "LABEL"];

@@ -13,6 +13,7 @@ use std::time::{Duration, SystemTime};
 use tar::EntryType;
 
 use crate::client::archive::pack::{ENTRIES_MAX, PATH_BYTES_MAX, PATHS_BYTES_MAX};
+use crate::client::unfinished::Unfinished;
 use crate::domain::text::is_deceptive;
 
 /// Bounds on what an archive may unpack to.
@@ -128,6 +129,7 @@ pub fn unpack(mut from: impl Read, into: &Path, limits: Limits) -> Result<Unpack
     let write = |cause| UnpackFault::Write { path: into.to_owned(), cause };
     let mut building = tempfile::Builder::new();
     let partial = building.prefix(".partial-").tempdir_in(parent).map_err(write)?;
+    let _unfinished = Unfinished::at(partial.path());
     let inner = partial.path().join("content");
     DirBuilder::new().mode(0o700).create(&inner).map_err(write)?;
     // Open before the first write, so that it is told of every failure to write back.
@@ -157,6 +159,7 @@ pub fn write_single(mut from: impl Read, to: &Path) -> Result<u64, UnpackFault> 
     let write = |cause| UnpackFault::Write { path: to.to_owned(), cause };
     let parent = parent(to);
     let mut file = tempfile::NamedTempFile::new_in(parent).map_err(write)?;
+    let _unfinished = Unfinished::at(file.path());
     let mut buffer = vec![0; 1 << 17];
     let mut size = 0;
     loop {

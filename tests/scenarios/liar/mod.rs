@@ -39,7 +39,7 @@ use tokio::runtime::Runtime;
 use tonic::Status;
 use tonic::transport::{Channel, Server};
 
-use super::World;
+use super::{World, copy_dir};
 
 /// A reply's parts, encoded, as they are told.
 pub(crate) type Told = Result<Box<dyn Iterator<Item = Vec<u8>> + Send>, Status>;
@@ -182,17 +182,5 @@ impl Desk {
         let channel = connect(&self.vault.address, trust, shown).await.unwrap().channel;
         self.channels.lock().unwrap().insert(caller, channel.clone());
         channel
-    }
-}
-
-fn copy_dir(from: &Path, to: &Path) {
-    fs::create_dir_all(to).unwrap();
-    fs::set_permissions(to, from.metadata().unwrap().permissions()).unwrap();
-    for item in fs::read_dir(from).unwrap() {
-        let (item, name) = (item.as_ref().unwrap().path(), item.unwrap().file_name());
-        match item.is_dir() {
-            true => copy_dir(&item, &to.join(name)),
-            false => drop(fs::copy(&item, to.join(name)).unwrap()),
-        }
     }
 }

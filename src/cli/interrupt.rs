@@ -1,0 +1,70 @@
+//! Ctrl-C: a command that is stopped leaves nothing half done on this computer, and says what to
+//! do about the rest.
+
+use std::fs::File;
+use std::io::{IsTerminal as _, stderr};
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use rustix::termios::{OptionalActions, tcgetattr, tcsetattr};
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::cli::PROGRAM;
+use crate::cli::args::{AgreementCommand, Command, MemberCommand};
+use crate::cli::failure::Failure;
+use crate::cli::output::TERMINAL;
+use crate::client::unfinished;
+
+static STOPPING: AtomicBool = AtomicBool::new(false);
+
+/// What is to be done when this command was stopped. Some are made to be ended that way.
+fn hint(command: &Command) -> Option<&'static str> {
+    match command {
+        Command::Demo { .. }
+        | Command::Member(MemberCommand::Watch { .. } | MemberCommand::Attend) => None,
+        Command::Join { .. } => Some("run it again: it goes on where it stopped"),
+        Command::Member(MemberCommand::Deposit { .. }) => Some(
+            "`escrow deposits AGREEMENT` lists it if it was deposited; if not, deposit it again",
+        ),
+        Command::Member(MemberCommand::Retrieve { .. } | MemberCommand::Seal { .. })
+        | Command::Agreement(AgreementCommand::Template { .. })
+        | Command::Completions { .. }
+        | Command::Man { .. }
+        | Command::Passphrase { .. }
+        | Command::Whoami
+        | Command::Trust { .. } => Some("run it again: it left nothing half done"),
+        Command::Member(_) | Command::Agreement(_) => {
+            Some("see with `escrow status` whether it took effect; if not, run it again")
+        }
+    }
+}
+
+/// From here on Ctrl-C is answered. Called within the runtime.
+pub(super) fn answer(command: &Command, json: bool) -> Result<(), Failure> {
+    let Some(hint) = hint(command) else { return Ok(()) };
+    let failed = |fault| Failure::failed("RUNTIME", fault, "try again");
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(failed)?;
+    // A passphrase is typed unseen. Whoever stops there wants to see what comes after.
+    let terminal = File::open(TERMINAL).ok();
+    let shown = terminal.and_then(|terminal| Some((tcgetattr(&terminal).ok()?, terminal)));
+    tokio::spawn(async move {
+        interrupt.recv().await;
+        STOPPING.store(true, Ordering::SeqCst);
+        unfinished::remove_all();
+        if let Some((settings, terminal)) = shown {
+            let _ = tcsetattr(&terminal, OptionalActions::Now, &settings);
+        }
+        if stderr().is_terminal() {
+            eprintln!();
+        }
+        let stopped = Failure::failed("INTERRUPTED", "stopped before it was done", hint);
+        std::process::exit(stopped.tell(PROGRAM, json) as i32);
+    });
+    Ok(())
+}
+
+/// Does not return if the program is being stopped: what failed by that is not told of.
+pub(super) fn give_way() {
+    while STOPPING.load(Ordering::SeqCst) {
+        std::thread::park();
+    }
+}
