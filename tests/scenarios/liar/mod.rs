@@ -122,7 +122,10 @@ impl Liar {
         }
         copy_dir(&from, &to);
         let copied = Home::open(&to).unwrap();
-        copied.set_vault(&VaultInfo { address: self.address.clone(), ..self.vault() }).unwrap();
+        let VaultInfo { log, .. } = copied.vault().unwrap();
+        copied
+            .set_vault(&VaultInfo { address: self.address.clone(), log, ..self.vault() })
+            .unwrap();
         self.serve(&copied.owner().unwrap().path, &to);
         copied
     }
