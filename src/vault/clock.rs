@@ -6,7 +6,7 @@ use std::time::SystemTime;
 
 use crate::domain::time::Timestamp;
 
-/// Tells the time. It may jump; [`Steady`] sees to it that the vault's time does not.
+/// Tells the time. It may jump: the vault sees to it that its own time never goes back.
 pub trait Clock: Send + Sync + 'static {
     /// Now, as far as this clock knows.
     fn now(&self) -> Timestamp;
