@@ -34,7 +34,8 @@ fn options() -> Options<'static> {
 /// Every file of a journal of several segments, with the entries it was made of.
 static WRITTEN: LazyLock<(Vec<(PathBuf, Vec<u8>)>, Vec<Entry>)> = LazyLock::new(|| {
     let dir = tempfile::tempdir().unwrap();
-    let store = DiskStore::open(dir.path(), &NoRecords, &options()).unwrap();
+    let begun = Options { may_begin: true, ..options() };
+    let store = DiskStore::open(dir.path(), &NoRecords, &begun).unwrap();
     for number in 0..12u8 {
         let position = store.ledger_size();
         let entry = Entry {
