@@ -18,6 +18,7 @@ use escrow_vault::crypto::{signature, statement};
 use escrow_vault::domain::event::Act;
 use escrow_vault::domain::id::Bytes;
 use escrow_vault::domain::statement::{Stated, Statement};
+use escrow_vault::domain::text::Text;
 use escrow_vault::wire::v1::statement_service_client::StatementServiceClient;
 use escrow_vault::wire::v1::stream_service_client::StreamServiceClient;
 use escrow_vault::wire::v1::{
@@ -32,8 +33,8 @@ use super::{World, id};
 
 /// Most memory the server may ever have had resident, in MiB.
 const RESIDENT_MIB_MAX: usize = 512;
-/// Requests that make the agreement's stream as long as one that was used for years.
-const REQUESTS: u8 = 200;
+/// Requests that make the agreement's stream a long one. A member may have 64 open.
+const REQUESTS: u8 = 60;
 
 /// A vault worth attacking, and those who do.
 pub(crate) struct Siege {
@@ -120,6 +121,7 @@ impl Siege {
             Some(request)
         });
         let mut request = request.unwrap();
+        request.purpose = "p".repeat(Text::BYTES_MAX).parse().unwrap();
         runtime().block_on(async {
             let mut service =
                 StatementServiceClient::new(channel(&self.world, Some("orient-display")).await);
