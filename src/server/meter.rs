@@ -2,7 +2,7 @@
 //!
 //! HTTP/2 has many ways to keep a server busy with frames of a few bytes: pings, settings, resets,
 //! empty data, headers in endless pieces. Each costs a token. Tokens come back with time, with
-//! calls, and with what the peer reads; who runs out of them is sent away.
+//! calls, and with data in either direction; who runs out of them is sent away.
 
 use std::time::Instant;
 
@@ -10,7 +10,8 @@ use std::time::Instant;
 const TOKENS_MAX: f64 = 2_000.0;
 /// Tokens that come back in a second.
 const TOKENS_PER_SECOND: f64 = 100.0;
-/// Bytes to be read for one token: whoever reads much may say so, and measure the line.
+/// Bytes of data for one token: whoever reads much may say so and measure the line, and whoever
+/// sends much has to answer when the vault measures it.
 const BYTES_PER_TOKEN: f64 = 4_096.0;
 /// What a call is worth: a client may acknowledge small answers one by one.
 const TOKENS_PER_CALL: f64 = 2.0;
@@ -102,7 +103,10 @@ impl Meter {
         let length = u32::from_be_bytes([0, high, middle, low]) as usize;
         self.skip_bytes = length;
         let cost = match kind {
-            DATA if flags & END_STREAM != 0 || length >= DATA_BYTES_MIN => return Ok(()),
+            DATA if flags & END_STREAM != 0 || length >= DATA_BYTES_MIN => {
+                self.frames.earn(length as f64 / BYTES_PER_TOKEN);
+                return Ok(());
+            }
             HEADERS => {
                 self.frames.earn(TOKENS_PER_CALL);
                 let calls = self.calls.as_mut();
@@ -185,6 +189,8 @@ mod tests {
         let hundred = frame(6, 0, 8).repeat(100);
         meter.read(&pings, now).unwrap();
         meter.written(100 * 4_096);
+        meter.read(&hundred, now).unwrap();
+        meter.read(&frame(0, 0, 100 * 4_096), now).unwrap();
         meter.read(&hundred, now).unwrap();
         meter.read(&hundred, now + Duration::from_secs(1)).unwrap();
         assert_eq!(meter.read(&hundred, now + Duration::from_secs(1)), Err(Flood::Frames));
