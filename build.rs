@@ -2,8 +2,8 @@
 
 use std::{env, error::Error, fs, path::PathBuf};
 
-const FILES: [&str; 7] =
-    ["bundle", "identity", "ledger", "recovery", "share", "statement", "stream"];
+const FILES: [&str; 8] =
+    ["bundle", "identity", "ledger", "log", "recovery", "share", "statement", "stream"];
 
 fn main() -> Result<(), Box<dyn Error>> {
     let files = FILES.map(|name| format!("proto/escrow/vault/v1/{name}.proto"));

@@ -14,6 +14,7 @@ use zeroize::Zeroizing;
 
 use crate::client::error::ClientError;
 use crate::client::memory::Memory;
+use crate::client::mirror::Mirror;
 use crate::client::tls_key::TlsKey;
 use crate::crypto::keyfile;
 use crate::crypto::keyring::Keyring;
@@ -439,6 +440,16 @@ impl Home {
     /// What was seen of the vault's streams.
     pub fn memory(&self) -> Memory {
         Memory::new(self.file("streams"))
+    }
+
+    /// The home's copy of the vault's log.
+    pub fn mirror(&self) -> Mirror {
+        Mirror::new(self.file("log"))
+    }
+
+    /// Where what shows that the vault has lost or altered something is kept.
+    pub fn evidence(&self) -> PathBuf {
+        self.file("evidence")
     }
 
     fn file(&self, name: &str) -> PathBuf {

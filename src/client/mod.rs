@@ -11,6 +11,7 @@ pub mod error;
 pub mod home;
 pub mod invitation;
 pub mod memory;
+pub mod mirror;
 pub mod reading;
 pub mod session;
 pub mod silence;

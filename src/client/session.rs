@@ -15,6 +15,7 @@ use crate::client::chronicle::{Followed, Replay, Untrue};
 use crate::client::connect::connect;
 use crate::client::error::ClientError;
 use crate::client::home::{Home, Keys, Owner, VaultInfo};
+use crate::client::mirror::Mirrored;
 use crate::client::reading::Reading;
 use crate::client::silence::answered;
 use crate::client::tls_key::TlsKey;
@@ -64,6 +65,8 @@ pub struct Session {
     replayed: Replay,
     /// Events that answered the session's own statements.
     unseen: Mutex<Vec<Entry>>,
+    /// The log as it stood when the session began; none of a generation that is not relied on.
+    mirrored: Option<Mirrored>,
     /// What the last head said of the vault's time, and this computer's clock then.
     times: Option<(Timestamp, Timestamp)>,
 }
@@ -112,7 +115,31 @@ impl Session {
         let (streams, replayed) = (BTreeMap::new(), Replay::default());
         let (home, generation) = (home.clone(), told.log.generation);
         let (unseen, times) = (Mutex::default(), None);
-        Ok(Self { home, owner, keys, vault, generation, channel, streams, replayed, unseen, times })
+        let mut session = Self {
+            home,
+            owner,
+            keys,
+            vault,
+            generation,
+            channel,
+            streams,
+            replayed,
+            unseen,
+            mirrored: None,
+            times,
+        };
+        if session.is_of_this_generation().is_ok() {
+            session.follow_log().await?;
+        }
+        Ok(session)
+    }
+
+    /// Brings the home's copy of the log level with the vault's.
+    pub async fn follow_log(&mut self) -> Result<(), ClientError> {
+        let evidence = self.home.evidence();
+        let mirror = self.home.mirror();
+        self.mirrored = Some(mirror.follow(&self.vault, self.channel(), &evidence).await?);
+        Ok(())
     }
 
     /// Refuses where the vault was recovered since this home was last here.
@@ -298,6 +325,9 @@ impl Session {
             self.home.memory().keep(stream, followed.entries(), &head)?;
         }
         self.home.memory().settle(stream, &acknowledged)?;
+        if let Some(mirrored) = &self.mirrored {
+            self.home.mirror().bears_out(mirrored, stream, followed.entries())?;
+        }
         self.streams.insert(stream.clone(), followed);
         Ok(())
     }
@@ -347,6 +377,7 @@ impl Session {
     pub fn begin_generation(&mut self, generation: u32) {
         self.vault.log.generation = generation;
         (self.streams, self.replayed) = (BTreeMap::new(), Replay::default());
+        self.mirrored = None;
     }
 
     /// A stream as far as it was followed or, before that, as the home remembers it.

@@ -8,6 +8,7 @@ pub mod header;
 pub mod keyfile;
 pub mod keyring;
 mod knowledge;
+pub mod note;
 pub mod open;
 pub mod point;
 pub mod proofs;

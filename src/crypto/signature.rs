@@ -47,7 +47,12 @@ impl SigningKey {
 
     /// Signs a message under a tag. The same message under another tag is another signature.
     pub fn sign(&self, tag: &str, message: &[u8]) -> Signature {
-        Bytes(self.0.sign(&tagged(tag, message)).to_bytes())
+        self.sign_raw(&tagged(tag, message))
+    }
+
+    /// Signs bytes as they are, for formats that other programs check.
+    pub(super) fn sign_raw(&self, bytes: &[u8]) -> Signature {
+        Bytes(self.0.sign(bytes).to_bytes())
     }
 }
 
@@ -64,14 +69,21 @@ pub fn verify(
     message: &[u8],
     signature: &Signature,
 ) -> Result<(), SignatureFault> {
+    verify_raw(key, &tagged(tag, message), signature)
+}
+
+/// The same for bytes as they are.
+pub(super) fn verify_raw(
+    key: &PublicKey,
+    bytes: &[u8],
+    signature: &Signature,
+) -> Result<(), SignatureFault> {
     let verifying = ed25519_dalek::VerifyingKey::from_bytes(&key.0)
         .ok()
         .filter(|key| !key.is_weak())
         .ok_or(SignatureFault::Key(*key))?;
     let signature = ed25519_dalek::Signature::from_bytes(&signature.0);
-    verifying
-        .verify_strict(&tagged(tag, message), &signature)
-        .map_err(|_| SignatureFault::Wrong(*key))
+    verifying.verify_strict(bytes, &signature).map_err(|_| SignatureFault::Wrong(*key))
 }
 
 fn tagged(tag: &str, message: &[u8]) -> Vec<u8> {

@@ -44,9 +44,20 @@ pub(super) struct Config {
     /// Whether and where to show metrics.
     #[serde(default)]
     pub metrics: Option<Metrics>,
+    /// Whether and where to show the log to anybody.
+    #[serde(default)]
+    pub log: Option<PublicLog>,
     /// What one organisation may take up.
     #[serde(default)]
     pub quota: Quota,
+}
+
+/// `[log]`
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct PublicLog {
+    /// Where auditors and witnesses find it, over plain HTTP.
+    pub listen: String,
 }
 
 /// `[metrics]`
@@ -149,8 +160,8 @@ pub(super) fn ledger_key(keys: &Keyring) -> Result<SigningKey, Failure> {
 
 impl Config {
     pub(super) fn new(listen: String, public: String, hosts: Vec<String>, origin: Text) -> Self {
-        let (format, metrics, quota) = (FORMAT, None, Quota::default());
-        Self { format, listen, public_address: public, hosts, origin, metrics, quota }
+        let (format, metrics, log, quota) = (FORMAT, None, None, Quota::default());
+        Self { format, listen, public_address: public, hosts, origin, metrics, log, quota }
     }
 
     /// The sample with this vault's values in it; what has a default stays commented out.
@@ -273,6 +284,7 @@ mod tests {
             ("hosts =", "hosts = 1 #"),
             ("# [metrics]", "[metric]"),
             ("# [metrics]", "[metrics]\nport = 9464"),
+            ("# [log]", "[logs]"),
             ("# [quota]", "[quota]\ndeposit = 1"),
             ("# [quota]", "[quota]\ndeposits = -1"),
         ] {

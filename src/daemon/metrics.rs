@@ -11,29 +11,23 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use http_body_util::Full;
 use hyper::body::{Bytes, Incoming as Asked};
-use hyper::header::{ALLOW, CONTENT_TYPE, HeaderValue};
+use hyper::header::CONTENT_TYPE;
 use hyper::{Method, Request, Response, StatusCode};
-use hyper_util::rt::{TokioIo, TokioTimer};
 use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue, LabelValueEncoder, text};
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
 use tokio::net::TcpListener;
-use tokio::sync::Semaphore;
 
+use crate::daemon::http::{self, Limits};
 use crate::domain::time::Timestamp;
 use crate::server::accept::Incoming;
 use crate::server::call_counts::CallCounts;
 use crate::store::DiskStore;
 use crate::vault::Vault;
 
-/// Scrapes at a time; further ones wait to be accepted.
-const SCRAPES_MAX: usize = 4;
-/// How long a scrape may take.
-const SCRAPE_MAX: Duration = Duration::from_secs(10);
-/// Pause after the system refused to accept.
-const PAUSE: Duration = Duration::from_secs(1);
+const LIMITS: Limits = Limits { connections: 4, connection_max: Duration::from_secs(10) };
 
 const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
@@ -144,53 +138,26 @@ impl Metrics {
 
     /// Shows them on this address, for ever.
     pub(super) async fn serve(self: Arc<Self>, listener: TcpListener) -> Infallible {
-        let places = Arc::new(Semaphore::new(SCRAPES_MAX));
-        loop {
-            // Never closed, so there is always a place in the end.
-            let place = Arc::clone(&places).acquire_owned().await;
-            let tcp = match listener.accept().await {
-                Ok((tcp, _)) => tcp,
-                Err(fault) => {
-                    tracing::warn!(cause = %fault, "the system refuses to accept scrapes");
-                    tokio::time::sleep(PAUSE).await;
-                    continue;
-                }
-            };
-            let metrics = Arc::clone(&self);
-            tokio::spawn(async move {
-                let answer = hyper::service::service_fn(move |request| {
-                    let answer = metrics.answer(&request);
-                    async move { Ok::<_, Infallible>(answer) }
-                });
-                let mut http = hyper::server::conn::http1::Builder::new();
-                http.keep_alive(false).timer(TokioTimer::new()).header_read_timeout(SCRAPE_MAX);
-                let served = http.serve_connection(TokioIo::new(tcp), answer);
-                // Whoever asked in vain asks again.
-                drop(tokio::time::timeout(SCRAPE_MAX, served).await);
-                drop(place);
-            });
-        }
+        let answer = move |request: Request<Asked>| {
+            let answered = self.answer(&request);
+            async move { answered }
+        };
+        http::serve(listener, LIMITS, answer).await
     }
 
     fn answer(&self, request: &Request<Asked>) -> Response<Full<Bytes>> {
-        let (code, header, text) = match (request.method(), request.uri().path()) {
+        match (request.method(), request.uri().path()) {
             (&Method::GET, "/metrics") => match self.text() {
-                Ok(text) => (StatusCode::OK, (CONTENT_TYPE, OPENMETRICS), text),
+                Ok(text) => http::answer(StatusCode::OK, (CONTENT_TYPE, OPENMETRICS), text),
                 Err(fmt::Error) => {
-                    let why = "the metrics cannot be written\n".to_owned();
-                    (StatusCode::INTERNAL_SERVER_ERROR, (CONTENT_TYPE, "text/plain"), why)
+                    let why = "the metrics cannot be written\n";
+                    let code = StatusCode::INTERNAL_SERVER_ERROR;
+                    http::answer(code, (CONTENT_TYPE, "text/plain"), why)
                 }
             },
-            (_, "/metrics") => (StatusCode::METHOD_NOT_ALLOWED, (ALLOW, "GET"), String::new()),
-            _ => {
-                let where_ = "metrics are at /metrics\n".to_owned();
-                (StatusCode::NOT_FOUND, (CONTENT_TYPE, "text/plain"), where_)
-            }
-        };
-        let mut response = Response::new(Full::from(text));
-        *response.status_mut() = code;
-        response.headers_mut().insert(header.0, HeaderValue::from_static(header.1));
-        response
+            (_, "/metrics") => http::not_allowed("GET"),
+            _ => http::not_found("metrics are at /metrics\n"),
+        }
     }
 
     fn text(&self) -> Result<String, fmt::Error> {

@@ -3,10 +3,12 @@
 mod backup;
 mod check;
 mod config;
+mod http;
 mod init;
 mod metrics;
 mod notice;
 mod notify;
+mod public;
 mod recover;
 mod rotate;
 mod serve;

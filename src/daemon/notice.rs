@@ -13,6 +13,7 @@ use crate::daemon::config::{Place, failed};
 use crate::domain::id::Signature;
 use crate::domain::time::Timestamp;
 use crate::ledger::head::{Head, SignedHead};
+use crate::vault::Shown;
 
 const FILE: &str = "not-current.json";
 const BYTES_MAX: usize = 16 * 1024;
@@ -55,6 +56,11 @@ enum Why {
         /// The ledger key's signature over them.
         signature: Signature,
     },
+    /// A client was given this checkpoint, and the vault's log does not bear it out.
+    LogSetBack {
+        /// The checkpoint, as a signed note.
+        checkpoint: String,
+    },
 }
 
 impl Notice {
@@ -62,9 +68,14 @@ impl Notice {
         Self::now(Why::Backup { events })
     }
 
-    pub(super) fn set_back(shown: &SignedHead) -> Self {
-        let head = String::from_utf8_lossy(&shown.head).into_owned();
-        Self::now(Why::SetBack { head, signature: shown.signature })
+    pub(super) fn set_back(shown: &Shown) -> Self {
+        Self::now(match shown {
+            Shown::Head(SignedHead { head, signature }) => {
+                let head = String::from_utf8_lossy(head).into_owned();
+                Why::SetBack { head, signature: *signature }
+            }
+            Shown::Checkpoint(note) => Why::LogSetBack { checkpoint: note.clone() },
+        })
     }
 
     fn now(why: Why) -> Self {
@@ -104,15 +115,23 @@ impl Notice {
     pub(super) fn is_backup(&self) -> bool {
         match self.why {
             Why::Backup { .. } => true,
-            Why::SetBack { .. } => false,
+            Why::SetBack { .. } | Why::LogSetBack { .. } => false,
         }
     }
 
     /// The latest log generation that it shows to have been.
     pub(super) fn generation(&self) -> u32 {
-        let Why::SetBack { head, .. } = &self.why else { return 0 };
-        let head = strict_json::parse::<Head>(head.as_bytes(), SignedHead::BYTES_MAX);
-        head.map_or(0, |head| head.log.generation)
+        match &self.why {
+            Why::Backup { .. } => 0,
+            Why::SetBack { head, .. } => {
+                let head = strict_json::parse::<Head>(head.as_bytes(), SignedHead::BYTES_MAX);
+                head.map_or(0, |head| head.log.generation)
+            }
+            Why::LogSetBack { checkpoint } => {
+                let origin = checkpoint.lines().next().and_then(|line| line.rsplit_once('/'));
+                origin.and_then(|(_, generation)| generation.parse().ok()).unwrap_or(0)
+            }
+        }
     }
 
     /// What it says, in a sentence.
@@ -130,6 +149,13 @@ impl Notice {
                 format!(
                     "it was set back to an earlier state: a client was given {what} by this vault, \
                      which does not have it any more"
+                )
+            }
+            Why::LogSetBack { checkpoint } => {
+                let size = checkpoint.lines().nth(1).unwrap_or("more");
+                format!(
+                    "it was set back to an earlier state: a client was given a checkpoint of its \
+                     log with {size} entries, which are not there any more, or not the same"
                 )
             }
         }

@@ -23,6 +23,7 @@ use crate::daemon::config::{Place, failed, ledger_key, not_opened, refuse_strang
 use crate::daemon::metrics::{Certificate, Metrics};
 use crate::daemon::notice::{self, Notice};
 use crate::daemon::notify::Manager;
+use crate::daemon::public;
 use crate::domain::time::Timestamp;
 use crate::server::accept::{Limits, accept};
 use crate::server::authorities::Authorities;
@@ -91,6 +92,13 @@ pub(super) async fn run(
         let bound = listener.local_addr().map_err(failed)?;
         tracing::info!(address = %bound, "metrics are shown");
         tokio::spawn(Arc::clone(&metrics).serve(listener));
+    }
+    if let Some(shown) = &config.log {
+        let hint = "choose another address under [log] in escrowd.toml";
+        let listener = bind(&shown.listen, hint).await?;
+        let bound = listener.local_addr().map_err(failed)?;
+        tracing::info!(address = %bound, "the log is shown to anybody");
+        tokio::spawn(public::serve(Arc::clone(&vault), listener));
     }
     let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
     let router = configure(tonic::transport::Server::builder().layer(calls))

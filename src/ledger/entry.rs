@@ -19,6 +19,9 @@ pub type Salt = Bytes<32>;
 /// What an entry is found by in a public log: a truncated HMAC-SHA-256 of its sequence number.
 pub type Label = Bytes<16>;
 
+/// What a public log shows of an entry: its label and its commitment.
+pub type Leaf = Bytes<48>;
+
 /// The secret of those who may read a stream, under which its labels are made.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct LabelKey(pub [u8; 32]);
@@ -86,7 +89,7 @@ impl Entry {
     }
 
     /// What the public log shows of it: label and commitment, 48 bytes.
-    pub fn leaf(&self) -> Bytes<48> {
+    pub fn leaf(&self) -> Leaf {
         let mut leaf = [0; 48];
         let label = self.label_key.label(self.sequence);
         let parts = label.0.into_iter().chain(self.commitment().0);

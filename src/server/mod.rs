@@ -13,6 +13,7 @@ pub mod credentials;
 pub mod csr;
 mod identities;
 mod line;
+mod logs;
 mod measures;
 mod meter;
 mod pace;

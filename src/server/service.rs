@@ -7,6 +7,7 @@ use tonic::service::Routes;
 use crate::server::bundles::Bundles;
 use crate::server::credentials::Credentials;
 use crate::server::identities::Identities;
+use crate::server::logs::Logs;
 use crate::server::recoveries::Recoveries;
 use crate::server::shares::Shares;
 use crate::server::statements::Statements;
@@ -17,6 +18,7 @@ use crate::wire::DESCRIPTORS;
 use crate::wire::limit::{CHUNK_BYTES_MAX, MESSAGE_BYTES_MAX};
 use crate::wire::v1::bundle_service_server::BundleServiceServer;
 use crate::wire::v1::identity_service_server::IdentityServiceServer;
+use crate::wire::v1::log_service_server::LogServiceServer;
 use crate::wire::v1::recovery_service_server::RecoveryServiceServer;
 use crate::wire::v1::share_service_server::ShareServiceServer;
 use crate::wire::v1::statement_service_server::StatementServiceServer;
@@ -46,6 +48,8 @@ pub fn routes<S: Store>(
         .max_decoding_message_size(UPLOAD_MESSAGE_BYTES_MAX);
     let recoveries = RecoveryServiceServer::new(Recoveries::new(Arc::clone(vault)))
         .max_decoding_message_size(UPLOAD_MESSAGE_BYTES_MAX);
+    let logs = LogServiceServer::new(Logs(Arc::clone(vault)))
+        .max_decoding_message_size(STRANGER_MESSAGE_BYTES_MAX);
     let (_, health) = tonic_health::server::health_reporter();
     let reflection = || {
         tonic_reflection::server::Builder::configure()
@@ -60,5 +64,6 @@ pub fn routes<S: Store>(
         .add_service(streams)
         .add_service(shares)
         .add_service(bundles)
-        .add_service(recoveries))
+        .add_service(recoveries)
+        .add_service(logs))
 }

@@ -3,12 +3,13 @@
 //! Changes nothing in the journal and the bundles. Memory grows with the number of streams, not
 //! with events or bundles. An index that lags behind the journal, as after a crash, is no fault.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt;
 use std::path::{Path, PathBuf};
 
 use crate::domain::id::{DepositId, Digest};
 use crate::domain::stream::Stream;
+use crate::ledger::merkle::{self, Node};
 use crate::store::batches::{BadBatch, Batches, CHAIN_START, StoredBatch, tail_was_followed};
 use crate::store::bundles::Bundles;
 use crate::store::catch_up::INDEX_NAME;
@@ -107,7 +108,8 @@ impl DiskStore {
             heads: HashMap::new(),
             bundle_ids: HashSet::new(),
             met: false,
-            indexed: [0; 5],
+            edge: BTreeMap::new(),
+            indexed: [0; 6],
             checked: Checked::default(),
         };
         check.segments();
@@ -131,8 +133,10 @@ struct Check<'a> {
     bundle_ids: HashSet<DepositId>,
     /// Whether the recorded head was found in the journal.
     met: bool,
+    /// The perfect subtrees that the log consists of so far.
+    edge: BTreeMap<Node, Digest>,
     /// What the index should hold, in the order of [`Index::counts`].
-    indexed: [u64; 5],
+    indexed: [u64; 6],
     checked: Checked,
 }
 
@@ -226,8 +230,28 @@ impl Check<'_> {
         }
     }
 
+    /// The log's hashes are those of the entries. Behind damage they cannot be known.
+    fn log(&mut self, batch: &StoredBatch, indexed: bool) {
+        let Some((first, _)) = batch.entries.first() else { return };
+        let leaves = batch.entries.iter().map(|(entry, _)| merkle::leaf_hash(&entry.leaf().0));
+        let known = |node: Node| self.edge.get(&node).copied().ok_or(());
+        let Ok(grown) = merkle::grow(first.position, leaves, known) else { return };
+        if indexed && let Some((index, path)) = &self.index {
+            self.indexed[5] += grown.len() as u64;
+            let is_other = |(node, hash): &(&Node, &Digest)| !matches!(index.node(**node), Ok(found) if found == **hash);
+            if let Some((node, _)) = grown.iter().find(is_other) {
+                let how = format!("node {} of level {} of the log", node.index, node.level);
+                (self.report)(index_fault(path, &format!("{how} is another one in it")));
+            }
+        }
+        self.edge.extend(grown);
+        let edge: HashSet<Node> = merkle::peaks(batch.commit.size).collect();
+        self.edge.retain(|node, _| edge.contains(node));
+    }
+
     fn batch(&mut self, path: &Path, batch: StoredBatch, segment: u32) {
         let indexed = batch.commit.size <= self.applied;
+        self.log(&batch, indexed);
         for (entry, offset) in batch.entries {
             self.checked.entries += 1;
             let commitment = entry.commitment();

@@ -11,9 +11,11 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
 
-use crate::domain::id::DepositId;
+use crate::domain::id::{DepositId, Digest};
 use crate::domain::stream::Stream;
 use crate::ledger::Entry;
+use crate::ledger::entry::Leaf;
+use crate::ledger::merkle::Node;
 use crate::store::bundles::{Bundles, StagedBundle, StoredBundle};
 use crate::store::catch_up::{Found, Progress, find_index, open_index, set_aside};
 use crate::store::error::{OpenError, io_at};
@@ -326,6 +328,22 @@ impl Store for DiskStore {
     fn read_ledger(&self, from: u64, limit: usize) -> Result<Vec<Entry>, ReadError> {
         let size = *self.view()?;
         (from..size).take(limit).map(|position| self.entry(position)).collect()
+    }
+
+    fn leaf(&self, position: u64) -> Result<Leaf, ReadError> {
+        self.index.leaf(position)
+    }
+
+    fn node(&self, node: Node) -> Result<Digest, ReadError> {
+        self.index.node(node)
+    }
+
+    fn checkpoint(&self) -> Result<Option<String>, ReadError> {
+        self.index.checkpoint()
+    }
+
+    fn publish(&self, last: Option<&str>, next: &str) -> Result<bool, ReadError> {
+        self.index.publish(last, next)
     }
 
     fn record(&self, key: &str) -> Result<Option<Vec<u8>>, ReadError> {

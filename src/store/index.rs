@@ -14,13 +14,16 @@ use std::time::{Duration, Instant};
 
 use crate::domain::id::{Bytes, Digest};
 use crate::domain::stream::Stream;
+use crate::ledger::Entry;
+use crate::ledger::entry::Leaf;
+use crate::ledger::merkle::{self, Node};
 use crate::store::frame::{BundleRecord, Fields, Identity};
 use crate::store::head::Tip;
 use crate::store::journal::{Committed, Location};
 use crate::store::{ReadError, Records, StreamHead};
 
 /// The layout of keys and values below.
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 /// sled's own flusher runs this often.
 const FLUSH_EVERY_MS: u64 = 500;
 /// How long to wait for a predecessor's threads to let go of sled's lock.
@@ -33,7 +36,9 @@ const POSITIONS: u8 = b'p';
 const HEADS: u8 = b'h';
 const BLOBS: u8 = b'b';
 const BUNDLES: u8 = b'u';
+const NODES: u8 = b'n';
 const META: &[u8] = b"m";
+const CHECKPOINT: &[u8] = b"c";
 
 /// Why the index did not open.
 #[derive(Debug, thiserror::Error)]
@@ -108,6 +113,9 @@ impl Index {
         records: Records,
     ) -> Result<(), ReadError> {
         let mut batch = sled::Batch::default();
+        for (node, value) in self.grown(&committed.entries)? {
+            batch.insert(node_key(node), value);
+        }
         for (entry, at) in &committed.entries {
             let commitment = entry.commitment();
             let mut value = entry.position.to_be_bytes().to_vec();
@@ -142,6 +150,52 @@ impl Index {
                 decode_numbered(&value).ok_or_else(|| broken(format!("the head of {stream}")))?;
             Ok(StreamHead { sequence, commitment })
         })
+    }
+
+    /// The nodes of the log that entries complete: leaves as they are, above them hashes.
+    fn grown(&self, entries: &[(Entry, Location)]) -> Result<Vec<(Node, Vec<u8>)>, ReadError> {
+        let Some((first, _)) = entries.first() else { return Ok(Vec::new()) };
+        let leaves: Vec<Leaf> = entries.iter().map(|(entry, _)| entry.leaf()).collect();
+        let hashes = leaves.iter().map(|leaf| merkle::leaf_hash(&leaf.0));
+        let grown = merkle::grow(first.position, hashes, |node| self.node(node))?;
+        let above = grown.into_iter().filter(|(node, _)| node.level > 0);
+        let above = above.map(|(node, hash)| (node, hash.0.to_vec()));
+        let leaves = (first.position..).zip(leaves);
+        let leaves = leaves.map(|(index, leaf)| (Node { level: 0, index }, leaf.0.to_vec()));
+        Ok(leaves.chain(above).collect())
+    }
+
+    /// What the log shows of an entry.
+    pub(crate) fn leaf(&self, position: u64) -> Result<Leaf, ReadError> {
+        self.in_log(Node { level: 0, index: position })
+    }
+
+    /// The root of a perfect subtree of the log.
+    pub(crate) fn node(&self, node: Node) -> Result<Digest, ReadError> {
+        match node.level {
+            0 => Ok(merkle::leaf_hash(&self.leaf(node.index)?.0)),
+            _ => self.in_log(node),
+        }
+    }
+
+    fn in_log<const N: usize>(&self, node: Node) -> Result<Bytes<N>, ReadError> {
+        let what = || format!("node {} of level {} of the log", node.index, node.level);
+        let missing = || ReadError::Index { what: what(), how: "it is missing".to_owned() };
+        let value = self.get(&node_key(node))?.ok_or_else(missing)?;
+        value.as_ref().try_into().map(Bytes).map_err(|_| broken(what()))
+    }
+
+    /// The checkpoint that was published last.
+    pub(crate) fn checkpoint(&self) -> Result<Option<String>, ReadError> {
+        let value = self.get(CHECKPOINT)?;
+        let text = value.map(|value| String::from_utf8(value.to_vec())).transpose();
+        text.map_err(|_| broken("the checkpoint".to_owned()))
+    }
+
+    /// Publishes a checkpoint, if `last` is still the one before. Whether it was.
+    pub(crate) fn publish(&self, last: Option<&str>, next: &str) -> Result<bool, ReadError> {
+        let swapped = self.tree.compare_and_swap(CHECKPOINT, last, Some(next)).map_err(failed)?;
+        Ok(swapped.is_ok())
     }
 
     /// Position and commitment of an entry, by its number in its stream.
@@ -204,10 +258,12 @@ impl Index {
             .collect()
     }
 
-    /// How many streams, entries by stream, entries by position, blobs and bundles it has.
-    pub(crate) fn counts(&self) -> Result<[u64; 5], ReadError> {
-        let mut counts = [0; 5];
-        for (count, space) in counts.iter_mut().zip([HEADS, STREAMS, POSITIONS, BLOBS, BUNDLES]) {
+    /// How many streams, entries by stream, entries by position, blobs, bundles and nodes of the log
+    /// it has.
+    pub(crate) fn counts(&self) -> Result<[u64; 6], ReadError> {
+        let mut counts = [0; 6];
+        let spaces = [HEADS, STREAMS, POSITIONS, BLOBS, BUNDLES, NODES];
+        for (count, space) in counts.iter_mut().zip(spaces) {
             for found in self.tree.scan_prefix([space]).keys() {
                 found.map_err(failed)?;
                 *count += 1;
@@ -261,6 +317,12 @@ fn stream_key(stream: &Stream, sequence: u64) -> Vec<u8> {
 
 fn position_key(position: u64) -> Vec<u8> {
     key(POSITIONS, &position.to_be_bytes())
+}
+
+fn node_key(node: Node) -> Vec<u8> {
+    let mut key = key(NODES, &[node.level]);
+    key.extend(node.index.to_be_bytes());
+    key
 }
 
 fn encode_location(at: Location) -> Vec<u8> {

@@ -31,6 +31,8 @@ use std::io;
 use crate::domain::id::{DepositId, Digest};
 use crate::domain::stream::Stream;
 use crate::ledger::Entry;
+use crate::ledger::entry::Leaf;
+use crate::ledger::merkle::Node;
 
 pub use bundles::{StagedBundle, StoredBundle};
 pub use catch_up::Progress;
@@ -184,6 +186,20 @@ pub trait Store: Send + Sync + 'static {
 
     /// At most `limit` entries of the ledger in order, the first at position `from`.
     fn read_ledger(&self, from: u64, limit: usize) -> Result<Vec<Entry>, ReadError>;
+
+    /// What the log shows of the entry at this position, which must be in the ledger.
+    fn leaf(&self, position: u64) -> Result<Leaf, ReadError>;
+
+    /// The root of this perfect subtree of the log, whose leaves must all be in the ledger.
+    fn node(&self, node: Node) -> Result<Digest, ReadError>;
+
+    /// The checkpoint that was published last, as a signed note.
+    fn checkpoint(&self) -> Result<Option<String>, ReadError>;
+
+    /// Publishes a checkpoint where `last` is still the one before, and says whether it was. A
+    /// crash of the machine can lose it, never one of the process: it is signed again over the
+    /// entries, which were durable before.
+    fn publish(&self, last: Option<&str>, next: &str) -> Result<bool, ReadError>;
 
     /// The record under this key.
     fn record(&self, key: &str) -> Result<Option<Vec<u8>>, ReadError>;

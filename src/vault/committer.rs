@@ -5,6 +5,7 @@
 //! good or bad, before the batch is durable.
 
 use std::collections::BTreeMap;
+use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Instant;
@@ -12,9 +13,10 @@ use std::time::Instant;
 use rand_core::{OsRng, RngCore};
 use tokio::sync::{mpsc, oneshot, watch};
 
+use crate::crypto::note::NoteKey;
 use crate::crypto::signature::{self, SigningKey};
 use crate::domain::event::{Act, ENGINE, Event, EventType, Note, SignedText};
-use crate::domain::id::{AgreementId, Bytes, DepositId};
+use crate::domain::id::{AgreementId, Bytes, DepositId, Malformed};
 use crate::domain::refusal::Refusal;
 use crate::domain::rules::{self, Circumstances};
 use crate::domain::statement::{Log, Saw, Stated, Statement};
@@ -22,12 +24,14 @@ use crate::domain::states::{Accepted, States};
 use crate::domain::stream::Stream;
 use crate::domain::time::Timestamp;
 use crate::ledger::authorities::{self, Authorities, SignedAuthorities};
+use crate::ledger::checkpoint;
 use crate::ledger::head::{self, Head, HeadType, SignedHead};
 use crate::ledger::{Entry, LabelKey};
 use crate::store::{Batch, Blob, CommitError, ReadError, Store, StreamHead, is_full};
 use crate::vault::clock::Steady;
 use crate::vault::error::VaultError;
 use crate::vault::halt::Halt;
+use crate::vault::log::Published;
 use crate::vault::measures::{Measures, Tally};
 use crate::vault::quota::{self, Quota};
 use crate::vault::records;
@@ -188,9 +192,21 @@ pub struct Scribe {
     pub log: Log,
     /// The ledger key.
     pub key: SigningKey,
+    /// The same, as the signer of the log's checkpoints.
+    pub note_key: NoteKey,
 }
 
 impl Scribe {
+    /// Signs for this log with this key.
+    pub fn new(log: Log, key: SigningKey) -> Result<Self, ReadError> {
+        let note_key = NoteKey::new(&checkpoint::origin(&log), key.public());
+        let misnamed = |fault: Malformed| ReadError::Damaged {
+            what: "the log's name".to_owned(),
+            how: fault.to_string(),
+        };
+        Ok(Self { note_key: note_key.map_err(misnamed)?, log, key })
+    }
+
     /// Signs where a stream stands.
     pub fn sign(
         &self,
@@ -225,6 +241,7 @@ pub(super) struct Desk<S: Store> {
     watchers: Watchers,
     measures: Measures,
     quota: Quota,
+    published: Published,
 }
 
 /// A batch while it is being decided.
@@ -269,8 +286,10 @@ impl<S: Store> Desk<S> {
         clock: Arc<Steady>,
         (watchers, measures): (Watchers, Measures),
         quota: Quota,
-    ) -> Self {
-        Self { store, scribe, clock, watchers, measures, quota }
+    ) -> Result<Self, ReadError> {
+        let mut published = Published::resume(store.as_ref(), &scribe)?;
+        published.catch_up(store.as_ref(), &scribe)?;
+        Ok(Self { store, scribe, clock, watchers, measures, quota, published })
     }
 
     /// Decides and commits one batch. An error means that the outcome is unknown.
@@ -309,6 +328,9 @@ impl<S: Store> Desk<S> {
             Ok(()) => {
                 if !entries.is_empty() {
                     self.measures.committed(began.elapsed(), entries.len(), &tally);
+                    // What was acknowledged is covered by a checkpoint.
+                    let published = self.published.catch_up(self.store.as_ref(), &self.scribe);
+                    published.map_err(|fault| CommitError::Unknown(io::Error::other(fault)))?;
                 }
                 self.watchers.tell(entries.iter().map(|entry| &entry.stream));
                 for (reply, outcome) in answers {

@@ -11,6 +11,7 @@ mod delivery;
 pub mod error;
 mod halt;
 mod intake;
+mod log;
 mod looks;
 mod measures;
 mod quarantine;
@@ -35,8 +36,9 @@ pub use crate::vault::clock::{Clock, SystemClock};
 pub use crate::vault::committer::{Done, Scribe};
 pub use crate::vault::delivery::{BundleBytes, Delivery, Incoming};
 pub use crate::vault::error::VaultError;
-pub use crate::vault::halt::Halt;
+pub use crate::vault::halt::{Halt, Shown};
 pub use crate::vault::intake::BundleFault;
+pub use crate::vault::log::Continued;
 pub use crate::vault::quota::{OverQuota, Quota, Resource};
 pub use crate::vault::reading::{Part, Reading};
 pub use crate::vault::records::DomainProjector;
@@ -103,7 +105,7 @@ impl<S: Store> Vault<S> {
         quota: Quota,
     ) -> Result<Self, ReadError> {
         let generation = generation(&store)?;
-        Self::open_in(store, Scribe { log: Log { origin, generation }, key }, clock, quota)
+        Self::open_in(store, Scribe::new(Log { origin, generation }, key)?, clock, quota)
     }
 
     fn open_in(
@@ -119,7 +121,7 @@ impl<S: Store> Vault<S> {
         let measures = Measures::default();
         let told = (watchers.clone(), measures.clone());
         let clock = Arc::new(Steady::from(committer::last_at(store.as_ref())?, clock));
-        let desk = Desk::new(store.clone(), scribe.clone(), clock.clone(), told, quota);
+        let desk = Desk::new(store.clone(), scribe.clone(), clock.clone(), told, quota)?;
         let committer = Committer::start(desk, halt.clone())?;
         let (looks, reserved) = (Looks::default(), Reserved::default());
         Ok(Self {

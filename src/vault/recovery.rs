@@ -26,7 +26,7 @@ use crate::vault::attachments;
 use crate::vault::clock::Clock;
 use crate::vault::committer::{Scribe, Work};
 use crate::vault::error::VaultError;
-use crate::vault::halt::Halt;
+use crate::vault::halt::{Halt, Shown};
 use crate::vault::quota::Quota;
 use crate::vault::{Vault, generation, records};
 
@@ -58,7 +58,7 @@ impl<S: Store> Vault<S> {
         shown: u32,
     ) -> Result<Self, VaultError> {
         let (generation, size) = (generation(&store)?.max(shown) + 1, store.ledger_size());
-        let scribe = Scribe { log: Log { origin, generation }, key };
+        let scribe = Scribe::new(Log { origin, generation }, key)?;
         let vault = Self::open_in(store, scribe, clock, quota)?;
         let note = Note::Recovered { generation, size };
         vault.committer.submit(Work::Note { stream: Stream::Vault, note }).await?;
@@ -77,7 +77,7 @@ impl<S: Store> Vault<S> {
             return Ok(());
         }
         tracing::error!(stream = %head.stream, sequence = head.saw.sequence, "set back; halting");
-        self.halt.send_replace(Some(Halt::SetBack(shown.clone())));
+        self.halt.send_replace(Some(Halt::SetBack(Shown::Head(shown.clone()))));
         Err(VaultError::SetBack)
     }
 

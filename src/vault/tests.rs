@@ -10,14 +10,16 @@ use rand_core::OsRng;
 use crate::crypto::signature::{self, SigningKey};
 use crate::crypto::statement;
 use crate::domain::event::{Note, SignedText};
-use crate::domain::id::{Bytes, DepositId};
+use crate::domain::id::{Bytes, DepositId, Digest};
 use crate::domain::refusal::Refusal;
 use crate::domain::statement::{self as say, Invitation, Log, Made, Reason, Statement};
 use crate::domain::stream::Stream;
 use crate::domain::tests::terms::{terms, three_party};
 use crate::domain::time::{Span, Timestamp};
 use crate::ledger::Entry;
+use crate::ledger::entry::Leaf;
 use crate::ledger::head::Head;
+use crate::ledger::merkle::Node;
 use crate::store::{
     Batch, Blob, CommitError, DiskStore, Options, ReadError, Room, Store, StreamHead,
 };
@@ -67,6 +69,22 @@ impl Store for Failing {
 
     fn read_ledger(&self, from: u64, limit: usize) -> Result<Vec<Entry>, ReadError> {
         self.store.read_ledger(from, limit)
+    }
+
+    fn leaf(&self, position: u64) -> Result<Leaf, ReadError> {
+        self.store.leaf(position)
+    }
+
+    fn node(&self, node: Node) -> Result<Digest, ReadError> {
+        self.store.node(node)
+    }
+
+    fn checkpoint(&self) -> Result<Option<String>, ReadError> {
+        self.store.checkpoint()
+    }
+
+    fn publish(&self, last: Option<&str>, next: &str) -> Result<bool, ReadError> {
+        self.store.publish(last, next)
     }
 
     fn record(&self, key: &str) -> Result<Option<Vec<u8>>, ReadError> {

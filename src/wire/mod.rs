@@ -30,6 +30,8 @@ pub mod limit {
     pub const PART_BYTES_MAX: usize = 256 * 1024;
     /// Lost events handed in by one call, in bytes.
     pub const HAND_IN_BYTES_MAX: usize = 64 << 20;
+    /// Leaves in one part of the log.
+    pub const LEAVES_PER_PART: usize = 4_096;
     /// Agreements in one page.
     pub const AGREEMENTS_PER_PAGE: usize = 1_000;
 

@@ -22,9 +22,6 @@ use crate::wire::v1::hand_in_request::Part;
 use crate::wire::v1::recovery_service_client::RecoveryServiceClient;
 use crate::wire::v1::{HandInRequest, ReachRequest};
 
-/// Where what is lost is kept as evidence, in the home.
-const EVIDENCE: &str = "evidence";
-
 /// What became of what a home remembered.
 #[derive(Debug, Default)]
 pub struct HandedIn {
@@ -64,7 +61,10 @@ pub async fn hand_in(session: &mut Session) -> Result<HandedIn, ClientError> {
     }
     handed_in.events = send(session, generation).await?;
     session.begin_generation(generation);
-    let aside = session.home.dir().join(EVIDENCE).join(format!("generation-{known}"));
+    let aside = session.home.evidence().join(format!("generation-{known}"));
+    // The new generation's log is another one, and need not continue the old.
+    session.home.mirror().forget(&aside)?;
+    session.follow_log().await?;
     let memory = session.home.memory();
     for stream in memory.streams()? {
         let remembered = memory.recall(&stream)?;

@@ -1,0 +1,242 @@
+//! Signed notes and the keys that sign them (C2SP signed-note), Ed25519 only.
+//!
+//! A note is a text of lines, an empty line, and signature lines. What is signed is the text as it
+//! is, under no tag of ours, so that other programs can check it: it cannot be taken for anything
+//! else that a key signs here, as those begin with a tag that no note can contain.
+
+use std::fmt;
+use std::str::FromStr;
+
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
+use sha2::{Digest as _, Sha256};
+
+use crate::crypto::signature::{SigningKey, verify_raw};
+use crate::domain::id::{Bytes, Malformed, PublicKey, Signature};
+
+/// The type of plain Ed25519 signatures in C2SP signed-note.
+const ED25519: u8 = 1;
+/// What a signature line begins with.
+const DASH: &str = "— ";
+
+/// Who signs notes: a name and a key. Written, it is what C2SP calls a vkey.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NoteKey {
+    name: String,
+    key: PublicKey,
+}
+
+/// Why a note is not believed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum NoteFault {
+    /// It is no note.
+    #[error("it is not a signed note")]
+    Malformed,
+    /// The key has not signed it.
+    #[error("{0} has not signed it")]
+    Unsigned(String),
+    /// A signature of the key is there, and wrong.
+    #[error("the signature of {0} is wrong")]
+    Wrong(String),
+}
+
+impl NoteKey {
+    /// A key of this name, which has no blanks and no `+`.
+    pub fn new(name: &str, key: PublicKey) -> Result<Self, Malformed> {
+        let is_name = !name.is_empty()
+            && !name.contains(|c: char| c.is_whitespace() || c.is_control() || c == '+');
+        let rule = "not empty, without blanks and +";
+        let malformed = || Malformed::new(name, "a name of a key for notes", rule);
+        is_name.then(|| Self { name: name.to_owned(), key }).ok_or_else(malformed)
+    }
+
+    /// Its name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The Ed25519 key.
+    pub fn key(&self) -> &PublicKey {
+        &self.key
+    }
+
+    /// The first four bytes of a digest of name and key: how signature lines name it.
+    fn id(&self) -> [u8; 4] {
+        let mut hash = Sha256::new();
+        hash.update(self.name.as_bytes());
+        hash.update([b'\n', ED25519]);
+        hash.update(self.key.0);
+        let mut id = [0; 4];
+        id.iter_mut().zip(hash.finalize()).for_each(|(to, from)| *to = from);
+        id
+    }
+
+    /// Signs a text of whole lines. The key must be this one's.
+    pub fn sign(&self, key: &SigningKey, text: &str) -> String {
+        let signed = [&self.id()[..], &key.sign_raw(text.as_bytes()).0].concat();
+        format!("{text}\n{DASH}{} {}\n", self.name, BASE64_STANDARD.encode(signed))
+    }
+
+    /// The text of a note that this key has signed. Signatures of other keys say nothing here.
+    pub fn verify<'n>(&self, note: &'n str) -> Result<&'n str, NoteFault> {
+        let (text, lines) = split(note)?;
+        let mut is_signed = false;
+        for line in lines {
+            let (name, id, signature) = line?;
+            if name != self.name || id != self.id() {
+                continue;
+            }
+            let wrong = || NoteFault::Wrong(self.name.clone());
+            let signature: Signature = Bytes(signature.try_into().map_err(|_| wrong())?);
+            verify_raw(&self.key, text.as_bytes(), &signature).map_err(|_| wrong())?;
+            is_signed = true;
+        }
+        match is_signed {
+            true => Ok(text),
+            false => Err(NoteFault::Unsigned(self.name.clone())),
+        }
+    }
+}
+
+/// Largest note, in bytes.
+pub const NOTE_BYTES_MAX: usize = 64 * 1024;
+
+type Line<'n> = Result<(&'n str, [u8; 4], Vec<u8>), NoteFault>;
+
+/// A note's text with its last newline, and its signature lines.
+fn split(note: &str) -> Result<(&str, impl Iterator<Item = Line<'_>>), NoteFault> {
+    let is_strange = note.len() > NOTE_BYTES_MAX || note.contains(|c| c < ' ' && c != '\n');
+    let at = note.rfind("\n\n").filter(|_| !is_strange).ok_or(NoteFault::Malformed)?;
+    let (text, rest) = note.split_at(at + 1);
+    let lines = rest.strip_prefix('\n').and_then(|rest| rest.strip_suffix('\n'));
+    let lines = lines.ok_or(NoteFault::Malformed)?.split('\n');
+    let parsed = lines.map(|line| {
+        let parsed = || {
+            let (name, signed) = line.strip_prefix(DASH)?.split_once(' ')?;
+            let signed = BASE64_STANDARD.decode(signed).ok()?;
+            let (id, signature) = signed.split_first_chunk()?;
+            let is_whole = !name.is_empty() && !signature.is_empty();
+            is_whole.then(|| (name, *id, signature.to_vec()))
+        };
+        parsed().ok_or(NoteFault::Malformed)
+    });
+    Ok((text, parsed))
+}
+
+impl fmt::Display for NoteKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let key = BASE64_STANDARD.encode([&[ED25519], &self.key.0[..]].concat());
+        write!(f, "{}+{}+{key}", self.name, hex::encode(self.id()))
+    }
+}
+
+impl FromStr for NoteKey {
+    type Err = Malformed;
+
+    fn from_str(text: &str) -> Result<Self, Malformed> {
+        let rule = "NAME+ID+KEY as C2SP signed-note writes an Ed25519 key";
+        let malformed = || Malformed::new(text, "a verifier key", rule);
+        let parsed = || {
+            let (name, rest) = text.split_once('+')?;
+            let (_, key) = rest.split_once('+')?;
+            let key = BASE64_STANDARD.decode(key).ok()?;
+            let (algorithm, key) = key.split_first()?;
+            let key = Bytes(key.try_into().ok().filter(|_| *algorithm == ED25519)?);
+            Self::new(name, key).ok()
+        };
+        // With its id right, it is written as it was read.
+        parsed().filter(|key| key.to_string() == text).ok_or_else(malformed)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rand_core::OsRng;
+    use signed_note::{Note, StandardVerifier, VerifierList};
+
+    use super::*;
+
+    const TEXT: &str = "vault.example/1\n7\nroot\n";
+
+    fn key() -> (SigningKey, NoteKey) {
+        let key = SigningKey::generate(&mut OsRng);
+        let named = NoteKey::new("vault.example/1", key.public()).unwrap();
+        (key, named)
+    }
+
+    #[test]
+    fn notes_are_those_of_the_crate_signed_note() {
+        let (key, named) = key();
+        let note = named.sign(&key, TEXT);
+        assert_eq!(named.verify(&note), Ok(TEXT));
+        let theirs = StandardVerifier::new(&named.to_string()).unwrap();
+        let parsed = Note::from_bytes(note.as_bytes()).unwrap();
+        let (signed, others) = parsed.verify(&VerifierList::new(vec![Box::new(theirs)])).unwrap();
+        assert_eq!((signed.len(), others.len()), (1, 0));
+        assert_eq!(parsed.text(), TEXT.as_bytes());
+        assert_eq!(named.to_string().parse(), Ok(named));
+        // The example of C2SP's and Go's documentation.
+        let known = "PeterNeumann+c74f20a3+ARpc2QcUPDhMQegwxbzhKqiBfsVkmqq/LDE4izWy10TW";
+        let note = "If you think cryptography is the answer to your problem,\n\
+                    then you don't know what your problem is.\n\n\
+                    — PeterNeumann x08go/ZJkuBS9UG/SffcvIAQxVBtiFupLLr8pAcElZInNIuGUgYN1FFYC2pZSN\
+                    XgKvqfqdngotpRZb6KE6RyyBwJnAM=\n";
+        assert!(known.parse::<NoteKey>().unwrap().verify(note).is_ok());
+    }
+
+    #[test]
+    fn a_note_is_believed_for_its_text_and_key_only() {
+        let (signer, named) = key();
+        let note = named.sign(&signer, TEXT);
+        let (other, stranger) = (SigningKey::generate(&mut OsRng), key().1);
+        let renamed = NoteKey::new("vault.example/2", *named.key()).unwrap();
+        let unsigned = |key: &NoteKey| Err(NoteFault::Unsigned(key.name().to_owned()));
+        assert_eq!(stranger.verify(&note), unsigned(&stranger));
+        assert_eq!(renamed.verify(&note), unsigned(&renamed));
+        // A line that names the key, made by another.
+        assert_eq!(
+            named.verify(&named.sign(&other, TEXT)),
+            Err(NoteFault::Wrong("vault.example/1".to_owned()))
+        );
+        let line = note.lines().last().unwrap();
+        for (what, changed) in [
+            ("another text", note.replacen("\n7\n", "\n8\n", 1)),
+            ("a text behind", note.replacen("root\n", "root\n\nmore\n", 1)),
+            ("no signature", format!("{TEXT}\n")),
+            ("no empty line", format!("{TEXT}{line}\n")),
+            ("no newline", note.trim_end().to_owned()),
+            ("a hyphen", note.replacen('—', "-", 1)),
+            ("not Base64", note.replacen(line, &format!("{line}!"), 1)),
+            ("a control character", note.replacen("root", "ro\rot", 1)),
+            ("nothing", String::new()),
+            ("newlines", "\n\n".to_owned()),
+            ("too long", format!("{}{note}", "x\n".repeat(NOTE_BYTES_MAX / 2))),
+        ] {
+            assert!(named.verify(&changed).is_err(), "{what}: {changed:?}");
+        }
+        // Another's line beside it changes nothing.
+        let both = format!("{note}— witness.example AAAAAAAA\n");
+        assert_eq!(named.verify(&both), Ok(TEXT));
+        assert_eq!(
+            named.verify(&format!("{note}— witness.example ?\n")),
+            Err(NoteFault::Malformed)
+        );
+    }
+
+    #[test]
+    fn keys_have_one_spelling() {
+        let text = key().1.to_string();
+        let (name, id_and_key) = text.split_once('+').unwrap();
+        for other in [
+            format!("other+{id_and_key}"),
+            format!("{name} x+{id_and_key}"),
+            format!("+{id_and_key}"),
+            name.to_owned(),
+            format!("{text}A"),
+            text.replacen("+A", "+B", 1),
+            String::new(),
+        ] {
+            assert!(other.parse::<NoteKey>().is_err(), "{other}");
+        }
+    }
+}

@@ -1,0 +1,77 @@
+//! The log for anybody, without a certificate: C2SP tlog-tiles over plain HTTP, meant to stand behind
+//! a proxy that caches. Nothing in it names an organisation, a member or an agreement.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use http_body_util::Full;
+use hyper::body::{Bytes, Incoming};
+use hyper::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
+use hyper::{Method, Request, Response, StatusCode};
+use tokio::net::TcpListener;
+
+use crate::daemon::http::{self, Limits};
+use crate::ledger::tile::Tile;
+use crate::store::DiskStore;
+use crate::vault::{Vault, VaultError};
+
+const LIMITS: Limits = Limits { connections: 64, connection_max: Duration::from_secs(30) };
+const TEXT: &str = "text/plain; charset=utf-8";
+const BYTES: &str = "application/octet-stream";
+/// The checkpoint changes with every event.
+const FRESH: &str = "no-cache";
+/// A tile never does.
+const LASTING: &str = "public, max-age=31536000, immutable";
+const WHAT_THERE_IS: &str =
+    "the log is at /checkpoint, /tile/LEVEL/NUMBER and /tile/entries/NUMBER\n";
+
+/// Shows the log of this vault on this address, for ever.
+pub(super) async fn serve(vault: Arc<Vault<DiskStore>>, listener: TcpListener) {
+    let answer = move |request: Request<Incoming>| {
+        let vault = Arc::clone(&vault);
+        async move {
+            let path = request.uri().path().to_owned();
+            let is_read = matches!(*request.method(), Method::GET | Method::HEAD);
+            let answered = tokio::task::spawn_blocking(move || show(&vault, &path, is_read)).await;
+            answered.unwrap_or_else(|_| unavailable())
+        }
+    };
+    match http::serve(listener, LIMITS, answer).await {}
+}
+
+fn show(vault: &Vault<DiskStore>, path: &str, is_read: bool) -> Response<Full<Bytes>> {
+    let tile = path.strip_prefix('/').and_then(|path| path.parse::<Tile>().ok());
+    let shown = match (path, tile) {
+        ("/checkpoint", _) if is_read => vault.checkpoint().map(|note| {
+            Some(lasting(http::answer(StatusCode::OK, (CONTENT_TYPE, TEXT), note), FRESH))
+        }),
+        (_, Some(tile)) if is_read => vault.tile(&tile).map(|bytes| {
+            let ok = |bytes: Vec<u8>| http::answer(StatusCode::OK, (CONTENT_TYPE, BYTES), bytes);
+            bytes.map(|bytes| lasting(ok(bytes), LASTING))
+        }),
+        ("/checkpoint", _) | (_, Some(_)) => return http::not_allowed("GET, HEAD"),
+        (_, None) => Ok(None),
+    };
+    match shown {
+        Ok(Some(response)) => response,
+        Ok(None) => http::not_found(WHAT_THERE_IS),
+        Err(fault) => {
+            log(&fault);
+            unavailable()
+        }
+    }
+}
+
+fn log(fault: &VaultError) {
+    tracing::error!(error = fault as &dyn std::error::Error, "the log cannot be shown");
+}
+
+fn lasting(mut response: Response<Full<Bytes>>, how: &'static str) -> Response<Full<Bytes>> {
+    response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static(how));
+    response
+}
+
+fn unavailable() -> Response<Full<Bytes>> {
+    let why = "the log cannot be shown now\n";
+    http::answer(StatusCode::SERVICE_UNAVAILABLE, (CONTENT_TYPE, TEXT), why)
+}

@@ -1,0 +1,100 @@
+//! The log service: checkpoints, proofs and leaves.
+
+use std::sync::Arc;
+
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::{Request, Response, Status};
+
+use crate::crypto::note::NOTE_BYTES_MAX;
+use crate::domain::refusal::Refusal;
+use crate::domain::stream::Stream;
+use crate::server::caller::talker;
+use crate::server::status::{answer, within};
+use crate::store::Store;
+use crate::vault::{Continued, Vault, VaultError};
+use crate::wire::limit::LEAVES_PER_PART;
+use crate::wire::v1::log_service_server::LogService;
+use crate::wire::v1::{
+    CheckpointRequest, CheckpointResponse, ProveRequest, ProveResponse, ScanRequest, ScanResponse,
+};
+
+/// The log service of a vault.
+pub(super) struct Logs<S: Store>(pub(super) Arc<Vault<S>>);
+
+/// Parts that wait for a slow reader.
+const PARTS_AHEAD: usize = 1;
+
+#[tonic::async_trait]
+impl<S: Store> LogService for Logs<S> {
+    type ScanStream = ReceiverStream<Result<ScanResponse, Status>>;
+
+    async fn checkpoint(
+        &self,
+        request: Request<CheckpointRequest>,
+    ) -> Result<Response<CheckpointResponse>, Status> {
+        talker(&request)?;
+        let seen = request.into_inner().seen;
+        let vault = Arc::clone(&self.0);
+        let continued = blocking(move || {
+            let seen = Some(seen.as_str()).filter(|seen| !seen.is_empty());
+            if seen.is_some_and(|seen| seen.len() > NOTE_BYTES_MAX) {
+                return Err(VaultError::Malformed("a checkpoint that is too long"));
+            }
+            vault.continued(seen)
+        });
+        let Continued { checkpoint, proof } = within(continued).await?;
+        let proof = proof.into_iter().map(|hash| hash.0.to_vec().into()).collect();
+        Ok(Response::new(CheckpointResponse { checkpoint, proof }))
+    }
+
+    async fn prove(
+        &self,
+        request: Request<ProveRequest>,
+    ) -> Result<Response<ProveResponse>, Status> {
+        let talker = talker(&request)?;
+        let ProveRequest { stream, sequence } = request.into_inner();
+        let unknown = |_| answer(Refusal::NotFound("that stream".to_owned()).into());
+        let stream: Stream = stream.parse().map_err(unknown)?;
+        let proof = within(self.0.prove(talker, stream, sequence)).await?;
+        Ok(Response::new(ProveResponse { proof: proof.to_string() }))
+    }
+
+    async fn scan(
+        &self,
+        request: Request<ScanRequest>,
+    ) -> Result<Response<Self::ScanStream>, Status> {
+        let talker = talker(&request)?;
+        let ScanRequest { from, end } = request.into_inner();
+        let (parts, replies) = tokio::sync::mpsc::channel(PARTS_AHEAD);
+        let vault = Arc::clone(&self.0);
+        tokio::spawn(async move {
+            let mut at = from;
+            while at < end {
+                let count = usize::try_from(end - at).unwrap_or(usize::MAX).min(LEAVES_PER_PART);
+                let (vault, talker) = (Arc::clone(&vault), talker.clone());
+                let leaves = blocking(move || {
+                    vault.still_stands(&talker)?;
+                    vault.leaves(at, count)
+                });
+                let part = leaves.await.map_err(answer);
+                let told = part.as_ref().map_or(0, Vec::len);
+                let part = part.map(|leaves| ScanResponse {
+                    leaves: leaves.iter().flat_map(|leaf| leaf.0).collect::<Vec<u8>>().into(),
+                });
+                at += told as u64;
+                // Nothing more, or nobody there any more.
+                if told == 0 && part.is_ok() || parts.send(part).await.is_err() || told == 0 {
+                    return;
+                }
+            }
+        });
+        Ok(Response::new(ReceiverStream::new(replies)))
+    }
+}
+
+/// Reads where it may block.
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, VaultError> + Send + 'static,
+) -> Result<T, VaultError> {
+    tokio::task::spawn_blocking(work).await.map_err(|_| VaultError::Unavailable)?
+}

@@ -1,0 +1,200 @@
+//! The log as it is signed and proved. The order is: entries durable, then read back and hashed,
+//! then their root signed, then the checkpoint put in the place of the one before.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use crate::crypto::note::NoteFault;
+use crate::domain::id::Digest;
+use crate::domain::refusal::Refusal;
+use crate::domain::stream::Stream;
+use crate::ledger::checkpoint::{self, Checkpoint};
+use crate::ledger::entry::Leaf;
+use crate::ledger::merkle::{self, Node};
+use crate::ledger::proof::Proof;
+use crate::ledger::tile::{Content, Tile};
+use crate::store::{ReadError, Store};
+use crate::vault::committer::Scribe;
+use crate::vault::error::VaultError;
+use crate::vault::halt::{Halt, Shown};
+use crate::vault::{Talker, Vault};
+
+/// Entries that are read back and hashed at a time.
+const ENTRIES_PER_PAGE: usize = 256;
+
+/// How far the log has been published.
+#[derive(Debug, Default)]
+pub(super) struct Published {
+    size: u64,
+    note: Option<String>,
+}
+
+impl Published {
+    /// What was published before, compared with what is stored: a vault whose log does not bear out
+    /// its own checkpoint must not sign another.
+    pub(super) fn resume<S: Store>(store: &S, scribe: &Scribe) -> Result<Self, ReadError> {
+        let Some(note) = store.checkpoint()? else { return Ok(Self::default()) };
+        let key = &scribe.note_key;
+        let Ok(text) = key.verify(&note) else {
+            // An earlier generation's, or one of a log that this is a recovery of.
+            return Ok(Self { size: 0, note: Some(note) });
+        };
+        let checkpoint: Checkpoint = text.parse().map_err(|_| unborne(0, "it is not one"))?;
+        let size = checkpoint.size;
+        if size > store.ledger_size() {
+            return Err(unborne(size, "the journal has fewer entries"));
+        }
+        if merkle::root(size, |node| store.node(node))? != checkpoint.root {
+            return Err(unborne(size, "the entries have another root"));
+        }
+        Ok(Self { size, note: Some(note) })
+    }
+
+    /// Publishes all that is stored. An error means that nothing more may be signed.
+    pub(super) fn catch_up<S: Store>(
+        &mut self,
+        store: &S,
+        scribe: &Scribe,
+    ) -> Result<(), ReadError> {
+        let size = store.ledger_size();
+        if size == self.size && self.note.is_some() {
+            return Ok(());
+        }
+        let root = reread(store, self.size, size)?;
+        let checkpoint = Checkpoint { origin: checkpoint::origin(&scribe.log), size, root };
+        let note = scribe.note_key.sign(&scribe.key, &checkpoint.to_string());
+        if !store.publish(self.note.as_deref(), &note)? {
+            return Err(unborne(size, "another has been published meanwhile"));
+        }
+        *self = Self { size, note: Some(note) };
+        Ok(())
+    }
+}
+
+fn unborne(size: u64, how: &str) -> ReadError {
+    let what = format!("the log, whose checkpoint of {size} entries it does not bear out,");
+    ReadError::Damaged { what, how: how.to_owned() }
+}
+
+/// The root over the first `size` entries, those from `first` on read back from where they are
+/// durable. What the index makes of them must be the same.
+fn reread<S: Store>(store: &S, first: u64, size: u64) -> Result<Digest, ReadError> {
+    let mut grown: BTreeMap<Node, Digest> = BTreeMap::new();
+    let mut at = first;
+    while at < size {
+        let count = usize::try_from(size - at).unwrap_or(usize::MAX).min(ENTRIES_PER_PAGE);
+        let entries = store.read_ledger(at, count)?;
+        let leaves = entries.iter().map(|entry| merkle::leaf_hash(&entry.leaf().0));
+        // Only the right edge is needed further: what is complete is in the index.
+        let more = merkle::grow(at, leaves, |node| known(store, &grown, node))?;
+        at += entries.len() as u64;
+        let edge: Vec<Node> = merkle::peaks(at).collect();
+        grown.extend(more);
+        grown.retain(|node, _| edge.contains(node));
+        if entries.is_empty() {
+            return Err(unborne(size, "entries are missing"));
+        }
+    }
+    let root = merkle::root(size, |node| known(store, &grown, node))?;
+    match merkle::root(size, |node| store.node(node))? == root {
+        true => Ok(root),
+        false => {
+            let how = "its hashes are not those of the journal's entries".to_owned();
+            Err(ReadError::Index { what: "log".to_owned(), how })
+        }
+    }
+}
+
+fn known<S: Store>(
+    store: &S,
+    grown: &BTreeMap<Node, Digest>,
+    node: Node,
+) -> Result<Digest, ReadError> {
+    grown.get(&node).copied().map_or_else(|| store.node(node), Ok)
+}
+
+/// A checkpoint with the proof that its log continues an earlier one.
+#[derive(Debug)]
+pub struct Continued {
+    /// The signed checkpoint.
+    pub checkpoint: String,
+    /// Hashes as RFC 9162 has them; none where there is nothing to prove.
+    pub proof: Vec<Digest>,
+}
+
+impl<S: Store> Vault<S> {
+    /// The newest checkpoint, as a signed note.
+    pub fn checkpoint(&self) -> Result<String, VaultError> {
+        self.store.checkpoint()?.ok_or(VaultError::Unavailable)
+    }
+
+    /// The newest checkpoint, and that it continues one that this vault signed before. Where it does
+    /// not, this vault was set back, and halts.
+    pub fn continued(&self, seen: Option<&str>) -> Result<Continued, VaultError> {
+        let checkpoint = self.checkpoint()?;
+        let Some(seen) = seen else { return Ok(Continued { checkpoint, proof: Vec::new() }) };
+        let key = &self.scribe.note_key;
+        let foreign = |_: NoteFault| VaultError::Malformed("a checkpoint of another log");
+        let earlier = parse(key.verify(seen).map_err(foreign)?)?;
+        let now = parse(key.verify(&checkpoint).map_err(|_| VaultError::Unavailable)?)?;
+        let node = |node: Node| self.store.node(node);
+        if earlier.size > now.size || merkle::root(earlier.size, node)? != earlier.root {
+            tracing::error!(size = earlier.size, "the log was set back; halting");
+            self.halt.send_replace(Some(Halt::SetBack(Shown::Checkpoint(seen.to_owned()))));
+            return Err(VaultError::SetBack);
+        }
+        let proof = merkle::consistency(earlier.size, now.size, node)?;
+        Ok(Continued { checkpoint, proof })
+    }
+
+    /// Where an event of a stream that the talker may read is in the log, and that it is there.
+    pub async fn prove(
+        self: &Arc<Self>,
+        talker: Talker,
+        stream: Stream,
+        sequence: u64,
+    ) -> Result<Proof, VaultError> {
+        let stands = self.read(talker, stream.clone(), None).await?;
+        let found = self.part(&stands, sequence, 1)?.entries;
+        let entry = found.first().filter(|entry| entry.sequence == sequence);
+        let position = entry.map(|entry| entry.position);
+        let missing = || Refusal::NotFound(format!("event {sequence}"));
+        let position = position.ok_or_else(missing)?;
+        // Read after the entry, so that it covers it.
+        let checkpoint = self.checkpoint()?;
+        let text = self.scribe.note_key.verify(&checkpoint);
+        let size = parse(text.map_err(|_| VaultError::Unavailable)?)?.size;
+        let hashes = merkle::inclusion(position, size, |node| self.store.node(node))?;
+        Ok(Proof { position, hashes, checkpoint })
+    }
+
+    /// What the log shows of its entries from a position on: at most so many.
+    pub fn leaves(&self, from: u64, limit: usize) -> Result<Vec<Leaf>, VaultError> {
+        let size = self.store.ledger_size();
+        let leaves = (from..size).take(limit).map(|position| self.store.leaf(position));
+        Ok(leaves.collect::<Result<_, _>>()?)
+    }
+
+    /// The content of a tile (C2SP tlog-tiles); `None` for one that the log does not have.
+    pub fn tile(&self, tile: &Tile) -> Result<Option<Vec<u8>>, VaultError> {
+        if !tile.is_within(self.store.ledger_size()) {
+            return Ok(None);
+        }
+        let mut bytes = Vec::new();
+        for node in tile.nodes() {
+            match tile.content {
+                Content::Hashes { .. } => bytes.extend(self.store.node(node)?.0),
+                Content::Entries => {
+                    let leaf = self.store.leaf(node.index)?;
+                    bytes.extend((leaf.0.len() as u16).to_be_bytes());
+                    bytes.extend(leaf.0);
+                }
+            }
+        }
+        Ok(Some(bytes))
+    }
+}
+
+fn parse(text: &str) -> Result<Checkpoint, VaultError> {
+    text.parse().map_err(|_| VaultError::Malformed("a checkpoint of another log"))
+}
