@@ -16,7 +16,7 @@ use serde_json::Value;
 
 use super::message::{Change, every_field};
 use super::{Liar, Lie};
-use crate::scenarios::{Ended, World};
+use crate::scenarios::{Ended, World, copy_dir};
 
 use Change::{Altered, Dropped, Reordered, Repeated};
 use Ends::{Refused, RefusedAs, Weightless};
@@ -43,6 +43,12 @@ const INVITED: &str = "the invitation has it, and the home keeps it";
 const CERTIFICATE: &str = "whatever it says, it is thrown away";
 
 const TABLE: &[(&str, Change, Ends)] = &[
+    ("Checkpoint checkpoint", Dropped, Refused("a checkpoint of its log that is none")),
+    ("Checkpoint checkpoint", Altered, Refused("a checkpoint of its log that is none")),
+    ("Checkpoint proof", Dropped, Refused("does not continue")),
+    ("Checkpoint proof", Altered, Refused("does not continue")),
+    ("Checkpoint proof", Repeated, Refused("does not continue")),
+    ("Checkpoint proof", Reordered, Refused("does not continue")),
     ("Deposit entry", Dropped, Refused("an acknowledgement of something else")),
     ("Deposit entry.position", Dropped, Weightless(WHERE)),
     ("Deposit entry.position", Altered, Weightless(WHERE)),
@@ -133,6 +139,8 @@ const TABLE: &[(&str, Change, Ends)] = &[
     ("Retrieve contributions.head.signature", Altered, Refused("its ledger key did not sign")),
     ("Retrieve chunk", Dropped, Refused("something else than a bundle in it")),
     ("Retrieve chunk", Altered, Refused("a bundle that is not the one deposited")),
+    ("Scan leaves", Dropped, Refused("a log without all of its leaves")),
+    ("Scan leaves", Altered, Refused("leaves that are not those of its signed log")),
     ("Submit entries", Dropped, Refused("an acknowledgement of something else")),
     ("Submit entries", Repeated, Refused("an acknowledgement of something else")),
     ("Submit entries", Reordered, Refused("an acknowledgement of something else")),
@@ -262,7 +270,14 @@ impl Stage {
                 let file = world.file("bundle/more.txt", "etch for 120 s");
                 run(&["deposit", agreement, &file, "--yes"])
             }
-            "ListAgreements" => {
+            // The home knows the log as it was before; it has grown since.
+            "Checkpoint" => {
+                let home = copy("trade-secret-center");
+                let known = world.home("trade-secret-center").join("log");
+                copy_dir(&known, &home.dir().join("log"));
+                run(&["agreement", "list"])
+            }
+            "ListAgreements" | "Scan" => {
                 copy("trade-secret-center");
                 run(&["agreement", "list"])
             }

@@ -5,13 +5,15 @@ use std::time::SystemTime;
 
 use escrow_vault::client::home::Home;
 use escrow_vault::crypto::keyring::Keyring;
-use escrow_vault::crypto::signature::SigningKey;
+use escrow_vault::crypto::note::NoteKey;
+use escrow_vault::crypto::signature::{self, SigningKey};
 use escrow_vault::crypto::statement;
 use escrow_vault::domain::event::{Act, ENGINE, Event, EventType, SignedText};
-use escrow_vault::domain::id::Bytes;
+use escrow_vault::domain::id::{Bytes, Digest};
 use escrow_vault::domain::statement::{Log, Saw};
 use escrow_vault::domain::stream::Stream;
 use escrow_vault::domain::time::Timestamp;
+use escrow_vault::ledger::checkpoint::{self, Checkpoint};
 use escrow_vault::ledger::head::{self, Head, HeadType, SignedHead};
 use escrow_vault::ledger::{Entry, LabelKey};
 
@@ -23,6 +25,7 @@ pub(crate) struct History {
     log: Log,
     ledger_key: std::sync::Arc<SigningKey>,
     streams: BTreeMap<Stream, Vec<Entry>>,
+    log_size: u64,
     /// Whether what is stated is acknowledged and then forgotten.
     pub(super) is_forgetful: bool,
 }
@@ -43,6 +46,7 @@ impl History {
             log: home.vault().unwrap().log,
             ledger_key: ledger_key.into(),
             streams,
+            log_size: 0,
             is_forgetful: false,
         }
     }
@@ -78,13 +82,27 @@ impl History {
         SignedHead { head, signature }
     }
 
+    /// Signs where the log stands.
+    pub(super) fn checkpoint(&self, size: u64, root: Digest) -> String {
+        let origin = checkpoint::origin(&self.log);
+        let key = NoteKey::new(&origin, self.ledger_key.public()).unwrap();
+        key.sign(&self.ledger_key, &Checkpoint { origin, size, root }.to_string())
+    }
+
+    /// Puts what comes next behind so many entries of the log.
+    pub(super) fn behind(&mut self, entries: u64) {
+        self.log_size = entries;
+    }
+
     /// Lets something happen.
     pub(crate) fn append(&mut self, stream: &Stream, act: Act, at: Timestamp) -> Entry {
         let Saw { sequence, commitment } = self.stands(stream);
         let positions = self.streams.values().flatten().map(|entry| entry.position);
         let position = positions.max().unwrap_or_default() + 1;
+        let position = position.max(self.log_size);
         let first = self.entries(stream).first();
-        let label_key = first.map_or(LabelKey([7; 32]), |first| first.label_key);
+        let own = || LabelKey(signature::sha256(stream.to_string().as_bytes()).0);
+        let label_key = first.map_or_else(own, |first| first.label_key);
         let event = Event {
             kind: EventType::V1,
             log: self.log.clone(),

@@ -9,6 +9,7 @@ mod deliveries;
 mod fields;
 mod histories;
 mod history;
+mod log;
 mod message;
 mod notice;
 mod people;
@@ -30,6 +31,7 @@ use escrow_vault::crypto::keyring::Keyring;
 use escrow_vault::crypto::statement;
 use escrow_vault::domain::event::SignedText;
 use escrow_vault::domain::id::MemberPath;
+use escrow_vault::ledger::entry::Leaf;
 use escrow_vault::server::accept::{Limits, accept};
 use escrow_vault::server::ca::Authority;
 use escrow_vault::server::tls::{server_config, shared};
@@ -83,6 +85,8 @@ struct Desk {
     channels: Mutex<BTreeMap<Option<MemberPath>, Channel>>,
     lie: Mutex<Option<Lie>>,
     history: Mutex<Option<History>>,
+    /// The log that is shown with it, as far as it was signed.
+    log: Mutex<Vec<Leaf>>,
     heard: Mutex<Vec<SignedText>>,
 }
 
@@ -101,6 +105,7 @@ impl Liar {
             channels: Mutex::default(),
             lie: Mutex::default(),
             history: Mutex::default(),
+            log: Mutex::default(),
             heard: Mutex::default(),
         });
         let runtime = Runtime::new().unwrap();
@@ -121,6 +126,9 @@ impl Liar {
             fs::remove_dir_all(&to).unwrap();
         }
         copy_dir(&from, &to);
+        // Its vault has lied from the beginning: what comes of a log that becomes another one is
+        // told elsewhere.
+        drop(fs::remove_dir_all(to.join("log")));
         let copied = Home::open(&to).unwrap();
         let VaultInfo { log, .. } = copied.vault().unwrap();
         copied
@@ -154,6 +162,7 @@ impl Liar {
     /// Shows these streams in place of the vault's from now on, and forgets what was heard.
     pub(crate) fn show(&self, history: Option<History>) {
         *self.desk.history.lock().unwrap() = history;
+        self.desk.log.lock().unwrap().clear();
         self.desk.heard.lock().unwrap().clear();
     }
 

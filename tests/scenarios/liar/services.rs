@@ -1,4 +1,4 @@
-//! The six services of the protocol, each call forwarded and then lied about.
+//! The seven services of the protocol, each call forwarded and then lied about.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -14,6 +14,8 @@ use escrow_vault::wire::v1::bundle_service_client::BundleServiceClient;
 use escrow_vault::wire::v1::bundle_service_server::{BundleService, BundleServiceServer};
 use escrow_vault::wire::v1::identity_service_client::IdentityServiceClient;
 use escrow_vault::wire::v1::identity_service_server::{IdentityService, IdentityServiceServer};
+use escrow_vault::wire::v1::log_service_client::LogServiceClient;
+use escrow_vault::wire::v1::log_service_server::{LogService, LogServiceServer};
 use escrow_vault::wire::v1::recovery_service_client::RecoveryServiceClient;
 use escrow_vault::wire::v1::recovery_service_server::{RecoveryService, RecoveryServiceServer};
 use escrow_vault::wire::v1::share_service_client::ShareServiceClient;
@@ -23,18 +25,19 @@ use escrow_vault::wire::v1::statement_service_server::{StatementService, Stateme
 use escrow_vault::wire::v1::stream_service_client::StreamServiceClient;
 use escrow_vault::wire::v1::stream_service_server::{StreamService, StreamServiceServer};
 use escrow_vault::wire::v1::{
-    DepositRequest, DepositResponse, DescribeRequest, DescribeResponse, Entry, FetchRequest,
-    FetchResponse, HandInRequest, HandInResponse, JoinRequest, JoinResponse, ListAgreementsRequest,
-    ListAgreementsResponse, ReachRequest, ReachResponse, ReadRequest, ReadResponse, RenewRequest,
-    RenewResponse, RetrieveRequest, RetrieveResponse, SignedHead, SignedStatement, SubmitRequest,
-    SubmitResponse, WatchRequest, WatchResponse, deposit_request,
+    CheckpointRequest, CheckpointResponse, DepositRequest, DepositResponse, DescribeRequest,
+    DescribeResponse, Entry, FetchRequest, FetchResponse, HandInRequest, HandInResponse,
+    JoinRequest, JoinResponse, ListAgreementsRequest, ListAgreementsResponse, ProveRequest,
+    ProveResponse, ReachRequest, ReachResponse, ReadRequest, ReadResponse, RenewRequest,
+    RenewResponse, RetrieveRequest, RetrieveResponse, ScanRequest, ScanResponse, SignedHead,
+    SignedStatement, SubmitRequest, SubmitResponse, WatchRequest, WatchResponse, deposit_request,
 };
 use prost::Message;
 use tokio_stream::{Stream, StreamExt as _};
 use tonic::service::Routes;
 use tonic::{Request, Response, Status, Streaming};
 
-use super::Desk;
+use super::{Desk, log};
 
 /// Events in one part: so few that every stream comes in several.
 const ENTRIES_PER_PART: usize = 2;
@@ -54,6 +57,7 @@ pub(super) fn routes(desk: &Arc<Desk>) -> Routes {
         .add_service(StreamServiceServer::new(services.clone()))
         .add_service(ShareServiceServer::new(services.clone()))
         .add_service(RecoveryServiceServer::new(services.clone()))
+        .add_service(LogServiceServer::new(services.clone()))
         .add_service(BundleServiceServer::new(services))
 }
 
@@ -93,6 +97,7 @@ impl Services {
         let history = history.as_mut()?;
         let forgotten = history.clone();
         let mut reply = SubmitResponse::default();
+        history.behind(self.0.log.lock().unwrap().len() as u64);
         for signed in statements {
             let stream = rules::stream(&statement::parse(signed).unwrap());
             reply.entries.push(history.state(&stream, signed.clone()).into());
@@ -251,6 +256,54 @@ impl StreamService for Services {
         // Nothing grows while a row is told.
         let told = self.told("Watch", first)?.chain(tokio_stream::pending());
         Ok(Response::new(Box::pin(told)))
+    }
+}
+
+#[tonic::async_trait]
+impl LogService for Services {
+    type ScanStream = Parts<ScanResponse>;
+
+    async fn checkpoint(
+        &self,
+        request: Request<CheckpointRequest>,
+    ) -> Result<Response<CheckpointResponse>, Status> {
+        let mut vault = LogServiceClient::new(self.0.forward(caller(&request)).await);
+        let request = request.into_inner();
+        let invented = self.0.history.lock().unwrap().clone();
+        let reply = match invented {
+            Some(history) => {
+                let truth = ScanRequest { from: 0, end: u64::MAX };
+                let leaves = gather(vault.scan(truth).await?).await?;
+                let mut log = self.0.log.lock().unwrap();
+                log::grow(&mut log, &leaves, &history);
+                log::checkpoint(&log, &history, &request.seen)
+            }
+            None => vault.checkpoint(request).await?.into_inner(),
+        };
+        self.told_once("Checkpoint", reply).await
+    }
+
+    async fn prove(
+        &self,
+        request: Request<ProveRequest>,
+    ) -> Result<Response<ProveResponse>, Status> {
+        let mut vault = LogServiceClient::new(self.0.forward(caller(&request)).await);
+        let reply = vault.prove(request.into_inner()).await?.into_inner();
+        self.told_once("Prove", reply).await
+    }
+
+    async fn scan(
+        &self,
+        request: Request<ScanRequest>,
+    ) -> Result<Response<Self::ScanStream>, Status> {
+        let mut vault = LogServiceClient::new(self.0.forward(caller(&request)).await);
+        let is_invented = self.0.history.lock().unwrap().is_some();
+        let request = request.into_inner();
+        let parts = match is_invented {
+            true => log::parts(&self.0.log.lock().unwrap(), &request),
+            false => gather(vault.scan(request).await?).await?,
+        };
+        self.told("Scan", parts).map(Response::new)
     }
 }
 
