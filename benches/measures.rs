@@ -216,18 +216,7 @@ struct Vault {
 const PARTIES: [(&str, &str); 3] =
     [("hanbit-parts", "minji"), ("orient-display", "junho"), ("trade-secret-center", "sora")];
 
-const TERMS: &str = r#"
-title = "Measured"
-quorum = 2
-[parties]
-depositor = "hanbit-parts"
-beneficiary = "orient-display"
-agent = "trade-secret-center"
-[[rule]]
-name = "joint"
-requester = "beneficiary"
-needs = { all = ["1@depositor", "1@agent"] }
-"#;
+const TERMS: &str = include_str!("../tests/scenarios/joint.toml");
 
 impl Vault {
     fn new(name: &str) -> Self {
