@@ -76,13 +76,13 @@ pub(crate) async fn join(
     file: Option<&Path>,
     passphrase_file: Option<&Path>,
 ) -> Result<Exit, Failure> {
-    let mut home = Home::create(dir)?;
+    Home::refuse_taken(dir)?;
     let text = invitation_text(file)?;
     let invitation = Invitation::parse(&text)
         .map_err(|fault| Failure::failed("BAD_INVITATION", &fault, fault.hint()))?;
     let what = format!(
         "This makes your keys in {} and introduces them to the vault at {} as those of {}.",
-        home.dir().display(),
+        dir.display(),
         invitation.address,
         invitation.member
     );
@@ -90,6 +90,8 @@ pub(crate) async fn join(
         Some(_) => output.ask(&what)?,
         None => output.ask_beside_input(&what)?,
     }
+    // Nothing is made before that: what was mistyped or declined leaves no home behind.
+    let mut home = Home::create(dir)?;
     passphrase::unlock(&mut home, passphrase_file)?;
     let is_asked = passphrase_file.is_some() || (io::stdin().is_terminal() && !output.yes);
     if is_asked
