@@ -80,6 +80,9 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Tell the whole story on a temporary vault of its own
+    ///
+    /// Nothing is left behind, however it ends; but whoever kills it with SIGKILL has to delete its
+    /// directory, escrow-demo-…, from the temporary directory.
     Demo {
         /// What to deposit [default: a sample]
         path: Option<PathBuf>,
