@@ -152,7 +152,7 @@ pub enum MemberCommand {
     /// Show whether vault, certificate and standing are in order, and what waits for you
     #[command(after_help = STATUS)]
     Status,
-    /// List the members of your organisation, or of another that you trust
+    /// List the members of your organisation, or of another that you trust; the operator, of any
     Members {
         /// Which organisation
         org: Option<OrganisationName>,

@@ -19,6 +19,7 @@ mod lying;
 mod manual;
 mod members;
 mod metrics;
+mod operator;
 mod power_cut;
 mod quota;
 mod recovery;

@@ -39,15 +39,8 @@ pub(super) async fn invite(
     member: MemberName,
     valid: Span,
 ) -> Result<Exit, Failure> {
-    let own = &session.owner.path;
-    let organisation = match org {
-        Some(org) => org,
-        None if *own == MemberPath::operator() => {
-            let hint = "say whose first member you invite: --org ORGANISATION";
-            return Err(Failure::usage("the operator has no organisation of its own", hint));
-        }
-        None => own.organisation.clone(),
-    };
+    let hint = "say whose first member you invite: --org ORGANISATION";
+    let organisation = named_or_own(session, org, hint)?;
     let member = MemberPath { organisation, name: member };
     if valid.is_zero() || valid > INVITATION_SPAN_MAX {
         let message = format!("an invitation cannot stay open for {valid}");
@@ -67,6 +60,22 @@ pub(super) async fn invite(
         view.member, view.expires_at
     ));
     Ok(Exit::Done)
+}
+
+/// The organisation that was named, or the member's own. The operator has none.
+fn named_or_own(
+    session: &Session,
+    named: Option<OrganisationName>,
+    hint: &str,
+) -> Result<OrganisationName, Failure> {
+    let own = &session.owner.path;
+    match named {
+        Some(named) => Ok(named),
+        None if *own == MemberPath::operator() => {
+            Err(Failure::usage("the operator has no organisation of its own", hint))
+        }
+        None => Ok(own.organisation.clone()),
+    }
 }
 
 /// `escrow join`
@@ -242,7 +251,8 @@ pub(super) async fn members(
     session: &mut Session,
     org: Option<OrganisationName>,
 ) -> Result<Exit, Failure> {
-    let name = org.unwrap_or_else(|| session.owner.path.organisation.clone());
+    let hint = "say whose members you want to see: escrow members ORGANISATION";
+    let name = named_or_own(session, org, hint)?;
     let organisation = session.shown_organisation(&name).await?;
     let trusted = session.home.pins()?.contains_key(&name);
     let joined = organisation
@@ -257,7 +267,8 @@ pub(super) async fn members(
     if let Some(key) = &organisation.key {
         output.say(&format!("organisation fingerprint of {name}: {}", key_fingerprint(key)));
     }
-    if !trusted {
+    // The operator trusts nobody, and nothing of it rests on that.
+    if !trusted && session.owner.path != MemberPath::operator() {
         output.say(&format!(
             "{name} is not trusted in this home: compare the fingerprint by telephone, then run \
              `escrow trust {name} FINGERPRINT`"

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use crate::domain::agreement::{self, Agreement};
 use crate::domain::deposit::{self, Deposit};
-use crate::domain::id::{AgreementId, DepositId, Digest, MemberPath};
+use crate::domain::id::{AgreementId, DepositId, Digest, MemberPath, OrganisationName};
 use crate::domain::organisation::{self, Organisation};
 use crate::domain::refusal::Refusal;
 use crate::domain::request::{self, Request};
@@ -177,8 +177,9 @@ pub fn decide_resumed(
     }
 }
 
-/// May a member of this organisation read this stream? `named` is what the reader knows of the
-/// organisation it asks about: its fingerprint was told by the organisation itself.
+/// May this member read this stream? `named` is what the reader knows of the organisation it asks
+/// about: its fingerprint was told by the organisation itself. The operator opens the door to
+/// organisations, and reads who has come in by it; it reads no agreement.
 pub fn may_read(
     states: &States,
     stream: &Stream,
@@ -186,10 +187,15 @@ pub fn may_read(
     shares_agreement: bool,
     named: bool,
 ) -> Result<(), Refusal> {
+    let is_operator = *reader == MemberPath::operator();
+    let is_own = |name: &OrganisationName| !is_operator && *name == reader.organisation;
     let allowed = match stream {
         Stream::Vault => false,
-        Stream::Organisation(name) => *name == reader.organisation || shares_agreement || named,
-        Stream::OrganisationAccesses(name) => *name == reader.organisation,
+        Stream::Organisation(name) => {
+            let is_let_in = is_operator && states.organisation(name).is_some();
+            is_own(name) || shares_agreement || named || is_let_in
+        }
+        Stream::OrganisationAccesses(name) => is_own(name),
         Stream::Agreement(id) | Stream::AgreementAccesses(id) => {
             agreement(states, id, reader).is_ok()
         }
