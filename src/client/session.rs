@@ -305,6 +305,13 @@ impl Session {
         stream: &Stream,
         named: Option<Fingerprint>,
     ) -> Result<(), ClientError> {
+        // The operator remembers nothing of what its own vault shows: a memory would be beside the
+        // vault's, and lost or set back with it.
+        if self.owner.path == MemberPath::operator() {
+            let (followed, _) = self.read_anew(stream).await?;
+            self.streams.insert(stream.clone(), followed);
+            return Ok(());
+        }
         let followed = self.remembered(stream)?;
         let remembered = followed.saw();
         // Before the question: another program may be acknowledged more meanwhile.
@@ -503,7 +510,7 @@ impl Session {
         if is_behind || (stands.sequence == last.sequence && stands != last) {
             return Err(untrue("an acknowledgement with a head of before"));
         }
-        // The operator reads no streams, and so would never find out.
+        // The operator remembers no streams, and so would never find out.
         if self.owner.path == MemberPath::operator() {
             return Ok(());
         }

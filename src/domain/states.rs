@@ -158,6 +158,18 @@ macro_rules! typed {
     };
 }
 
+macro_rules! every {
+    ($every:ident, $variant:ident, $record:ty) => {
+        /// Every record of this kind here, in order of name.
+        pub fn $every(&self) -> impl Iterator<Item = &$record> {
+            self.records.values().filter_map(|record| {
+                let Record::$variant(record) = record else { return None };
+                Some(record)
+            })
+        }
+    };
+}
+
 impl States {
     typed!(
         organisation,
@@ -173,6 +185,10 @@ impl States {
     typed!(statement, statement_mut, put_statement, Statement, Digest, Accepted);
     typed!(usage, usage_mut, put_usage, Usage, OrganisationName, Usage);
     typed!(underway, underway_mut, put_underway, Underway, OrganisationName, Underway);
+
+    every!(agreements, Agreement, Agreement);
+    every!(deposits, Deposit, Deposit);
+    every!(requests, Request, Request);
 
     /// What the vault is.
     pub fn vault(&self) -> Option<&Vault> {

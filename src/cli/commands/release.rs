@@ -19,7 +19,6 @@ use crate::domain::refusal::Refusal;
 use crate::domain::request::Request;
 use crate::domain::rules;
 use crate::domain::statement::Withdrawn;
-use crate::domain::states::Record;
 use crate::domain::text::Text;
 use crate::domain::time::Timestamp;
 
@@ -133,21 +132,8 @@ pub(super) async fn look_at_all(
 /// Every request as it is to be judged, oldest first.
 pub(super) fn every_request(session: &Session) -> Vec<Request> {
     let states = session.states();
-    let requests = states.iter().filter_map(|(_, record)| match record {
-        Record::Request(request) => Some(rules::judged(states, request)),
-        Record::Vault(_)
-        | Record::Organisation(_)
-        | Record::Agreement(_)
-        | Record::Party
-        | Record::Deposit(_)
-        | Record::Bundle(_)
-        | Record::OpenRequests(_)
-        | Record::Quarantine(_)
-        | Record::Usage(_)
-        | Record::Underway(_)
-        | Record::Statement(_) => None,
-    });
-    let mut requests: Vec<_> = requests.collect();
+    let mut requests: Vec<_> =
+        states.requests().map(|request| rules::judged(states, request)).collect();
     requests.sort_by_key(|request| request.opened_at);
     requests
 }

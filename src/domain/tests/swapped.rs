@@ -10,7 +10,6 @@ use crate::domain::id::{AgreementId, DepositId, RequestId};
 use crate::domain::refusal::Refusal;
 use crate::domain::rules::{CLOCK_SKEW_MAX, VALIDITY_MAX};
 use crate::domain::statement::{Reason, Sealing, Statement, Withdrawal, Withdrawn};
-use crate::domain::states::Record;
 use crate::domain::time::Span;
 
 const NEW: &str = "hanbit-parts/noa";
@@ -130,23 +129,8 @@ fn grounded(world: &World, statement: &Statement) -> Vec<Swap> {
 
 /// An agreement of the same parties.
 fn second(world: &World) -> AgreementId {
-    let mut second = world.states.iter().filter_map(|(_, record)| match record {
-        Record::Agreement(agreement) => {
-            (agreement.terms.title.as_str() == "the second").then(|| agreement.id.clone())
-        }
-        Record::Vault(_)
-        | Record::Organisation(_)
-        | Record::Party
-        | Record::Deposit(_)
-        | Record::Bundle(_)
-        | Record::Request(_)
-        | Record::OpenRequests(_)
-        | Record::Quarantine(_)
-        | Record::Usage(_)
-        | Record::Underway(_)
-        | Record::Statement(_) => None,
-    });
-    second.next().unwrap()
+    let mut agreements = world.states.agreements();
+    agreements.find(|it| it.terms.title.as_str() == "the second").unwrap().id.clone()
 }
 
 /// Adds an agreement of the same parties, with a deposit and a request of its own.
