@@ -71,6 +71,7 @@ pub struct Believed {
 pub struct Followed {
     entries: Vec<Entry>,
     events: Vec<Believed>,
+    bytes: usize,
 }
 
 impl Followed {
@@ -85,6 +86,11 @@ impl Followed {
     /// The entries, as they are remembered.
     pub fn entries(&self) -> &[Entry] {
         &self.entries
+    }
+
+    /// How many bytes their payloads have together.
+    pub fn bytes(&self) -> usize {
+        self.bytes
     }
 
     /// The events, in order.
@@ -145,6 +151,7 @@ impl Followed {
         }
         let (commitment, position) = (entry.commitment(), entry.position);
         self.events.push(Believed { event, commitment, position, stated });
+        self.bytes += entry.payload.len();
         self.entries.push(entry);
         Ok(())
     }

@@ -4,6 +4,7 @@
 mod diary;
 mod identity;
 pub(crate) mod json;
+mod limits;
 mod promises;
 mod recovery;
 mod scenario;
