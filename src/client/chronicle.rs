@@ -247,9 +247,10 @@ fn replay(
             rules::apply(states, stated, event.at, sequence);
             Ok(())
         }
-        (None, Act::Noted(Note::Founded { .. } | Note::Recovered { .. })) => {
-            Err(broken("it concerns the vault itself".to_owned()))
-        }
+        (
+            None,
+            Act::Noted(Note::Founded { .. } | Note::Recovered { .. } | Note::AuthoritiesChanged(_)),
+        ) => Err(broken("it concerns the vault itself".to_owned())),
         (None, Act::Noted(note)) => {
             if let Note::Resumed { agreement, generation, by } = note {
                 let is_own = Stream::Agreement(agreement.clone()) == *stream;

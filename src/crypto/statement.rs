@@ -208,6 +208,9 @@ mod tests {
                 r#"{{"noted":{{"founded":{{"ledger_key":"{key}","operator_key":"{key}","ca_sha256":"{digest}"}}}}}}"#
             ),
             r#"{"noted":{"access":{"by":"newco/ann","look":"stream"}}}"#.to_owned(),
+            format!(
+                r#"{{"noted":{{"authorities_changed":{{"edition":2,"ca_sha256":"{digest}","next_ca_sha256":null}}}}}}"#
+            ),
         ];
         for act in acts {
             let text = format!(

@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 
 use crate::domain::agreement::{self, Agreement};
 use crate::domain::deposit::{self, Condition, Deposit};
-use crate::domain::event::Note;
+use crate::domain::event::{CaEdition, Note};
 use crate::domain::id::{AgreementId, DepositId, Digest, MemberPath, RequestId};
 use crate::domain::organisation::{self, Organisation};
 use crate::domain::refusal::Refusal;
@@ -603,10 +603,15 @@ pub fn decide_resumed(
 /// Changes the states as the vault's own note does, having become this event of its stream.
 pub fn apply_note(states: &mut States, note: &Note, at: Timestamp, sequence: u64) {
     match note {
-        Note::Founded { ledger_key, operator_key, ca_sha256: _ } => {
+        Note::Founded { ledger_key, operator_key, ca_sha256 } => {
             let (ledger_key, operator_key) = (*ledger_key, *operator_key);
             let vault = Vault { ledger_key, operator_key, generation: 1, began_at: 0 };
             states.put(Key::Vault, Record::Vault(vault));
+            let authorities = CaEdition::first(*ca_sha256);
+            states.put(Key::Authorities, Record::Authorities(authorities));
+        }
+        Note::AuthoritiesChanged(authorities) => {
+            states.put(Key::Authorities, Record::Authorities(*authorities));
         }
         Note::Recovered { generation, size } => {
             let vault = states.vault().cloned();
@@ -638,7 +643,9 @@ pub fn apply_note(states: &mut States, note: &Note, at: Timestamp, sequence: u64
 /// The records a note changes.
 pub fn reads_of_note(note: &Note) -> Vec<Key> {
     match note {
-        Note::Founded { .. } | Note::Recovered { .. } => vec![Key::Vault],
+        Note::Founded { .. } => vec![Key::Vault, Key::Authorities],
+        Note::AuthoritiesChanged(_) => vec![Key::Authorities],
+        Note::Recovered { .. } => vec![Key::Vault],
         Note::Resumed { agreement, .. } => vec![Key::Agreement(agreement.clone())],
         Note::Quarantined { deposit } | Note::FoundWhole { deposit } => {
             vec![Key::Deposit(deposit.clone()), Key::Quarantine]

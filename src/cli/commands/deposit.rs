@@ -131,6 +131,7 @@ fn of_agreement<'a>(
     session.states().iter().filter_map(|(_, record)| match record {
         Record::Deposit(deposit) if deposit.agreement == *id => Some(deposit),
         Record::Vault(_)
+        | Record::Authorities(_)
         | Record::Organisation(_)
         | Record::Agreement(_)
         | Record::Party

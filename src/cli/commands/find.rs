@@ -54,6 +54,7 @@ async fn find(
             Some(Found::Request(request.agreement.clone(), request.id.clone()))
         }
         Record::Vault(_)
+        | Record::Authorities(_)
         | Record::Organisation(_)
         | Record::Party
         | Record::Bundle(_)

@@ -137,6 +137,7 @@ pub(super) fn every_request(session: &Session) -> Vec<Request> {
     let requests = states.iter().filter_map(|(_, record)| match record {
         Record::Request(request) => Some(rules::judged(states, request)),
         Record::Vault(_)
+        | Record::Authorities(_)
         | Record::Organisation(_)
         | Record::Agreement(_)
         | Record::Party

@@ -143,6 +143,7 @@ fn second(world: &World) -> AgreementId {
             (agreement.terms.title.as_str() == "the second").then(|| agreement.id.clone())
         }
         Record::Vault(_)
+        | Record::Authorities(_)
         | Record::Organisation(_)
         | Record::Party
         | Record::Deposit(_)
