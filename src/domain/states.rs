@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::domain::agreement::Agreement;
 use crate::domain::deposit::Deposit;
+use crate::domain::event::CaEdition;
 use crate::domain::id::{
     AgreementId, DepositId, Digest, MemberPath, OrganisationName, PublicKey, RequestId,
 };
@@ -20,6 +21,8 @@ use crate::domain::usage::{Underway, Usage};
 pub enum Key {
     /// What the vault is.
     Vault,
+    /// Which CAs the vault told of last.
+    Authorities,
     /// An organisation.
     Organisation(OrganisationName),
     /// An agreement.
@@ -55,6 +58,7 @@ impl fmt::Display for Key {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Vault => f.write_str("vault"),
+            Self::Authorities => f.write_str("authorities"),
             Self::Organisation(name) => write!(f, "organisation/{name}"),
             Self::Agreement(id) => write!(f, "agreement/{id}"),
             Self::Party(name, id) => write!(f, "{}{id}", Self::party_prefix(name)),
@@ -77,6 +81,8 @@ impl fmt::Display for Key {
 pub enum Record {
     /// What the vault is.
     Vault(Vault),
+    /// Which CAs the vault told of last.
+    Authorities(CaEdition),
     /// An organisation.
     Organisation(Organisation),
     /// An agreement.
@@ -196,6 +202,14 @@ impl States {
             return None;
         };
         Some(vault)
+    }
+
+    /// Which CAs the vault told of last.
+    pub fn authorities(&self) -> Option<&CaEdition> {
+        let Some(Record::Authorities(authorities)) = self.records.get(&Key::Authorities) else {
+            return None;
+        };
+        Some(authorities)
     }
 
     /// The deposit of this bundle in this agreement.

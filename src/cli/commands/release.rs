@@ -10,6 +10,7 @@ use crate::cli::commands::find::{self, Found};
 use crate::cli::failure::{Exit, Failure};
 use crate::cli::output::{Output, Progress, fields, size};
 use crate::cli::view::{AgreementView, DepositView, RequestView, RuleView, document};
+use crate::client::acts::notice;
 use crate::client::acts::release::{self, Matter, Wish};
 use crate::client::error::ClientError;
 use crate::client::session::Session;
@@ -118,7 +119,7 @@ pub(super) async fn look_at_all(
     let mut seen = Vec::new();
     for request in every_request(session) {
         if !is_shown(&request) {
-            release::notice(session, &request)?;
+            notice::remember(session, &request)?;
         } else if release::see(session, &request).await? {
             seen.push(request.id);
         }

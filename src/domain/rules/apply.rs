@@ -2,7 +2,7 @@
 
 use crate::domain::agreement::Agreement;
 use crate::domain::deposit::{Condition, Deposit};
-use crate::domain::event::Note;
+use crate::domain::event::{CaEdition, Note};
 use crate::domain::id::AgreementId;
 use crate::domain::organisation::Organisation;
 use crate::domain::request::Request;
@@ -126,10 +126,15 @@ pub fn apply(states: &mut States, stated: &Stated, at: Timestamp, sequence: u64)
 /// Changes the states as the vault's own note does, having become this event of its stream.
 pub fn apply_note(states: &mut States, note: &Note, at: Timestamp, sequence: u64) {
     match note {
-        Note::Founded { ledger_key, operator_key, ca_sha256: _ } => {
+        Note::Founded { ledger_key, operator_key, ca_sha256 } => {
             let (ledger_key, operator_key) = (*ledger_key, *operator_key);
             let vault = Vault { ledger_key, operator_key, generation: 1, began_at: 0 };
             states.put(Key::Vault, Record::Vault(vault));
+            let authorities = CaEdition::first(*ca_sha256);
+            states.put(Key::Authorities, Record::Authorities(authorities));
+        }
+        Note::AuthoritiesChanged(authorities) => {
+            states.put(Key::Authorities, Record::Authorities(*authorities));
         }
         Note::Recovered { generation, size } => {
             let vault = states.vault().cloned();

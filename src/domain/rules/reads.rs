@@ -113,7 +113,9 @@ pub fn reads_further(states: &States, stated: &Stated) -> Vec<Key> {
 /// The records a note changes.
 pub fn reads_of_note(note: &Note) -> Vec<Key> {
     match note {
-        Note::Founded { .. } | Note::Recovered { .. } => vec![Key::Vault],
+        Note::Founded { .. } => vec![Key::Vault, Key::Authorities],
+        Note::AuthoritiesChanged(_) => vec![Key::Authorities],
+        Note::Recovered { .. } => vec![Key::Vault],
         Note::Resumed { agreement, .. } => vec![Key::Agreement(agreement.clone())],
         Note::Quarantined { deposit } | Note::FoundWhole { deposit } => {
             vec![Key::Deposit(deposit.clone()), Key::Quarantine]
