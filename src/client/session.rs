@@ -127,7 +127,9 @@ impl Session {
             mirrored: None,
             times,
         };
-        if session.is_of_this_generation().is_ok() {
+        // The operator keeps nothing of what its own vault shows.
+        let is_operator = session.owner.path == MemberPath::operator();
+        if session.is_of_this_generation().is_ok() && !is_operator {
             session.follow_log().await?;
         }
         Ok(session)
@@ -317,11 +319,33 @@ impl Session {
             self.home.memory().keep(stream, followed.entries(), &head)?;
         }
         self.home.memory().settle(stream, &acknowledged)?;
-        if let Some(mirrored) = &self.mirrored {
-            self.home.mirror().bears_out(mirrored, stream, followed.entries())?;
-        }
+        self.is_borne_out(stream, &followed).await?;
         self.streams.insert(stream.clone(), followed);
         Ok(())
+    }
+
+    /// Compares a stream with the log. A vault publishes before it shows: where the log is shorter
+    /// than what is shown, it has grown meanwhile, or somebody holds it back.
+    async fn is_borne_out(
+        &mut self,
+        stream: &Stream,
+        followed: &Followed,
+    ) -> Result<(), ClientError> {
+        let Some(last) = followed.entries().last() else { return Ok(()) };
+        let covers = |mirrored: &Mirrored| mirrored.checkpoint.size > last.position;
+        if self.mirrored.as_ref().is_some_and(|mirrored| !covers(mirrored)) {
+            self.follow_log().await?;
+        }
+        match &self.mirrored {
+            Some(mirrored) if covers(mirrored) => {
+                self.home.mirror().bears_out(mirrored, stream, followed.entries())
+            }
+            Some(mirrored) => Err(ClientError::Untrue(format!(
+                "a log of {} entries, which does not reach event {} of {stream}",
+                mirrored.checkpoint.size, last.sequence
+            ))),
+            None => Ok(()),
+        }
     }
 
     /// Reads what comes behind `followed`, up to the head the vault signs.

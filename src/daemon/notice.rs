@@ -58,8 +58,8 @@ enum Why {
     },
     /// A client was given this checkpoint, and the vault's log does not bear it out.
     LogSetBack {
-        /// The checkpoint, as a signed note.
-        checkpoint: String,
+        /// The checkpoint, as the lines of a signed note.
+        checkpoint: Vec<String>,
     },
 }
 
@@ -74,7 +74,9 @@ impl Notice {
                 let head = String::from_utf8_lossy(head).into_owned();
                 Why::SetBack { head, signature: *signature }
             }
-            Shown::Checkpoint(note) => Why::LogSetBack { checkpoint: note.clone() },
+            Shown::Checkpoint(note) => {
+                Why::LogSetBack { checkpoint: note.lines().map(str::to_owned).collect() }
+            }
         })
     }
 
@@ -128,7 +130,7 @@ impl Notice {
                 head.map_or(0, |head| head.log.generation)
             }
             Why::LogSetBack { checkpoint } => {
-                let origin = checkpoint.lines().next().and_then(|line| line.rsplit_once('/'));
+                let origin = checkpoint.first().and_then(|line| line.rsplit_once('/'));
                 origin.and_then(|(_, generation)| generation.parse().ok()).unwrap_or(0)
             }
         }
@@ -152,7 +154,7 @@ impl Notice {
                 )
             }
             Why::LogSetBack { checkpoint } => {
-                let size = checkpoint.lines().nth(1).unwrap_or("more");
+                let size = checkpoint.get(1).map_or("more", String::as_str);
                 format!(
                     "it was set back to an earlier state: a client was given a checkpoint of its \
                      log with {size} entries, which are not there any more, or not the same"

@@ -37,6 +37,8 @@ use crate::vault::{DomainProjector, Halt, SystemClock, Vault};
 
 /// How long open calls may go on after a signal to stop.
 const DRAIN_MAX: Duration = Duration::from_secs(30);
+/// How long an answer to whoever showed that the vault was set back may take.
+const TELL_MAX: Duration = Duration::from_secs(5);
 /// How often the way to a level index is told of.
 const PROGRESS_EVERY: Duration = Duration::from_secs(5);
 /// How often it is looked whether the server's certificate is to be renewed. The clock decides,
@@ -148,7 +150,15 @@ pub(super) async fn run(
                 tracing::error!(?fault, "serving ended by itself");
                 break;
             }
-            halt = halt(&mut halted) => return Err(halted_by(halt, &place, &vault).await?),
+            halt = halt(&mut halted) => {
+                if let Halt::SetBack(_) = &halt {
+                    // Nobody is served any more, but whoever showed it is told.
+                    drop(stop);
+                    vault.dismiss();
+                    drop(tokio::time::timeout(TELL_MAX, &mut serving).await);
+                }
+                return Err(halted_by(halt, &place, &vault).await?);
+            }
         }
     }
     tracing::info!("stopping: open calls may end first");

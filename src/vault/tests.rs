@@ -355,3 +355,86 @@ async fn promise_8_hints_are_entered_in_every_minute_in_which_some_are_given() {
     }
     place.vault.close().await;
 }
+
+/// A copy of everything below a directory, as a snapshot of a disk takes it.
+fn copy_dir(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).unwrap();
+    for item in std::fs::read_dir(from).unwrap() {
+        let item = item.unwrap();
+        let (path, to) = (item.path(), to.join(item.file_name()));
+        match path.is_dir() {
+            true => copy_dir(&path, &to),
+            false => drop(std::fs::copy(&path, &to).unwrap()),
+        }
+    }
+}
+
+#[tokio::test]
+async fn promise_9_every_earlier_state_is_told_by_a_checkpoint_regrown_or_not() {
+    const SNAPSHOTS: u8 = 100;
+    let directory = tempfile::tempdir().unwrap();
+    let at = |number: u8| directory.path().join(number.to_string());
+    let [ledger, operator] = [(), ()].map(|()| SigningKey::generate(&mut OsRng));
+    let clock = Arc::new(Hand(Mutex::new("2026-03-02T09:00:00.000Z".parse().unwrap())));
+    let open = |path: &Path, may_begin| {
+        let options = Options { reserve_bytes: 0, may_begin, ..Options::default() };
+        let store = DiskStore::open(path, &DomainProjector, &options).unwrap();
+        let origin = "vault.example/escrow".parse().unwrap();
+        let vault = Vault::open(store, origin, ledger.clone(), clock.clone(), Quota::default());
+        Arc::new(vault.unwrap())
+    };
+    let happens = async |vault: &Arc<Vault<DiskStore>>, which: u8| {
+        let note = match which {
+            0 => Note::Founded {
+                ledger_key: ledger.public(),
+                operator_key: operator.public(),
+                ca_sha256: Bytes([7; 32]),
+            },
+            _ => Note::Access {
+                by: "hanbit-parts/minji".parse().unwrap(),
+                look: crate::domain::event::Look::Stream,
+            },
+        };
+        let stream = match which {
+            0 => Stream::Vault,
+            _ => Stream::OrganisationAccesses("hanbit-parts".parse().unwrap()),
+        };
+        vault.committer.submit(Work::Note { stream, note }).await.unwrap();
+    };
+    // The vault's life, with a snapshot behind every event.
+    for number in 0..SNAPSHOTS {
+        if number > 0 {
+            copy_dir(&at(number - 1), &at(number));
+        }
+        let vault = open(&at(number), number == 0);
+        happens(&vault, number).await;
+        vault.close().await;
+    }
+    let vault = open(&at(SNAPSHOTS - 1), false);
+    let last = vault.checkpoint().unwrap();
+    vault.close().await;
+    drop(vault);
+    let mut found_out = 0;
+    for number in 0..SNAPSHOTS - 1 {
+        for regrown in [false, true] {
+            let vault = open(&at(number), false);
+            if regrown {
+                for _ in number..SNAPSHOTS {
+                    happens(&vault, 1).await;
+                }
+                assert!(vault.ledger_size() > u64::from(SNAPSHOTS));
+            }
+            let told = vault.continued(Some(&last)).map(drop);
+            assert!(matches!(told, Err(VaultError::SetBack)), "{number} {regrown}: {told:?}");
+            assert!(vault.halted().borrow().is_some(), "it goes on");
+            vault.close().await;
+            found_out += 1;
+        }
+    }
+    assert_eq!(found_out, 2 * (usize::from(SNAPSHOTS) - 1));
+    // Whoever has seen no more than there is is served, and the last one is no exception.
+    let vault = open(&at(SNAPSHOTS - 1), false);
+    assert!(vault.continued(Some(&last)).unwrap().proof.is_empty());
+    assert!(vault.halted().borrow().is_none());
+    vault.close().await;
+}

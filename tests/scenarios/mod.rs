@@ -14,6 +14,7 @@ mod full_disk;
 mod index;
 mod invitations;
 mod liar;
+mod log;
 mod lost_homes;
 mod lying;
 mod manual;

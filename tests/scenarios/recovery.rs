@@ -87,6 +87,8 @@ fn promise_9_a_vault_that_a_client_shows_to_have_been_set_back_refuses_to_run() 
     // Not a restore that says so: files put back, as an operator might who hides something.
     world.replace_data(&world.path("early"));
     world.serve();
+    // A home without its copy of the log still has the heads of its streams.
+    fs::remove_dir_all(world.home("hanbit-parts").join("log")).unwrap();
     // Who has seen less sees nothing wrong; who has seen more shows it.
     world.escrow("orient-display", &["show", &agreement]).record();
     let shown = world.escrow("hanbit-parts", &["show", &deposit]);

@@ -26,6 +26,8 @@ pub(crate) struct History {
     ledger_key: std::sync::Arc<SigningKey>,
     streams: BTreeMap<Stream, Vec<Entry>>,
     log_size: u64,
+    /// Whether the log that is shown with it is the vault's own.
+    pub(super) has_true_log: bool,
     /// Whether what is stated is acknowledged and then forgotten.
     pub(super) is_forgetful: bool,
 }
@@ -47,6 +49,7 @@ impl History {
             ledger_key: ledger_key.into(),
             streams,
             log_size: 0,
+            has_true_log: false,
             is_forgetful: false,
         }
     }
@@ -87,6 +90,11 @@ impl History {
         let origin = checkpoint::origin(&self.log);
         let key = NoteKey::new(&origin, self.ledger_key.public()).unwrap();
         key.sign(&self.ledger_key, &Checkpoint { origin, size, root }.to_string())
+    }
+
+    /// Is shown with the vault's own log.
+    pub(crate) fn keeps_the_true_log(&mut self) {
+        self.has_true_log = true;
     }
 
     /// Puts what comes next behind so many entries of the log.

@@ -270,7 +270,7 @@ impl LogService for Services {
         let mut vault = LogServiceClient::new(self.0.forward(caller(&request)).await);
         let request = request.into_inner();
         let invented = self.0.history.lock().unwrap().clone();
-        let reply = match invented {
+        let reply = match invented.filter(|history| !history.has_true_log) {
             Some(history) => {
                 let truth = ScanRequest { from: 0, end: u64::MAX };
                 let leaves = gather(vault.scan(truth).await?).await?;
@@ -297,7 +297,8 @@ impl LogService for Services {
         request: Request<ScanRequest>,
     ) -> Result<Response<Self::ScanStream>, Status> {
         let mut vault = LogServiceClient::new(self.0.forward(caller(&request)).await);
-        let is_invented = self.0.history.lock().unwrap().is_some();
+        let invented = self.0.history.lock().unwrap().clone();
+        let is_invented = invented.is_some_and(|history| !history.has_true_log);
         let request = request.into_inner();
         let parts = match is_invented {
             true => log::parts(&self.0.log.lock().unwrap(), &request),
