@@ -83,7 +83,9 @@ fn needs_agreements(command: &MemberCommand) -> bool {
         | MemberCommand::Status
         | MemberCommand::Members { .. }
         | MemberCommand::Confirm { .. }
-        | MemberCommand::Revoke { .. } => false,
+        | MemberCommand::Revoke { .. }
+        // An operator's home of before a recovery goes on like any other.
+        | MemberCommand::Resume => false,
         MemberCommand::Seal { .. }
         | MemberCommand::Deposit { .. }
         | MemberCommand::Deposits { .. }
@@ -96,7 +98,6 @@ fn needs_agreements(command: &MemberCommand) -> bool {
         | MemberCommand::Retrieve { .. }
         | MemberCommand::Watch { .. }
         | MemberCommand::Attend
-        | MemberCommand::Resume
         | MemberCommand::Audit { .. } => true,
     }
 }
