@@ -8,6 +8,7 @@ mod clerk;
 mod crash;
 mod cut_off;
 mod damage;
+mod damaged_keys;
 mod demo;
 mod faults;
 mod full_disk;
