@@ -17,6 +17,7 @@ mod invitations;
 mod liar;
 mod lost_homes;
 mod lying;
+mod lying_disk;
 mod manual;
 mod members;
 mod metrics;
