@@ -364,7 +364,7 @@ mod tests {
         assert_eq!(memory.known(&Stream::Vault).unwrap(), [entry(3, b"c")]);
         assert_eq!(memory.heads(&Stream::Vault).unwrap(), [(saw(4), head())]);
         memory.settle(&Stream::Vault, &owed).unwrap();
-        assert_eq!(memory.acknowledged(&Stream::Vault).unwrap(), [stands.clone()]);
+        assert_eq!(memory.acknowledged(&Stream::Vault).unwrap(), std::slice::from_ref(&stands));
         assert_eq!(memory.streams().unwrap(), [Stream::Vault], "it is to be followed");
         for damaged in ["4 00\n", "4 00 entry 00\n", "4 00 head 7b7d\n"] {
             fs::write(dir.path().join("vault.acknowledged"), damaged).unwrap();

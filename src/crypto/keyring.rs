@@ -110,13 +110,17 @@ impl Keyring {
         let damaged = || KeyringError::Damaged { path: self.path(SEAL) };
         let mut opener = age::scrypt::Identity::new(passphrase.clone());
         opener.set_max_work_factor(SCRYPT_LOG_N);
-        let opened = age::decrypt(&opener, &sealed).map_err(|fault| match fault {
-            DecryptError::DecryptionFailed
-            | DecryptError::KeyDecryptionFailed
-            | DecryptError::NoMatchingKeys => {
-                KeyringError::WrongPassphrase { path: self.dir.clone() }
+        let opened = age::decrypt(&opener, &sealed).map_err(|fault| {
+            let may_be_wrong = matches!(
+                fault,
+                DecryptError::DecryptionFailed
+                    | DecryptError::KeyDecryptionFailed
+                    | DecryptError::NoMatchingKeys
+            );
+            match may_be_wrong {
+                true => KeyringError::WrongPassphrase { path: self.dir.clone() },
+                false => damaged(),
             }
-            _ => damaged(),
         })?;
         let opened = Zeroizing::new(opened);
         let identity = std::str::from_utf8(&opened).ok().and_then(|text| text.parse().ok());

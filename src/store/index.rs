@@ -235,14 +235,14 @@ impl Index {
     }
 
     fn failed(&self, error: sled::Error) -> ReadError {
-        match error {
-            sled::Error::Io(error) if is_refusal(&error) => {
-                self.health.fail(&error);
-                ReadError::Io(error)
+        if let sled::Error::Io(error) = error {
+            if !is_refusal(&error) {
+                return senseless(&error);
             }
-            sled::Error::Io(error) => senseless(&error),
-            error => senseless(&error),
+            self.health.fail(&error);
+            return ReadError::Io(error);
         }
+        senseless(&error)
     }
 
     fn get(&self, key: &[u8]) -> Result<Option<sled::IVec>, ReadError> {

@@ -2,7 +2,7 @@
 //!
 //! sled's own flusher syncs too, but only logs a sync that fails, and goes on: what the disk has lost
 //! by then would be read back later as if nothing had happened. The system tells a failure to write
-//! back once to every open file, so that this one, opened before anything is written, is told as
+//! back once to every open file, so that this one, open all the while, is told as
 //! well. After a failure of this or any other access to the index the store has failed, which ends the
 //! process, as with every sync; the next start verifies the index and brings it level with the journal.
 
