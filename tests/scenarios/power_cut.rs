@@ -43,6 +43,9 @@ impl Disk {
         let mut mount = Command::new("mount");
         mount.args(["-o", "loop"]).arg(self.0.path().join("image")).arg(self.path());
         assert!(mount.status().unwrap().success(), "no loop device may be mounted here");
+        // A mount namespace that was begun meanwhile would keep the disk as it was cut off.
+        let alive = fs::write(self.path().join("alive"), "");
+        assert!(alive.is_ok(), "somebody else holds this disk mounted: {alive:?}");
     }
 
     pub(super) fn unmount(&self) {
