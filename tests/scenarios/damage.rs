@@ -289,17 +289,17 @@ impl Life {
             let path = self.name(path);
             let (older, path) =
                 (self.world.path("older").join(&path), self.world.data().join(path));
-            match how {
-                FlippedInBundle => flip(&path, self.small_at + 300),
-                Older => {
-                    remove(&path);
-                    if older.is_dir() {
-                        copy_dir(&older, &path);
-                    } else {
-                        fs::copy(&older, &path).unwrap();
-                    }
+            if how == FlippedInBundle {
+                flip(&path, self.small_at + 300);
+            } else if how == Older {
+                remove(&path);
+                if older.is_dir() {
+                    copy_dir(&older, &path);
+                } else {
+                    fs::copy(&older, &path).unwrap();
                 }
-                how => damage(&path, how),
+            } else {
+                damage(&path, how);
             }
         }
     }
