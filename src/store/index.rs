@@ -4,8 +4,9 @@
 //! `apply_batch` on one tree whole or not at all, and how far the journal is applied must never
 //! part from what was applied. Small objects are indexed by their place in the journal: a second
 //! copy would cost sled three writes for each byte and end in files that sled never syncs. sled's
-//! own flusher is the only one, and `flush_async` is never called; a flush is a convenience, as
-//! whatever the index has lost is applied again from the journal.
+//! own flusher is the only one that writes, and `flush_async` is never called; a flush is a
+//! convenience, as whatever the index has lost is applied again from the journal. Whether it can be
+//! synced at all is watched by [`crate::store::syncing`].
 
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -17,6 +18,7 @@ use crate::domain::stream::Stream;
 use crate::store::frame::{BundleRecord, Fields, Identity};
 use crate::store::head::Tip;
 use crate::store::journal::{Committed, Location};
+use crate::store::syncing::Health;
 use crate::store::{ReadError, Records, StreamHead};
 
 /// The layout of keys and values below.
@@ -53,6 +55,8 @@ pub(crate) enum NotOpened {
 #[derive(Debug)]
 pub(crate) struct Index {
     tree: sled::Db,
+    /// Fails with the first access that the system refuses: sled does not recover from one.
+    pub(crate) health: Health,
 }
 
 impl Index {
@@ -67,7 +71,7 @@ impl Index {
         loop {
             let opened = catch_unwind(AssertUnwindSafe(|| config.open()));
             match opened {
-                Ok(Ok(tree)) => return Ok(Self { tree }),
+                Ok(Ok(tree)) => return Ok(Self { tree, health: Health::good() }),
                 Ok(Err(error)) if is_locked(&error) => {
                     if begun.elapsed() > LOCK_WAIT {
                         return Err(NotOpened::Locked);
@@ -97,7 +101,7 @@ impl Index {
 
     /// Marks a new index as belonging to this journal, with nothing applied.
     pub(crate) fn begin(&self, identity: &Identity, tip: &Tip) -> Result<(), ReadError> {
-        self.tree.insert(META, meta(identity, tip)).map_err(failed).map(drop)
+        self.tree.insert(META, meta(identity, tip)).map_err(|error| self.failed(error)).map(drop)
     }
 
     /// Applies one batch and remembers it as applied, whole or not at all.
@@ -131,7 +135,7 @@ impl Index {
             }
         }
         batch.insert(META, meta(identity, &committed.tip));
-        self.tree.apply_batch(batch).map_err(failed)
+        self.tree.apply_batch(batch).map_err(|error| self.failed(error))
     }
 
     pub(crate) fn head(&self, stream: &Stream) -> Result<StreamHead, ReadError> {
@@ -197,7 +201,7 @@ impl Index {
         found
             .take(limit)
             .map(|found| {
-                let found = found.map_err(failed)?;
+                let found = found.map_err(|error| self.failed(error))?;
                 let name = found.get(1..).unwrap_or_default().to_vec();
                 String::from_utf8(name).map_err(|_| broken("a record's key".to_owned()))
             })
@@ -209,7 +213,7 @@ impl Index {
         let mut counts = [0; 5];
         for (count, space) in counts.iter_mut().zip([HEADS, STREAMS, POSITIONS, BLOBS, BUNDLES]) {
             for found in self.tree.scan_prefix([space]).keys() {
-                found.map_err(failed)?;
+                found.map_err(|error| self.failed(error))?;
                 *count += 1;
             }
         }
@@ -218,7 +222,7 @@ impl Index {
 
     /// Hands what is still in memory to the operating system.
     pub(crate) fn flush(&self) -> Result<(), ReadError> {
-        self.tree.flush().map_err(failed).map(drop)
+        self.tree.flush().map_err(|error| self.failed(error)).map(drop)
     }
 
     fn location(&self, key: &[u8]) -> Result<Option<Location>, ReadError> {
@@ -230,8 +234,19 @@ impl Index {
         }
     }
 
+    fn failed(&self, error: sled::Error) -> ReadError {
+        if let sled::Error::Io(error) = error {
+            if !is_refusal(&error) {
+                return senseless(&error);
+            }
+            self.health.fail(&error);
+            return ReadError::Io(error);
+        }
+        senseless(&error)
+    }
+
     fn get(&self, key: &[u8]) -> Result<Option<sled::IVec>, ReadError> {
-        self.tree.get(key).map_err(failed)
+        self.tree.get(key).map_err(|error| self.failed(error))
     }
 }
 
@@ -299,16 +314,6 @@ fn is_refusal(error: &io::Error) -> bool {
         Kind::Other,
     ];
     !senseless.contains(&error.kind())
-}
-
-fn failed(error: sled::Error) -> ReadError {
-    if let sled::Error::Io(error) = error {
-        return match is_refusal(&error) {
-            true => ReadError::Io(error),
-            false => senseless(&error),
-        };
-    }
-    senseless(&error)
 }
 
 fn senseless(error: &dyn std::error::Error) -> ReadError {
