@@ -8,6 +8,7 @@ use tonic_types::StatusExt as _;
 use crate::client::connect_fault::ConnectFault;
 use crate::crypto::keyfile::KeyFileError;
 use crate::crypto::keyring::KeyringError;
+pub use crate::domain::chain::chain;
 use crate::domain::refusal::Refusal;
 
 /// Why a command did not do what it was to do.
@@ -177,16 +178,4 @@ impl From<Status> for ClientError {
             },
         }
     }
-}
-
-/// An error and what caused it, on one line.
-pub fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
-        source = cause.source();
-    }
-    text
 }

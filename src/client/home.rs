@@ -304,7 +304,11 @@ impl Home {
 
     /// The TLS certificate in DER.
     pub fn certificate(&self) -> Result<Vec<u8>, ClientError> {
-        Ok(keyfile::read(&self.file(CERTIFICATE), FILE_BYTES_MAX)?.to_vec())
+        let der = keyfile::read(&self.file(CERTIFICATE), FILE_BYTES_MAX)?.to_vec();
+        match x509_parser::parse_x509_certificate(&der) {
+            Ok(_) => Ok(der),
+            Err(_) => Err(self.spoilt(CERTIFICATE, &"not a certificate")),
+        }
     }
 
     /// Keeps a TLS certificate.

@@ -2,9 +2,10 @@
 //!
 //! One file a stream, appended to: an entry a line, in hexadecimal; beside it the last head, which
 //! the vault has signed, and until the stream is followed that far, what the vault has acknowledged
-//! and so must show. Programs that use a home at once add to the same files; what each adds must
-//! agree with what is there.
+//! and so must show: the events, and the heads that were signed with them. Programs that use a home
+//! at once add to the same files; what each adds must agree with what is there.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
@@ -17,7 +18,7 @@ use crate::domain::id::Signature;
 use crate::domain::statement::Saw;
 use crate::domain::stream::Stream;
 use crate::ledger::Entry;
-use crate::ledger::head::SignedHead;
+use crate::ledger::head::{Head, SignedHead};
 
 /// The remembered streams of a home.
 #[derive(Debug, Clone)]
@@ -31,6 +32,24 @@ pub struct Memory {
 struct KeptHead {
     head: String,
     signature: Signature,
+}
+
+/// What the vault has acknowledged and must show from then on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Owed {
+    /// Which event of the stream.
+    pub saw: Saw,
+    /// What is known of it.
+    pub proof: Proof,
+}
+
+/// What is known of an event that was acknowledged.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Proof {
+    /// The event itself.
+    Entry(Entry),
+    /// That the stream stood there: the vault has signed it.
+    Head(SignedHead),
 }
 
 /// Largest file of a head, in bytes.
@@ -47,14 +66,16 @@ impl Memory {
         &self.dir
     }
 
-    /// Which streams have been followed.
+    /// Which streams have been followed, or are to be.
     pub fn streams(&self) -> Result<Vec<Stream>, ClientError> {
         let listing = fs::read_dir(&self.dir)
             .map_err(|fault| home_fault(self.dir.clone(), &fault.to_string(), RESTORE))?;
         let names = listing.filter_map(|item| item.ok()?.file_name().into_string().ok());
-        Ok(names
-            .filter_map(|name| name.strip_suffix(".log")?.replace('+', "/").parse().ok())
-            .collect())
+        let streams = names.filter_map(|name| {
+            let stem = name.strip_suffix(".log").or(name.strip_suffix(".acknowledged"))?;
+            stem.replace('+', "/").parse().ok()
+        });
+        Ok(streams.collect::<BTreeSet<_>>().into_iter().collect())
     }
 
     /// What was seen of a stream.
@@ -137,7 +158,7 @@ impl Memory {
     pub fn forget(&self, stream: &Stream, aside: &Path) -> Result<(), ClientError> {
         let _held = keyfile::lock(&self.dir.join("lock"))?;
         self.copy(stream, aside)?;
-        for file in [self.head_file(stream), self.file(stream)] {
+        for file in [self.owed(stream), self.head_file(stream), self.file(stream)] {
             if file.exists() {
                 keyfile::remove(&file)?;
             }
@@ -147,7 +168,7 @@ impl Memory {
 
     fn copy(&self, stream: &Stream, aside: &Path) -> Result<(), ClientError> {
         keyfile::private_dir(aside)?;
-        for file in [self.file(stream), self.head_file(stream)] {
+        for file in [self.file(stream), self.head_file(stream), self.owed(stream)] {
             let Some(name) = file.file_name().filter(|_| file.exists()) else { continue };
             fs::copy(&file, aside.join(name))
                 .map_err(|fault| home_fault(file.clone(), &fault.to_string(), RESTORE))?;
@@ -164,35 +185,64 @@ impl Memory {
         Ok(keyfile::replace(&path, &bytes)?)
     }
 
-    /// Remembers that the vault has acknowledged this event: it must be shown from now on.
-    pub fn acknowledge(&self, stream: &Stream, saw: &Saw) -> Result<(), ClientError> {
+    /// Remembers what the vault has acknowledged: it must be shown from now on.
+    pub fn acknowledge(&self, stream: &Stream, owed: &Owed) -> Result<(), ClientError> {
         let _held = keyfile::lock(&self.dir.join("lock"))?;
-        Ok(keyfile::append(&self.owed(stream), line(saw).as_bytes())?)
+        Ok(keyfile::append(&self.owed(stream), line(owed).as_bytes())?)
     }
 
-    /// The acknowledged events that were not shown yet.
-    pub fn acknowledged(&self, stream: &Stream) -> Result<Vec<Saw>, ClientError> {
+    /// What was acknowledged and not shown yet.
+    pub fn acknowledged(&self, stream: &Stream) -> Result<Vec<Owed>, ClientError> {
         let text = read(&self.owed(stream))?;
         // A last line without its newline was being written when the computer stopped.
         let whole = text.rfind('\n').map_or("", |end| text.get(..end).unwrap_or_default());
-        let events = whole.lines().map(|line| {
-            let (sequence, commitment) = line.split_once(' ')?;
-            let (sequence, commitment) = (sequence.parse().ok()?, commitment.parse().ok()?);
-            Some(Saw { sequence, commitment })
-        });
-        let events: Option<Vec<_>> = events.collect();
-        events.ok_or_else(|| home_fault(self.owed(stream), "this memory is damaged", RESTORE))
+        let owed: Option<Vec<_>> = whole.lines().map(parse_line).collect();
+        owed.ok_or_else(|| home_fault(self.owed(stream), "this memory is damaged", RESTORE))
     }
 
-    /// Forgets acknowledged events: they were shown.
-    pub fn settle(&self, stream: &Stream, shown: &[Saw]) -> Result<(), ClientError> {
-        if shown.is_empty() {
+    /// Forgets what was acknowledged: it was shown, or told to be lost.
+    pub fn settle(&self, stream: &Stream, settled: &[Owed]) -> Result<(), ClientError> {
+        if settled.is_empty() {
             return Ok(());
         }
         let _held = keyfile::lock(&self.dir.join("lock"))?;
         let owed = self.acknowledged(stream)?;
-        let left: String = owed.iter().filter(|saw| !shown.contains(saw)).map(line).collect();
-        Ok(keyfile::replace(&self.owed(stream), left.as_bytes())?)
+        let left: String = owed.iter().filter(|owed| !settled.contains(owed)).map(line).collect();
+        match left.is_empty() {
+            false => Ok(keyfile::replace(&self.owed(stream), left.as_bytes())?),
+            true if self.owed(stream).exists() => Ok(keyfile::remove(&self.owed(stream))?),
+            true => Ok(()),
+        }
+    }
+
+    /// The events of a stream that are known: those that were seen, and those that were acknowledged
+    /// since, between which others may be missing.
+    pub fn known(&self, stream: &Stream) -> Result<Vec<Entry>, ClientError> {
+        let mut known: BTreeMap<u64, Entry> =
+            self.recall(stream)?.into_iter().map(|entry| (entry.sequence, entry)).collect();
+        for owed in self.acknowledged(stream)? {
+            if let Proof::Entry(entry) = owed.proof {
+                known.entry(entry.sequence).or_insert(entry);
+            }
+        }
+        Ok(known.into_values().collect())
+    }
+
+    /// Every head of a stream that the vault has signed for this home and is not outdone, with where
+    /// it says that the stream stood, the furthest last.
+    pub fn heads(&self, stream: &Stream) -> Result<Vec<(Saw, SignedHead)>, ClientError> {
+        let owed = self.acknowledged(stream)?.into_iter().filter_map(|owed| match owed.proof {
+            Proof::Head(head) => Some((owed.saw, head)),
+            Proof::Entry(_) => None,
+        });
+        let mut heads: Vec<_> = owed.collect();
+        if let Some(kept) = self.head(stream)? {
+            let head: Head = strict_json::parse(&kept.head, SignedHead::BYTES_MAX)
+                .map_err(|_| home_fault(self.head_file(stream), "this head is damaged", RESTORE))?;
+            heads.push((head.saw, kept));
+        }
+        heads.sort_by_key(|(saw, _)| saw.sequence);
+        Ok(heads)
     }
 
     fn file(&self, stream: &Stream) -> PathBuf {
@@ -226,8 +276,33 @@ fn read(path: &Path) -> Result<String, ClientError> {
     }
 }
 
-fn line(saw: &Saw) -> String {
-    format!("{} {}\n", saw.sequence, saw.commitment)
+fn line(owed: &Owed) -> String {
+    let Saw { sequence, commitment } = owed.saw;
+    match &owed.proof {
+        Proof::Entry(entry) => {
+            format!("{sequence} {commitment} entry {}\n", hex::encode(entry.encode()))
+        }
+        Proof::Head(SignedHead { head, signature }) => {
+            format!("{sequence} {commitment} head {} {signature}\n", hex::encode(head))
+        }
+    }
+}
+
+/// Reads what [`line`] has written.
+fn parse_line(line: &str) -> Option<Owed> {
+    let parts: Vec<_> = line.split(' ').collect();
+    let (sequence, commitment, proof) = match parts.as_slice() {
+        [sequence, commitment, "entry", entry] => {
+            (sequence, commitment, Proof::Entry(Entry::decode(&hex::decode(entry).ok()?).ok()?))
+        }
+        [sequence, commitment, "head", head, signature] => {
+            let (head, signature) = (hex::decode(head).ok()?, signature.parse().ok()?);
+            (sequence, commitment, Proof::Head(SignedHead { head, signature }))
+        }
+        _ => return None,
+    };
+    let saw = Saw { sequence: sequence.parse().ok()?, commitment: commitment.parse().ok()? };
+    Some(Owed { saw, proof })
 }
 
 const RESTORE: &str = "restore it from your backup; it shows what you have seen of the vault";
@@ -280,16 +355,25 @@ mod tests {
         let memory = Memory::new(dir.path().to_owned());
         let saw = |sequence| Saw { sequence, commitment: Bytes([9; 32]) };
         assert_eq!(memory.acknowledged(&Stream::Vault).unwrap(), []);
-        memory.acknowledge(&Stream::Vault, &saw(3)).unwrap();
+        let event = Owed { saw: saw(3), proof: Proof::Entry(entry(3, b"c")) };
+        let stands = Owed { saw: saw(4), proof: Proof::Head(head()) };
+        memory.acknowledge(&Stream::Vault, &event).unwrap();
         let owed = memory.acknowledged(&Stream::Vault).unwrap();
         // Another program is acknowledged something while this one reads.
-        memory.acknowledge(&Stream::Vault, &saw(4)).unwrap();
+        memory.acknowledge(&Stream::Vault, &stands).unwrap();
+        assert_eq!(memory.known(&Stream::Vault).unwrap(), [entry(3, b"c")]);
+        assert_eq!(memory.heads(&Stream::Vault).unwrap(), [(saw(4), head())]);
         memory.settle(&Stream::Vault, &owed).unwrap();
-        assert_eq!(memory.acknowledged(&Stream::Vault).unwrap(), [saw(4)]);
-        assert_eq!(memory.streams().unwrap(), [], "it is not a stream");
-        fs::write(dir.path().join("vault.acknowledged"), "4 00\n").unwrap();
-        let refused = memory.acknowledged(&Stream::Vault).unwrap_err();
-        assert!(matches!(refused, ClientError::Home { .. }), "{refused}");
+        assert_eq!(memory.acknowledged(&Stream::Vault).unwrap(), std::slice::from_ref(&stands));
+        assert_eq!(memory.streams().unwrap(), [Stream::Vault], "it is to be followed");
+        for damaged in ["4 00\n", "4 00 entry 00\n", "4 00 head 7b7d\n"] {
+            fs::write(dir.path().join("vault.acknowledged"), damaged).unwrap();
+            let refused = memory.acknowledged(&Stream::Vault).unwrap_err();
+            assert!(matches!(refused, ClientError::Home { .. }), "{refused}");
+        }
+        fs::write(dir.path().join("vault.acknowledged"), line(&stands)).unwrap();
+        memory.settle(&Stream::Vault, &[stands]).unwrap();
+        assert_eq!(memory.streams().unwrap(), [], "nothing is left of it");
     }
 
     #[test]

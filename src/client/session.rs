@@ -16,6 +16,7 @@ use crate::client::connect::connect;
 use crate::client::error::ClientError;
 use crate::client::home::{Home, Keys, Owner, VaultInfo};
 use crate::client::listing::Listing;
+use crate::client::memory::{Owed, Proof};
 use crate::client::mirror::Mirrored;
 use crate::client::reading::Reading;
 use crate::client::silence::answered;
@@ -303,12 +304,12 @@ impl Session {
         let remembered = followed.saw();
         // Before the question: another program may be acknowledged more meanwhile.
         let acknowledged = self.home.memory().acknowledged(stream)?;
-        let seen = self.home.memory().head(stream)?;
+        let seen = self.home.memory().heads(stream)?.pop().map(|(_, head)| head);
         let (followed, head) = self.read(stream, named, followed, seen).await?;
-        if let Some(missing) = acknowledged.iter().find(|saw| !followed.has(saw)) {
+        if let Some(missing) = acknowledged.iter().find(|owed| !followed.has(&owed.saw)) {
             return Err(ClientError::Untrue(format!(
                 "event {} of {stream} was acknowledged, but is not shown",
-                missing.sequence
+                missing.saw.sequence
             )));
         }
         let at = self.head(stream, &head)?.at;
@@ -512,7 +513,7 @@ impl Session {
         let entries: Vec<_> = entries.collect::<Result<_, _>>().map_err(bad_field)?;
         let head = present(head, "head").and_then(SignedHead::try_from).map_err(bad_field)?;
         let acknowledged = acknowledgement::check(&self.vault.log, statements, &entries);
-        let mut acknowledged = acknowledged.map_err(ClientError::Untrue)?;
+        let acknowledged = acknowledged.map_err(ClientError::Untrue)?;
         let Some((stream, last)) = acknowledged.last().cloned() else { return Ok(()) };
         let stands = self.head(&stream, &head)?.saw;
         let is_behind = stands.sequence < last.sequence;
@@ -523,10 +524,14 @@ impl Session {
         if self.owner.path == MemberPath::operator() {
             return Ok(());
         }
-        self.unseen.lock().unwrap_or_else(PoisonError::into_inner).extend(entries);
-        acknowledged.push((stream, stands));
+        let events = acknowledged.into_iter().zip(&entries).map(|((stream, saw), entry)| {
+            (stream, Owed { saw, proof: Proof::Entry(entry.clone()) })
+        });
+        let head = (stream, Owed { saw: stands, proof: Proof::Head(head) });
         let memory = self.home.memory();
-        acknowledged.iter().try_for_each(|(stream, saw)| memory.acknowledge(stream, saw))
+        events.chain([head]).try_for_each(|(stream, owed)| memory.acknowledge(&stream, &owed))?;
+        self.unseen.lock().unwrap_or_else(PoisonError::into_inner).extend(entries);
+        Ok(())
     }
 
     fn stream_service(&self) -> StreamServiceClient<Channel> {

@@ -10,6 +10,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use age::DecryptError;
 use age::secrecy::{ExposeSecret as _, SecretString};
 use age::x25519::Identity;
 use zeroize::Zeroizing;
@@ -39,7 +40,14 @@ pub enum KeyringError {
         /// Which file.
         path: PathBuf,
     },
-    /// Not this passphrase.
+    /// It is sealed, and what opens it is not there.
+    #[error("{} is sealed, and {SEAL} beside it, which opens it, is missing", path.display())]
+    SealMissing {
+        /// Which file.
+        path: PathBuf,
+    },
+    /// Not this passphrase, as far as anybody can tell: a seal may be damaged where only the
+    /// passphrase would show it.
     #[error("this is not the passphrase of {}", path.display())]
     WrongPassphrase {
         /// Which directory.
@@ -99,13 +107,23 @@ impl Keyring {
     /// Opens the seal.
     pub fn unlock(&mut self, passphrase: &SecretString) -> Result<(), KeyringError> {
         let sealed = keyfile::read(&self.path(SEAL), SEAL_BYTES_MAX)?;
-        let wrong = || KeyringError::WrongPassphrase { path: self.dir.clone() };
+        let damaged = || KeyringError::Damaged { path: self.path(SEAL) };
         let mut opener = age::scrypt::Identity::new(passphrase.clone());
         opener.set_max_work_factor(SCRYPT_LOG_N);
-        let opened = age::decrypt(&opener, &sealed).map_err(|_| wrong())?;
+        let opened = age::decrypt(&opener, &sealed).map_err(|fault| {
+            let may_be_wrong = matches!(
+                fault,
+                DecryptError::DecryptionFailed
+                    | DecryptError::KeyDecryptionFailed
+                    | DecryptError::NoMatchingKeys
+            );
+            match may_be_wrong {
+                true => KeyringError::WrongPassphrase { path: self.dir.clone() },
+                false => damaged(),
+            }
+        })?;
         let opened = Zeroizing::new(opened);
         let identity = std::str::from_utf8(&opened).ok().and_then(|text| text.parse().ok());
-        let damaged = || KeyringError::Damaged { path: self.path(SEAL) };
         self.seal = Some(Arc::new(identity.ok_or_else(damaged)?));
         Ok(())
     }
@@ -117,7 +135,12 @@ impl Keyring {
         if !found.starts_with(AGE_MAGIC) {
             return Ok(found);
         }
-        let Some(seal) = &self.seal else { return Err(KeyringError::Locked { path }) };
+        let Some(seal) = &self.seal else {
+            return Err(match self.is_sealed() {
+                true => KeyringError::Locked { path },
+                false => KeyringError::SealMissing { path },
+            });
+        };
         let opened = age::decrypt(seal.as_ref(), &found);
         opened.map(Zeroizing::new).map_err(|_| KeyringError::Damaged { path })
     }

@@ -238,13 +238,29 @@ fn remedy(fault: &(dyn Error + 'static)) -> &'static str {
     let mut next = Some(fault);
     while let Some(fault) = next {
         match (fault.downcast_ref(), fault.downcast_ref()) {
-            (Some(file), _) | (_, Some(KeyringError::File(file))) => {
-                return remedy_of_key_file(file);
-            }
-            (None, _) => next = fault.source(),
+            (Some(file), _) => return remedy_of_key_file(file),
+            (None, Some(keyring)) => return remedy_of_keyring(keyring),
+            (None, None) => next = fault.source(),
         }
     }
     "mend what the message says and try again"
+}
+
+fn remedy_of_keyring(fault: &KeyringError) -> &'static str {
+    match fault {
+        KeyringError::File(file) => remedy_of_key_file(file),
+        KeyringError::Locked { .. } => {
+            "name a private file that holds the passphrase with --passphrase-file"
+        }
+        KeyringError::WrongPassphrase { .. } => {
+            "try the right one; if this is certain to be it, seal.age there is damaged: restore it \
+             from your backup"
+        }
+        KeyringError::SealMissing { .. } | KeyringError::Damaged { .. } => {
+            "restore the file from your backup"
+        }
+        KeyringError::Unsealable { .. } => "mend what the message says and try again",
+    }
 }
 
 fn remedy_of_key_file(fault: &KeyFileError) -> &'static str {

@@ -13,6 +13,8 @@ use std::time::Duration;
 
 use rustix::time::{ClockId, clock_gettime};
 
+use crate::domain::chain::chain;
+
 /// How much longer the manager is to wait while work goes on that it should not take for a hang.
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -29,7 +31,7 @@ impl Manager {
         let address = std::env::var_os("NOTIFY_SOCKET").filter(|address| !address.is_empty());
         let socket = address.and_then(|address| {
             let failed = |fault: &io::Error| {
-                let error = fault as &dyn std::error::Error;
+                let error = chain(fault);
                 tracing::warn!(error, ?address, "the service manager cannot be told");
             };
             connect(&address).inspect_err(failed).ok()
@@ -84,7 +86,7 @@ impl Manager {
         if let Some(socket) = &self.socket
             && let Err(fault) = socket.send(words.as_bytes())
         {
-            let error = &fault as &dyn std::error::Error;
+            let error = chain(&fault);
             tracing::warn!(error, words, "the service manager was not told");
         }
     }

@@ -11,6 +11,7 @@ use hyper::{Method, Request, Response, StatusCode};
 use tokio::net::TcpListener;
 
 use crate::daemon::http::{self, Limits};
+use crate::domain::chain::chain;
 use crate::ledger::tile::Tile;
 use crate::store::DiskStore;
 use crate::vault::{Vault, VaultError};
@@ -63,7 +64,7 @@ fn show(vault: &Vault<DiskStore>, path: &str, is_read: bool) -> Response<Full<By
 }
 
 fn log(fault: &VaultError) {
-    tracing::error!(error = fault as &dyn std::error::Error, "the log cannot be shown");
+    tracing::error!(error = chain(fault), "the log cannot be shown");
 }
 
 fn lasting(mut response: Response<Full<Bytes>>, how: &'static str) -> Response<Full<Bytes>> {

@@ -11,6 +11,7 @@ use crate::daemon::config::{Place, failed, ledger_key, not_opened, refuse_strang
 use crate::daemon::notice::Notice;
 use crate::daemon::notify::Manager;
 use crate::daemon::serve::progress;
+use crate::domain::chain::chain;
 use crate::store::{DiskStore, OpenError, Options};
 use crate::vault::{DomainProjector, SystemClock, Vault};
 
@@ -23,6 +24,12 @@ pub(super) async fn run(data: &Path, passphrase_file: Option<&Path>) -> Result<E
         // What a damaged notice showed is shown again by whoever showed it.
         Err(_) => 0,
     };
+    // Before anything is changed: without its home the operator could invite nobody any more.
+    let known = Home::open(&place.operator()).and_then(|home| Ok((home.vault()?, home)));
+    let (mut known, home) = known.map_err(|fault| {
+        let hint = "restore it from your backup of DIR/operator and try again; nothing was changed";
+        Failure::failed("OPERATOR", chain(&fault), hint)
+    })?;
     let (manager, caught_up) = (Manager::of_this_process(), Cell::new(0));
     let progress = progress(&manager, &caught_up);
     let options =
@@ -45,8 +52,6 @@ pub(super) async fn run(data: &Path, passphrase_file: Option<&Path>) -> Result<E
     let log = vault.log().clone();
     vault.close().await;
     // Only now: an interrupted recovery is begun again, in a generation later still.
-    let home = Home::open(&place.operator())?;
-    let mut known = home.vault()?;
     known.log = log.clone();
     home.set_vault(&known)?;
     Notice::lift(&place)?;

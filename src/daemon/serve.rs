@@ -24,6 +24,7 @@ use crate::daemon::metrics::{Certificate, Metrics};
 use crate::daemon::notice::{self, Notice};
 use crate::daemon::notify::Manager;
 use crate::daemon::public;
+use crate::domain::chain::chain;
 use crate::domain::time::Timestamp;
 use crate::server::accept::{Limits, accept};
 use crate::server::authorities::Authorities;
@@ -114,16 +115,13 @@ pub(super) async fn run(
     let mut serving = tokio::spawn(serving);
     let mut terminate = signal(SignalKind::terminate()).map_err(failed)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(failed)?;
-    let mut halted = vault.halted();
+    let (mut halted, mut store_failed) = (vault.halted(), vault.store_failed());
     let mut renewal = tokio::time::interval(RENEWAL_LOOK);
     eprintln!("listening on {bound}");
     let looking = Arc::clone(&vault);
     tokio::spawn(async move {
         if let Err(fault) = looking.look_again().await {
-            tracing::warn!(
-                error = &fault as &dyn std::error::Error,
-                "quarantine not looked through"
-            );
+            tracing::warn!(error = chain(&fault), "quarantine not looked through");
         }
     });
     manager.ready();
@@ -150,7 +148,7 @@ pub(super) async fn run(
                 tracing::error!(?fault, "serving ended by itself");
                 break;
             }
-            halt = halt(&mut halted) => {
+            halt = halt(&mut halted, &mut store_failed) => {
                 if let Halt::SetBack(_) = &halt {
                     // Nobody is served any more, but whoever showed it is told.
                     drop(stop);
@@ -178,12 +176,18 @@ async fn bind(address: &str, hint: &str) -> Result<TcpListener, Failure> {
     })
 }
 
-/// Waits until the vault halts.
-async fn halt(halted: &mut watch::Receiver<Option<Halt>>) -> Halt {
-    match halted.wait_for(Option::is_some).await.map(|halt| halt.clone()) {
-        Ok(Some(halt)) => halt,
-        // The vault itself is gone: nothing more can become of it.
-        Ok(None) | Err(_) => Halt::Unknown,
+/// Waits until the vault halts, or what it keeps everything in fails.
+async fn halt(
+    halted: &mut watch::Receiver<Option<Halt>>,
+    store_failed: &mut watch::Receiver<bool>,
+) -> Halt {
+    tokio::select! {
+        halt = halted.wait_for(Option::is_some) => match halt.map(|halt| halt.clone()) {
+            Ok(Some(halt)) => halt,
+            // The vault itself is gone: nothing more can become of it.
+            Ok(None) | Err(_) => Halt::Unknown,
+        },
+        _ = store_failed.wait_for(|failed| *failed) => Halt::Unknown,
     }
 }
 
@@ -268,7 +272,7 @@ fn renew(credentials: &Credentials) {
         Ok(true) => tracing::info!("the server's certificate was renewed"),
         Ok(false) => {}
         Err(error) => {
-            let error = &error as &dyn std::error::Error;
+            let error = chain(&error);
             tracing::error!(error, "the server's certificate could not be renewed");
         }
     }

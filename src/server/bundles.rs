@@ -11,6 +11,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Code, Request, Response, Status, Streaming};
 
 use crate::crypto::statement;
+use crate::domain::chain::chain;
 use crate::domain::event::SignedText;
 use crate::domain::statement::{Retrieval, Statement};
 use crate::server::caller::talker;
@@ -99,7 +100,7 @@ impl<S: Store> BundleService for Bundles<S> {
                     if let ReadError::Damaged { .. } = &fault
                         && let Err(error) = vault.quarantine(&retrieval).await
                     {
-                        tracing::error!(error = &error as &dyn std::error::Error, "no quarantine");
+                        tracing::error!(error = chain(&error), "no quarantine");
                     }
                     fault.into()
                 }

@@ -5,6 +5,7 @@ use std::time::SystemTime;
 
 use tonic::{Code, Request, Response, Status};
 
+use crate::domain::chain::chain;
 use crate::domain::event::SignedText;
 use crate::domain::time::{Span, Timestamp};
 use crate::server::ca::CaError;
@@ -101,6 +102,6 @@ fn bad_request(fault: CaError) -> Status {
         let hint = "use the `escrow` program of this vault's version";
         return status(Code::InvalidArgument, "BAD_CERTIFICATE_REQUEST", refused.to_string(), hint);
     }
-    tracing::error!(error = &fault as &dyn std::error::Error, "no certificate issued");
+    tracing::error!(error = chain(&fault), "no certificate issued");
     answer(VaultError::Unavailable)
 }

@@ -1,12 +1,12 @@
 //! From the vault's answers to gRPC statuses. What is ours to know is logged here, once; what
 //! goes out names cause and remedy and nothing internal.
 
-use std::error::Error;
 use std::time::Duration;
 
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt as _};
 
+use crate::domain::chain::chain;
 use crate::domain::refusal::Refusal;
 use crate::store::ReadError;
 use crate::vault::{BundleFault, OverQuota, VaultError};
@@ -87,25 +87,29 @@ pub(super) fn answer(error: VaultError) -> Status {
             let hint = "ask the operator and another party what happened, then run `escrow resume`";
             status(Code::FailedPrecondition, "NEW_GENERATION", error.to_string(), hint)
         }
+        VaultError::ContributionLost(_) => {
+            let hint = "make the request again; whoever approved this one can approve that one";
+            status(Code::DataLoss, "CONTRIBUTION_LOST", error.to_string(), hint)
+        }
         VaultError::Stopping => {
             let message = "the vault did not finish; whether this was done is not known".to_owned();
             let hint = "look with `escrow show` once it is back, and try again if it was not";
             status(Code::Unavailable, "STOPPING", message, hint)
         }
         VaultError::Read(ReadError::Damaged { .. }) => {
-            tracing::error!(error = &error as &dyn Error, "damage found; run `escrowd check`");
+            tracing::error!(error = chain(&error), "damage found; run `escrowd check`");
             let message = "what is stored was found damaged and is not handed out".to_owned();
             let hint = "tell the operator, who runs `escrowd check`";
             status(Code::DataLoss, "DAMAGED", message, hint)
         }
         VaultError::Read(ReadError::Index { .. }) => {
-            tracing::error!(error = &error as &dyn Error, "index damaged; run `escrowd rebuild`");
+            tracing::error!(error = chain(&error), "index damaged; run `escrowd rebuild`");
             let message = "the vault's index is damaged; nothing is lost".to_owned();
             let hint = "tell the operator, who stops the vault and runs `escrowd rebuild`";
             status(Code::DataLoss, "DAMAGED", message, hint)
         }
         VaultError::Read(ReadError::Io(_)) | VaultError::Disk(_) | VaultError::Encoding(_) => {
-            tracing::error!(error = &error as &dyn Error, "the call failed");
+            tracing::error!(error = chain(&error), "the call failed");
             let message = "the vault cannot do this now".to_owned();
             status(Code::Unavailable, "UNAVAILABLE", message, unchanged)
         }
@@ -160,16 +164,4 @@ fn code(refusal: &Refusal) -> Code {
         | Refusal::NoSuchRule(_)
         | Refusal::RequestIs(_) => Code::FailedPrecondition,
     }
-}
-
-/// An error and what caused it, on one line.
-fn chain(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
-        source = cause.source();
-    }
-    text
 }

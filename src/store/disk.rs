@@ -11,19 +11,22 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
 
+use tokio::sync::watch;
+
 use crate::domain::id::{DepositId, Digest};
 use crate::domain::stream::Stream;
 use crate::ledger::Entry;
 use crate::ledger::entry::Leaf;
 use crate::ledger::merkle::Node;
 use crate::store::bundles::{Bundles, StagedBundle, StoredBundle};
-use crate::store::catch_up::{Found, Progress, find_index, open_index, set_aside};
+use crate::store::catch_up::{Found, INDEX_NAME, Progress, find_index, open_index, set_aside};
 use crate::store::error::{OpenError, io_at};
 use crate::store::frame::{BATCH_BLOBS_MAX, BATCH_BUNDLES_MAX, BATCH_BYTES_MAX, BATCH_ENTRIES_MAX};
 use crate::store::index::Index;
 use crate::store::journal::{Journal, Reader};
 use crate::store::segments::{private_directory, private_file};
 use crate::store::space::{RESERVE_BYTES, Space};
+use crate::store::syncing::Syncing;
 use crate::store::{Batch, Blob, CommitError, Projector, ReadError, Room, Store, StreamHead};
 
 /// Name of the journal's directory.
@@ -73,6 +76,8 @@ pub struct DiskStore {
     journal: Mutex<Journal>,
     /// The ledger's size as readers see it; the lock makes applying a batch one step to them.
     visible: RwLock<u64>,
+    // Before the index, which it outlives no more than by a sync.
+    syncing: Syncing,
     index: Index,
     bundles: Bundles,
     reader: Reader,
@@ -97,11 +102,13 @@ impl DiskStore {
         let may_begin = options.may_begin && matches!(found, Found::Nothing);
         let journal = open_journal(directory, options, may_begin, &found)?;
         let index = open_index(found, directory, &journal, projector, options)?;
+        let path = directory.join(INDEX_NAME);
+        let syncing = Syncing::begin(&path, index.health.clone()).map_err(io_at("open", &path))?;
         let path = bundles_path(directory);
         let bundles = Bundles::open(path.clone()).map_err(io_at("prepare", &path))?;
         let (visible, reader) = (RwLock::new(journal.tip.size), journal.reader());
         let journal = Mutex::new(journal);
-        Ok(Self { journal, visible, index, bundles, reader, space, _lock: lock })
+        Ok(Self { journal, visible, syncing, index, bundles, reader, space, _lock: lock })
     }
 
     /// Makes the index again from the journal; the old one is set aside. Only here, where the
@@ -240,12 +247,13 @@ impl Store for DiskStore {
 
     fn settle(&self) -> io::Result<()> {
         self.journal()?.close()?;
-        self.index.flush().map_err(io::Error::other)
+        self.index.flush().map_err(io::Error::other)?;
+        self.syncing.finish()
     }
 
     fn commit(&self, batch: Batch<StagedBundle>) -> Result<(), CommitError> {
         let mut journal = self.journal().map_err(CommitError::Unknown)?;
-        if journal.failed {
+        if journal.failed || self.index.health.has_failed() {
             return Err(CommitError::Unknown(io::Error::other("an earlier write failed")));
         }
         self.check(&batch, journal.tip.size)?;
@@ -282,9 +290,14 @@ impl Store for DiskStore {
         self.index
             .apply(&journal.identity, &committed, records)
             .map_err(|error| unapplied(Box::<dyn std::error::Error + Send + Sync>::from(error)))?;
+        self.syncing.changed();
         *visible = committed.tip.size;
         journal.failed = false;
         Ok(())
+    }
+
+    fn failed(&self) -> watch::Receiver<bool> {
+        self.index.health.failed()
     }
 
     fn has_room_for(&self, bytes: u64) -> bool {

@@ -95,7 +95,9 @@ impl OpenError {
             }
             Self::OtherJournal { .. } => "name another directory for the backup",
             Self::BackupIsAhead { .. } => "the vault was set back: keep the backup, and restore it",
-            Self::Index(_) => "run `escrowd check`, which names what is damaged",
+            Self::Index(_) => {
+                "run `escrowd check`, which names what is damaged, and restore that from a backup"
+            }
         }
     }
 }

@@ -4,8 +4,9 @@
 //! `apply_batch` on one tree whole or not at all, and how far the journal is applied must never
 //! part from what was applied. Small objects are indexed by their place in the journal: a second
 //! copy would cost sled three writes for each byte and end in files that sled never syncs. sled's
-//! own flusher is the only one, and `flush_async` is never called; a flush is a convenience, as
-//! whatever the index has lost is applied again from the journal.
+//! own flusher is the only one that writes, and `flush_async` is never called; a flush is a
+//! convenience, as whatever the index has lost is applied again from the journal. Whether it can be
+//! synced at all is watched by [`crate::store::syncing`].
 
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -20,6 +21,7 @@ use crate::ledger::merkle::{self, Node};
 use crate::store::frame::{BundleRecord, Fields, Identity};
 use crate::store::head::Tip;
 use crate::store::journal::{Committed, Location};
+use crate::store::syncing::Health;
 use crate::store::{ReadError, Records, StreamHead};
 
 /// The layout of keys and values below.
@@ -58,6 +60,8 @@ pub(crate) enum NotOpened {
 #[derive(Debug)]
 pub(crate) struct Index {
     tree: sled::Db,
+    /// Fails with the first access that the system refuses: sled does not recover from one.
+    pub(crate) health: Health,
 }
 
 impl Index {
@@ -72,7 +76,7 @@ impl Index {
         loop {
             let opened = catch_unwind(AssertUnwindSafe(|| config.open()));
             match opened {
-                Ok(Ok(tree)) => return Ok(Self { tree }),
+                Ok(Ok(tree)) => return Ok(Self { tree, health: Health::good() }),
                 Ok(Err(error)) if is_locked(&error) => {
                     if begun.elapsed() > LOCK_WAIT {
                         return Err(NotOpened::Locked);
@@ -102,7 +106,7 @@ impl Index {
 
     /// Marks a new index as belonging to this journal, with nothing applied.
     pub(crate) fn begin(&self, identity: &Identity, tip: &Tip) -> Result<(), ReadError> {
-        self.tree.insert(META, meta(identity, tip)).map_err(failed).map(drop)
+        self.tree.insert(META, meta(identity, tip)).map_err(|error| self.failed(error)).map(drop)
     }
 
     /// Applies one batch and remembers it as applied, whole or not at all.
@@ -139,7 +143,7 @@ impl Index {
             }
         }
         batch.insert(META, meta(identity, &committed.tip));
-        self.tree.apply_batch(batch).map_err(failed)
+        self.tree.apply_batch(batch).map_err(|error| self.failed(error))
     }
 
     pub(crate) fn head(&self, stream: &Stream) -> Result<StreamHead, ReadError> {
@@ -194,7 +198,10 @@ impl Index {
 
     /// Publishes a checkpoint, if `last` is still the one before. Whether it was.
     pub(crate) fn publish(&self, last: Option<&str>, next: &str) -> Result<bool, ReadError> {
-        let swapped = self.tree.compare_and_swap(CHECKPOINT, last, Some(next)).map_err(failed)?;
+        let swapped = self
+            .tree
+            .compare_and_swap(CHECKPOINT, last, Some(next))
+            .map_err(|error| self.failed(error))?;
         Ok(swapped.is_ok())
     }
 
@@ -251,7 +258,7 @@ impl Index {
         found
             .take(limit)
             .map(|found| {
-                let found = found.map_err(failed)?;
+                let found = found.map_err(|error| self.failed(error))?;
                 let name = found.get(1..).unwrap_or_default().to_vec();
                 String::from_utf8(name).map_err(|_| broken("a record's key".to_owned()))
             })
@@ -265,7 +272,7 @@ impl Index {
         let spaces = [HEADS, STREAMS, POSITIONS, BLOBS, BUNDLES, NODES];
         for (count, space) in counts.iter_mut().zip(spaces) {
             for found in self.tree.scan_prefix([space]).keys() {
-                found.map_err(failed)?;
+                found.map_err(|error| self.failed(error))?;
                 *count += 1;
             }
         }
@@ -274,7 +281,7 @@ impl Index {
 
     /// Hands what is still in memory to the operating system.
     pub(crate) fn flush(&self) -> Result<(), ReadError> {
-        self.tree.flush().map_err(failed).map(drop)
+        self.tree.flush().map_err(|error| self.failed(error)).map(drop)
     }
 
     fn location(&self, key: &[u8]) -> Result<Option<Location>, ReadError> {
@@ -286,8 +293,19 @@ impl Index {
         }
     }
 
+    fn failed(&self, error: sled::Error) -> ReadError {
+        if let sled::Error::Io(error) = error {
+            if !is_refusal(&error) {
+                return senseless(&error);
+            }
+            self.health.fail(&error);
+            return ReadError::Io(error);
+        }
+        senseless(&error)
+    }
+
     fn get(&self, key: &[u8]) -> Result<Option<sled::IVec>, ReadError> {
-        self.tree.get(key).map_err(failed)
+        self.tree.get(key).map_err(|error| self.failed(error))
     }
 }
 
@@ -361,16 +379,6 @@ fn is_refusal(error: &io::Error) -> bool {
         Kind::Other,
     ];
     !senseless.contains(&error.kind())
-}
-
-fn failed(error: sled::Error) -> ReadError {
-    if let sled::Error::Io(error) = error {
-        return match is_refusal(&error) {
-            true => ReadError::Io(error),
-            false => senseless(&error),
-        };
-    }
-    senseless(&error)
 }
 
 fn senseless(error: &dyn std::error::Error) -> ReadError {

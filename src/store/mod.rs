@@ -25,8 +25,11 @@ mod recovery;
 mod rollback;
 mod segments;
 mod space;
+mod syncing;
 
 use std::io;
+
+use tokio::sync::watch;
 
 use crate::domain::id::{DepositId, Digest};
 use crate::domain::stream::Stream;
@@ -162,6 +165,10 @@ pub trait Store: Send + Sync + 'static {
     /// Makes a batch durable: it is on disk when this returns `Ok`. Order of batches is order
     /// of calls.
     fn commit(&self, batch: Batch<Self::Staged>) -> Result<(), CommitError>;
+
+    /// Turns true once the store cannot go on, whoever was told of it by an error. The process must
+    /// end; what was acknowledged is safe.
+    fn failed(&self) -> watch::Receiver<bool>;
 
     /// Whether there is room for so many bytes of what can wait. Where there is none, only urgent
     /// batches should be committed: for them some room is kept.

@@ -14,6 +14,7 @@ use std::sync::{Mutex, PoisonError};
 
 use rustix::fs::{FallocateFlags, fallocate, fstatvfs};
 
+use crate::domain::chain::chain;
 use crate::store::Room;
 use crate::store::segments::private_file;
 
@@ -148,7 +149,7 @@ impl Space {
             Err(fault) if !reserve.told => {
                 reserve.told = true;
                 let fault = io::Error::from(fault);
-                tracing::warn!(error = &fault as &dyn std::error::Error, "no reserve is laid by");
+                tracing::warn!(error = chain(&fault), "no reserve is laid by");
             }
             Err(_) => {}
         }

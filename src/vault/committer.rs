@@ -15,6 +15,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::crypto::note::NoteKey;
 use crate::crypto::signature::{self, SigningKey};
+use crate::domain::chain::chain;
 use crate::domain::event::{Act, ENGINE, Event, EventType, Note, SignedText};
 use crate::domain::id::{AgreementId, Bytes, DepositId, Malformed};
 use crate::domain::refusal::Refusal;
@@ -99,7 +100,7 @@ impl<S: Store> Committer<S> {
                         return;
                     }
                     if let Err(fatal) = desk.commit(fitting) {
-                        tracing::error!(error = &fatal as &dyn std::error::Error, "stopping");
+                        tracing::error!(error = chain(&fatal), "stopping");
                         halt.send_replace(Some(Halt::Unknown));
                         return;
                     }
@@ -342,7 +343,7 @@ impl<S: Store> Desk<S> {
             }
             Err(fatal @ CommitError::Unknown(_)) => Err(fatal),
             Err(refused) => {
-                tracing::error!(error = &refused as &dyn std::error::Error, "batch refused");
+                tracing::error!(error = chain(&refused), "batch refused");
                 let is_full = matches!(&refused, CommitError::Refused(fault) if is_full(fault));
                 for (reply, _) in answers {
                     let why = if is_full { VaultError::Full } else { VaultError::Unavailable };

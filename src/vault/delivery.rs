@@ -168,7 +168,14 @@ impl<S: Store> Vault<S> {
             let mut contributions = Vec::with_capacity(request.contributions.len());
             for spent in &request.contributions {
                 let name = attachments::name(&spent.contribution_sha256);
-                contributions.push(vault.store.blob(&name)?.ok_or_else(|| lost(name))?);
+                // Only a recovered vault may have events without what they name.
+                contributions.push(match vault.store.blob(&name)? {
+                    Some(bytes) => bytes,
+                    None if vault.log().generation > 1 => {
+                        return Err(VaultError::ContributionLost(id));
+                    }
+                    None => return Err(lost(name).into()),
+                });
             }
             Ok((contributions, vault.bundle(&request.deposit)))
         });

@@ -2,6 +2,7 @@
 
 use crate::crypto::proofs::Unproven;
 use crate::crypto::statement::StatementFault;
+use crate::domain::id::RequestId;
 use crate::domain::refusal::Refusal;
 use crate::store::{ReadError, is_full};
 use crate::vault::intake::BundleFault;
@@ -43,6 +44,10 @@ pub enum VaultError {
         /// The generation that is kept.
         generation: u32,
     },
+    /// What was contributed to this request was lost before the vault was recovered: nobody
+    /// remembers contributions.
+    #[error("what was contributed to {0} was lost before the vault was recovered")]
+    ContributionLost(RequestId),
     /// The vault is going down; whether the last write happened is not known.
     #[error("the vault is stopping")]
     Stopping,

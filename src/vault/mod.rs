@@ -49,6 +49,7 @@ pub use crate::vault::watching::{Hint, Watching};
 use crate::crypto::proofs::{self, Unproven};
 use crate::crypto::signature::SigningKey;
 use crate::crypto::{signature, statement};
+use crate::domain::chain::chain;
 use crate::domain::deposit::Deposit;
 use crate::domain::event::{Note, SignedText};
 use crate::domain::id::{Bytes, DepositId, Digest, MemberId, MemberPath};
@@ -153,13 +154,18 @@ impl<S: Store> Vault<S> {
         self.committer.close().await;
         if let Err(fault) = self.store.settle() {
             // What was acknowledged is synced; the next start only has more to catch up with.
-            tracing::warn!(error = &fault as &dyn std::error::Error, "not closed cleanly");
+            tracing::warn!(error = chain(&fault), "not closed cleanly");
         }
     }
 
     /// Says when the process must end, and why.
     pub fn halted(&self) -> watch::Receiver<Option<Halt>> {
         self.halt.subscribe()
+    }
+
+    /// Turns true when the store cannot go on: the process must end then, too.
+    pub fn store_failed(&self) -> watch::Receiver<bool> {
+        self.store.failed()
     }
 
     /// Adds what is counted of commits to what is shown.

@@ -60,6 +60,10 @@ impl<S: Store> Vault<S> {
     }
 
     fn digest(&self, id: &DepositId) -> Result<Option<Digest>, ReadError> {
+        // After a recovery an event may have come back without its bundle.
+        if self.store.blob(id.as_str())?.is_none() && self.store.bundle(id)?.is_none() {
+            return Ok(None);
+        }
         let mut hash = Sha256::new();
         match self.bundle(id)? {
             BundleBytes::Small(bytes) => hash.update(&bytes),

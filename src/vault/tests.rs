@@ -7,6 +7,8 @@ use std::sync::{Arc, Mutex};
 
 use rand_core::OsRng;
 
+use tokio::sync::watch;
+
 use crate::crypto::signature::{self, SigningKey};
 use crate::crypto::statement;
 use crate::domain::event::{Note, SignedText};
@@ -40,6 +42,10 @@ impl Store for Failing {
 
     fn commit(&self, batch: Batch<Self::Staged>) -> Result<(), CommitError> {
         self.store.commit(batch)
+    }
+
+    fn failed(&self) -> watch::Receiver<bool> {
+        self.store.failed()
     }
 
     fn has_room_for(&self, bytes: u64) -> bool {

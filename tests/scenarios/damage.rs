@@ -13,7 +13,7 @@ use super::{World, copy_dir};
 
 /// What happens to a file or directory.
 #[derive(Debug, Clone, Copy, PartialEq)]
-enum How {
+pub(super) enum How {
     /// Cut to so many bytes.
     Cut(u64),
     CutInHalf,
@@ -67,8 +67,8 @@ enum Bundle {
     Large,
 }
 
-const CUTS: [How; 5] = [Cut(0), Cut(1), Cut(20), CutInHalf, LastByteCut];
-const FLIPS: [How; 3] = [FirstBitFlipped, MiddleBitFlipped, LastBitFlipped];
+pub(super) const CUTS: [How; 5] = [Cut(0), Cut(1), Cut(20), CutInHalf, LastByteCut];
+pub(super) const FLIPS: [How; 3] = [FirstBitFlipped, MiddleBitFlipped, LastBitFlipped];
 
 /// Which files, what may happen to them together, what comes of it, and why.
 type Row = (&'static [&'static str], Vec<How>, Serve, Check, &'static str);
@@ -289,47 +289,18 @@ impl Life {
             let path = self.name(path);
             let (older, path) =
                 (self.world.path("older").join(&path), self.world.data().join(path));
-            self.damage_one(&path, &older, how);
-        }
-    }
-
-    fn damage_one(&self, path: &Path, older: &Path, how: How) {
-        let cut = |length: u64| {
-            fs::File::options().write(true).open(path).unwrap().set_len(length).unwrap();
-        };
-        let flip = |offset: usize| {
-            let mut bytes = fs::read(path).unwrap();
-            bytes[offset] ^= 0x10;
-            fs::write(path, bytes).unwrap();
-        };
-        let length = fs::metadata(path).map_or(0, |data| data.len());
-        match how {
-            Cut(length) => cut(length),
-            CutInHalf => cut(length / 2),
-            LastByteCut => cut(length - 1),
-            FirstBitFlipped => flip(0),
-            MiddleBitFlipped => flip(length as usize / 2),
-            LastBitFlipped => flip(length as usize - 1),
-            FlippedBehind(words) => {
-                let text = fs::read_to_string(path).unwrap();
-                flip(text.find(words).unwrap() + words.len());
-            }
-            FlippedInBundle => flip(self.small_at + 300),
-            Removed => remove(path),
-            Older => {
-                remove(path);
+            if how == FlippedInBundle {
+                flip(&path, self.small_at + 300);
+            } else if how == Older {
+                remove(&path);
                 if older.is_dir() {
-                    copy_dir(older, path);
+                    copy_dir(&older, &path);
                 } else {
-                    fs::copy(older, path).unwrap();
+                    fs::copy(&older, &path).unwrap();
                 }
+            } else {
+                damage(&path, how);
             }
-            Directory => {
-                remove(path);
-                fs::create_dir(path).unwrap();
-            }
-            Exposed => fs::set_permissions(path, fs::Permissions::from_mode(0o644)).unwrap(),
-            Left => fs::write(path, b"left over").unwrap(),
         }
     }
 
@@ -384,6 +355,40 @@ impl Life {
     }
 }
 
+/// Damages a file in a way that takes nothing but the file.
+pub(super) fn damage(path: &Path, how: How) {
+    let cut = |length: u64| {
+        fs::File::options().write(true).open(path).unwrap().set_len(length).unwrap();
+    };
+    let length = fs::metadata(path).map_or(0, |data| data.len());
+    match how {
+        Cut(length) => cut(length),
+        CutInHalf => cut(length / 2),
+        LastByteCut => cut(length - 1),
+        FirstBitFlipped => flip(path, 0),
+        MiddleBitFlipped => flip(path, length as usize / 2),
+        LastBitFlipped => flip(path, length as usize - 1),
+        FlippedBehind(words) => {
+            let text = fs::read_to_string(path).unwrap();
+            flip(path, text.find(words).unwrap() + words.len());
+        }
+        Removed => remove(path),
+        Directory => {
+            remove(path);
+            fs::create_dir(path).unwrap();
+        }
+        Exposed => fs::set_permissions(path, fs::Permissions::from_mode(0o644)).unwrap(),
+        Left => fs::write(path, b"left over").unwrap(),
+        FlippedInBundle | Older => unreachable!("{how:?} takes a life"),
+    }
+}
+
+fn flip(path: &Path, offset: usize) {
+    let mut bytes = fs::read(path).unwrap();
+    bytes[offset] ^= 0x10;
+    fs::write(path, bytes).unwrap();
+}
+
 fn remove(path: &Path) {
     match path.is_dir() {
         true => fs::remove_dir_all(path).unwrap(),
@@ -393,20 +398,12 @@ fn remove(path: &Path) {
 
 #[test]
 fn promise_9_damage_anywhere_is_mended_or_named_and_never_passed_over() {
-    // The normal run tries one damage a row, `ESCROW_TEST_DAMAGE=all` all of them, and
-    // `ESCROW_TEST_DAMAGE=sled/db` all of that file.
-    let wanted = std::env::var("ESCROW_TEST_DAMAGE").ok();
-    let only = wanted.as_deref().filter(|wanted| *wanted != "all");
     let mut life = Life::lead();
     let (mut failed, mut tried) = (Vec::new(), 0);
     for (row, (paths, hows, serve, check, why)) in table().into_iter().enumerate() {
-        if only.is_some_and(|only| !paths.contains(&only)) {
-            continue;
-        }
-        let turn = row % hows.len();
-        for how in if wanted.is_some() { &hows[..] } else { &hows[turn..=turn] } {
+        for how in wanted(row, paths, &hows) {
             let what = format!("{} {how:?} ({why})", paths.join(" and "));
-            let trial = AssertUnwindSafe(|| life.try_one(&what, paths, *how, serve, check));
+            let trial = AssertUnwindSafe(|| life.try_one(&what, paths, how, serve, check));
             if catch_unwind(trial).is_err() {
                 failed.push(what);
                 life.world.server.is_some().then(|| life.world.kill());
@@ -416,4 +413,14 @@ fn promise_9_damage_anywhere_is_mended_or_named_and_never_passed_over() {
     }
     eprintln!("{tried} damages tried");
     assert!(failed.is_empty(), "{failed:#?}");
+}
+
+/// Which of these damages are tried: one a row in the normal run, `ESCROW_TEST_DAMAGE=all` for all,
+/// or all of a file that is named.
+pub(super) fn wanted(row: usize, files: &[&str], hows: &[How]) -> Vec<How> {
+    match std::env::var("ESCROW_TEST_DAMAGE").ok() {
+        None => vec![hows[row % hows.len()]],
+        Some(wanted) if wanted == "all" || files.contains(&&*wanted) => hows.to_vec(),
+        Some(_) => Vec::new(),
+    }
 }

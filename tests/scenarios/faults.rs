@@ -25,8 +25,8 @@ const fn at(path: &'static str, call: &'static str) -> Point {
     Point { path, call }
 }
 
-const EVENTS: &str = "journal/events-000001.log";
-const BLOBS: &str = "journal/blobs-000001.log";
+pub(super) const EVENTS: &str = "journal/events-000001.log";
+pub(super) const BLOBS: &str = "journal/blobs-000001.log";
 
 /// Every call that changes the disk on the way of a deposit and a release, and at start.
 const POINTS: [Point; 22] = [
@@ -92,12 +92,9 @@ impl Life {
         self.world.said.forget();
     }
 
-    /// Serves under `strace`, which becomes the tracer of its parent: the server is our child.
     fn serve_with_fault(&mut self, point: Point, inject: &str, log: &Path) -> Result<(), String> {
-        let mut strace = Command::new("strace");
-        strace.args(["-D", "-f", "-qq", "-y", "-e", "signal=none"]).arg("-o").arg(log);
-        strace.arg("-e").arg(format!("trace=pwrite64,fdatasync,fsync,{}", point.call));
-        strace.arg("-e").arg(format!("inject={inject}"));
+        let trace = format!("pwrite64,fdatasync,fsync,{}", point.call);
+        let mut strace = strace(&trace, inject, log);
         if !point.path.is_empty() {
             strace.arg("-P").arg(self.world.data().join(point.path));
         }
@@ -165,8 +162,17 @@ fn told(ended: super::Ended) -> Result<serde_json::Value, ()> {
     Err(())
 }
 
+/// `strace`, which answers some calls by itself. It becomes the tracer of its parent, so that what it
+/// runs is our child.
+pub(super) fn strace(trace: &str, inject: &str, log: &Path) -> Command {
+    let mut strace = Command::new("strace");
+    strace.args(["-D", "-f", "-qq", "-y", "-e", "signal=none"]).arg("-o").arg(log);
+    strace.arg("-e").arg(format!("trace={trace}")).arg("-e").arg(format!("inject={inject}"));
+    strace
+}
+
 /// Whether processes may be traced here.
-fn may_trace() -> bool {
+pub(super) fn may_trace() -> bool {
     if !have("strace") {
         return false;
     }
@@ -236,4 +242,39 @@ fn promise_7_kill_9_loses_nothing_even_where_syncs_do_nothing() {
     life.world.kill();
     assert!(fs::read_to_string(log).unwrap().contains("(INJECTED)"));
     life.is_whole("syncs that do nothing", &acknowledged, false);
+}
+
+#[test]
+fn promise_7_an_index_that_does_not_reach_the_disk_is_told_of_and_costs_nothing() {
+    if !may_trace() {
+        return;
+    }
+    let mut life = Life::lead();
+    for (call, why) in [
+        ("fsync,fdatasync", "sled only logs it, and would go on"),
+        ("sync_file_range", "sled writes nothing more after it"),
+        ("pwrite64", "the same"),
+    ] {
+        life.begin_again();
+        let log = life.world.path("strace");
+        // The first of them are those of the start.
+        let inject = format!("{call}:error=EIO:when=4+");
+        let index = Point { path: "sled/db", call };
+        life.serve_with_fault(index, &inject, &log).unwrap();
+        let mut acknowledged = BTreeSet::new();
+        for number in 0.. {
+            assert!(number < 100, "{call}: nobody takes notice ({why})");
+            match life.deposit(&format!("number-{number}"), 1_000) {
+                Ok(deposit) => acknowledged.insert(deposit),
+                Err(()) => break,
+            };
+        }
+        assert_eq!(life.world.ended_by_itself(), 1, "{call}");
+        let said = life.world.said();
+        assert!(said.contains("a write to the disk failed"), "{call}: {said}");
+        assert!(said.contains("hint: "), "{call}: {said}");
+        assert!(fs::read_to_string(&log).unwrap().contains("(INJECTED)"), "{call}");
+        life.is_whole(call, &acknowledged, false);
+        eprintln!("{call}: ended after {} acknowledged deposits", acknowledged.len());
+    }
 }

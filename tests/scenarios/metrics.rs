@@ -171,6 +171,30 @@ fn prometheus_takes_the_alerts_and_they_fire_when_they_should() {
 }
 
 #[test]
+fn prometheus_understands_what_the_dashboard_asks() {
+    if !have("promtool") {
+        return;
+    }
+    let dashboard = fs::read_to_string(deploy().join("grafana/escrow-vault.json")).unwrap();
+    let dashboard: Value = serde_json::from_str(&dashboard).unwrap();
+    let panels = dashboard["panels"].as_array().unwrap().iter();
+    let targets = panels.flat_map(|panel| panel["targets"].as_array().into_iter().flatten());
+    let rules = targets.map(|target| {
+        let asked = target["expr"].as_str().unwrap().replace("$__rate_interval", "5m");
+        serde_json::json!({ "record": "asked", "expr": asked })
+    });
+    let rules: Vec<_> = rules.collect();
+    assert!(rules.len() > 20, "{rules:?}");
+    let file = tempfile::NamedTempFile::new().unwrap();
+    // JSON is YAML.
+    let group = serde_json::json!({ "groups": [{ "name": "dashboard", "rules": rules }] });
+    fs::write(file.path(), group.to_string()).unwrap();
+    let mut promtool = Command::new("promtool");
+    let done = promtool.args(["check", "rules", "--lint=none"]).arg(file.path()).output().unwrap();
+    assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+}
+
+#[test]
 fn every_alert_names_a_page_of_the_runbook_that_is_there() {
     let alerts = fs::read_to_string(deploy().join("prometheus/alerts.yml")).unwrap();
     let pages: Vec<_> =

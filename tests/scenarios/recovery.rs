@@ -109,6 +109,9 @@ fn promise_9_a_recovered_vault_gets_back_what_members_remember_and_goes_on_when_
     let lost = world.deposit(&agreement, "lost with its bytes");
     let request = world.request(&kept, "joint");
     world.approve("trade-secret-center", &request);
+    let released = world.request(&kept, "joint");
+    world.approve("trade-secret-center", &released);
+    assert_eq!(world.approve("hanbit-parts", &released), "released");
     world.join_colleague("hanbit-parts", "jun");
     world.escrow("hanbit-parts", &["show", &agreement]).record();
     world.kill();
@@ -156,6 +159,11 @@ fn promise_9_a_recovered_vault_gets_back_what_members_remember_and_goes_on_when_
     let out = world.path("out").display().to_string();
     world.escrow("orient-display", &["retrieve", &request, "--out", &out, "--yes"]).record();
     assert_eq!(fs::read(world.path("out/recipe.txt")).unwrap(), b"kept");
+    // What was contributed is remembered by nobody, and that is said as it is.
+    let again = world.path("again").display().to_string();
+    let retrieve = ["retrieve", &released, "--out", &again, "--yes"];
+    let refused = world.escrow("orient-display", &retrieve);
+    assert_eq!(refused.refusal(), "CONTRIBUTION_LOST", "{}", refused.err);
     let shown = world.escrow("hanbit-parts", &["show", &lost]).record();
     assert_eq!(shown["state"], "quarantined");
     world.deposit(&agreement, "deposited again");
@@ -203,4 +211,70 @@ fn what_nobody_handed_in_in_time_is_kept_as_evidence_and_told() {
     assert!(Path::new(evidence).join(format!("{agreement}.head")).exists());
     assert_eq!(world.escrow("late", &["show", &deposit]).refusal(), "NOT_FOUND");
     world.deposit(&agreement, "again");
+}
+
+#[test]
+fn promise_9_what_was_acknowledged_and_never_looked_at_shows_a_set_back_and_comes_back() {
+    let (mut world, agreement) = World::with_agreement();
+    world.stop();
+    copy_dir(&world.data(), &world.path("early"));
+    world.serve();
+    let file = world.file("large.bin", vec![7; 64 << 20]);
+    let mut deposit = world.escrow_beside("hanbit-parts", &["deposit", &agreement, &file, "--yes"]);
+    // Waits on the state: the upload has begun. The vault stops behind it.
+    let staging = world.data().join("bundles/staging");
+    while fs::read_dir(&staging).unwrap().next().is_none() {
+        std::thread::yield_now();
+    }
+    world.stop();
+    let deposit = id(&deposit.next().expect("the deposit that was acknowledged"));
+    world.replace_data(&world.path("early"));
+    world.serve();
+    assert_eq!(world.escrow("hanbit-parts", &["show", &agreement]).refusal(), "SET_BACK");
+    assert_eq!(world.ended_by_itself(), 1);
+    // Without the operator's home nothing is begun.
+    let operator = world.home("operator");
+    fs::rename(&operator, world.path("operator-backup")).unwrap();
+    let refused = world.escrowd(&["recover"]);
+    assert_eq!(refused.code, 1);
+    assert!(refused.err.contains("nothing was changed"), "{}", refused.err);
+    copy_dir(&world.path("operator-backup"), &operator);
+    let recovered = world.escrowd(&["recover"]);
+    assert!(recovered.err.contains("generation 2"), "{}", recovered.err);
+    world.serve();
+    // An operator's home that was put back after a recovery goes on as everybody's does.
+    fs::remove_dir_all(&operator).unwrap();
+    copy_dir(&world.path("operator-backup"), &operator);
+    let invite = ["invite", "--org", "newco", "--member", "ann", "--yes"];
+    assert_eq!(world.escrow("operator", &invite).refusal(), "NEW_GENERATION");
+    world.escrow("operator", &["resume", "--yes"]).record();
+    world.escrow("operator", &invite).record();
+    for (home, events) in [("hanbit-parts", 1), ("orient-display", 0), ("trade-secret-center", 0)] {
+        let resumed = world.escrow(home, &["resume", "--yes"]);
+        assert!([0, 3].contains(&resumed.code), "{home}: {}", resumed.err);
+        assert_eq!(resumed.out[0]["handed_in"], events, "{home}");
+        assert_eq!(resumed.out[0]["lost"].as_array().unwrap().len(), 0, "{home}");
+    }
+    let shown = world.escrow("orient-display", &["show", &deposit]).record();
+    assert_eq!(shown["state"], "quarantined", "its bundle was lost");
+    // A bundle that is lost for good keeps no other from being served again once it is restored.
+    let other = world.deposit(&agreement, vec![7; 300_000]);
+    let request = world.request(&other, "joint");
+    world.approve("trade-secret-center", &request);
+    world.approve("hanbit-parts", &request);
+    let path = world.data().join("bundles").join(format!("{other}.age"));
+    let aside = world.path("aside");
+    fs::rename(&path, &aside).unwrap();
+    let out = world.path("out").display().to_string();
+    let retrieve = ["retrieve", &request, "--out", &out, "--yes"];
+    assert_eq!(world.escrow("orient-display", &retrieve).refusal(), "DAMAGED");
+    world.stop();
+    fs::rename(&aside, &path).unwrap();
+    world.said.forget();
+    world.serve();
+    // Waits on the state: a start looks through what is out of service beside serving.
+    while world.escrow("hanbit-parts", &["show", &other]).record()["state"] != "stored" {}
+    world.escrow("orient-display", &retrieve).record();
+    world.stop();
+    assert!(!world.said().contains("not looked through"), "{}", world.said());
 }

@@ -79,9 +79,11 @@ pub(super) async fn run(
 /// Whether a command is about agreements or colleagues, which the operator has none of.
 fn needs_organisation(command: &MemberCommand) -> bool {
     match command {
-        MemberCommand::Invite { .. } | MemberCommand::Status | MemberCommand::Members { .. } => {
-            false
-        }
+        // An operator's home of before a recovery goes on like any other.
+        MemberCommand::Invite { .. }
+        | MemberCommand::Status
+        | MemberCommand::Members { .. }
+        | MemberCommand::Resume => false,
         MemberCommand::Confirm { .. }
         | MemberCommand::Revoke { .. }
         | MemberCommand::Seal { .. }
@@ -96,7 +98,6 @@ fn needs_organisation(command: &MemberCommand) -> bool {
         | MemberCommand::Retrieve { .. }
         | MemberCommand::Watch { .. }
         | MemberCommand::Attend
-        | MemberCommand::Resume
         | MemberCommand::Audit { .. } => true,
     }
 }

@@ -7,13 +7,14 @@ use tokio_stream::iter;
 
 use crate::client::chronicle::Followed;
 use crate::client::error::ClientError;
+use crate::client::memory::Memory;
 use crate::client::session::Session;
 use crate::client::silence::answered;
 use crate::crypto::{signature, statement, strict_json};
 use crate::domain::agreement::Agreement;
 use crate::domain::event::{Act, Event};
 use crate::domain::id::{AgreementId, MemberPath};
-use crate::domain::statement::Resumption;
+use crate::domain::statement::{Resumption, Saw};
 use crate::domain::stream::Stream;
 use crate::domain::time::Timestamp;
 use crate::ledger::Entry;
@@ -67,7 +68,7 @@ pub async fn hand_in(session: &mut Session) -> Result<HandedIn, ClientError> {
     session.follow_log().await?;
     let memory = session.home.memory();
     for stream in memory.streams()? {
-        let remembered = memory.recall(&stream)?;
+        let (remembered, owed) = (memory.known(&stream)?, memory.acknowledged(&stream)?);
         let (shown, head) = match session.read_anew(&stream).await {
             Ok((shown, head)) => (shown, Some(head)),
             Err(error) if error.code() == "NOT_FOUND" => (Followed::default(), None),
@@ -79,6 +80,7 @@ pub async fn hand_in(session: &mut Session) -> Result<HandedIn, ClientError> {
             Some(head) => memory.replace(&stream, shown.entries(), &head, evidence)?,
             None => memory.forget(&stream, &aside)?,
         }
+        memory.settle(&stream, &owed)?;
         if evidence.is_some() {
             handed_in.evidence = Some(aside.clone());
         }
@@ -90,6 +92,10 @@ pub async fn hand_in(session: &mut Session) -> Result<HandedIn, ClientError> {
 
 /// The agreements that wait to be taken up again.
 pub async fn suspended(session: &mut Session) -> Result<Vec<Agreement>, ClientError> {
+    // The operator is a party of nothing.
+    if session.owner.path == MemberPath::operator() {
+        return Ok(Vec::new());
+    }
     let generation = session.vault.log.generation;
     let agreements = session.agreements().await?;
     Ok(agreements.into_iter().filter(|a| a.goes_on_in(generation).is_err()).collect())
@@ -118,7 +124,7 @@ async fn send(session: &Session, generation: u32) -> Result<u64, ClientError> {
                 continue;
             }
         }
-        let Some(signed) = memory.head(&stream)? else { continue };
+        let Some((saw, signed, known)) = provable(&memory, &stream)? else { continue };
         let head: Head = strict_json::parse(&signed.head, SignedHead::BYTES_MAX)
             .map_err(|_| ClientError::Untrue("a head that cannot be read".to_owned()))?;
         if head.log.generation >= generation {
@@ -126,12 +132,11 @@ async fn send(session: &Session, generation: u32) -> Result<u64, ClientError> {
         }
         let request = ReachRequest { head: Some(signed.clone().into()) };
         let reach = answered(service.reach(request)).await?.into_inner();
-        if !reach.leads_there || reach.sequence >= head.saw.sequence {
+        if !reach.leads_there || reach.sequence >= saw.sequence {
             continue;
         }
-        let remembered = memory.recall(&stream)?.into_iter();
-        let missing = reach.sequence + 1..=head.saw.sequence;
-        entries.extend(remembered.filter(|entry| missing.contains(&entry.sequence)));
+        let missing = reach.sequence + 1..=saw.sequence;
+        entries.extend(known.into_iter().filter(|entry| missing.contains(&entry.sequence)));
         heads.push(signed);
     }
     if entries.is_empty() {
@@ -145,6 +150,23 @@ async fn send(session: &Session, generation: u32) -> Result<u64, ClientError> {
     let parts = heads.chain(entries).chain(attachments).collect::<Vec<_>>();
     let parts = parts.into_iter().map(|part| HandInRequest { part: Some(part) });
     Ok(service.hand_in(iter(parts)).await?.into_inner().handed_in)
+}
+
+/// The furthest head of a stream that what is known here leads to, and the events from the first.
+/// What was acknowledged may lie behind others' events that were never seen: nothing leads there.
+fn provable(
+    memory: &Memory,
+    stream: &Stream,
+) -> Result<Option<(Saw, SignedHead, Vec<Entry>)>, ClientError> {
+    let known = memory.known(stream)?.into_iter().zip(1..);
+    let known = known.take_while(|(entry, number)| entry.sequence == *number);
+    let known: Vec<_> = known.map(|(entry, _)| entry).collect();
+    let is_reached = |saw: &Saw| {
+        let entry = known.iter().rfind(|entry| entry.sequence == saw.sequence);
+        entry.is_some_and(|entry| entry.commitment() == saw.commitment)
+    };
+    let reached = memory.heads(stream)?.into_iter().rfind(|(saw, _)| is_reached(saw));
+    Ok(reached.map(|(saw, head)| (saw, head, known)))
 }
 
 /// The sealed shares kept here that these events name.
