@@ -444,3 +444,68 @@ async fn promise_9_every_earlier_state_is_told_by_a_checkpoint_regrown_or_not() 
     assert!(vault.halted().borrow().is_none());
     vault.close().await;
 }
+
+/// Reads a vault's tiles as the crate `tlog_tiles` asks for them.
+struct Tiles<'v>(&'v Vault<Failing>);
+
+impl tlog_tiles::TileReader for Tiles<'_> {
+    fn height(&self) -> u8 {
+        8
+    }
+
+    fn read_tiles(&self, tiles: &[tlog_tiles::Tile]) -> Result<Vec<Vec<u8>>, tlog_tiles::Error> {
+        let read = |tile: &tlog_tiles::Tile| {
+            let path = tile.path().replacen("tile/8/", "tile/", 1);
+            self.0.tile(&path.parse().unwrap()).unwrap().unwrap()
+        };
+        Ok(tiles.iter().map(read).collect())
+    }
+
+    fn save_tiles(&self, _: &[tlog_tiles::Tile], _: &[Vec<u8>]) {}
+}
+
+#[tokio::test]
+async fn promise_9_a_log_of_several_tiles_is_read_and_checked_by_a_c2sp_client() {
+    use tlog_tiles::{HashReader as _, TileHashReader};
+    let directory = tempfile::tempdir().unwrap();
+    let place = Place::founded(directory.path()).await;
+    let note = || Note::Access {
+        by: "hanbit-parts/minji".parse().unwrap(),
+        look: crate::domain::event::Look::Stream,
+    };
+    let stream = Stream::OrganisationAccesses("hanbit-parts".parse().unwrap());
+    let submit =
+        || place.vault.committer.submit(Work::Note { stream: stream.clone(), note: note() });
+    for _ in 0..30 {
+        // Together, so that batches are of different sizes.
+        let ten = tokio::join!(
+            submit(),
+            submit(),
+            submit(),
+            submit(),
+            submit(),
+            submit(),
+            submit(),
+            submit(),
+            submit(),
+            submit(),
+        );
+        ten.9.unwrap();
+    }
+    let checkpoint = place.vault.checkpoint().unwrap();
+    let text = checkpoint.split_inclusive('\n').take(3).collect::<String>();
+    let checkpoint = tlog_tiles::Checkpoint::from_bytes(text.as_bytes()).unwrap();
+    let size = checkpoint.size();
+    assert_eq!(size, 301);
+    let tiles = Tiles(&place.vault);
+    let reader = TileHashReader::new(size, *checkpoint.hash(), &tiles);
+    let indexes: Vec<u64> = (0..size).map(|n| tlog_tiles::tlog::stored_hash_index(0, n)).collect();
+    let hashes = reader.read_hashes(&indexes).unwrap();
+    let entries = place.vault.store.read_ledger(0, 400).unwrap();
+    let leaves: Vec<_> =
+        entries.iter().map(|entry| tlog_tiles::record_hash(&entry.leaf().0)).collect();
+    assert_eq!(hashes, leaves);
+    let missing = place.vault.tile(&"tile/0/001".parse().unwrap()).unwrap();
+    assert_eq!(missing, None, "it is not full");
+    place.vault.close().await;
+}
