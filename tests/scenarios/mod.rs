@@ -27,6 +27,7 @@ mod sealed;
 mod service;
 mod stock_age;
 mod strangers;
+mod timestamps;
 mod transcripts;
 mod units;
 mod watch;
