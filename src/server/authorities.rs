@@ -1,12 +1,10 @@
 //! The CAs of a vault: one, or, while it is being replaced, that one and the next.
 //!
-//! They are numbered ([`numbered`]), and the files that are there say how far it is. A CA is there if
-//! its certificate is.
+//! They are numbered, and the files that are there say how far it is: `ca.key` and `ca.crt` of the
+//! first, `ca-2.key` and `ca-2.crt` of the second, and so on. A CA is there if its certificate is.
 //! So a change begins with one file that appears and ends with one that goes: nothing is ever half
 //! done, and what an interrupted change leaves behind is a key without certificate, which is
 //! nobody's and is swept away.
-//!
-//! [`numbered`]: crate::server::numbered
 
 use rustls::pki_types::CertificateDer;
 

@@ -1,4 +1,5 @@
-//! A certificate authority of the vault: says which TLS key belongs to whom, and nothing else.
+//! A certificate authority of the vault: says which TLS key belongs to whom, and which key stamps
+//! times, and nothing else.
 //!
 //! It is a private CA of one vault. Clients pin it when they join; no public CA can speak for it,
 //! and it can speak for nobody outside this vault. There are no revocation

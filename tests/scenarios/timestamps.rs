@@ -1,8 +1,9 @@
 //! Time-stamps and stock OpenSSL, both ways.
 
 use std::fs;
+use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::time::SystemTime;
 
 use escrow_vault::crypto::keyring::Keyring;
@@ -17,7 +18,7 @@ use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
 use tempfile::TempDir;
 
-use super::have;
+use super::{World, have};
 
 const QUERY: &str = "application/timestamp-query";
 
@@ -106,6 +107,9 @@ fn stock_openssl_asks_and_believes_the_answers() {
         }
 
         let brings_certificate = arguments.contains(&"-cert");
+        let bytes = office.file("answer.tsr").len();
+        let bytes_max = if brings_certificate { 1_000 } else { 620 };
+        assert!(bytes <= bytes_max, "{arguments:?}: {bytes} bytes");
         let untrusted = if brings_certificate { &[][..] } else { &["-untrusted", "tsa.pem"] };
         for (against, good) in [
             (["-data", "recipe.txt"], true),
@@ -243,6 +247,76 @@ fn only_requests_of_the_right_kind_and_size_are_looked_at() {
         timestamp::verify(&answer.body, &imprint, trusted, Some(office.now)).unwrap()
     });
     assert_ne!(one.serial, other.serial);
+}
+
+/// Asks for a time-stamp, and says whether it believes the answer: of the document, and of another.
+const CLIENT: &str = r#"
+import sys
+from cryptography import x509
+from rfc3161_client import (
+    HashAlgorithm, TimestampRequestBuilder, VerificationError, VerifierBuilder,
+    decode_timestamp_response,
+)
+directory, algorithm, certificate = sys.argv[1], HashAlgorithm[sys.argv[2]], sys.argv[3] == "yes"
+document = open(f"{directory}/recipe.txt", "rb").read()
+builder = TimestampRequestBuilder().data(document).hash_algorithm(algorithm)
+request = builder.cert_request(cert_request=certificate).build()
+print(request.as_bytes().hex(), flush=True)
+response = decode_timestamp_response(bytes.fromhex(input()))
+known = [x509.load_pem_x509_certificate(open(f"{directory}/{name}", "rb").read())
+         for name in ("ca.pem", "tsa.pem")]
+verifier = VerifierBuilder.from_request(request).add_root_certificate(known[0])
+verifier = verifier.tsa_certificate(known[1]).build()
+for message in (document, document + b"!"):
+    try:
+        print(verifier.verify_message(response, message))
+    except VerificationError as refused:
+        print(refused)
+"#;
+
+#[test]
+fn another_client_asks_and_believes_the_answers() {
+    let script = "import rfc3161_client";
+    let found = Command::new("python3").args(["-c", script]).stderr(Stdio::null()).status();
+    if !found.is_ok_and(|status| status.success()) {
+        eprintln!("PASSED OVER: there is no `python3` with the package `rfc3161-client`");
+        let strict = std::env::var_os("ESCROW_TEST_STRICT").is_some();
+        assert!(!strict, "no python3 with rfc3161-client, and ESCROW_TEST_STRICT is set");
+        return;
+    }
+    let office = Office::new();
+    for (hash, certificate) in
+        [("SHA256", "yes"), ("SHA256", "no"), ("SHA512", "yes"), ("SHA512", "no")]
+    {
+        let mut client = Command::new("python3")
+            .args(["-c", CLIENT, office.dir.path().to_str().unwrap(), hash, certificate])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut said = BufReader::new(client.stdout.take().unwrap()).lines();
+        let request = hex::decode(said.next().unwrap().unwrap()).unwrap();
+        let answer = endpoint(&office.authority, Some(QUERY), &request, office.now);
+        let mut input = client.stdin.take().unwrap();
+        writeln!(input, "{}", hex::encode(answer.body)).unwrap();
+        let said: Vec<_> = said.map(Result::unwrap).collect();
+        assert!(client.wait().unwrap().success(), "{hash}, {certificate}");
+        assert_eq!(said, ["True", "Mismatch between messages"], "{hash}, {certificate}");
+    }
+}
+
+#[test]
+fn a_new_vault_has_an_authority_that_stock_openssl_takes_for_one() {
+    if !have("openssl") {
+        return;
+    }
+    let world = World::new();
+    let verify = ["verify", "-x509_strict", "-CAfile", "vault/keys/ca.crt"];
+    for (purpose, good) in [("timestampsign", true), ("sslserver", false), ("sslclient", false)] {
+        let more = ["-purpose", purpose, "vault/keys/tsa.crt"];
+        let (verified, said) = openssl(&world.path(""), &[&verify[..], &more].concat());
+        assert_eq!(verified, good, "{purpose}: {said}");
+    }
 }
 
 /// An authority that OpenSSL has made and runs: root, perhaps a CA between, and signer.

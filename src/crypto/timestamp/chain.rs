@@ -77,36 +77,42 @@ pub(super) fn stamping(certificate: &X509Certificate<'_>) -> Result<(), &'static
 
 /// Looks for a way from the signer over certificates of the pool to one that is pinned, on which
 /// every certificate, the pinned one too, is valid at all these times.
-pub(super) fn climb(
-    signer: &X509Certificate<'_>,
-    pool: &[X509Certificate<'_>],
+pub(super) fn climb<'a, 'b>(
+    signer: &'a X509Certificate<'b>,
+    pool: &'a [X509Certificate<'b>],
     pinned: &[X509Certificate<'_>],
     times: &[Timestamp],
 ) -> Result<(), ChainFault> {
     let mut top = signer;
     valid_at(top, times)?;
     for below in 0..=BETWEEN_MAX {
-        let mut fault = None;
-        for (candidates, is_pinned) in [(pinned, true), (pool, false)] {
-            let mut issuers =
-                candidates.iter().filter(|ca| may_issue(ca, below) && has_issued(ca, top));
-            let chosen = issuers.find(|ca| match valid_at(ca, times) {
-                Ok(()) => true,
-                Err(not_valid) => {
-                    fault = Some(not_valid);
-                    false
-                }
-            });
-            match chosen {
-                Some(_) if is_pinned => return Ok(()),
-                // Up by one; the first that fits, for a bounded way.
-                Some(ca) => top = ca,
-                None if is_pinned => continue,
-                None => return Err(fault.unwrap_or(ChainFault::Untrusted)),
+        let Err(fault) = above(top, pinned, below, times) else { return Ok(()) };
+        top = match above(top, pool, below, times) {
+            Ok(ca) => ca,
+            Err(ChainFault::Untrusted) => return Err(fault),
+            Err(not_valid @ ChainFault::NotValid(_)) => return Err(not_valid),
+        };
+    }
+    Err(ChainFault::Untrusted)
+}
+
+/// The first of these that has certified it and is valid: one way is tried, so that it is bounded.
+fn above<'a, 'b>(
+    certificate: &X509Certificate<'_>,
+    candidates: &'a [X509Certificate<'b>],
+    below: u32,
+    times: &[Timestamp],
+) -> Result<&'a X509Certificate<'b>, ChainFault> {
+    let mut fault = ChainFault::Untrusted;
+    for ca in candidates {
+        if may_issue(ca, below) && has_issued(ca, certificate) {
+            match valid_at(ca, times) {
+                Ok(()) => return Ok(ca),
+                Err(not_valid) => fault = not_valid,
             }
         }
     }
-    Err(ChainFault::Untrusted)
+    Err(fault)
 }
 
 fn valid_at(certificate: &X509Certificate<'_>, times: &[Timestamp]) -> Result<(), ChainFault> {

@@ -1,9 +1,9 @@
 //! The digests that are time-stamped, and that are signed.
 
+use der::asn1::OctetStringRef;
 use sha2::{Digest as _, Sha256, Sha384, Sha512};
 
 use crate::crypto::timestamp::asn1::{AlgorithmIdentifier, MessageImprint, Oid};
-use der::asn1::OctetStringRef;
 
 /// A hash function.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -4,7 +4,7 @@
 //! What is signed is a digest and a time, never a document. A token says no more than its
 //! authority can be believed: that of a vault proves nothing against the vault's own operator.
 //!
-//! Of ASN.1 only what is used is described here ([`asn1`]), over the DER of the crate `der`;
+//! Of ASN.1 only what is used is described here (`asn1`), over the DER of the crate `der`;
 //! certificates are read by `x509-parser`. The crates with all of CMS and RFC 3161 would bring more
 //! than they spare: their failure bits are wrong, their object identifiers cannot hold our policy,
 //! and their times no fractions, which other authorities write.

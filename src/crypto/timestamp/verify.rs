@@ -54,7 +54,7 @@ pub struct Stamp {
 impl Stamp {
     /// Whether it answers a request ([`request`]) with this nonce.
     ///
-    /// [`request`]: crate::crypto::timestamp::request
+    /// [`request`]: crate::crypto::timestamp::request()
     pub fn answers(&self, nonce: &[u8; 8]) -> bool {
         self.nonce.as_deref() == Some([[1].as_slice(), nonce].concat().as_slice())
     }
