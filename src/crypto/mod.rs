@@ -21,4 +21,5 @@ pub mod statement;
 pub mod strict_json;
 #[cfg(test)]
 mod tests;
+pub mod timestamp;
 mod transcript;

@@ -21,6 +21,7 @@ use crate::domain::statement::Log;
 use crate::domain::time::{Span, Timestamp};
 use crate::server::authorities::Authorities;
 use crate::server::peer::Subject;
+use crate::server::timestamper;
 use crate::store::{DiskStore, Options};
 use crate::vault::{DomainProjector, SystemClock, Vault};
 
@@ -114,6 +115,7 @@ async fn build(
         let message = crate::client::error::chain(&fault);
         Failure::failed("BAD_HOST", message, "give a name or IP address with --host")
     })?;
+    timestamper::take_up(&keys, authority, now).map_err(failed)?;
     let ledger_key = SigningKey::generate(&mut OsRng);
     write_ledger_key(&keys, &ledger_key)?;
     place.write_config(&config)?;

@@ -6,15 +6,12 @@
 //! done, and what an interrupted change leaves behind is a key without certificate, which is
 //! nobody's and is swept away.
 
-use std::io;
-
 use rustls::pki_types::CertificateDer;
 
-use crate::crypto::keyfile;
-use crate::crypto::keyring::{Keyring, KeyringError};
+use crate::crypto::keyring::Keyring;
 use crate::domain::event::CaEdition;
 use crate::domain::time::Timestamp;
-use crate::server::ca::{Authority, CaError, certificate_file, file_stem, key_file};
+use crate::server::ca::{Authority, CaError, FILES};
 
 /// The CAs of a vault.
 #[derive(Debug)]
@@ -34,14 +31,15 @@ impl Authorities {
 
     /// Reads those that are there.
     pub fn load(keyring: &Keyring) -> Result<Self, CaError> {
-        let numbers = numbers(keyring, "crt")?;
+        let numbers = FILES.numbers(keyring)?;
         let (number, next) = match numbers.as_slice() {
             // What is wrong with the first is told by reading it.
             [] => (1, None),
             [only] => (*only, None),
             [current, next] if current.checked_add(1) == Some(*next) => (*current, Some(*next)),
             more => {
-                let found: Vec<_> = more.iter().map(|number| certificate_file(*number)).collect();
+                let found: Vec<_> =
+                    more.iter().map(|number| FILES.certificate_file(*number)).collect();
                 let directory = keyring.dir().to_owned();
                 return Err(CaError::Numbers { directory, found: found.join(", ") });
             }
@@ -70,7 +68,7 @@ impl Authorities {
             self.sweep(keyring)?;
             return Err(CaError::NotBegun);
         };
-        remove(keyring, &certificate_file(self.number))?;
+        FILES.remove(keyring, self.number)?;
         let finished = Self { number: self.number + 1, current: next, next: None };
         finished.sweep(keyring)?;
         Ok(finished)
@@ -113,13 +111,9 @@ impl Authorities {
 
     /// Removes keys that are not of these CAs.
     fn sweep(&self, keyring: &Keyring) -> Result<(), CaError> {
-        let known = [Some(self.number), self.next.as_ref().map(|_| self.number + 1)];
-        for number in numbers(keyring, "key")? {
-            if !known.contains(&Some(number)) {
-                remove(keyring, &key_file(number))?;
-            }
-        }
-        Ok(())
+        let next = self.next.as_ref().map(|_| self.number + 1);
+        let known: Vec<_> = [Some(self.number), next].into_iter().flatten().collect();
+        FILES.sweep(keyring, &known)
     }
 }
 
@@ -127,27 +121,4 @@ impl Authorities {
 /// tell certificates of one from those of the other.
 fn common_name(number: u32) -> String {
     if number == 1 { "Escrow Vault CA".to_owned() } else { format!("Escrow Vault CA {number}") }
-}
-
-/// The numbers of the CAs that a file of this kind is there of, in order.
-fn numbers(keyring: &Keyring, extension: &str) -> Result<Vec<u32>, CaError> {
-    let directory = keyring.dir();
-    let unlisted = |source: io::Error| CaError::Directory { path: directory.to_owned(), source };
-    let mut numbers = Vec::new();
-    for item in std::fs::read_dir(directory).map_err(unlisted)? {
-        let name = item.map_err(unlisted)?.file_name();
-        let stem = name.to_str().and_then(|name| name.strip_suffix(extension)?.strip_suffix('.'));
-        let number = stem.and_then(|stem| match stem {
-            "ca" => Some(1),
-            stem => stem.strip_prefix("ca-")?.parse().ok(),
-        });
-        // One spelling only.
-        numbers.extend(number.filter(|number| stem == Some(&file_stem(*number))));
-    }
-    numbers.sort_unstable();
-    Ok(numbers)
-}
-
-fn remove(keyring: &Keyring, name: &str) -> Result<(), CaError> {
-    Ok(keyfile::remove(&keyring.dir().join(name)).map_err(KeyringError::from)?)
 }

@@ -1,43 +1,52 @@
-//! A certificate authority of the vault: says which TLS key belongs to whom, and nothing else.
+//! A certificate authority of the vault: says which TLS key belongs to whom, and which key stamps
+//! times, and nothing else.
 //!
 //! It is a private CA of one vault. Clients pin it when they join; no public CA can speak for it,
 //! and it can speak for nobody outside this vault. There are no revocation
 //! lists: whether a certified member may still act is decided at every call, from the ledger.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::UNIX_EPOCH;
-use std::{fmt, fs, io};
+use std::{fmt, io};
 
 use rand_core::{OsRng, RngCore};
 use rcgen::{
-    BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa,
-    Issuer, KeyPair, KeyUsagePurpose, PublicKeyData, SanType, SerialNumber,
+    BasicConstraints, CertificateParams, CustomExtension, DistinguishedName, DnType,
+    ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose, PublicKeyData, SanType,
+    SerialNumber,
 };
-use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivatePkcs8KeyDer, ServerName};
+use rustls::pki_types::{CertificateDer, ServerName};
 use sha2::{Digest as _, Sha256};
 use x509_parser::certificate::X509Certificate;
 use x509_parser::parse_x509_certificate;
 use zeroize::Zeroizing;
 
-use crate::crypto::keyfile;
 use crate::crypto::keyring::{Keyring, KeyringError};
+use crate::crypto::timestamp::AuthorityFault;
 use crate::domain::id::{Bytes, Digest};
 use crate::domain::time::{Span, Timestamp};
 use crate::server::csr::{CsrRefused, requested_key};
+use crate::server::numbered::{Series, pem};
 use crate::server::peer::Subject;
 
 /// How long a CA certificate is valid: longer than most agreements last.
 pub const AUTHORITY_LIFETIME: Span = Span::days(20 * 365);
 /// How long a server certificate is valid.
 pub const SERVER_LIFETIME: Span = Span::days(365);
+/// How long a time-stamping certificate is valid.
+pub const TIMESTAMPER_LIFETIME: Span = Span::days(10 * 365);
 /// Validity begins this much before issue, for clients whose clock is slow.
 pub const BACKDATED: Span = Span::seconds(300);
 /// Longest common name, in bytes (X.520's upper bound).
 pub const COMMON_NAME_BYTES_MAX: usize = 64;
 
-/// A P-256 key or certificate in PEM is below 1 KiB.
-const PEM_BYTES_MAX: usize = 16 * 1024;
+/// id-ce-extKeyUsage
+const EXTENDED_KEY_USAGE: [u64; 4] = [2, 5, 29, 37];
+/// A sequence of id-kp-timeStamping alone: 1.3.6.1.5.5.7.3.8.
+const TIME_STAMPING: &[u8] = b"\x30\x0a\x06\x08\x2b\x06\x01\x05\x05\x07\x03\x08";
+
+/// Their files.
+pub(super) const FILES: Series = Series("ca");
 
 /// Why the authority was not made, loaded or stored, or issued nothing.
 #[derive(Debug, thiserror::Error)]
@@ -119,6 +128,9 @@ pub enum CaError {
     /// A member's certificate signing request was refused.
     #[error("the certificate signing request is refused")]
     Csr(#[from] CsrRefused),
+    /// The vault's time-stamping authority is not one.
+    #[error("the vault's time-stamping authority cannot be used")]
+    Timestamping(#[from] AuthorityFault),
     /// The certificate could not be encoded or signed.
     #[error("a certificate could not be made")]
     Encoding(#[from] rcgen::Error),
@@ -156,43 +168,18 @@ impl Authority {
         Self::of(key, certificate).ok_or(CaError::Encoding(rcgen::Error::CouldNotParseCertificate))
     }
 
-    /// Writes the vault's CA of this number durably: its key, for its owner only, and its
-    /// certificate. Neither is overwritten. Key before certificate: a certificate without a key
-    /// would be worse.
+    /// Writes the vault's CA of this number durably. Nothing is overwritten.
     pub fn write_new(&self, keyring: &Keyring, number: u32) -> Result<(), CaError> {
-        let key = Zeroizing::new(self.key.serialize_pem());
-        keyring.write_new(&key_file(number), key.as_bytes())?;
-        let certificate = self.certificate_pem();
-        let path = keyring.dir().join(certificate_file(number));
-        keyfile::write_new(&path, certificate.as_bytes()).map_err(KeyringError::from)?;
-        Ok(())
+        FILES.write_new(keyring, number, &self.key, &self.certificate)
     }
 
     /// Reads the vault's CA of this number. Its two files have to belong together.
     pub fn load(keyring: &Keyring, number: u32) -> Result<Self, CaError> {
-        let directory = keyring.dir();
-        let (key_file, certificate_file) = (key_file(number), certificate_file(number));
-        let path = directory.join(&key_file);
-        let secret = keyring.read(&key_file, PEM_BYTES_MAX)?;
-        let malformed = |path: &Path, expected| CaError::Malformed { path: path.into(), expected };
-        let key = PrivatePkcs8KeyDer::from_pem_slice(&secret)
-            .ok()
-            .and_then(|der| KeyPair::try_from(&der).ok())
-            .map(Zeroizing::new)
-            .ok_or_else(|| malformed(&path, "a private key in PEM (PKCS#8)"))?;
-        // Public, so its permissions do not matter; kept short, so its size does.
-        let path = directory.join(&certificate_file);
-        let pem = fs::read(&path)
-            .map_err(|source| CaError::CertificateFile { path: path.clone(), source })?;
-        let certificate = Some(pem)
-            .filter(|pem| pem.len() <= PEM_BYTES_MAX)
-            .and_then(|pem| CertificateDer::from_pem_slice(&pem).ok())
-            .filter(|der| is_authority(der))
-            .ok_or_else(|| malformed(&path, "a CA certificate in PEM"))?;
-        Self::of(key, certificate).ok_or_else(|| CaError::Mismatch {
-            directory: directory.into(),
-            key: key_file,
-            certificate: certificate_file,
+        let read = FILES.read(keyring, number, "a CA certificate in PEM", is_authority)?;
+        Self::of(read.key, read.certificate).ok_or_else(|| CaError::Mismatch {
+            directory: keyring.dir().into(),
+            key: FILES.key_file(number),
+            certificate: FILES.certificate_file(number),
         })
     }
 
@@ -259,6 +246,27 @@ impl Authority {
         self.sign(params, &key)
     }
 
+    /// A certificate for the vault's time-stamping authority of this number and its key, valid for
+    /// [`TIMESTAMPER_LIFETIME`] but no longer than the CA. It is for time-stamps only, and says so
+    /// critically, as RFC 3161 asks (section 2.3).
+    pub(super) fn issue_timestamper(
+        &self,
+        key: &KeyPair,
+        number: u32,
+        now: Timestamp,
+    ) -> Result<CertificateDer<'static>, CaError> {
+        let common_name = match number {
+            1 => "Escrow Vault Time-Stamping Authority".to_owned(),
+            _ => format!("Escrow Vault Time-Stamping Authority {number}"),
+        };
+        let mut params = template(&common_name, now, self.until(now, TIMESTAMPER_LIFETIME)?);
+        let mut purpose =
+            CustomExtension::from_oid_content(&EXTENDED_KEY_USAGE, TIME_STAMPING.to_vec());
+        purpose.set_criticality(true);
+        params.custom_extensions = vec![purpose];
+        self.sign(params, key)
+    }
+
     /// `None` where key and certificate are not of one authority.
     fn of(key: Zeroizing<KeyPair>, certificate: CertificateDer<'static>) -> Option<Self> {
         let (_, parsed) = parse_x509_certificate(&certificate).ok()?;
@@ -314,21 +322,6 @@ impl fmt::Debug for ServerIdentity {
     }
 }
 
-/// What the files of the vault's CA of this number are called. The first has none in its name.
-pub(super) fn file_stem(number: u32) -> String {
-    if number == 1 { "ca".to_owned() } else { format!("ca-{number}") }
-}
-
-/// The file of its key.
-pub(super) fn key_file(number: u32) -> String {
-    format!("{}.key", file_stem(number))
-}
-
-/// The file of its certificate.
-pub(super) fn certificate_file(number: u32) -> String {
-    format!("{}.crt", file_stem(number))
-}
-
 /// What every certificate has: a name, a random serial, a validity that begins a little early.
 fn template(common_name: &str, now: Timestamp, until: Timestamp) -> CertificateParams {
     let begins = Timestamp::from_millis(
@@ -362,16 +355,4 @@ fn expiry(certificate: &X509Certificate<'_>) -> Timestamp {
 
 fn is_authority(der: &CertificateDer<'_>) -> bool {
     parse_x509_certificate(der).is_ok_and(|(rest, parsed)| rest.is_empty() && parsed.is_ca())
-}
-
-/// RFC 7468, lines of 64 characters.
-fn pem(label: &str, der: &[u8]) -> String {
-    use base64::Engine as _;
-    let body = base64::engine::general_purpose::STANDARD.encode(der);
-    let mut text = format!("-----BEGIN {label}-----\n");
-    for line in body.as_bytes().chunks(64) {
-        text.extend(line.iter().copied().map(char::from));
-        text.push('\n');
-    }
-    text + &format!("-----END {label}-----\n")
 }

@@ -31,6 +31,7 @@ mod sealed;
 mod service;
 mod stock_age;
 mod strangers;
+mod timestamps;
 mod transcripts;
 mod units;
 mod watch;

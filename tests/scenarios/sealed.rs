@@ -53,7 +53,7 @@ fn a_sealed_vault_is_served_with_its_passphrase_only() {
     let address = world.address.clone();
     let made = ["init", "--public-address", &address, "--passphrase-file", &file];
     assert_eq!(world.escrowd(&made).code, 0);
-    for key in ["keys/ca.key", "keys/ledger.key", "operator/statement.key"] {
+    for key in ["keys/ca.key", "keys/ledger.key", "keys/tsa.key", "operator/statement.key"] {
         let bytes = fs::read(world.data().join(key)).unwrap();
         assert!(bytes.starts_with(b"age-encryption.org/v1\n"), "{key}");
     }

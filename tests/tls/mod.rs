@@ -4,6 +4,7 @@ mod authority;
 mod hostile;
 mod identity;
 mod rotation;
+mod timestamper;
 mod trust;
 
 use std::net::SocketAddr;
