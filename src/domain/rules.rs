@@ -11,6 +11,7 @@ use crate::domain::event::Note;
 use crate::domain::id::{AgreementId, DepositId, Digest, MemberPath, RequestId};
 use crate::domain::organisation::{self, Organisation};
 use crate::domain::refusal::Refusal;
+use crate::domain::registration::Registration;
 use crate::domain::request::{self, Request};
 use crate::domain::soundness;
 use crate::domain::statement::{Ground, Log, Proposal, RequestRef, Stated, Statement, Withdrawn};
@@ -42,6 +43,9 @@ pub fn stream(stated: &Stated) -> Stream {
         Statement::Revocation(s) => Stream::Organisation(s.member.organisation.clone()),
         Statement::Organisation(_) | Statement::Join(_) | Statement::Renewal(_) => {
             Stream::Organisation(stated.statement.made().by.organisation.clone())
+        }
+        Statement::Registration(s) => {
+            Stream::OrganisationRegistrations(s.made.by.organisation.clone())
         }
         Statement::Proposal(_) => Stream::Agreement(AgreementId::of(&stated.digest)),
         Statement::ReleaseKey(s) => Stream::Agreement(s.agreement.clone()),
@@ -109,6 +113,7 @@ pub fn reads(stated: &Stated) -> Vec<Key> {
         Statement::Organisation(_)
         | Statement::Join(_)
         | Statement::Renewal(_)
+        | Statement::Registration(_)
         | Statement::Acceptance(_)
         | Statement::Declination(_)
         | Statement::Termination(_)
@@ -141,6 +146,7 @@ pub fn request_named(statement: &Statement) -> Option<&RequestId> {
         | Statement::Confirmation(_)
         | Statement::Revocation(_)
         | Statement::Renewal(_)
+        | Statement::Registration(_)
         | Statement::Proposal(_)
         | Statement::ReleaseKey(_)
         | Statement::Acceptance(_)
@@ -228,6 +234,7 @@ pub fn holds(
         }
         Statement::Renewal(_) if is_operator(states, stated) => Ok(()),
         Statement::Renewal(s) => organisation::decide_renewal(own, s, stated),
+        Statement::Registration(_) => actor(own, stated),
         Statement::Proposal(s) => decide_proposal(states, own, s, stated),
         Statement::ReleaseKey(s) => {
             actor(own, stated)?;
@@ -371,6 +378,7 @@ fn holds_blindly(statement: &Statement) -> bool {
         | Statement::Confirmation(_)
         | Statement::Revocation(_)
         | Statement::Renewal(_)
+        | Statement::Registration(_)
         | Statement::Proposal(_)
         | Statement::ReleaseKey(_)
         | Statement::Acceptance(_)
@@ -483,6 +491,10 @@ pub fn apply(states: &mut States, stated: &Stated, at: Timestamp, sequence: u64)
             with(states.organisation_mut(&s.member.organisation), |o| o.revoked(s, sha256, at));
         }
         Statement::Renewal(_) => {}
+        Statement::Registration(s) => {
+            let made = Registration::made(s, sha256, at);
+            states.put_registration(made.id.clone(), made);
+        }
         Statement::Proposal(s) => {
             let id = AgreementId::of(&sha256);
             for party in s.terms.organisations() {
@@ -673,7 +685,9 @@ pub fn may_read(
     let allowed = match stream {
         Stream::Vault => false,
         Stream::Organisation(name) => *name == reader.organisation || shares_agreement || named,
-        Stream::OrganisationAccesses(name) => *name == reader.organisation,
+        Stream::OrganisationAccesses(name) | Stream::OrganisationRegistrations(name) => {
+            *name == reader.organisation
+        }
         Stream::Agreement(id) | Stream::AgreementAccesses(id) => {
             agreement(states, id, reader).is_ok()
         }

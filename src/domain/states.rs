@@ -8,9 +8,11 @@ use serde::{Deserialize, Serialize};
 use crate::domain::agreement::Agreement;
 use crate::domain::deposit::Deposit;
 use crate::domain::id::{
-    AgreementId, DepositId, Digest, MemberPath, OrganisationName, PublicKey, RequestId,
+    AgreementId, DepositId, Digest, MemberPath, OrganisationName, PublicKey, RegistrationId,
+    RequestId,
 };
 use crate::domain::organisation::Organisation;
+use crate::domain::registration::Registration;
 use crate::domain::request::{OpenRequests, Request};
 use crate::domain::stream::Stream;
 use crate::domain::usage::{Underway, Usage};
@@ -30,6 +32,8 @@ pub enum Key {
     Deposit(DepositId),
     /// Which deposit of an agreement a bundle is.
     Bundle(AgreementId, Digest),
+    /// A registration.
+    Registration(RegistrationId),
     /// A request.
     Request(RequestId),
     /// What a member has open in an agreement.
@@ -60,6 +64,7 @@ impl fmt::Display for Key {
             Self::Party(name, id) => write!(f, "{}{id}", Self::party_prefix(name)),
             Self::Deposit(id) => write!(f, "deposit/{id}"),
             Self::Bundle(id, sha256) => write!(f, "bundle/{id}/{sha256}"),
+            Self::Registration(id) => write!(f, "registration/{id}"),
             Self::Request(id) => write!(f, "request/{id}"),
             Self::Quarantine => f.write_str("quarantine"),
             Self::OpenRequests(id, member) => write!(f, "open/{id}/{member}"),
@@ -87,6 +92,8 @@ pub enum Record {
     Deposit(Deposit),
     /// The deposit a bundle is.
     Bundle(DepositId),
+    /// A registration.
+    Registration(Registration),
     /// A request.
     Request(Request),
     /// What a member has open in an agreement.
@@ -169,6 +176,14 @@ impl States {
     );
     typed!(agreement, agreement_mut, put_agreement, Agreement, AgreementId, Agreement);
     typed!(deposit, deposit_mut, put_deposit, Deposit, DepositId, Deposit);
+    typed!(
+        registration,
+        registration_mut,
+        put_registration,
+        Registration,
+        RegistrationId,
+        Registration
+    );
     typed!(request, request_mut, put_request, Request, RequestId, Request);
     typed!(statement, statement_mut, put_statement, Statement, Digest, Accepted);
     typed!(usage, usage_mut, put_usage, Usage, OrganisationName, Usage);
@@ -189,6 +204,25 @@ impl States {
             return None;
         };
         Some(id)
+    }
+
+    /// Every registration here, in no order.
+    pub fn registrations(&self) -> impl Iterator<Item = &Registration> {
+        self.records.values().filter_map(|record| match record {
+            Record::Registration(registration) => Some(registration),
+            Record::Vault(_)
+            | Record::Organisation(_)
+            | Record::Agreement(_)
+            | Record::Party
+            | Record::Deposit(_)
+            | Record::Bundle(_)
+            | Record::Request(_)
+            | Record::OpenRequests(_)
+            | Record::Quarantine(_)
+            | Record::Statement(_)
+            | Record::Usage(_)
+            | Record::Underway(_) => None,
+        })
     }
 
     /// The requests that this member has open in this agreement, some of which may have expired.

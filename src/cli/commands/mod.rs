@@ -7,6 +7,7 @@ pub(super) mod audit;
 pub(super) mod deposit;
 mod find;
 pub(super) mod identity;
+mod registration;
 pub(super) mod release;
 mod resume;
 mod status;
@@ -47,6 +48,10 @@ pub(super) async fn run(
             deposit::deposit(output, session, &agreement, &what, label, tar).await
         }
         MemberCommand::Deposits { agreement } => deposit::list(output, session, &agreement).await,
+        MemberCommand::Register { paths, label } => {
+            registration::register(output, session, &paths, label).await
+        }
+        MemberCommand::Registrations => registration::list(output, session).await,
         MemberCommand::Show { id } => release::show(output, session, &id).await,
         MemberCommand::Request { deposit, rule, purpose, evidence } => {
             release::request(output, session, &deposit, rule, purpose, &evidence).await
@@ -76,7 +81,7 @@ pub(super) async fn run(
     }
 }
 
-/// Whether a command is about agreements, which the operator has none of.
+/// Whether a command is about agreements or registrations, which the operator has none of.
 fn needs_agreements(command: &MemberCommand) -> bool {
     match command {
         MemberCommand::Invite { .. }
@@ -87,6 +92,8 @@ fn needs_agreements(command: &MemberCommand) -> bool {
         MemberCommand::Seal { .. }
         | MemberCommand::Deposit { .. }
         | MemberCommand::Deposits { .. }
+        | MemberCommand::Register { .. }
+        | MemberCommand::Registrations
         | MemberCommand::Show { .. }
         | MemberCommand::Request { .. }
         | MemberCommand::Requests { .. }
@@ -104,8 +111,8 @@ fn needs_agreements(command: &MemberCommand) -> bool {
 /// The operator runs the vault and is a party of nothing.
 fn refuse_operator(session: &Session, needs_agreements: bool) -> Result<(), Failure> {
     if needs_agreements && session.owner.path == MemberPath::operator() {
-        let message =
-            "the operator is a party of nothing: it has no agreements, deposits or requests";
+        let message = "the operator is a party of nothing: it has no agreements, deposits, requests or \
+             registrations";
         let hint = "use a member's home: --home DIR; the operator invites organisations, and \
                     `escrowd check` verifies what is stored";
         return Err(Failure::failed("OPERATOR", message, hint));

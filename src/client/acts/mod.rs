@@ -4,6 +4,7 @@ pub mod agreement;
 pub mod deposit;
 pub mod identity;
 pub mod joining;
+pub mod registration;
 pub mod release;
 pub mod resume;
 pub mod watch;

@@ -5,6 +5,7 @@ mod identity;
 pub(crate) mod json;
 mod promises;
 mod recovery;
+mod registration;
 mod scenario;
 mod swapped;
 mod table;

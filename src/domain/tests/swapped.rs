@@ -138,6 +138,7 @@ fn second(world: &World) -> AgreementId {
         | Record::Organisation(_)
         | Record::Party
         | Record::Deposit(_)
+        | Record::Registration(_)
         | Record::Bundle(_)
         | Record::Request(_)
         | Record::OpenRequests(_)
@@ -464,6 +465,20 @@ fn a_renewal_is_of_the_members_own_certificate() {
     let mut swaps = made(&world, &renewal.clone().into());
     swaps.push(free("/certificate_request_sha256", bytes::<32>("another")));
     check(&world, renewal, swaps);
+}
+
+#[test]
+fn a_registration_tells_everything_and_rests_on_nothing() {
+    let mut world = parties();
+    let registration = world.registration(MINJI);
+    let mut swaps = made(&world, &registration.clone().into());
+    swaps.extend([
+        free("/label", "another"),
+        // The document is not here: only who has it can tell.
+        free("/size", 0),
+        free("/sha256", bytes::<32>("another")),
+    ]);
+    check(&world, registration, swaps);
 }
 
 #[test]
