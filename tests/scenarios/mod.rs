@@ -22,6 +22,7 @@ mod metrics;
 mod power_cut;
 mod quota;
 mod recovery;
+mod registration;
 mod release;
 mod sealed;
 mod service;

@@ -12,6 +12,7 @@ mod history;
 mod message;
 mod notice;
 mod people;
+mod registrations;
 mod replies;
 mod services;
 
