@@ -20,7 +20,7 @@ use crate::domain::time::Timestamp;
 pub const BYTES_DEFAULT: u64 = 1 << 40;
 /// Deposits.
 pub const DEPOSITS_DEFAULT: u64 = 1_000_000;
-/// Registrations: as many as a client follows in a few seconds.
+/// Registrations. Every client of the organisation follows all of them, 2^20 at most.
 pub const REGISTRATIONS_DEFAULT: u64 = 100_000;
 /// Requests open at a time.
 pub const REQUESTS_DEFAULT: u64 = 1_000;

@@ -41,10 +41,11 @@ pub(super) async fn register(
     }
     let shown: Vec<_> = documents.iter().map(what_is_stated).collect();
     output.ask(&format!(
-        "{}\nThis states that {} has this now. The content stays here: the vault learns what stands \
+        "{}\nThis states that {} has {} now. The content stays here: the vault learns what stands \
          above, and shows it to your colleagues alone.",
         shown.join("\n"),
-        session.owner.path.organisation
+        session.owner.path.organisation,
+        if documents.len() == 1 { "this file" } else { "these files" }
     ))?;
     for together in documents.chunks(TOGETHER_MAX) {
         let ids = registration::register(session, together).await?;
