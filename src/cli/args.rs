@@ -41,6 +41,18 @@ Examples:
 The sealed bundle lies in your home until it is uploaded: it takes that much room there. Without \
 --tar, a file that was sealed before counts as one file and is written as one when it is retrieved.";
 
+const REGISTER: &str = "\
+Examples:
+  escrow register lab-notebook.pdf
+  tar cf site.tar site && escrow register site.tar
+
+Nothing but this leaves your computer: the label (the file's name unless you say otherwise), the \
+size and the SHA-256. The vault's operator sees them, and your colleagues; other organisations see \
+nothing. Keep the file as it is: only the very same bytes prove anything later.
+
+Who sees a digest can try whether a guess has it. Register what is short or easy to guess, such as \
+a password or a filled-in form, in an archive together with a file of random bytes.";
+
 const REQUEST: &str = "\
 Example: escrow request dep_4mzt2c --rule joint --purpose 'second source for line 7'
 `escrow show` with the agreement's id has the rules. Only the home that requests can retrieve.";
@@ -212,7 +224,19 @@ pub enum MemberCommand {
         /// Which agreement
         agreement: String,
     },
-    /// Show an agreement, deposit or request; the beginning of its id will do
+    /// Register that files exist, by their digests: a proof for later; the content stays here
+    #[command(after_help = REGISTER)]
+    Register {
+        /// Files; each is a registration of its own
+        #[arg(required = true, value_name = "PATH")]
+        paths: Vec<PathBuf>,
+        /// What to call it [default: the file's name]
+        #[arg(long)]
+        label: Option<Text>,
+    },
+    /// List what your organisation has registered
+    Registrations,
+    /// Show an agreement, deposit, request or registration; the beginning of its id will do
     #[command(after_help = SHOW)]
     Show {
         /// Its id, or the beginning

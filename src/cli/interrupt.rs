@@ -25,6 +25,9 @@ fn hint(command: &Command) -> Option<&'static str> {
         Command::Member(MemberCommand::Deposit { .. }) => Some(
             "`escrow deposits AGREEMENT` lists it if it was deposited; if not, deposit it again",
         ),
+        Command::Member(MemberCommand::Register { .. }) => {
+            Some("`escrow registrations` lists what was registered; register the rest again")
+        }
         Command::Member(MemberCommand::Retrieve { .. } | MemberCommand::Seal { .. })
         | Command::Agreement(AgreementCommand::Template { .. })
         | Command::Completions { .. }

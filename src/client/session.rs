@@ -250,6 +250,14 @@ impl Session {
         Ok(stream)
     }
 
+    /// What the member's organisation has registered, followed to its end.
+    pub async fn registrations(&mut self) -> Result<(), ClientError> {
+        let own = self.owner.path.organisation.clone();
+        self.follow(&Stream::OrganisationRegistrations(own), None).await?;
+        // Behind it, so that whoever registered is known.
+        self.own_organisation().await.map(|_| ())
+    }
+
     async fn follow_agreement(&mut self, id: &AgreementId) -> Result<(), ClientError> {
         let stream = Stream::Agreement(id.clone());
         self.follow(&stream, None).await?;
@@ -305,12 +313,19 @@ impl Session {
         // Before the question: another program may be acknowledged more meanwhile.
         let acknowledged = self.home.memory().acknowledged(stream)?;
         let seen = self.home.memory().heads(stream)?.pop().map(|(_, head)| head);
-        let (followed, head) = self.read(stream, named, followed, seen).await?;
+        let unshown = |missing: &Owed| {
+            let sequence = missing.saw.sequence;
+            ClientError::Untrue(format!(
+                "event {sequence} of {stream} was acknowledged, but is not shown"
+            ))
+        };
+        let read = self.read(stream, named, followed, seen).await;
+        let (followed, head) = read.map_err(|error| match acknowledged.first() {
+            Some(missing) if error.code() == "NOT_FOUND" => unshown(missing),
+            Some(_) | None => error,
+        })?;
         if let Some(missing) = acknowledged.iter().find(|owed| !followed.has(&owed.saw)) {
-            return Err(ClientError::Untrue(format!(
-                "event {} of {stream} was acknowledged, but is not shown",
-                missing.saw.sequence
-            )));
+            return Err(unshown(missing));
         }
         let at = self.head(stream, &head)?.at;
         self.times = Some((at, Timestamp::from(SystemTime::now())));
@@ -384,6 +399,7 @@ impl Session {
             Stream::Organisation(name) => self.home.pins()?.get(name).copied(),
             Stream::Vault
             | Stream::Agreement(_)
+            | Stream::OrganisationRegistrations(_)
             | Stream::OrganisationAccesses(_)
             | Stream::AgreementAccesses(_) => None,
         };
@@ -612,7 +628,9 @@ pub fn fingerprint(organisation: &Organisation) -> Option<Fingerprint> {
 /// Whether a stream that was seen is one that its reader may always see.
 fn is_never_closed(stream: &Stream, remembered: Saw) -> bool {
     match stream {
-        Stream::Agreement(_) | Stream::AgreementAccesses(_) => remembered.sequence > 0,
+        Stream::Agreement(_)
+        | Stream::AgreementAccesses(_)
+        | Stream::OrganisationRegistrations(_) => remembered.sequence > 0,
         // Somebody else's can be read for as long as its fingerprint is known.
         Stream::Organisation(_) | Stream::OrganisationAccesses(_) | Stream::Vault => false,
     }

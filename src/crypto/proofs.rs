@@ -88,6 +88,7 @@ pub fn check(states: &States, stated: &Stated) -> Result<(), Unproven> {
         | Statement::Revocation(_)
         | Statement::RevocationNotice(_)
         | Statement::Renewal(_)
+        | Statement::Registration(_)
         | Statement::Acceptance(_)
         | Statement::Declination(_)
         | Statement::Termination(_)

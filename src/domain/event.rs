@@ -158,4 +158,6 @@ pub enum Look {
     Share,
     /// Which agreements there are.
     Agreements,
+    /// What the organisation has registered.
+    Registrations,
 }

@@ -216,6 +216,10 @@ typed_id!(
     RequestId, "req_", "a request's id"
 );
 typed_id!(
+    /// A registration, by the statement of whoever registered.
+    RegistrationId, "reg_", "a registration's id"
+);
+typed_id!(
     /// A member, by the statement it joined with.
     MemberId, "mem_", "a member's id"
 );

@@ -12,6 +12,7 @@ pub mod needs;
 pub mod organisation;
 pub mod outlook;
 pub mod refusal;
+pub mod registration;
 pub mod request;
 pub mod rules;
 pub mod soundness;

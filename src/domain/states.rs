@@ -9,9 +9,11 @@ use crate::domain::agreement::Agreement;
 use crate::domain::deposit::Deposit;
 use crate::domain::event::CaEdition;
 use crate::domain::id::{
-    AgreementId, DepositId, Digest, MemberPath, OrganisationName, PublicKey, RequestId,
+    AgreementId, DepositId, Digest, MemberPath, OrganisationName, PublicKey, RegistrationId,
+    RequestId,
 };
 use crate::domain::organisation::Organisation;
+use crate::domain::registration::Registration;
 use crate::domain::request::{OpenRequests, Request};
 use crate::domain::stream::Stream;
 use crate::domain::usage::{Underway, Usage};
@@ -33,6 +35,8 @@ pub enum Key {
     Deposit(DepositId),
     /// Which deposit of an agreement a bundle is.
     Bundle(AgreementId, Digest),
+    /// A registration.
+    Registration(RegistrationId),
     /// A request.
     Request(RequestId),
     /// What a member has open in an agreement.
@@ -64,6 +68,7 @@ impl fmt::Display for Key {
             Self::Party(name, id) => write!(f, "{}{id}", Self::party_prefix(name)),
             Self::Deposit(id) => write!(f, "deposit/{id}"),
             Self::Bundle(id, sha256) => write!(f, "bundle/{id}/{sha256}"),
+            Self::Registration(id) => write!(f, "registration/{id}"),
             Self::Request(id) => write!(f, "request/{id}"),
             Self::Quarantine => f.write_str("quarantine"),
             Self::OpenRequests(id, member) => write!(f, "open/{id}/{member}"),
@@ -93,6 +98,8 @@ pub enum Record {
     Deposit(Deposit),
     /// The deposit a bundle is.
     Bundle(DepositId),
+    /// A registration.
+    Registration(Registration),
     /// A request.
     Request(Request),
     /// What a member has open in an agreement.
@@ -187,6 +194,14 @@ impl States {
     );
     typed!(agreement, agreement_mut, put_agreement, Agreement, AgreementId, Agreement);
     typed!(deposit, deposit_mut, put_deposit, Deposit, DepositId, Deposit);
+    typed!(
+        registration,
+        registration_mut,
+        put_registration,
+        Registration,
+        RegistrationId,
+        Registration
+    );
     typed!(request, request_mut, put_request, Request, RequestId, Request);
     typed!(statement, statement_mut, put_statement, Statement, Digest, Accepted);
     typed!(usage, usage_mut, put_usage, Usage, OrganisationName, Usage);
@@ -195,6 +210,7 @@ impl States {
     every!(agreements, Agreement, Agreement);
     every!(deposits, Deposit, Deposit);
     every!(requests, Request, Request);
+    every!(registrations, Registration, Registration);
 
     /// What the vault is.
     pub fn vault(&self) -> Option<&Vault> {

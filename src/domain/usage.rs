@@ -14,6 +14,9 @@ pub struct Usage {
     pub bytes: u64,
     /// Its deposits.
     pub deposits: u64,
+    /// Its registrations. Records of before there were any say nothing of them.
+    #[serde(default)]
+    pub registrations: u64,
 }
 
 /// An organisation's requests that are neither released nor withdrawn, and when each lapses. Lapsing

@@ -145,6 +145,7 @@ fn is_urgent(group: &[(SignedText, Stated)]) -> bool {
         | Statement::Organisation(_)
         | Statement::Join(_)
         | Statement::Confirmation(_)
+        | Statement::Registration(_)
         | Statement::Proposal(_)
         | Statement::ReleaseKey(_)
         | Statement::Acceptance(_)

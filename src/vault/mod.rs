@@ -439,6 +439,7 @@ fn may_be_submitted(statement: &Statement) -> bool {
         | Statement::Confirmation(_)
         | Statement::Revocation(_)
         | Statement::RevocationNotice(_)
+        | Statement::Registration(_)
         | Statement::Proposal(_)
         | Statement::ReleaseKey(_)
         | Statement::Acceptance(_)

@@ -20,6 +20,8 @@ use crate::domain::time::Timestamp;
 pub const BYTES_DEFAULT: u64 = 1 << 40;
 /// Deposits.
 pub const DEPOSITS_DEFAULT: u64 = 1_000_000;
+/// Registrations. Every client of the organisation follows all of them, 2^20 at most.
+pub const REGISTRATIONS_DEFAULT: u64 = 100_000;
 /// Requests open at a time.
 pub const REQUESTS_DEFAULT: u64 = 1_000;
 /// Calls at a time.
@@ -33,6 +35,8 @@ pub struct Quota {
     pub bytes: u64,
     /// Its deposits; see [`DEPOSITS_DEFAULT`].
     pub deposits: u64,
+    /// Its registrations; see [`REGISTRATIONS_DEFAULT`].
+    pub registrations: u64,
     /// Its requests open at a time; see [`REQUESTS_DEFAULT`].
     pub requests: u64,
     /// Its calls at a time, half of them for one member, one upload for sixteen; see [`STREAMS_DEFAULT`].
@@ -46,6 +50,7 @@ impl Quota {
         Self {
             bytes: or(self.bytes, BYTES_DEFAULT),
             deposits: or(self.deposits, DEPOSITS_DEFAULT),
+            registrations: or(self.registrations, REGISTRATIONS_DEFAULT),
             requests: or(self.requests, REQUESTS_DEFAULT),
             streams: or(self.streams, STREAMS_DEFAULT),
         }
@@ -59,6 +64,8 @@ pub enum Resource {
     Bytes,
     /// Deposits.
     Deposits,
+    /// Registrations.
+    Registrations,
     /// Requests open at a time.
     Requests,
     /// Calls at a time.
@@ -74,6 +81,7 @@ impl fmt::Display for Resource {
         f.write_str(match self {
             Self::Bytes => "bytes stored",
             Self::Deposits => "deposits",
+            Self::Registrations => "registrations",
             Self::Requests => "open requests",
             Self::Streams => "calls at a time",
             Self::StreamsOfOne => "calls at a time for one member",
@@ -122,14 +130,19 @@ pub(super) fn check(
     now: Timestamp,
 ) -> Result<(), OverQuota> {
     let own = &stated.statement.made().by.organisation;
+    let usage = states.usage(own).copied().unwrap_or_default();
     let text = || {
-        let used = states.usage(own).copied().unwrap_or_default().bytes;
-        within(own, (Resource::Bytes, quota.bytes), used, signed.statement.len() as u64)
+        let asked = signed.statement.len() as u64;
+        within(own, (Resource::Bytes, quota.bytes), usage.bytes, asked)
     };
     match &stated.statement {
         Statement::Request(_) => {
             let open = states.underway(own).map_or(0, |open| open.count_at(now));
             within(own, (Resource::Requests, quota.requests), open, 1)?;
+            text()
+        }
+        Statement::Registration(_) => {
+            within(own, (Resource::Registrations, quota.registrations), usage.registrations, 1)?;
             text()
         }
         Statement::Proposal(_) | Statement::ReleaseKey(_) | Statement::Reseal(_) => text(),
@@ -235,7 +248,7 @@ mod tests {
         drop(first);
         assert_eq!(refused(take(61, none)), (Resource::Bytes, 40), "the first gave back its own");
         let third = take(0, none).unwrap();
-        let stored = Usage { bytes: 0, deposits: 1 };
+        let stored = Usage { deposits: 1, ..none };
         assert_eq!(refused(take(0, stored)), (Resource::Deposits, 3), "stored and under way");
         assert_eq!(refused(take(u64::MAX, none)), (Resource::Bytes, 40), "sums do not wrap");
         drop((second, third));

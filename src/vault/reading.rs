@@ -46,6 +46,7 @@ impl<S: Store> Vault<S> {
         self.may_read(&reader, &stream, named)?;
         let look = match &stream {
             Stream::AgreementAccesses(_) | Stream::OrganisationAccesses(_) => Look::Accesses,
+            Stream::OrganisationRegistrations(_) => Look::Registrations,
             Stream::Vault | Stream::Organisation(_) | Stream::Agreement(_) => Look::Stream,
         };
         self.enter(&reader, &stream, look).await?;

@@ -13,7 +13,8 @@ use crate::vault::error::VaultError;
 use crate::vault::{Talker, Vault};
 
 impl<S: Store> Vault<S> {
-    /// Statements about an agreement are carried by its parties; strangers learn nothing.
+    /// Statements about an agreement are carried by its parties, registrations by colleagues: the
+    /// answer says what is in the stream. Strangers learn nothing.
     pub(super) fn may_carry(&self, talker: &Talker, stated: &Stated) -> Result<(), VaultError> {
         match (talker, rules::stream(stated)) {
             (Talker::Operator, _) if matches!(stated.statement, Statement::Invitation(_)) => Ok(()),
@@ -29,6 +30,9 @@ impl<S: Store> Vault<S> {
                     Some(_) => self.may_read(&reader, &Stream::Agreement(id), None),
                     None => Ok(()),
                 }
+            }
+            (Talker::Member { .. }, stream @ Stream::OrganisationRegistrations(_)) => {
+                self.may_read(&self.reader(talker)?, &stream, None)
             }
             (Talker::Member { .. }, _) => self.reader(talker).map(|_| ()),
         }
@@ -72,7 +76,8 @@ impl<S: Store> Vault<S> {
         Ok(member.cloned().ok_or_else(|| Refusal::NotFound(path.to_string()))?)
     }
 
-    /// Refuses whoever has shown no colleague who it is: agreements are not for a pending member.
+    /// Refuses whoever has shown no colleague who it is: agreements and registrations are not for a
+    /// pending member.
     pub(super) fn is_confirmed(&self, reader: &MemberPath) -> Result<(), VaultError> {
         let is_active = self.member(reader)?.is_active();
         Ok(is_active.then_some(()).ok_or_else(|| Refusal::Pending(reader.clone()))?)
@@ -99,6 +104,7 @@ impl<S: Store> Vault<S> {
                 let active = *reader != MemberPath::operator() && self.member(reader)?.is_active();
                 shares_agreement = active && self.share_agreement(reader, name)?;
             }
+            Stream::OrganisationRegistrations(_) => self.is_confirmed(reader)?,
             Stream::OrganisationAccesses(_) | Stream::Vault => {}
         }
         Ok(rules::may_read(&states, stream, reader, shares_agreement, knows)?)

@@ -509,3 +509,56 @@ async fn promise_9_a_log_of_several_tiles_is_read_and_checked_by_a_c2sp_client()
     assert_eq!(missing, None, "it is not full");
     place.vault.close().await;
 }
+
+impl Place {
+    fn registration(&self, house: &House, by: &str, nonce: u8) -> SignedText {
+        let (made, label) = (self.made(by, nonce), "lab notebook".parse().unwrap());
+        let stated = say::Registration { made, label, size: 1, sha256: Bytes([nonce; 32]) };
+        statement::sign(&house.member, &stated.into()).unwrap()
+    }
+}
+
+#[tokio::test]
+async fn promise_8_a_look_at_members_does_not_stand_for_one_at_registrations() {
+    let directory = tempfile::tempdir().unwrap();
+    let place = Place::founded(directory.path()).await;
+    let house = place.found("hanbit-parts/minji", 10).await;
+    let own = |text: &str| format!("org_hanbit-parts{text}").parse::<Stream>().unwrap();
+    let looks = [("", 1), ("/registrations", 2), ("/accesses", 3), ("/registrations", 3)];
+    for (stream, entered) in looks {
+        place.vault.read(house.talker.clone(), own(stream), None).await.unwrap();
+        let accesses = place.vault.store.head(&own("/accesses")).unwrap().sequence;
+        assert_eq!(accesses, entered, "{stream}");
+    }
+    place.vault.close().await;
+}
+
+#[tokio::test]
+async fn promise_10_a_registration_is_carried_by_colleagues_and_answered_to_nobody_else() {
+    let directory = tempfile::tempdir().unwrap();
+    let place = Place::founded(directory.path()).await;
+    let minji = "hanbit-parts/minji";
+    let house = place.found(minji, 10).await;
+    let stranger = place.found("orient-display/yuki", 20).await;
+    let signed = place.registration(&house, minji, 30);
+    let stream: Stream = "org_hanbit-parts/registrations".parse().unwrap();
+    let unknown = Refusal::NotFound(stream.to_string());
+    let submit = async |talker: &Talker, signed: &SignedText| {
+        place.vault.submit(talker.clone(), vec![signed.clone()], Vec::new()).await
+    };
+    assert_eq!(refusal(submit(&stranger.talker, &signed).await), unknown, "new");
+    let first = submit(&house.talker, &signed).await.unwrap();
+    assert_eq!(refusal(submit(&stranger.talker, &signed).await), unknown, "accepted before");
+    let again = submit(&house.talker, &signed).await.unwrap();
+    assert_eq!(again.entries, first.entries, "a repetition is answered with the first one's event");
+    assert_eq!(place.vault.store.head(&stream).unwrap().sequence, 1);
+    // Nor does anybody learn whether there is such an organisation.
+    let forged = [minji, "nowhere/nil"].map(|by| place.registration(&stranger, by, 31));
+    for (by, signed) in ["hanbit-parts", "nowhere"].iter().zip(forged) {
+        let told = refusal(submit(&stranger.talker, &signed).await);
+        assert_eq!(told, Refusal::NotFound(format!("org_{by}/registrations")));
+    }
+    let read = place.vault.read(stranger.talker.clone(), stream, None).await;
+    assert_eq!(refusal(read.map(drop)), unknown);
+    place.vault.close().await;
+}

@@ -29,6 +29,9 @@ pub(super) fn count(states: &mut States, signed: &SignedText, stated: &Stated, n
         usage.bytes += deposit.size;
         usage.deposits += 1;
     }
+    if let Statement::Registration(_) = &stated.statement {
+        usage.registrations += 1;
+    }
     states.put_usage(own.clone(), usage);
     if let Statement::Request(_) = &stated.statement {
         let id = crate::domain::id::RequestId::of(&stated.digest);

@@ -112,7 +112,9 @@ impl<S: Store> Watching<S> {
 
     fn concerns(&self, stream: &Stream) -> Result<bool, VaultError> {
         match stream {
-            Stream::Agreement(_) | Stream::Organisation(_) => {}
+            Stream::Agreement(_)
+            | Stream::Organisation(_)
+            | Stream::OrganisationRegistrations(_) => {}
             // Looks are no news, and a watcher's own would keep it busy with itself.
             Stream::Vault | Stream::AgreementAccesses(_) | Stream::OrganisationAccesses(_) => {
                 return Ok(false);

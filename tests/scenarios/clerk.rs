@@ -23,6 +23,7 @@ fn promise_11_mistakes_get_one_cause_and_one_remedy() {
     let terms = world.file("bad.toml", super::TERMS.replace("quorum", "quorom"));
     let link = world.path("bundle/link");
     std::os::unix::fs::symlink("/etc/passwd", &link).unwrap();
+    let link = link.display().to_string();
     let bundle = world.path("bundle").display().to_string();
     let missing = world.path("missing").display().to_string();
     let sealed = world.file("sealed.age", "age-encryption.org/v1\n");
@@ -179,6 +180,18 @@ fn promise_11_mistakes_get_one_cause_and_one_remedy() {
             "as that of hanbit-parts, not of lean-works",
             "by telephone",
         ),
+        ("hanbit-parts", vec!["register", &bundle], 1, "is a directory", "make an archive of it"),
+        ("hanbit-parts", vec!["register", &link], 1, "is a symbolic link", "name the file itself"),
+        ("hanbit-parts", vec!["register", &missing], 1, "cannot be read", "check that it exists"),
+        ("hanbit-parts", vec!["register", &fresh], 2, "nobody is at a terminal", "--yes"),
+        (
+            "hanbit-parts",
+            vec!["register", &fresh, &recipe, "--label", "both"],
+            2,
+            "there are several",
+            "one at a time",
+        ),
+        ("operator", vec!["registrations"], 1, "or registrations", "a member's home"),
         ("operator", vec!["deposits", &agreement], 1, "has no agreements", "a member's home"),
         ("operator", vec!["agreement", "list"], 1, "has no agreements", "a member's home"),
         (

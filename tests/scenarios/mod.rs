@@ -26,6 +26,7 @@ mod operator;
 mod power_cut;
 mod quota;
 mod recovery;
+mod registration;
 mod release;
 mod sealed;
 mod service;

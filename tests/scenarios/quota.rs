@@ -141,3 +141,37 @@ fn an_upload_reserves_its_bytes_before_the_first_and_gives_them_back() {
     });
     world.try_deposit(&agreement, "after.bin", 300_000).record();
 }
+
+#[test]
+fn registrations_are_granted_by_number_and_refused_together() {
+    let mut world = World::new();
+    world.join("hanbit-parts", "minji");
+    world.join("orient-display", "junho");
+    world.grant(&[("registrations", 2)]);
+    let files = ["one", "two", "three"].map(|name| world.file(name, name));
+    let register = |world: &World, home: &str, files: &[String]| {
+        let mut words = vec!["register", "--yes"];
+        words.extend(files.iter().map(String::as_str));
+        world.escrow(home, &words)
+    };
+    let three = register(&world, "hanbit-parts", &files);
+    assert_over(&three, "hanbit-parts uses 2 of its 2 registrations, and this takes 1 more");
+    assert_eq!(world.escrow("hanbit-parts", &["registrations"]).records().len(), 0);
+    assert_eq!(register(&world, "hanbit-parts", &files[..2]).records().len(), 2);
+    for restarted in ["at once", "after a restart", "after a rebuild"] {
+        assert_over(&register(&world, "hanbit-parts", &files[2..]), "2 registrations");
+        match restarted {
+            "at once" => {
+                world.kill();
+                world.serve();
+            }
+            "after a restart" => {
+                world.stop();
+                assert_eq!(world.escrowd(&["rebuild"]).code, 0);
+                world.serve();
+            }
+            _ => {}
+        }
+    }
+    register(&world, "orient-display", &files[2..]).record();
+}

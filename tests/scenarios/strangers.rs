@@ -1,20 +1,22 @@
 //! Who isn't a party sees nothing, not even that a thing exists.
 
-use super::World;
+use super::{World, id};
 
 #[test]
 fn promise_10_strangers_are_answered_as_if_nothing_were_there() {
     let (world, agreement) = World::with_agreement();
     let deposit = world.deposit(&agreement, "recipe");
     let request = world.request(&deposit, "joint");
+    let registration = id(&world.register("hanbit-parts", "notebook.pdf", "recipe"));
     world.join("curious-trading", "jack");
     let other = |id: &str| format!("{}{}", &id[..4], "a".repeat(26));
     let file = world.file("x.txt", "x");
-    let commands = |agreement: &str, deposit: &str, request: &str| {
+    let commands = |agreement: &str, deposit: &str, request: &str, registration: &str| {
         [
             vec!["show", agreement],
             vec!["show", deposit],
             vec!["show", request],
+            vec!["show", registration],
             vec!["deposits", agreement],
             vec!["audit", agreement],
             vec!["agreement", "accept", agreement],
@@ -32,16 +34,16 @@ fn promise_10_strangers_are_answered_as_if_nothing_were_there() {
             [words, vec!["--yes"]].concat().iter().map(ToString::to_string).collect::<Vec<_>>()
         })
     };
-    let real = commands(&agreement, &deposit, &request);
-    let (a, d, r) = (other(&agreement), other(&deposit), other(&request));
-    let none = commands(&a, &d, &r);
+    let real = commands(&agreement, &deposit, &request, &registration);
+    let (a, d, r, g) = (other(&agreement), other(&deposit), other(&request), other(&registration));
+    let none = commands(&a, &d, &r, &g);
     for (real, none) in real.iter().zip(&none) {
         let run = |words: &[String]| {
             let words: Vec<&str> = words.iter().map(String::as_str).collect();
             let ended = world.escrow("curious-trading", &words);
             assert_eq!(ended.refusal(), "NOT_FOUND", "{words:?}");
             let mut told = ended.error().to_string();
-            for id in [&agreement, &deposit, &request, &a, &d, &r] {
+            for id in [&agreement, &deposit, &request, &registration, &a, &d, &r, &g] {
                 told = told.replace(id, "ID");
             }
             (ended.code, told)
@@ -51,6 +53,7 @@ fn promise_10_strangers_are_answered_as_if_nothing_were_there() {
     let listed = |words: &[&str]| world.escrow("curious-trading", words).records().len();
     assert_eq!(listed(&["agreement", "list"]), 0);
     assert_eq!(listed(&["requests"]), 0);
+    assert_eq!(listed(&["registrations"]), 0);
     let members = world.escrow("curious-trading", &["members", "hanbit-parts"]);
     let nobody = world.escrow("curious-trading", &["members", "nobody-at-all"]);
     let told = |text: &str| text.replace("hanbit-parts", "X").replace("nobody-at-all", "X");

@@ -83,7 +83,8 @@ fn deed(stated: &Stated, agreement: &AgreementId) -> (&'static str, String) {
         | Statement::Join(_)
         | Statement::Confirmation(_)
         | Statement::Revocation(_)
-        | Statement::Renewal(_) => of_agreement("acted_outside"),
+        | Statement::Renewal(_)
+        | Statement::Registration(_) => of_agreement("acted_outside"),
     }
 }
 
@@ -100,6 +101,7 @@ fn noted(note: &Note, agreement: &AgreementId) -> (&'static str, Option<MemberPa
                 Look::Accesses => "looked_at_accesses",
                 Look::Share => "fetched_share",
                 Look::Agreements => "listed_agreements",
+                Look::Registrations => "looked_at_registrations",
             };
             (kind, Some(by.clone()), agreement.to_string())
         }

@@ -83,7 +83,7 @@ pub(super) async fn deposit(
     refuse_root(&what.paths)?;
     let label = match label {
         Some(label) => label,
-        None => default_label(&what.paths)?,
+        None => default_label(what.paths.first().map_or(Path::new("-"), PathBuf::as_path))?,
     };
     let bundle = bundle(output, session, &agreement, what, tar)?;
     let before = of_agreement(session, &agreement.id)
@@ -204,10 +204,10 @@ fn plan(output: &Output, what: &What) -> Result<Plan, Failure> {
     Ok(plan)
 }
 
-fn default_label(paths: &[PathBuf]) -> Result<Text, Failure> {
-    let first = paths.first().map(PathBuf::as_path).unwrap_or(Path::new("-"));
-    let whole = first.canonicalize().unwrap_or_else(|_| first.to_owned());
-    let name = match first == Path::new("-") {
+/// What something is called that was given no label: by the name it has in the end.
+pub(super) fn default_label(path: &Path) -> Result<Text, Failure> {
+    let whole = path.canonicalize().unwrap_or_else(|_| path.to_owned());
+    let name = match path == Path::new("-") {
         true => Some("standard input"),
         false => whole.file_name().and_then(|name| name.to_str()),
     };

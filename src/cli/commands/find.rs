@@ -3,7 +3,7 @@
 use crate::cli::failure::Failure;
 use crate::client::session::Session;
 use crate::domain::agreement::Agreement;
-use crate::domain::id::{AgreementId, DepositId, RequestId};
+use crate::domain::id::{AgreementId, DepositId, RegistrationId, RequestId};
 use crate::domain::refusal::Refusal;
 
 /// Something that was named.
@@ -15,6 +15,8 @@ pub(super) enum Found {
     Deposit(AgreementId, DepositId),
     /// A request, and its agreement.
     Request(AgreementId, RequestId),
+    /// A registration.
+    Registration(RegistrationId),
 }
 
 impl Found {
@@ -23,6 +25,7 @@ impl Found {
             Self::Agreement(id) => id.as_str(),
             Self::Deposit(_, id) => id.as_str(),
             Self::Request(_, id) => id.as_str(),
+            Self::Registration(id) => id.as_str(),
         }
     }
 }
@@ -43,12 +46,16 @@ async fn find(
         let hint = "write its prefix and at least four characters more, such as agr_2bxq";
         return Err(Failure::usage(message, hint).about(begin));
     }
-    session.agreements().await?;
+    match begin.starts_with(RegistrationId::PREFIX) {
+        true => session.registrations().await?,
+        false => session.agreements().await.map(|_| ())?,
+    }
     let states = session.states();
     let agreements = states.agreements().map(|it| Found::Agreement(it.id.clone()));
     let deposits = states.deposits().map(|it| Found::Deposit(it.agreement.clone(), it.id.clone()));
     let requests = states.requests().map(|it| Found::Request(it.agreement.clone(), it.id.clone()));
-    let all = agreements.chain(deposits).chain(requests);
+    let registrations = states.registrations().map(|it| Found::Registration(it.id.clone()));
+    let all = agreements.chain(deposits).chain(requests).chain(registrations);
     let all: Vec<Found> = all.filter(|found| found.id().starts_with(begin)).collect();
     let fitting: Vec<&Found> = all.iter().filter(|found| is_kind(found)).collect();
     match (fitting.as_slice(), all.as_slice()) {
@@ -56,7 +63,8 @@ async fn find(
         ([], [other]) => Err(Failure::failed(
             "WRONG_KIND",
             format!("{} is not {kind}", other.id()),
-            "see `escrow agreement list`, `escrow deposits` and `escrow requests`",
+            "see `escrow agreement list`, `escrow deposits`, `escrow requests` and `escrow \
+             registrations`",
         )
         .about(begin)),
         ([], _) => Err(Failure::from(crate::client::error::ClientError::from(Refusal::NotFound(
@@ -74,7 +82,7 @@ async fn find(
 
 /// Finds anything.
 pub(super) async fn anything(session: &mut Session, begin: &str) -> Result<Found, Failure> {
-    find(session, begin, "an agreement, deposit or request", |_| true).await
+    find(session, begin, "an agreement, deposit, request or registration", |_| true).await
 }
 
 /// Finds an agreement.
@@ -82,7 +90,7 @@ pub(super) async fn agreement(session: &mut Session, begin: &str) -> Result<Agre
     let is_kind = |found: &Found| matches!(found, Found::Agreement(_));
     match find(session, begin, "an agreement", is_kind).await? {
         Found::Agreement(id) => Ok(session.agreement(&id).await?),
-        Found::Deposit(..) | Found::Request(..) => Err(nothing(begin)),
+        Found::Deposit(..) | Found::Request(..) | Found::Registration(_) => Err(nothing(begin)),
     }
 }
 
@@ -94,7 +102,7 @@ pub(super) async fn deposit(
     let is_kind = |found: &Found| matches!(found, Found::Deposit(..));
     match find(session, begin, "a deposit", is_kind).await? {
         Found::Deposit(agreement, id) => Ok((agreement, id)),
-        Found::Agreement(_) | Found::Request(..) => Err(nothing(begin)),
+        Found::Agreement(_) | Found::Request(..) | Found::Registration(_) => Err(nothing(begin)),
     }
 }
 
@@ -106,7 +114,7 @@ pub(super) async fn request(
     let is_kind = |found: &Found| matches!(found, Found::Request(..));
     match find(session, begin, "a request", is_kind).await? {
         Found::Request(agreement, id) => Ok((agreement, id)),
-        Found::Agreement(_) | Found::Deposit(..) => Err(nothing(begin)),
+        Found::Agreement(_) | Found::Deposit(..) | Found::Registration(_) => Err(nothing(begin)),
     }
 }
 

@@ -7,6 +7,7 @@ pub(super) mod audit;
 pub(super) mod deposit;
 mod find;
 pub(super) mod identity;
+mod registration;
 pub(super) mod release;
 mod resume;
 mod status;
@@ -47,6 +48,10 @@ pub(super) async fn run(
             deposit::deposit(output, session, &agreement, &what, label, tar).await
         }
         MemberCommand::Deposits { agreement } => deposit::list(output, session, &agreement).await,
+        MemberCommand::Register { paths, label } => {
+            registration::register(output, session, &paths, label).await
+        }
+        MemberCommand::Registrations => registration::list(output, session).await,
         MemberCommand::Show { id } => release::show(output, session, &id).await,
         MemberCommand::Request { deposit, rule, purpose, evidence } => {
             release::request(output, session, &deposit, rule, purpose, &evidence).await
@@ -76,7 +81,7 @@ pub(super) async fn run(
     }
 }
 
-/// Whether a command is about agreements or colleagues, which the operator has none of.
+/// Whether a command is about agreements, registrations or colleagues, which the operator has none of.
 fn needs_organisation(command: &MemberCommand) -> bool {
     match command {
         // An operator's home of before a recovery goes on like any other.
@@ -89,6 +94,8 @@ fn needs_organisation(command: &MemberCommand) -> bool {
         | MemberCommand::Seal { .. }
         | MemberCommand::Deposit { .. }
         | MemberCommand::Deposits { .. }
+        | MemberCommand::Register { .. }
+        | MemberCommand::Registrations
         | MemberCommand::Show { .. }
         | MemberCommand::Request { .. }
         | MemberCommand::Requests { .. }
@@ -105,8 +112,8 @@ fn needs_organisation(command: &MemberCommand) -> bool {
 /// The operator runs the vault and is a party of nothing.
 fn refuse_operator(session: &Session, needs_organisation: bool) -> Result<(), Failure> {
     if needs_organisation && session.owner.path == MemberPath::operator() {
-        let message =
-            "the operator belongs to no organisation: it has no agreements, requests or colleagues";
+        let message = "the operator belongs to no organisation: it has no agreements, requests, \
+                       registrations or colleagues";
         let hint = "use a member's home: --home DIR; the operator invites organisations, and \
                     `escrowd check` verifies what is stored";
         return Err(Failure::failed("OPERATOR", message, hint));

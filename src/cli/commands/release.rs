@@ -9,7 +9,9 @@ use crate::cli::commands::after::settled;
 use crate::cli::commands::find::{self, Found};
 use crate::cli::failure::{Exit, Failure};
 use crate::cli::output::{Output, Progress, fields, size};
-use crate::cli::view::{AgreementView, DepositView, RequestView, RuleView, document};
+use crate::cli::view::{
+    AgreementView, DepositView, RegistrationView, RequestView, RuleView, document,
+};
 use crate::client::acts::notice;
 use crate::client::acts::release::{self, Matter, Wish};
 use crate::client::error::ClientError;
@@ -44,6 +46,11 @@ pub(super) async fn show(
         Found::Request(agreement, id) => {
             let matter = release::look(session, &agreement, &id).await?;
             show_request(output, &matter)?;
+        }
+        Found::Registration(id) => {
+            let registration = session.states().registration(&id);
+            let registration = registration.ok_or_else(|| not_found(id.as_str()))?;
+            output.record(&RegistrationView::new(registration), RegistrationView::text)?;
         }
     }
     Ok(Exit::Done)

@@ -1,8 +1,10 @@
 //! Records as commands put them out: the fields scripts may rely on, and their text for people.
 
+mod registration;
 mod request;
 mod terms;
 
+pub use registration::RegistrationView;
 pub use request::{RequestView, document, may_object_text};
 pub use terms::{RuleView, terms_text};
 

@@ -118,7 +118,9 @@ async fn send(session: &Session, generation: u32) -> Result<u64, ClientError> {
     let (mut heads, mut entries) = (Vec::new(), Vec::new());
     for stream in memory.streams()? {
         match stream {
-            Stream::Organisation(_) | Stream::Agreement(_) => {}
+            Stream::Organisation(_)
+            | Stream::OrganisationRegistrations(_)
+            | Stream::Agreement(_) => {}
             // Every look makes them grow: they begin anew where the vault stands.
             Stream::Vault | Stream::OrganisationAccesses(_) | Stream::AgreementAccesses(_) => {
                 continue;

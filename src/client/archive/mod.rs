@@ -1,4 +1,5 @@
 //! Archives: files packed and unpacked.
 
 pub mod pack;
+pub mod source;
 pub mod unpack;

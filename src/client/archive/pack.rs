@@ -2,13 +2,12 @@
 //! refused by name before a byte is sent.
 
 use std::collections::BTreeSet;
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, Read, Write};
-use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
+use std::fs;
+use std::io::{self, Write};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Component, Path, PathBuf};
 
-use rustix::fs::OFlags;
-
+use crate::client::archive::source::{Source, SourceFault, Stamp, kind_of};
 use crate::domain::text::is_deceptive;
 
 /// Files and directories in one archive.
@@ -53,21 +52,9 @@ pub enum PackFault {
     /// A pattern that leaves nothing out.
     #[error("--exclude {0:?} matches nothing")]
     NoMatch(String),
-    /// A file that is being written to.
-    #[error("{} changed while it was read", path.display())]
-    Changed {
-        /// Which.
-        path: PathBuf,
-    },
-    /// A file that cannot be read.
-    #[error("{} cannot be read", path.display())]
-    Read {
-        /// Which.
-        path: PathBuf,
-        /// Why.
-        #[source]
-        cause: io::Error,
-    },
+    /// A file that cannot be read, or not as it was surveyed.
+    #[error(transparent)]
+    Source(#[from] SourceFault),
     /// The archive cannot be written.
     #[error("the archive cannot be written")]
     Write(#[source] io::Error),
@@ -85,8 +72,7 @@ impl PackFault {
                 "deposit an archive of your own, sealed with `age` (stock_age)"
             }
             Self::NoMatch(_) => "check its spelling, in quotes: --exclude '*.tmp'",
-            Self::Changed { .. } => "wait until nothing writes to it, and try again",
-            Self::Read { .. } => "check that it exists and that you may read it",
+            Self::Source(fault) => fault.hint(),
             Self::Write(_) => "make room on the disk and try again",
         }
     }
@@ -109,28 +95,6 @@ struct Item {
     size: u64,
     mtime: i64,
     stamp: Stamp,
-}
-
-/// What a file's contents cannot change without, as far as the system can tell: which file it is,
-/// its size, and when it and what is known of it changed, in nanoseconds. (The clock of many file
-/// systems ticks every few milliseconds; a change of equal size within a tick goes unseen.)
-#[derive(Debug, PartialEq, Eq)]
-struct Stamp {
-    file: (u64, u64),
-    size: u64,
-    modified: (i64, i64),
-    changed: (i64, i64),
-}
-
-impl From<&fs::Metadata> for Stamp {
-    fn from(found: &fs::Metadata) -> Self {
-        Self {
-            file: (found.dev(), found.ino()),
-            size: found.len(),
-            modified: (found.mtime(), found.mtime_nsec()),
-            changed: (found.ctime(), found.ctime_nsec()),
-        }
-    }
 }
 
 impl Plan {
@@ -188,9 +152,9 @@ impl Plan {
                 tar.append_data(&mut header, name, io::empty()).map_err(PackFault::Write)?;
             } else {
                 header.set_entry_type(tar::EntryType::Regular);
-                let mut source = Source::open(item)?;
+                let mut source = Source::open(&item.source, item.stamp)?;
                 let written = tar.append_data(&mut header, &item.name, &mut source);
-                source.check(item)?;
+                source.check()?;
                 written.map_err(PackFault::Write)?;
             }
         }
@@ -200,7 +164,7 @@ impl Plan {
 
 /// The name a path has at the top of the archive: its last part.
 fn top_name(path: &Path) -> Result<String, PackFault> {
-    let read = |cause| PackFault::Read { path: path.to_owned(), cause };
+    let read = |cause| SourceFault::Read { path: path.to_owned(), cause };
     // `.` and `..` have the name of the directory they stand for; links must not be followed.
     let named = match path.components().next_back() {
         Some(Component::Normal(_)) => path.to_owned(),
@@ -221,12 +185,11 @@ impl Walk<'_> {
         if self.is_excluded(&name) {
             return Ok(());
         }
-        let read = |cause| PackFault::Read { path: source.to_owned(), cause };
+        let read = |cause| SourceFault::Read { path: source.to_owned(), cause };
         let found = fs::symlink_metadata(source).map_err(read)?;
         let kind = found.file_type();
         if !kind.is_file() && !kind.is_dir() {
-            let kind = if kind.is_symlink() { "a symbolic link" } else { "a special file" };
-            return Err(PackFault::Kind { path: source.to_owned(), kind });
+            return Err(PackFault::Kind { path: source.to_owned(), kind: kind_of(kind) });
         }
         if name.chars().any(is_deceptive) {
             return Err(PackFault::Name { path: source.to_owned() });
@@ -318,51 +281,9 @@ fn glob(mut pattern: &[u8], text: &[u8]) -> bool {
     }
 }
 
-/// A file that must stay as it was surveyed while it is read.
-struct Source {
-    file: File,
-    left: u64,
-}
-
-impl Source {
-    fn open(item: &Item) -> Result<Self, PackFault> {
-        let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK;
-        let opened = OpenOptions::new()
-            .read(true)
-            .custom_flags(flags.bits().cast_signed())
-            .open(&item.source)
-            .map_err(|cause| PackFault::Read { path: item.source.clone(), cause })?;
-        let source = Self { file: opened, left: item.size };
-        source.check(item)?;
-        Ok(source)
-    }
-
-    fn check(&self, item: &Item) -> Result<(), PackFault> {
-        let read = |cause| PackFault::Read { path: item.source.clone(), cause };
-        let now = self.file.metadata().map_err(read)?;
-        if now.is_file() && Stamp::from(&now) == item.stamp {
-            Ok(())
-        } else {
-            Err(PackFault::Changed { path: item.source.clone() })
-        }
-    }
-}
-
-impl Read for Source {
-    /// Exactly as many bytes as were surveyed: the header has said so.
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let room = buffer.len().min(usize::try_from(self.left).unwrap_or(usize::MAX));
-        let taken = self.file.read(buffer.get_mut(..room).unwrap_or_default())?;
-        self.left -= taken as u64;
-        if taken == 0 && room > 0 {
-            return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the file became shorter"));
-        }
-        Ok(taken)
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use std::fs::File;
     use std::os::unix::fs::{PermissionsExt as _, symlink};
 
     use proptest::prelude::*;
@@ -524,7 +445,9 @@ mod tests {
                 File::options().append(true).open(&path).unwrap().set_modified(modified).unwrap();
             }
             let fault = plan.write_to(io::sink()).unwrap_err();
-            let named = matches!(&fault, PackFault::Changed { path } if path.ends_with("a.tmp"));
+            let changed = "a.tmp changed while it was read";
+            let named =
+                matches!(fault, PackFault::Source(_)) && fault.to_string().ends_with(changed);
             assert!(named, "{what}: {fault}");
         }
     }

@@ -5,6 +5,7 @@ use crate::domain::deposit::{Condition, Deposit};
 use crate::domain::event::{CaEdition, Note};
 use crate::domain::id::AgreementId;
 use crate::domain::organisation::Organisation;
+use crate::domain::registration::Registration;
 use crate::domain::request::Request;
 use crate::domain::rules::{judged, stream};
 use crate::domain::statement::{Stated, Statement, Withdrawn};
@@ -38,6 +39,10 @@ pub fn apply(states: &mut States, stated: &Stated, at: Timestamp, sequence: u64)
             with(states.organisation_mut(&s.member.organisation), |o| o.revoked(s, sha256, at));
         }
         Statement::Renewal(_) => {}
+        Statement::Registration(s) => {
+            let made = Registration::made(s, sha256, at);
+            states.put_registration(made.id.clone(), made);
+        }
         Statement::Proposal(s) => {
             let id = AgreementId::of(&sha256);
             for party in s.terms.organisations() {

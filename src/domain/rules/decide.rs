@@ -63,6 +63,7 @@ pub fn holds(
         }
         Statement::Renewal(_) if is_operator(states, stated) => Ok(()),
         Statement::Renewal(s) => organisation::decide_renewal(own, s, stated),
+        Statement::Registration(_) => actor(own, stated),
         Statement::Proposal(s) => decide_proposal(states, own, s, stated),
         Statement::ReleaseKey(s) => {
             actor(own, stated)?;
@@ -195,7 +196,9 @@ pub fn may_read(
             let is_let_in = is_operator && states.organisation(name).is_some();
             is_own(name) || shares_agreement || named || is_let_in
         }
-        Stream::OrganisationAccesses(name) => is_own(name),
+        Stream::OrganisationAccesses(name) | Stream::OrganisationRegistrations(name) => {
+            is_own(name)
+        }
         Stream::Agreement(id) | Stream::AgreementAccesses(id) => {
             agreement(states, id, reader).is_ok()
         }
@@ -264,6 +267,7 @@ fn holds_blindly(statement: &Statement) -> bool {
         | Statement::Confirmation(_)
         | Statement::Revocation(_)
         | Statement::Renewal(_)
+        | Statement::Registration(_)
         | Statement::Proposal(_)
         | Statement::ReleaseKey(_)
         | Statement::Acceptance(_)

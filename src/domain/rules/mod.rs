@@ -43,6 +43,9 @@ pub fn stream(stated: &Stated) -> Stream {
         Statement::Organisation(_) | Statement::Join(_) | Statement::Renewal(_) => {
             Stream::Organisation(stated.statement.made().by.organisation.clone())
         }
+        Statement::Registration(s) => {
+            Stream::OrganisationRegistrations(s.made.by.organisation.clone())
+        }
         Statement::Proposal(_) => Stream::Agreement(AgreementId::of(&stated.digest)),
         Statement::ReleaseKey(s) => Stream::Agreement(s.agreement.clone()),
         Statement::Acceptance(s) => in_agreement(&s.ground),

@@ -5,10 +5,12 @@
 
 mod agreement;
 mod organisation;
+mod registration;
 mod release;
 
 pub use agreement::*;
 pub use organisation::*;
+pub use registration::*;
 pub use release::*;
 
 use serde::{Deserialize, Serialize};
@@ -116,6 +118,7 @@ statements! {
     Confirmation = "escrow-vault/confirmation/v1",
     Revocation = "escrow-vault/revocation/v1",
     Renewal = "escrow-vault/renewal/v1",
+    Registration = "escrow-vault/registration/v1",
     Proposal = "escrow-vault/terms/v1",
     ReleaseKey = "escrow-vault/release-key/v1",
     Acceptance = "escrow-vault/acceptance/v1",
@@ -145,6 +148,7 @@ impl Statement {
             | Self::Confirmation(_)
             | Self::Revocation(_)
             | Self::Renewal(_)
+            | Self::Registration(_)
             | Self::Proposal(_)
             | Self::ReleaseKey(_) => None,
             Self::Acceptance(s) => Some(&s.ground),

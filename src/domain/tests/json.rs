@@ -23,6 +23,7 @@ pub(crate) fn one_of_each() -> Vec<Statement> {
         world.revocation(MINJI, JUN, Reason::CompromisedSince(world.now)).into(),
         world.revocation_notice(MINJI, &agreement, JUN, bytes("a revocation")).into(),
         world.renewal(MINJI).into(),
+        world.registration(MINJI).into(),
         world.proposal(MINJI, &terms(three_party())).into(),
         world.release_key(MINJI, &agreement).into(),
         world.acceptance(YUKI, &agreement).into(),

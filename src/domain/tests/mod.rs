@@ -7,6 +7,7 @@ pub(crate) mod json;
 mod limits;
 mod promises;
 mod recovery;
+mod registration;
 mod scenario;
 mod swapped;
 mod table;

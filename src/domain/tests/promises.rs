@@ -499,6 +499,7 @@ impl Trial {
             | Statement::RevocationNotice(_)
             | Statement::Resumption(_)
             | Statement::Renewal(_)
+            | Statement::Registration(_)
             | Statement::Proposal(_)
             | Statement::ReleaseKey(_)
             | Statement::Acceptance(_)

@@ -459,6 +459,20 @@ fn a_renewal_is_of_the_members_own_certificate() {
 }
 
 #[test]
+fn a_registration_tells_everything_and_rests_on_nothing() {
+    let mut world = parties();
+    let registration = world.registration(MINJI);
+    let mut swaps = made(&world, &registration.clone().into());
+    swaps.extend([
+        free("/label", "another"),
+        // The document is not here: only who has it can tell.
+        free("/size", 0),
+        free("/sha256", bytes::<32>("another")),
+    ]);
+    check(&world, registration, swaps);
+}
+
+#[test]
 fn an_end_is_of_one_agreement() {
     let (mut world, agreement, _) = deposited();
     with_second(&mut world);

@@ -132,6 +132,7 @@ fn command(name: &str) -> Due {
                 again
             })
         }
+        "register" => (parties(), Box::new(|world, by| world.registration(by).into())),
         "request joint" => {
             let (world, _, deposit) = deposited();
             (world, Box::new(move |world, by| world.request(by, &deposit, "joint").into()))
@@ -235,6 +236,7 @@ fn about_nothing(mut statement: Statement) -> Statement {
         | Statement::Confirmation(_)
         | Statement::Revocation(_)
         | Statement::Renewal(_)
+        | Statement::Registration(_)
         | Statement::Proposal(_) => panic!("not within an agreement"),
     }
     statement
@@ -295,6 +297,11 @@ fn promise_10_streams_are_read_by_who_belongs_there() {
         ("the operator's, which is none", nobody("operator"), vec![]),
         ("who looked at that", (accessed("operator"), true, true), vec![]),
         ("who looked at an organisation", (accessed("hanbit-parts"), true, true), vec![MINJI]),
+        (
+            "what an organisation has registered, whatever else is shared or known",
+            (Stream::OrganisationRegistrations(hanbit.clone()), true, true),
+            vec![MINJI],
+        ),
         ("an agreement", agreement(&id), vec![MINJI, YUKI]),
         ("who looked at an agreement", accesses(&id), vec![MINJI, YUKI]),
         ("an agreement that isn't there", agreement(&nothing), vec![]),
@@ -312,7 +319,7 @@ fn promise_10_streams_are_read_by_who_belongs_there() {
 #[test]
 fn what_is_judged_is_what_is_read() {
     // Deciding on the records that `reads` names, and no others, comes to the same.
-    for name in rows().map(|(name, _)| name).chain(["deposit again", "deposit anew"]) {
+    for name in rows().map(|(name, _)| name).chain(["deposit again", "deposit anew", "register"]) {
         let (world, say) = command(name);
         for by in ACTORS {
             let mut world = world.clone();

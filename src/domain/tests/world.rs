@@ -322,6 +322,11 @@ impl World {
         say::Renewal { made: self.made(by), certificate_request_sha256: self.fresh() }
     }
 
+    pub(super) fn registration(&mut self, by: &str) -> say::Registration {
+        let (made, sha256) = (self.made(by), self.fresh());
+        say::Registration { made, label: "lab notebook".parse().unwrap(), size: 6_000, sha256 }
+    }
+
     pub(super) fn proposal(&mut self, by: &str, terms: &Terms) -> say::Proposal {
         say::Proposal { made: self.made(by), terms: terms.clone() }
     }

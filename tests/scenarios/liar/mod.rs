@@ -13,6 +13,7 @@ mod log;
 mod message;
 mod notice;
 mod people;
+mod registrations;
 mod replies;
 mod services;
 

@@ -86,7 +86,7 @@ pub(super) fn said(parts: Vec<Vec<u8>>) -> Told {
 }
 
 /// An error with a reason and a remedy, as a vault tells it.
-fn status(reason: &str, words: &str) -> Status {
+pub(super) fn status(reason: &str, words: &str) -> Status {
     let mut details = ErrorDetails::new();
     details.set_error_info(reason, "escrow-vault", [("hint".to_owned(), words.to_owned())]);
     Status::with_error_details(Code::NotFound, words, details)
