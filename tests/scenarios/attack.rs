@@ -40,7 +40,7 @@ const REQUESTS: u8 = 60;
 pub(crate) struct Siege {
     pub world: World,
     pub agreement: String,
-    target: PathBuf,
+    pub target: PathBuf,
 }
 
 impl Siege {
@@ -135,12 +135,12 @@ impl Siege {
         });
     }
 
-    /// Begins attacks, all at once.
-    pub(crate) fn attack(&self, seconds: u64, names: &[&str]) -> Attack {
+    /// Begins attacks on a target, all at once.
+    fn attack(target: &Path, seconds: u64, names: &[&str]) -> Attack {
         let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/attack/attack.py");
         // Elsewhere attackers have computers of their own; here they take what is left.
         let mut command = Command::new("nice");
-        command.args(["-n", "19", "python3"]).arg(script).arg(&self.target);
+        command.args(["-n", "19", "python3"]).arg(script).arg(target);
         command.arg(seconds.to_string()).args(names);
         command.env("PYTHONDONTWRITEBYTECODE", "1");
         let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().unwrap();
@@ -173,9 +173,19 @@ impl Siege {
 
     /// Attacks while an honest member works; how the attacks went, and how long the work took.
     pub(crate) fn withstand(&self, seconds: u64, names: &[&str]) -> (Vec<Value>, Vec<Duration>) {
+        self.work_beside(&self.target, seconds, names)
+    }
+
+    /// The same, whoever is attacked.
+    pub(crate) fn work_beside(
+        &self,
+        target: &Path,
+        seconds: u64,
+        names: &[&str],
+    ) -> (Vec<Value>, Vec<Duration>) {
         runtime().block_on(async {
             let member = channel(&self.world, Some("trade-secret-center")).await;
-            let attack = self.attack(seconds, names);
+            let attack = Self::attack(target, seconds, names);
             let over = AtomicBool::new(false);
             let (told, took) = tokio::join!(
                 async {
