@@ -20,6 +20,8 @@ use crate::server::peer::Peer;
 const ROUND: Duration = Duration::from_secs(5);
 /// Bytes that are read before other connections have their turn.
 const TURN_BYTES: usize = 64 * 1024;
+/// What a frame weighs beside its bytes: understanding 256 of them is a turn, too.
+const FRAME_WEIGHT_BYTES: usize = 256;
 
 /// How long a peer may take for what it does not do all the time.
 #[derive(Debug, Clone, Copy)]
@@ -190,9 +192,12 @@ impl AsyncRead for Connection {
         self.turn_bytes += read.len();
         self.missing_preface_bytes = self.missing_preface_bytes.saturating_sub(read.len());
         let now = Instant::now();
-        if let Err(flood) = self.meter.read(read, now) {
-            self.permit.flooded(now);
-            return Poll::Ready(Err(io::Error::other(flood)));
+        match self.meter.read(read, now) {
+            Ok(frames) => self.turn_bytes += frames * FRAME_WEIGHT_BYTES,
+            Err(flood) => {
+                self.permit.flooded(now);
+                return Poll::Ready(Err(io::Error::other(flood)));
+            }
         }
         outcome
     }

@@ -68,13 +68,14 @@ impl Meter {
         self.frames.earn(bytes as f64 / BYTES_PER_TOKEN);
     }
 
-    /// Bytes came from the peer, in order.
-    pub(super) fn read(&mut self, bytes: &[u8], now: Instant) -> Result<(), Flood> {
-        let mut rest = bytes;
+    /// Bytes came from the peer, in order: so many frames.
+    pub(super) fn read(&mut self, bytes: &[u8], now: Instant) -> Result<usize, Flood> {
+        let (mut rest, mut frames) = (bytes, 0);
         while let Some(head) = self.sent.next(&mut rest) {
             self.frame(head, now)?;
+            frames += 1;
         }
-        Ok(())
+        Ok(frames)
     }
 
     fn frame(&mut self, head: Head, now: Instant) -> Result<(), Flood> {
@@ -151,7 +152,8 @@ mod tests {
             let mut meter = Meter::new(false, now);
             meter.read(&[b'P'; PREFACE_BYTES], now).unwrap();
             // A byte at a time, as a slow line brings them.
-            let mut send = || frames.iter().try_for_each(|byte| meter.read(&[*byte], now));
+            let mut send =
+                || frames.iter().try_for_each(|byte| meter.read(&[*byte], now).map(drop));
             let sent = (0..5_000).find(|_| send().is_err());
             assert_eq!(sent, allowed, "{what}");
         }
@@ -164,7 +166,7 @@ mod tests {
         meter.read(&[b'P'; PREFACE_BYTES], now).unwrap();
         let pings = frame(6, 0, 8).repeat(2_000);
         let hundred = frame(6, 0, 8).repeat(100);
-        meter.read(&pings, now).unwrap();
+        assert_eq!(meter.read(&pings, now), Ok(2_000));
         meter.written(100 * 4_096);
         meter.read(&hundred, now).unwrap();
         meter.read(&frame(0, 0, 100 * 4_096), now).unwrap();
