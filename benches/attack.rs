@@ -39,46 +39,13 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::scenarios::attack::Siege;
+use crate::scenarios::attack::{FLOODS, LOADS, STALLS, Siege};
 
 /// How long each is measured, in seconds.
 const SECONDS: u64 = 6;
 /// How much slower than with the attackers elsewhere an honest member may be served at the 99th
 /// percentile.
 const RATIO_MAX: f64 = 2.0;
-
-/// Attacks that are measured, each alone; what they do is in `tests/attack/attack.py`.
-const ATTACKS: [&str; 29] = [
-    "rapid-reset",
-    "rapid-reset-member",
-    "continuation",
-    "empty-continuation",
-    "settings",
-    "settings-member",
-    "ping",
-    "ping-member",
-    "unknown-frames",
-    "window-update",
-    "empty-data",
-    "calls",
-    "connects",
-    "ping-scattered",
-    "calls-scattered",
-    "connects-scattered",
-    "large-metadata",
-    "much-metadata",
-    "zero-window",
-    "one-byte-window",
-    "zero-window-retrieve",
-    "unread-socket",
-    "half-handshakes",
-    "slow-handshake",
-    "slow-message",
-    "slow-upload",
-    "unfinished-messages",
-    "idle-strangers",
-    "many-streams",
-];
 
 fn main() {
     let Some(siege) = Siege::prepare() else { return };
@@ -92,7 +59,7 @@ fn main() {
         "us", "reads", "p50", "p90", "p99", "elsewhere", "/idle", "/elsewhere", "MiB"
     );
     row(&siege, "nobody else", &idle, (&idle, &idle));
-    for name in ATTACKS.iter().filter(|name| is_chosen(name)) {
+    for name in FLOODS.into_iter().chain(LOADS).chain(STALLS).filter(is_chosen) {
         let (told, took) = siege.withstand(SECONDS, &[name]);
         let elsewhere = elsewhere(&siege, name, &told, &took);
         row(&siege, name, &took, (&idle, &elsewhere));

@@ -1,7 +1,8 @@
 //! `cargo bench --bench measures [-- NAME…]`: what the vault costs, each figure beside a named peer
 //! measured in the same run. Absolute figures are the machine's; the ratios are ours.
 //!
-//! Real programs over real TLS on loopback, one machine for both ends. Takes `age` for its peer.
+//! Real programs over real TLS on loopback, one machine for both ends. Takes `age` for its peer,
+//! and Python, through which the kernel tells what a program took once it has ended.
 
 #![allow(clippy::print_stdout, reason = "a table is what it is for")]
 #![allow(
@@ -40,12 +41,18 @@ struct Row {
     ratio: f64,
 }
 
-type Measure = fn() -> Vec<Row>;
+impl Row {
+    /// Printed as soon as it is measured.
+    fn print(self) {
+        let Self { what, ours, peer, ratio } = self;
+        println!("{what:<44} {ours:>22} {peer:>34} {ratio:>7.2}");
+    }
+}
 
 fn main() {
     let wanted: Vec<String> =
         std::env::args().skip(1).filter(|arg| !arg.starts_with('-')).collect();
-    let measures: [(&str, Measure); 5] = [
+    let measures: [(&str, fn()); 5] = [
         ("bulk", bulk),
         ("durable", durable),
         ("memory", memory),
@@ -55,57 +62,48 @@ fn main() {
     println!("{:<44} {:>22} {:>34} {:>7}", "measure", "ours", "peer", "ratio");
     for (name, measure) in measures {
         if wanted.is_empty() || wanted.iter().any(|wanted| wanted == name) {
-            for Row { what, ours, peer, ratio } in measure() {
-                println!("{what:<44} {ours:>22} {peer:>34} {ratio:>7.2}");
-            }
+            measure();
         }
     }
 }
 
 /// Deposit and retrieval of 1 GiB, beside `age` encrypting and decrypting the same bytes to disk.
-fn bulk() -> Vec<Row> {
+fn bulk() {
     let vault = Vault::new("bulk");
     let file = vault.file("large.bin", 1 << 30);
+    let (key, sealed) = (vault.path("age.key"), vault.path("large.age"));
+    run(Command::new("age-keygen").arg("-o").arg(&key));
+    let age = |way: &str, from: &Path, to: &Path| {
+        run(Command::new("age").arg(way).arg("-i").arg(&key).arg("-o").arg(to).arg(from))
+    };
     let (deposit, up) = vault.deposit(&file);
+    let seal = age("-e", &file, &sealed);
+    against("deposit 1 GiB, durable", up, "age -e to a file", seal).print();
+
     let out = vault.path("out");
     let down = vault.release(&deposit, &out);
     assert!(same(&file, &out.join("large.bin")), "what came back is not what was deposited");
-
-    let (key, sealed) = (vault.path("age.key"), vault.path("large.age"));
-    run(Command::new("age-keygen").arg("-o").arg(&key));
-    let seal =
-        run(Command::new("age").arg("-e").arg("-i").arg(&key).arg("-o").arg(&sealed).arg(&file));
-    let opened = vault.path("large.opened");
-    let open =
-        run(Command::new("age").arg("-d").arg("-i").arg(&key).arg("-o").arg(&opened).arg(&sealed));
-    vec![
-        against("deposit 1 GiB, durable", up, "age -e to a file", seal),
-        against("retrieve and open 1 GiB", down, "age -d to a file", open),
-    ]
+    let open = age("-d", &sealed, &vault.path("large.opened"));
+    against("retrieve and open 1 GiB", down, "age -d to a file", open).print();
 }
 
 /// Deposits of 1 KiB, each acknowledged when durable, beside what the disk syncs.
-fn durable() -> Vec<Row> {
+fn durable() {
     let vault = Vault::new("durable");
     let syncs = syncs_per_second(&vault.path("syncs"));
-    let rows = [(1, 500), (64, 64 * 100)].map(|(clients, deposits)| {
+    for (clients, deposits, what) in [
+        (1, 500, "statements/s, 1 client (1 KiB deposits)"),
+        (64, 64 * 100, "statements/s, 64 clients (1 KiB deposits)"),
+    ] {
         let rate = vault.small_deposits(clients, deposits);
-        let what = match clients {
-            1 => "statements/s, 1 client (1 KiB deposits)",
-            _ => "statements/s, 64 clients (1 KiB deposits)",
-        };
-        Row {
-            what,
-            ours: format!("{rate:.0}/s"),
-            peer: format!("fdatasync of 4 KiB: {syncs:.0}/s"),
-            ratio: rate / syncs,
-        }
-    });
-    rows.into()
+        let ours = format!("{rate:.0}/s");
+        let peer = format!("fdatasync of 4 KiB: {syncs:.0}/s");
+        Row { what, ours, peer, ratio: rate / syncs }.print();
+    }
 }
 
 /// Peak memory of server and client with 4 GiB in and out, beside the same with 64 MiB.
-fn memory() -> Vec<Row> {
+fn memory() {
     let [small, large] = [64u64 << 20, 4 << 30].map(|bytes| {
         let vault = Vault::new("memory");
         let file = vault.file("large.bin", bytes);
@@ -120,14 +118,12 @@ fn memory() -> Vec<Row> {
         peer: format!("with 64 MiB: {small} MiB"),
         ratio: large as f64 / small as f64,
     };
-    vec![
-        row("server's peak memory, 4 GiB in and out", large.0, small.0),
-        row("client's peak memory, 4 GiB in and out", large.1, small.1),
-    ]
+    row("server's peak memory, 4 GiB in and out", large.0, small.0).print();
+    row("client's peak memory, 4 GiB in and out", large.1, small.1).print();
 }
 
 /// Making and checking a contribution, beside an Ed25519 signature made and verified.
-fn contribution() -> Vec<Row> {
+fn contribution() {
     let names: Vec<OrganisationName> = ["a", "b", "c"].map(|name| name.parse().unwrap()).into();
     let dealt = deal(&names, 2, &mut OsRng).unwrap();
     let key = ReleaseKey::check(&dealt.commitment, 2, &number(&names)).unwrap();
@@ -153,17 +149,15 @@ fn contribution() -> Vec<Row> {
         Cost { wall: began.elapsed() / 500, ..Cost::default() }
     };
     let make = each(&|| drop(contribute(&key, holder, share, &target, &mut OsRng).unwrap()));
-    let check = each(&|| verify(&key, &made, &target).unwrap());
     let sign = each(&|| assert_eq!(signer.sign("tag", b"message"), signed));
+    against("make a contribution", make, "sign (Ed25519)", sign).print();
+    let check = each(&|| verify(&key, &made, &target).unwrap());
     let verify = each(&|| signature::verify(&signer.public(), "tag", b"message", &signed).unwrap());
-    vec![
-        against("make a contribution", make, "sign (Ed25519)", sign),
-        against("check a contribution", check, "verify (Ed25519)", verify),
-    ]
+    against("check a contribution", check, "verify (Ed25519)", verify).print();
 }
 
 /// Start-up with 100,000 deposits, beside start-up with 1,000: after a clean stop and a kill.
-fn start() -> Vec<Row> {
+fn start() {
     let mut vault = Vault::new("start");
     let times = |vault: &mut Vault| {
         vault.stop(rustix::process::Signal::TERM);
@@ -176,15 +170,12 @@ fn start() -> Vec<Row> {
     vault.small_deposits(64, 99_000);
     let many = times(&mut vault);
     let cost = |wall| Cost { wall, ..Cost::default() };
-    vec![
-        against(
-            "start after a clean stop, 10⁵ deposits",
-            cost(many.0),
-            "10³ deposits",
-            cost(few.0),
-        ),
-        against("start after kill -9, 10⁵ deposits", cost(many.1), "10³ deposits", cost(few.1)),
-    ]
+    for (what, many, few) in [
+        ("start after a clean stop, 10⁵ deposits", many.0, few.0),
+        ("start after kill -9, 10⁵ deposits", many.1, few.1),
+    ] {
+        against(what, cost(many), "10³ deposits", cost(few)).print();
+    }
 }
 
 /// What a process took.
@@ -216,18 +207,7 @@ struct Vault {
 const PARTIES: [(&str, &str); 3] =
     [("hanbit-parts", "minji"), ("orient-display", "junho"), ("trade-secret-center", "sora")];
 
-const TERMS: &str = r#"
-title = "Measured"
-quorum = 2
-[parties]
-depositor = "hanbit-parts"
-beneficiary = "orient-display"
-agent = "trade-secret-center"
-[[rule]]
-name = "joint"
-requester = "beneficiary"
-needs = { all = ["1@depositor", "1@agent"] }
-"#;
+const TERMS: &str = include_str!("../tests/scenarios/joint.toml");
 
 impl Vault {
     fn new(name: &str) -> Self {
@@ -295,7 +275,7 @@ impl Vault {
     fn deposit(&self, file: &Path) -> (String, Cost) {
         let mut command = escrow(&self.path("hanbit-parts"));
         command.args(["--yes", "deposit", &self.agreement]).arg(file);
-        let (deposited, cost) = measured(&mut command);
+        let (deposited, cost) = measured(&command);
         (deposited["id"].as_str().unwrap().to_owned(), cost)
     }
 
@@ -413,31 +393,45 @@ fn json(command: &mut Command) -> Value {
     serde_json::from_slice(&ended.stdout).unwrap()
 }
 
-/// Runs a command; what it put out and took.
-fn measured(command: &mut Command) -> (Value, Cost) {
-    let began = Instant::now();
-    let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().unwrap();
-    let mut out = child.stdout.take().unwrap();
-    let reader = std::thread::spawn(move || {
-        let mut text = String::new();
-        out.read_to_string(&mut text).unwrap();
-        text
-    });
-    let mut cost = Cost::default();
-    // What a process took is read while it lives: the last reading before its end counts.
-    while child.try_wait().unwrap().is_none() {
-        cost.resident_mib = cost.resident_mib.max(resident_mib(child.id()));
-        cost.cpu = cost.cpu.max(cpu(child.id()));
-        std::thread::sleep(Duration::from_millis(5));
-    }
-    cost.wall = began.elapsed();
-    assert!(child.wait().unwrap().success());
-    let text = reader.join().unwrap();
-    (serde_json::from_str(&text).unwrap_or(Value::Null), cost)
+/// Runs a program, passes on what it puts out and its exit code, and adds a line: seconds, seconds
+/// of processor time, and KiB that were resident at most. `rustix` waits without asking for these,
+/// and forbidding `unsafe`, we let Python ask. As a process begins as a copy of the one that starts
+/// it, the last figure is never less than what Python itself has resident, some 10 MiB.
+const METER: &str = "import os, sys, time\n\
+    began = time.monotonic()\n\
+    child = os.posix_spawnp(sys.argv[1], sys.argv[1:], os.environ)\n\
+    _, status, used = os.wait4(child, 0)\n\
+    cpu = used.ru_utime + used.ru_stime\n\
+    print([time.monotonic() - began, cpu, used.ru_maxrss])\n\
+    sys.exit(os.waitstatus_to_exitcode(status))\n";
+
+fn metered(command: &Command) -> Command {
+    let mut meter = Command::new("python3");
+    meter.args(["-I", "-S", "-c", METER]).arg(command.get_program()).args(command.get_args());
+    meter.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::inherit());
+    meter
 }
 
-fn run(command: &mut Command) -> Cost {
-    measured(command.stderr(Stdio::null())).1
+/// What a metered command put out and took.
+fn taken(meter: &mut Command) -> (String, Cost) {
+    let ended = meter.output().unwrap();
+    assert!(ended.status.success(), "{meter:?}");
+    let text = String::from_utf8(ended.stdout).unwrap();
+    let (out, told) = text.trim_end().rsplit_once('\n').unwrap_or(("", text.trim_end()));
+    let (wall, cpu, resident_kib): (f64, f64, u64) = serde_json::from_str(told).unwrap();
+    let [wall, cpu] = [wall, cpu].map(Duration::from_secs_f64);
+    (out.to_owned(), Cost { wall, cpu, resident_mib: resident_kib >> 10 })
+}
+
+/// Runs a command that puts out a record; what that is, and what it took.
+fn measured(command: &Command) -> (Value, Cost) {
+    let (out, cost) = taken(&mut metered(command));
+    (serde_json::from_str(&out).unwrap(), cost)
+}
+
+/// Runs a command whose words are of no interest; what it took.
+fn run(command: &Command) -> Cost {
+    taken(metered(command).stderr(Stdio::null())).1
 }
 
 /// The most memory a process ever had resident, in MiB.
@@ -446,14 +440,6 @@ fn resident_mib(process: u32) -> u64 {
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
     let kib = line.and_then(|line| line.trim().strip_suffix(" kB")?.trim().parse::<u64>().ok());
     kib.unwrap_or(0) >> 10
-}
-
-/// Processor time of a process so far, user and system, at the kernel's 100 ticks a second.
-fn cpu(process: u32) -> Duration {
-    let stat = fs::read_to_string(format!("/proc/{process}/stat")).unwrap_or_default();
-    let fields = stat.rsplit_once(") ").map(|(_, rest)| rest.split(' ').collect::<Vec<_>>());
-    let ticks = |at: usize| fields.as_ref()?.get(at)?.parse::<u64>().ok();
-    Duration::from_millis(10 * (ticks(11).unwrap_or(0) + ticks(12).unwrap_or(0)))
 }
 
 /// How often the disk makes 4 KiB durable in a second.

@@ -80,6 +80,9 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Tell the whole story on a temporary vault of its own
+    ///
+    /// Nothing is left behind, however it ends; but whoever kills it with SIGKILL has to delete its
+    /// directory, escrow-demo-…, from the temporary directory.
     Demo {
         /// What to deposit [default: a sample]
         path: Option<PathBuf>,
@@ -149,7 +152,7 @@ pub enum MemberCommand {
     /// Show whether vault, certificate and standing are in order, and what waits for you
     #[command(after_help = STATUS)]
     Status,
-    /// List the members of your organisation, or of another that you trust
+    /// List the members of your organisation, or of another that you trust; the operator, of any
     Members {
         /// Which organisation
         org: Option<OrganisationName>,

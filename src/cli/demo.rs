@@ -1,7 +1,8 @@
 //! `escrow demo`: the whole story, told with the real programs on a vault of its own.
 //!
 //! Every step runs the command that a person would type, in a process of its own, against a real
-//! server over real TLS. Nothing is simulated and nothing is left behind.
+//! server over real TLS. Nothing is simulated and nothing is left behind; only where it is killed
+//! with SIGKILL does its directory stay, whose name says what it is.
 
 #![expect(clippy::indexing_slicing, reason = "a JSON value answers any key, with null")]
 

@@ -71,6 +71,7 @@ pub struct Believed {
 pub struct Followed {
     entries: Vec<Entry>,
     events: Vec<Believed>,
+    bytes: usize,
 }
 
 impl Followed {
@@ -85,6 +86,11 @@ impl Followed {
     /// The entries, as they are remembered.
     pub fn entries(&self) -> &[Entry] {
         &self.entries
+    }
+
+    /// How many bytes their payloads have together.
+    pub fn bytes(&self) -> usize {
+        self.bytes
     }
 
     /// The events, in order.
@@ -145,6 +151,7 @@ impl Followed {
         }
         let (commitment, position) = (entry.commitment(), entry.position);
         self.events.push(Believed { event, commitment, position, stated });
+        self.bytes += entry.payload.len();
         self.entries.push(entry);
         Ok(())
     }
@@ -240,9 +247,10 @@ fn replay(
             rules::apply(states, stated, event.at, sequence);
             Ok(())
         }
-        (None, Act::Noted(Note::Founded { .. } | Note::Recovered { .. })) => {
-            Err(broken("it concerns the vault itself".to_owned()))
-        }
+        (
+            None,
+            Act::Noted(Note::Founded { .. } | Note::Recovered { .. } | Note::AuthoritiesChanged(_)),
+        ) => Err(broken("it concerns the vault itself".to_owned())),
         (None, Act::Noted(note)) => {
             if let Note::Resumed { agreement, generation, by } = note {
                 let is_own = Stream::Agreement(agreement.clone()) == *stream;

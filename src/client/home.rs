@@ -159,6 +159,16 @@ impl Home {
     /// Makes the directory for somebody about to join. A home that was begun before is gone on
     /// with: its keys may be known to the vault already.
     pub fn create(dir: &Path) -> Result<Self, ClientError> {
+        Self::refuse_taken(dir)?;
+        let home = Self::at(dir);
+        for dir in ["", "streams", "shares", "requests"] {
+            keyfile::private_dir(&home.file(dir))?;
+        }
+        Ok(home)
+    }
+
+    /// Refuses a directory that somebody has joined with. Makes nothing.
+    pub fn refuse_taken(dir: &Path) -> Result<(), ClientError> {
         let home = Self::at(dir);
         if home.file(OWNER).exists() {
             return Err(home.fault(
@@ -167,10 +177,7 @@ impl Home {
                 "name another directory with --home to join a second time",
             ));
         }
-        for dir in ["", "streams", "shares", "requests"] {
-            keyfile::private_dir(&home.file(dir))?;
-        }
-        Ok(home)
+        Ok(())
     }
 
     fn at(dir: &Path) -> Self {

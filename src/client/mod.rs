@@ -10,6 +10,7 @@ mod connect_fault;
 pub mod error;
 pub mod home;
 pub mod invitation;
+mod listing;
 pub mod memory;
 pub mod reading;
 pub mod session;

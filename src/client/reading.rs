@@ -49,7 +49,8 @@ impl<'s> Reading<'s> {
         head: Saw,
         followed: &mut Followed,
     ) -> Result<(), ClientError> {
-        let mut room = Room::for_events(self.stream, followed.saw().sequence, head.sequence)?;
+        let known = (followed.saw().sequence, followed.bytes());
+        let mut room = Room::beside(self.stream, known, head.sequence)?;
         let mut entries = std::mem::take(&mut self.first.entries);
         loop {
             for entry in entries {
@@ -104,12 +105,17 @@ struct Room {
 }
 
 impl Room {
-    fn for_events(stream: &Stream, known: u64, stands: u64) -> Result<Self, ClientError> {
+    /// Beside what is known of the stream already, as events and bytes.
+    fn beside(
+        stream: &Stream,
+        (known, bytes): (u64, usize),
+        stands: u64,
+    ) -> Result<Self, ClientError> {
         if stands > EVENTS_MAX {
             return Err(too_long(stream, format!("{stands} events"), EVENTS_MAX));
         }
         match stands.checked_sub(known) {
-            Some(events) => Ok(Self { events, bytes: EVENTS_BYTES_MAX }),
+            Some(events) => Ok(Self { events, bytes: EVENTS_BYTES_MAX.saturating_sub(bytes) }),
             None => Err(ClientError::Untrue(format!(
                 "{stream} with {stands} events by its signed head, of which {known} are remembered"
             ))),
@@ -146,19 +152,32 @@ fn bad_field(field: BadField) -> ClientError {
 mod tests {
     use super::*;
 
+    /// What is known already, where the stream stands by its head, what comes, and what is said to
+    /// the last of it.
+    type Row = (&'static str, (u64, usize), u64, &'static [usize], Result<(), &'static str>);
+
     #[test]
     fn no_more_is_taken_than_the_head_says_and_the_limits_allow() {
         let stream = Stream::Vault;
-        let begin = |known, stands| Room::for_events(&stream, known, stands);
-        let code = |refused: ClientError| refused.code().to_owned();
-        assert_eq!(begin(7, 6).map_err(code), Err("UNTRUE".to_owned()), "less than remembered");
-        assert_eq!(begin(0, EVENTS_MAX + 1).map_err(code), Err("TOO_LONG".to_owned()));
-        let mut room = begin(5, 7).unwrap();
-        room.take(&stream, 10).unwrap();
-        room.take(&stream, 10).unwrap();
-        assert_eq!(room.take(&stream, 10).map_err(code), Err("UNTRUE".to_owned()), "a third");
-        let mut room = begin(0, EVENTS_MAX).unwrap();
-        room.take(&stream, EVENTS_BYTES_MAX).unwrap();
-        assert_eq!(room.take(&stream, 1).map_err(code), Err("TOO_LONG".to_owned()), "bytes");
+        let rows: [Row; 11] = [
+            ("nothing is new", (7, 70), 7, &[], Ok(())),
+            ("less than is known", (7, 70), 6, &[], Err("UNTRUE")),
+            ("as many as the head says", (5, 50), 7, &[10, 10], Ok(())),
+            ("one more", (5, 50), 7, &[10, 10, 10], Err("UNTRUE")),
+            ("one, and none is new", (7, 70), 7, &[10], Err("UNTRUE")),
+            ("the longest stream", (0, 0), EVENTS_MAX, &[10], Ok(())),
+            ("one event longer", (0, 0), EVENTS_MAX + 1, &[], Err("TOO_LONG")),
+            ("and most is known", (EVENTS_MAX, 1), EVENTS_MAX + 1, &[], Err("TOO_LONG")),
+            ("all the bytes there may be", (0, 0), 9, &[EVENTS_BYTES_MAX - 1, 1], Ok(())),
+            ("one byte more", (0, 0), 9, &[EVENTS_BYTES_MAX, 1], Err("TOO_LONG")),
+            ("with those known before", (1, EVENTS_BYTES_MAX - 9), 9, &[10], Err("TOO_LONG")),
+        ];
+        for (why, known, stands, events, expected) in rows {
+            let taken = Room::beside(&stream, known, stands).and_then(|mut room| {
+                events.iter().try_for_each(|event| room.take(&stream, *event))
+            });
+            let code = taken.map_err(|refused| refused.code().to_owned());
+            assert_eq!(code, expected.map_err(str::to_owned), "{why}");
+        }
     }
 }

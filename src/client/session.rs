@@ -15,6 +15,7 @@ use crate::client::chronicle::{Followed, Replay, Untrue};
 use crate::client::connect::connect;
 use crate::client::error::ClientError;
 use crate::client::home::{Home, Keys, Owner, VaultInfo};
+use crate::client::listing::Listing;
 use crate::client::reading::Reading;
 use crate::client::silence::answered;
 use crate::client::tls_key::TlsKey;
@@ -42,8 +43,6 @@ use crate::wire::v1::{
 
 /// How long a statement stays good after it was signed.
 const VALIDITY: Span = Span::days(1);
-/// Agreements that one home follows.
-const AGREEMENTS_MAX: usize = 1 << 16;
 /// A certificate with less than this left is renewed.
 const RENEW_BEFORE: Span = Span::days(30);
 
@@ -188,31 +187,17 @@ impl Session {
 
     /// Every agreement of the member's organisation, followed to its end.
     pub async fn agreements(&mut self) -> Result<Vec<Agreement>, ClientError> {
-        let mut ids: Vec<AgreementId> = Vec::new();
+        let mut listing = Listing::default();
         loop {
-            let after = ids.last().map(ToString::to_string).unwrap_or_default();
             let mut service = self.stream_service();
-            let page = service.list_agreements(ListAgreementsRequest { after });
+            let page = service.list_agreements(ListAgreementsRequest { after: listing.after() });
             let page = answered(page).await?.into_inner().agreements;
             if page.is_empty() {
                 break;
             }
-            for text in page {
-                let id = text.parse().map_err(|_| untrue("the list of agreements"))?;
-                // Only a list that rises comes to an end.
-                if ids.last().is_some_and(|last| *last >= id) {
-                    return Err(untrue("agreements out of order"));
-                }
-                ids.push(id);
-            }
-            if ids.len() > AGREEMENTS_MAX {
-                return Err(ClientError::input(
-                    "TOO_MANY",
-                    format!("the vault lists more than {AGREEMENTS_MAX} agreements"),
-                    "ask the operator; this program follows no more than that",
-                ));
-            }
+            listing.take(page)?;
         }
+        let ids = listing.ids();
         // What was seen before must be shown again.
         for stream in self.home.memory().streams()? {
             if let Stream::Agreement(id) = stream
@@ -278,6 +263,13 @@ impl Session {
         stream: &Stream,
         named: Option<Fingerprint>,
     ) -> Result<(), ClientError> {
+        // The operator remembers nothing of what its own vault shows: a memory would be beside the
+        // vault's, and lost or set back with it.
+        if self.owner.path == MemberPath::operator() {
+            let (followed, _) = self.read_anew(stream).await?;
+            self.streams.insert(stream.clone(), followed);
+            return Ok(());
+        }
         let followed = self.remembered(stream)?;
         let remembered = followed.saw();
         // Before the question: another program may be acknowledged more meanwhile.
@@ -472,7 +464,7 @@ impl Session {
         if is_behind || (stands.sequence == last.sequence && stands != last) {
             return Err(untrue("an acknowledgement with a head of before"));
         }
-        // The operator reads no streams, and so would never find out.
+        // The operator remembers no streams, and so would never find out.
         if self.owner.path == MemberPath::operator() {
             return Ok(());
         }

@@ -49,8 +49,14 @@ mod tests {
 
     use super::*;
     use crate::crypto::strict_json::tests::second_spellings_are_refused;
+    use crate::domain::event::{Act, ENGINE, EventType};
+    use crate::domain::id::{AgreementId, Bytes};
     use crate::domain::needs::{All, Needs, TooComplex};
+    use crate::domain::statement::{self as say, Evidence, Log};
+    use crate::domain::stream::Stream;
     use crate::domain::tests::json::one_of_each;
+    use crate::domain::text::Text;
+    use crate::domain::time::Timestamp;
     use crate::ledger::head::Head;
 
     #[test]
@@ -73,6 +79,94 @@ mod tests {
         assert_eq!(read.unwrap(), proposal);
         let deeper = Needs::All(All { all: vec![needs] });
         assert_eq!(deeper.alternatives(), Err(TooComplex::Depth));
+    }
+
+    /// A request whose evidence makes it exactly this long.
+    fn request_of(bytes: usize) -> Statement {
+        let mut statements = one_of_each().into_iter();
+        let Some(Statement::Request(mut request)) =
+            statements.find(|statement| matches!(statement, Statement::Request(_)))
+        else {
+            panic!("no request");
+        };
+        let length = |request: &say::Request| {
+            serde_json::to_string(&Statement::from(request.clone())).unwrap().len()
+        };
+        let one = request.evidence[0].clone();
+        // Of characters that are written as two.
+        let named = |length| Evidence { name: "\\".repeat(length).parse().unwrap(), ..one.clone() };
+        while length(&request) + 2_000 < bytes {
+            request.evidence.push(named(900));
+        }
+        request.purpose = "x".parse().unwrap();
+        request.evidence.push(named(1));
+        let missing = bytes - length(&request);
+        request.evidence.pop();
+        request.evidence.push(named(1 + missing / 2));
+        request.purpose = "x".repeat(1 + missing % 2).parse().unwrap();
+        assert_eq!(length(&request), bytes);
+        request.into()
+    }
+
+    #[test]
+    fn promise_11_a_statement_is_no_longer_than_it_may_be_and_has_room_in_an_event() {
+        let key = SigningKey::generate(&mut OsRng);
+        let most = Statement::BYTES_MAX;
+        let (longest, longer) = (request_of(most), request_of(most + 1));
+        let signed = sign(&key, &longest).unwrap();
+        assert_eq!(verify(&signed).unwrap().statement, longest);
+        let refused = verify(&sign(&key, &longer).unwrap()).unwrap_err();
+        let StatementFault::Json(JsonFault::TooLong { bytes, bytes_max }) = refused else {
+            panic!("{refused:?}");
+        };
+        assert_eq!((bytes, bytes_max), (most + 1, most));
+
+        // However much there is to escape in it.
+        let event = Event {
+            kind: EventType::V1,
+            log: Log { origin: "o".repeat(Text::BYTES_MAX).parse().unwrap(), generation: u32::MAX },
+            engine: ENGINE,
+            stream: Stream::AgreementAccesses(AgreementId::of(&Bytes([1; 32]))),
+            sequence: u64::MAX >> 11,
+            previous: Bytes([1; 32]),
+            at: Timestamp::MAX,
+            act: Act::Stated(signed),
+        };
+        let payload = serde_json::to_vec(&event).unwrap();
+        assert!(payload.len() > most * 3 / 2, "nothing was escaped: {}", payload.len());
+        assert_eq!(super::event(&payload).unwrap(), event);
+    }
+
+    #[test]
+    fn promise_11_an_event_is_no_longer_than_it_may_be() {
+        let event_of = |bytes: usize| {
+            let signed = SignedText {
+                statement: String::new(),
+                key: Bytes([1; 32]),
+                signature: Bytes([2; 64]),
+            };
+            let mut event = Event {
+                kind: EventType::V1,
+                log: Log { origin: "vault.example/escrow".parse().unwrap(), generation: 1 },
+                engine: ENGINE,
+                stream: Stream::Vault,
+                sequence: 1,
+                previous: Bytes([0; 32]),
+                at: Timestamp::EPOCH,
+                act: Act::Stated(signed.clone()),
+            };
+            let room = bytes - serde_json::to_vec(&event).unwrap().len();
+            event.act = Act::Stated(SignedText { statement: "x".repeat(room), ..signed });
+            event
+        };
+        let most = Event::BYTES_MAX;
+        let payload = serde_json::to_vec(&event_of(most)).unwrap();
+        assert_eq!(event(&payload).unwrap(), event_of(most));
+        let payload = serde_json::to_vec(&event_of(most + 1)).unwrap();
+        let refused = event(&payload).unwrap_err();
+        let is_too_long = matches!(refused, JsonFault::TooLong { bytes, bytes_max }
+            if (bytes, bytes_max) == (most + 1, most));
+        assert!(is_too_long, "{refused:?}");
     }
 
     #[test]
@@ -114,6 +208,9 @@ mod tests {
                 r#"{{"noted":{{"founded":{{"ledger_key":"{key}","operator_key":"{key}","ca_sha256":"{digest}"}}}}}}"#
             ),
             r#"{"noted":{"access":{"by":"newco/ann","look":"stream"}}}"#.to_owned(),
+            format!(
+                r#"{{"noted":{{"authorities_changed":{{"edition":2,"ca_sha256":"{digest}","next_ca_sha256":null}}}}}}"#
+            ),
         ];
         for act in acts {
             let text = format!(

@@ -77,6 +77,7 @@ pub(super) async fn run(
     let (origin, clock) = (config.origin.clone(), Arc::new(SystemClock));
     let vault = Vault::open(store, origin, ledger_key, clock, config.quota);
     let vault = Arc::new(vault.map_err(failed)?);
+    tell_authorities(&vault, &credentials.authorities()).await?;
 
     let address = listen.unwrap_or(config.listen);
     let listener = bind(&address, "choose another address with --listen HOST:PORT").await?;
@@ -125,7 +126,7 @@ pub(super) async fn run(
             () = &mut input_closed => break,
             _ = hangup.recv() => {
                 manager.reloading();
-                reload(&place, &keys, &credentials);
+                reload(&place, &keys, &vault, &credentials).await;
                 show_certificates(&metrics, &credentials);
                 manager.ready();
             }
@@ -191,13 +192,21 @@ async fn halted_by(
 }
 
 /// Takes up the names and CAs as they are on disk now. What is wrong with them changes nothing.
-fn reload(place: &Place, keys: &Keyring, credentials: &Credentials) {
-    let reloaded = || {
+async fn reload(
+    place: &Place,
+    keys: &Keyring,
+    vault: &Vault<DiskStore>,
+    credentials: &Credentials,
+) {
+    let reloaded = async {
         let hosts = place.config()?.hosts;
         let authorities = Authorities::load(keys).map_err(failed)?;
-        credentials.replace(authorities, hosts, now()).map_err(failed)
+        let ready = Credentials::ready(authorities, hosts, now()).map_err(failed)?;
+        tell_authorities(vault, ready.authorities()).await?;
+        credentials.take_up(ready);
+        Ok::<(), Failure>(())
     };
-    match reloaded() {
+    match reloaded.await {
         Ok(()) => {
             let edition = credentials.authorities().edition();
             tracing::info!(edition, "reloaded: new connections see the names and CAs of now");
@@ -207,6 +216,17 @@ fn reload(place: &Place, keys: &Keyring, credentials: &Credentials) {
             tracing::error!(%cause, "not reloaded: everything stays as it was");
         }
     }
+}
+
+/// Tells in the ledger which CAs there are, before anybody is shown them.
+async fn tell_authorities(
+    vault: &Vault<DiskStore>,
+    authorities: &Authorities,
+) -> Result<(), Failure> {
+    if vault.tell_authorities(&authorities.told()).await.map_err(failed)? {
+        tracing::info!(edition = authorities.edition(), "the ledger tells of other CAs");
+    }
+    Ok(())
 }
 
 /// Comes back once standard input is closed, if that is to end serving.

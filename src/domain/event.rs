@@ -99,6 +99,8 @@ pub enum Note {
         /// Each party's resumption, as it was signed.
         by: Vec<SignedText>,
     },
+    /// The vault's CAs are others than it told last.
+    AuthoritiesChanged(CaEdition),
     /// Somebody looked. One entry stands for a member's looks of one kind within a minute.
     Access {
         /// Who.
@@ -123,6 +125,25 @@ pub enum Note {
         /// Which.
         deposit: DepositId,
     },
+}
+
+/// Which CAs certify a vault and its clients.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CaEdition {
+    /// Counts the changes, from 1.
+    pub edition: u64,
+    /// SHA-256 of the certificate, DER, of the CA that certifies the server.
+    pub ca_sha256: Digest,
+    /// The same of the CA that will, while the one is being replaced by the other.
+    pub next_ca_sha256: Option<Digest>,
+}
+
+impl CaEdition {
+    /// The one that a vault is founded with.
+    pub fn first(ca_sha256: Digest) -> Self {
+        Self { edition: 1, ca_sha256, next_ca_sha256: None }
+    }
 }
 
 /// What somebody looked at.

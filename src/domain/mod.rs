@@ -1,7 +1,7 @@
 //! The pure domain: no IO, no clock, no randomness, no async.
 //!
-//! State is the fold of events. [`rules::decide`] says whether a statement may become an event,
-//! [`rules::apply`] what it changes; everything else here is what those two speak about.
+//! State is the fold of events. [`rules::decide()`] says whether a statement may become an event,
+//! [`rules::apply()`] what it changes; everything else here is what those two speak about.
 
 pub mod agreement;
 pub mod deposit;

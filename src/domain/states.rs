@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::domain::agreement::Agreement;
 use crate::domain::deposit::Deposit;
+use crate::domain::event::CaEdition;
 use crate::domain::id::{
     AgreementId, DepositId, Digest, MemberPath, OrganisationName, PublicKey, RequestId,
 };
@@ -20,6 +21,8 @@ use crate::domain::usage::{Underway, Usage};
 pub enum Key {
     /// What the vault is.
     Vault,
+    /// Which CAs the vault told of last.
+    Authorities,
     /// An organisation.
     Organisation(OrganisationName),
     /// An agreement.
@@ -55,6 +58,7 @@ impl fmt::Display for Key {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Vault => f.write_str("vault"),
+            Self::Authorities => f.write_str("authorities"),
             Self::Organisation(name) => write!(f, "organisation/{name}"),
             Self::Agreement(id) => write!(f, "agreement/{id}"),
             Self::Party(name, id) => write!(f, "{}{id}", Self::party_prefix(name)),
@@ -77,6 +81,8 @@ impl fmt::Display for Key {
 pub enum Record {
     /// What the vault is.
     Vault(Vault),
+    /// Which CAs the vault told of last.
+    Authorities(CaEdition),
     /// An organisation.
     Organisation(Organisation),
     /// An agreement.
@@ -158,6 +164,18 @@ macro_rules! typed {
     };
 }
 
+macro_rules! every {
+    ($every:ident, $variant:ident, $record:ty) => {
+        /// Every record of this kind here, in order of name.
+        pub fn $every(&self) -> impl Iterator<Item = &$record> {
+            self.records.values().filter_map(|record| {
+                let Record::$variant(record) = record else { return None };
+                Some(record)
+            })
+        }
+    };
+}
+
 impl States {
     typed!(
         organisation,
@@ -174,12 +192,24 @@ impl States {
     typed!(usage, usage_mut, put_usage, Usage, OrganisationName, Usage);
     typed!(underway, underway_mut, put_underway, Underway, OrganisationName, Underway);
 
+    every!(agreements, Agreement, Agreement);
+    every!(deposits, Deposit, Deposit);
+    every!(requests, Request, Request);
+
     /// What the vault is.
     pub fn vault(&self) -> Option<&Vault> {
         let Some(Record::Vault(vault)) = self.records.get(&Key::Vault) else {
             return None;
         };
         Some(vault)
+    }
+
+    /// Which CAs the vault told of last.
+    pub fn authorities(&self) -> Option<&CaEdition> {
+        let Some(Record::Authorities(authorities)) = self.records.get(&Key::Authorities) else {
+            return None;
+        };
+        Some(authorities)
     }
 
     /// The deposit of this bundle in this agreement.

@@ -160,6 +160,15 @@ mod tests {
     }
 
     #[test]
+    fn promise_11_a_payload_is_no_longer_than_it_may_be() {
+        let of = |length| Entry { payload: vec![b' '; length], ..entry() };
+        let most = of(Entry::PAYLOAD_BYTES_MAX);
+        assert_eq!(Entry::decode(&most.encode()).unwrap(), most);
+        let longer = of(Entry::PAYLOAD_BYTES_MAX + 1);
+        assert_eq!(Entry::decode(&longer.encode()), Err(NotAnEntry));
+    }
+
+    #[test]
     fn the_leaf_depends_on_every_part_and_shows_none() {
         let leaf = entry().leaf();
         for changed in [

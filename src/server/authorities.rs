@@ -12,6 +12,7 @@ use rustls::pki_types::CertificateDer;
 
 use crate::crypto::keyfile;
 use crate::crypto::keyring::{Keyring, KeyringError};
+use crate::domain::event::CaEdition;
 use crate::domain::time::Timestamp;
 use crate::server::ca::{Authority, CaError, certificate_file, file_stem, key_file};
 
@@ -78,6 +79,15 @@ impl Authorities {
     /// Counts the changes, from 1: each has a beginning and an end.
     pub fn edition(&self) -> u64 {
         2 * u64::from(self.number) - 1 + u64::from(self.next.is_some())
+    }
+
+    /// What is told of them.
+    pub fn told(&self) -> CaEdition {
+        CaEdition {
+            edition: self.edition(),
+            ca_sha256: self.current.fingerprint(),
+            next_ca_sha256: self.next.as_ref().map(Authority::fingerprint),
+        }
     }
 
     /// Certifies the server.

@@ -35,6 +35,19 @@ pub struct Credentials {
     held: ArcSwap<Held>,
 }
 
+/// Credentials that were made and are not shown yet.
+pub struct Ready {
+    held: Held,
+    config: rustls::ServerConfig,
+}
+
+impl Ready {
+    /// The CAs that are to count.
+    pub fn authorities(&self) -> &Authorities {
+        &self.held.authorities
+    }
+}
+
 struct Held {
     authorities: Arc<Authorities>,
     hosts: Vec<String>,
@@ -67,14 +80,21 @@ impl Credentials {
         self.held.load().certified_at.after(SERVER_LIFETIME)
     }
 
-    /// Goes over to these CAs and names. Connections that are open stay.
-    pub fn replace(
-        &self,
+    /// Makes ready to go over to these CAs and names. What is wrong with them is found here.
+    pub fn ready(
         authorities: Authorities,
         hosts: Vec<String>,
         now: Timestamp,
-    ) -> Result<(), CredentialsError> {
-        self.take_up(Arc::new(authorities), hosts, now)
+    ) -> Result<Ready, CredentialsError> {
+        let (held, config) = certify(Arc::new(authorities), hosts, now)?;
+        Ok(Ready { held, config })
+    }
+
+    /// Goes over to what was made ready. Connections that are open stay.
+    pub fn take_up(&self, Ready { held, config }: Ready) {
+        // Who is certified by a CA must find it accepted: so first what is accepted.
+        self.tls.store(Arc::new(config));
+        self.held.store(Arc::new(held));
     }
 
     /// Certifies the server anew if its certificate has served long enough, or the clock has been
@@ -84,21 +104,9 @@ impl Credentials {
         if (held.certified_at..held.certified_at.after(SERVER_RENEWED_AFTER)).contains(&now) {
             return Ok(false);
         }
-        self.take_up(Arc::clone(&held.authorities), held.hosts.clone(), now)?;
+        let (held, config) = certify(Arc::clone(&held.authorities), held.hosts.clone(), now)?;
+        self.take_up(Ready { held, config });
         Ok(true)
-    }
-
-    fn take_up(
-        &self,
-        authorities: Arc<Authorities>,
-        hosts: Vec<String>,
-        now: Timestamp,
-    ) -> Result<(), CredentialsError> {
-        let (held, config) = certify(authorities, hosts, now)?;
-        // Who is certified by a CA must find it accepted: so first what is accepted.
-        self.tls.store(Arc::new(config));
-        self.held.store(Arc::new(held));
-        Ok(())
     }
 }
 

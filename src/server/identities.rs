@@ -7,7 +7,7 @@ use tonic::{Code, Request, Response, Status};
 
 use crate::domain::event::SignedText;
 use crate::domain::time::{Span, Timestamp};
-use crate::server::ca::{Authority, CaError};
+use crate::server::ca::CaError;
 use crate::server::credentials::Credentials;
 use crate::server::csr::requested_key;
 use crate::server::peer::Subject;
@@ -42,12 +42,7 @@ impl<S: Store> IdentityService for Identities<S> {
         let log = self.vault.log();
         let authorities = self.credentials.authorities();
         let (ca, next) = (authorities.current(), authorities.next());
-        let signed = self.vault.vouch(
-            authorities.edition(),
-            ca.fingerprint(),
-            next.map(Authority::fingerprint),
-            challenge,
-        );
+        let signed = self.vault.vouch(&authorities.told(), challenge);
         let vault = VaultDescription {
             origin: log.origin.to_string(),
             generation: log.generation,

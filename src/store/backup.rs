@@ -11,7 +11,7 @@ use std::path::Path;
 
 use tempfile::NamedTempFile;
 
-use crate::store::batches::{BadBatch, Batches, CHAIN_START};
+use crate::store::batches::{BadBatch, Batches};
 use crate::store::bundles::Bundles;
 use crate::store::check::{Checked, Fault};
 use crate::store::disk::{DiskStore, JOURNAL_NAME, bundles_path, lock};
@@ -68,14 +68,7 @@ impl DiskStore {
 fn earlier(journal: &Path, identity: &Identity, tip: &Tip) -> Result<Tip, OpenError> {
     let head = journal.join(HEAD_NAME);
     if !head.exists() {
-        return Ok(Tip {
-            size: 0,
-            chain: CHAIN_START,
-            segment: 1,
-            end: SEGMENT_HEAD_BYTES,
-            blob_segment: 1,
-            blob_end: SEGMENT_HEAD_BYTES,
-        });
+        return Ok(Tip::START);
     }
     let (_, of, before) = HeadFile::open(&head)?;
     if of != *identity {

@@ -12,7 +12,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::ledger::Entry;
-use crate::store::batches::{BadBatch, Batches, CHAIN_START};
+use crate::store::batches::{BadBatch, Batches};
 use crate::store::disk::Options;
 use crate::store::error::{OpenError, damaged, io_at};
 use crate::store::frame::Identity;
@@ -158,14 +158,7 @@ fn level(
     progress: Progress<'_>,
 ) -> Result<(), Unusable> {
     let because = |why: &str| Err(Unusable::Because(why.to_owned()));
-    let start = Tip {
-        size: 0,
-        chain: CHAIN_START,
-        segment: 1,
-        end: SEGMENT_HEAD_BYTES,
-        blob_segment: 1,
-        blob_end: SEGMENT_HEAD_BYTES,
-    };
+    let start = Tip::START;
     let applied = match index.applied()? {
         Some((identity, _)) if identity != journal.identity => {
             return because("it belongs to another journal");

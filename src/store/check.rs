@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use crate::domain::id::{DepositId, Digest};
 use crate::domain::stream::Stream;
-use crate::store::batches::{BadBatch, Batches, CHAIN_START, StoredBatch, tail_was_followed};
+use crate::store::batches::{BadBatch, Batches, StoredBatch, tail_was_followed};
 use crate::store::bundles::Bundles;
 use crate::store::catch_up::INDEX_NAME;
 use crate::store::disk::{DiskStore, JOURNAL_NAME, bundles_path, lock};
@@ -145,14 +145,7 @@ impl Check<'_> {
     /// Every segment from the first; each starts over from its own header, so that damage in one
     /// does not hide what is wrong in the next.
     fn segments(&mut self) {
-        let mut tip = Tip {
-            size: 0,
-            chain: CHAIN_START,
-            segment: 1,
-            end: SEGMENT_HEAD_BYTES,
-            blob_segment: 1,
-            blob_end: SEGMENT_HEAD_BYTES,
-        };
+        let mut tip = Tip::START;
         let last = match Series::Events.count(&self.journal) {
             Ok(count) => count,
             Err(error) => return (self.report)(fault_of(error)),

@@ -12,9 +12,10 @@ use std::os::unix::fs::FileExt;
 use std::path::Path;
 
 use crate::domain::id::{Bytes, Digest};
+use crate::store::batches::CHAIN_START;
 use crate::store::error::{OpenError, damaged, io_at};
 use crate::store::frame::{Fields, Identity};
-use crate::store::segments::{FORMAT, create_durably};
+use crate::store::segments::{FORMAT, SEGMENT_HEAD_BYTES, create_durably};
 
 /// Where a journal ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,6 +42,16 @@ const SLOT_BYTES: usize = 8 + 4 + 16 + 8 + TIP_BYTES + 4;
 pub(crate) const TIP_BYTES: usize = 8 + 32 + 4 + 8 + 4 + 8;
 
 impl Tip {
+    /// Where a journal with nothing in it ends.
+    pub(crate) const START: Self = Self {
+        size: 0,
+        chain: CHAIN_START,
+        segment: 1,
+        end: SEGMENT_HEAD_BYTES,
+        blob_segment: 1,
+        blob_end: SEGMENT_HEAD_BYTES,
+    };
+
     /// As bytes, integers big-endian, in the order of the fields.
     pub(crate) fn encode(&self) -> Vec<u8> {
         let mut out = Vec::with_capacity(TIP_BYTES);

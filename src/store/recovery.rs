@@ -91,15 +91,7 @@ fn begin(directory: &Path) -> io::Result<()> {
     let head = SegmentHead { number: 1, identity, base: 0, chain: CHAIN_START, previous_bytes: 0 };
     Segment::create(directory, Series::Events, head.clone())?;
     Segment::create(directory, Series::Blobs, head)?;
-    let tip = Tip {
-        size: 0,
-        chain: CHAIN_START,
-        segment: 1,
-        end: SEGMENT_HEAD_BYTES,
-        blob_segment: 1,
-        blob_end: SEGMENT_HEAD_BYTES,
-    };
-    HeadFile::create(&directory.join(HEAD_NAME), identity, &tip).map(drop)
+    HeadFile::create(&directory.join(HEAD_NAME), identity, &Tip::START).map(drop)
 }
 
 fn remove_unfinished(directory: &Path) -> io::Result<()> {

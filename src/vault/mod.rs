@@ -5,6 +5,7 @@
 //! counts. Every read is entered into the ledger before anything is shown.
 
 mod attachments;
+mod authorities;
 pub mod clock;
 mod committer;
 mod delivery;
@@ -55,7 +56,6 @@ use crate::domain::statement::{Join, Log, Stated, Statement};
 use crate::domain::states::{Key, States, Vault as Founded};
 use crate::domain::stream::Stream;
 use crate::domain::text::Text;
-use crate::ledger::authorities::{Authorities, AuthoritiesType, Challenge, SignedAuthorities};
 use crate::store::{Blob, ReadError, Room, Store};
 use crate::vault::attachments::Attachments;
 use crate::vault::clock::Steady;
@@ -183,26 +183,6 @@ impl<S: Store> Vault<S> {
     /// Which log this vault keeps.
     pub fn log(&self) -> &Log {
         &self.scribe.log
-    }
-
-    /// Says which CAs the vault has, proved by the ledger key to whoever made this challenge.
-    /// `ca` and `next` are digests of their certificates.
-    pub fn vouch(
-        &self,
-        edition: u64,
-        ca: Digest,
-        next: Option<Digest>,
-        challenge: Challenge,
-    ) -> Result<SignedAuthorities, VaultError> {
-        self.scribe.sign_authorities(&Authorities {
-            kind: AuthoritiesType::V1,
-            log: self.scribe.log.clone(),
-            edition,
-            ca_sha256: ca,
-            next_ca_sha256: next,
-            challenge,
-            at: self.clock.now(),
-        })
     }
 
     /// What the vault was founded as.

@@ -42,7 +42,7 @@ impl<S: Store> Vault<S> {
         stream: Stream,
         named: Option<Fingerprint>,
     ) -> Result<Reading, VaultError> {
-        let reader = self.reader(&talker)?;
+        let reader = self.onlooker(&talker)?;
         self.may_read(&reader, &stream, named)?;
         let look = match &stream {
             Stream::AgreementAccesses(_) | Stream::OrganisationAccesses(_) => Look::Accesses,

@@ -48,6 +48,14 @@ impl<S: Store> Vault<S> {
         Ok(path.clone())
     }
 
+    /// Who reads on this connection: a member of that standing, or the operator.
+    pub(super) fn onlooker(&self, talker: &Talker) -> Result<MemberPath, VaultError> {
+        match talker {
+            Talker::Operator => Ok(MemberPath::operator()),
+            Talker::Member { .. } => self.reader(talker),
+        }
+    }
+
     /// Refuses whoever was revoked meanwhile. Asked between the parts of what takes long.
     pub fn still_stands(&self, talker: &Talker) -> Result<(), VaultError> {
         match talker {
@@ -87,7 +95,8 @@ impl<S: Store> Vault<S> {
                 self.load(&mut states, [Key::Organisation(name.clone())])?;
                 let key = states.organisation(name).and_then(|organisation| organisation.key);
                 knows = named.is_some() && key.as_ref().map(signature::fingerprint) == named;
-                let active = self.member(reader)?.is_active();
+                // The operator is a member of nothing, and a party of nothing.
+                let active = *reader != MemberPath::operator() && self.member(reader)?.is_active();
                 shares_agreement = active && self.share_agreement(reader, name)?;
             }
             Stream::OrganisationAccesses(_) | Stream::Vault => {}

@@ -109,3 +109,25 @@ impl From<SignedAuthorities> for v1::SignedAuthorities {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::stream::Stream;
+
+    #[test]
+    fn promise_11_an_entry_is_no_larger_than_it_may_be_whoever_sends_it() {
+        let of = |length| Entry {
+            position: 7,
+            stream: Stream::Vault,
+            sequence: 3,
+            label_key: LabelKey([1; 32]),
+            salt: Bytes([2; 32]),
+            payload: vec![b' '; length],
+        };
+        let most = of(Entry::PAYLOAD_BYTES_MAX);
+        assert_eq!(Entry::try_from(v1::Entry::from(most.clone())).unwrap(), most);
+        let longer = v1::Entry::from(of(Entry::PAYLOAD_BYTES_MAX + 1));
+        assert_eq!(Entry::try_from(longer).unwrap_err().field, "payload");
+    }
+}

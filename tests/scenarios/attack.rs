@@ -36,6 +36,42 @@ const RESIDENT_MIB_MAX: usize = 512;
 /// Requests that make the agreement's stream a long one. A member may have 64 open.
 const REQUESTS: u8 = 60;
 
+/// Attacks that the vault cuts off, again and again. What each does is in `tests/attack/attack.py`.
+pub(crate) const FLOODS: [&str; 14] = [
+    "rapid-reset",
+    "rapid-reset-member",
+    "continuation",
+    "empty-continuation",
+    "settings",
+    "settings-member",
+    "ping",
+    "ping-member",
+    "unknown-frames",
+    "window-update",
+    "empty-data",
+    "calls",
+    // From many networks.
+    "ping-scattered",
+    "calls-scattered",
+];
+/// Attacks of much that is allowed one by one.
+pub(crate) const LOADS: [&str; 5] =
+    ["large-metadata", "much-metadata", "connects", "connects-scattered", "many-streams"];
+/// Attacks of peers that stall or linger.
+pub(crate) const STALLS: [&str; 11] = [
+    "zero-window",
+    "one-byte-window",
+    "zero-window-retrieve",
+    "unread-socket",
+    "slow-upload",
+    "slow-message",
+    "unfinished-messages",
+    "slow-handshake",
+    "slow-preface",
+    "half-handshakes",
+    "idle-strangers",
+];
+
 /// A vault worth attacking, and those who do.
 pub(crate) struct Siege {
     pub world: World,
@@ -260,25 +296,12 @@ fn count(told: &Value, what: &str) -> u64 {
 fn promise_11_floods_are_cut_off_and_nobody_else_notices() {
     let Some(mut siege) = Siege::prepare() else { return };
     // Each alone for a second or two; the vault hangs up on every one of them, again and again.
-    for attack in [
-        "rapid-reset",
-        "rapid-reset-member",
-        "continuation",
-        "empty-continuation",
-        "settings",
-        "settings-member",
-        "ping",
-        "ping-member",
-        "unknown-frames",
-        "window-update",
-        "empty-data",
-        "calls",
-    ] {
+    for attack in FLOODS {
         let (told, took) = siege.withstand(2, &[attack]);
         assert!(count(&told[0], "ended") > 0, "{attack} was never cut off: {told:?}");
         assert!(!took.is_empty(), "{attack} kept a member waiting");
     }
-    for attack in ["large-metadata", "much-metadata", "connects", "many-streams"] {
+    for attack in LOADS {
         let (_, took) = siege.withstand(2, &[attack]);
         assert!(!took.is_empty(), "{attack} kept a member waiting");
     }
@@ -303,28 +326,15 @@ fn promise_11_floods_are_cut_off_and_nobody_else_notices() {
 #[test]
 fn promise_11_whoever_stalls_or_lingers_is_sent_away_and_keeps_nobody_out() {
     let Some(mut siege) = Siege::prepare() else { return };
-    let all = [
-        "zero-window",
-        "one-byte-window",
-        "zero-window-retrieve",
-        "unread-socket",
-        "slow-upload",
-        "slow-message",
-        "unfinished-messages",
-        "slow-handshake",
-        "slow-preface",
-        "half-handshakes",
-        "idle-strangers",
-    ];
     // Longer than the vault's patience, all at once, while people work and even join.
     let (told, took) = std::thread::scope(|scope| {
-        let besieged = scope.spawn(|| siege.withstand(80, &all));
+        let besieged = scope.spawn(|| siege.withstand(80, &STALLS));
         siege.world.join_colleague("hanbit-parts", "hana");
         siege.world.deposit(&siege.agreement, "under siege");
         besieged.join().unwrap()
     });
     assert!(!took.is_empty());
-    for (attack, told) in all.iter().zip(&told) {
+    for (attack, told) in STALLS.iter().zip(&told) {
         assert_eq!(told["attack"], *attack);
         // Calls are answered one by one where the connection itself does no harm.
         let is_answered = ["slow-upload", "slow-message", "unfinished-messages"].contains(attack);

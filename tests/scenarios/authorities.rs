@@ -8,8 +8,13 @@ use escrow_vault::client::home::Home;
 use escrow_vault::client::trust::Trust;
 use escrow_vault::client::{ConnectFault, Refusal};
 use escrow_vault::crypto::keyring::Keyring;
+use escrow_vault::crypto::statement;
+use escrow_vault::domain::event::{Act, CaEdition, Note};
 use escrow_vault::domain::id::Digest;
+use escrow_vault::domain::stream::Stream;
 use escrow_vault::server::ca::Authority;
+use escrow_vault::store::{DiskStore, Options, Store as _};
+use escrow_vault::vault::DomainProjector;
 
 use super::{Beside, World, copy_dir};
 
@@ -176,4 +181,73 @@ fn a_vault_restored_to_an_older_ca_is_noticed() {
     let noticed = world.escrow("hanbit-parts", &["status"]);
     assert_eq!(noticed.refusal(), "UNTRUE");
     assert!(noticed.error()["message"].as_str().unwrap().contains("old backup"));
+}
+
+/// What a vault that is stopped has told of its CAs in its own stream, in order.
+fn told(world: &World) -> Vec<CaEdition> {
+    let store = DiskStore::open(&world.data(), &DomainProjector, &Options::default()).unwrap();
+    let entries = store.read_stream(&Stream::Vault, 1, 1_000).unwrap();
+    let acts = entries.iter().map(|entry| statement::event(&entry.payload).unwrap().act);
+    let told = acts.filter_map(|act| match act {
+        Act::Noted(Note::Founded { ca_sha256, .. }) => Some(CaEdition::first(ca_sha256)),
+        Act::Noted(Note::AuthoritiesChanged(authorities)) => Some(authorities),
+        Act::Noted(_) | Act::Stated(_) => None,
+    });
+    told.collect()
+}
+
+#[test]
+fn the_ledger_tells_every_edition_of_the_cas_once_before_anybody_is_shown_it() {
+    let mut world = World::new();
+    let rotate = |world: &World, steps: &[&[&str]]| {
+        for step in steps {
+            assert_eq!(world.escrowd(step).code, 0, "{step:?}");
+        }
+    };
+    let (begin, finish): (&[&str], &[&str]) = (&["rotate-ca"], &["rotate-ca", "--finish"]);
+    let restart = |world: &mut World| {
+        world.stop();
+        world.serve();
+    };
+    let cas = |edition, ca_sha256, next_ca_sha256| CaEdition { edition, ca_sha256, next_ca_sha256 };
+    let first = ca(&world, 1).fingerprint();
+    assert!(world.reload());
+    restart(&mut world);
+
+    // What is made and not taken up is shown to nobody, and told to nobody.
+    rotate(&world, &[begin]);
+    let path = world.data().join("escrowd.toml");
+    let config = fs::read_to_string(&path).unwrap();
+    fs::write(&path, format!("host = \"a\"\n{config}")).unwrap();
+    assert!(!world.reload());
+    fs::write(&path, &config).unwrap();
+    connected(&world, first, None).unwrap();
+    world.stop();
+    let mut expected = vec![cas(1, first, None)];
+    assert_eq!(told(&world), expected);
+
+    let second = ca(&world, 2).fingerprint();
+    world.serve();
+    assert!(world.reload());
+    restart(&mut world);
+    rotate(&world, &[finish]);
+    assert!(world.reload());
+    assert!(world.reload());
+    restart(&mut world);
+    expected.extend([cas(2, first, Some(second)), cas(3, second, None)]);
+
+    // One that came and went while nobody looked was shown to nobody.
+    rotate(&world, &[begin, finish, begin]);
+    let [third, fourth] = [3, 4].map(|number| ca(&world, number).fingerprint());
+    assert!(world.reload());
+    world.stop();
+    expected.push(cas(6, third, Some(fourth)));
+    assert_eq!(told(&world), expected);
+
+    // Nor is it told again by an index that was made anew.
+    assert_eq!(world.escrowd(&["rebuild"]).code, 0);
+    world.serve();
+    world.stop();
+    assert_eq!(told(&world), expected);
+    assert_eq!(world.escrowd(&["check"]).code, 0);
 }

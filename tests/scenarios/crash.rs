@@ -21,11 +21,7 @@ fn promise_7_nothing_acknowledged_is_lost_to_kill_9() {
         under_load(&world, &agreement, cycle, ACKNOWLEDGED, &acknowledged, kill);
         world.kill();
         world.serve();
-        let listed = world.escrow("orient-display", &["deposits", &agreement]).records();
-        let listed: BTreeSet<_> = listed.iter().map(id).collect();
-        let acknowledged = acknowledged.lock().unwrap();
-        let lost: Vec<_> = acknowledged.difference(&listed).collect();
-        assert!(lost.is_empty(), "lost in cycle {cycle}: {lost:?}");
+        assert_none_lost(&world, &agreement, cycle, &acknowledged.lock().unwrap());
     }
     world.stop();
     let checked = world.escrowd(&["check"]);
@@ -72,6 +68,20 @@ pub(super) fn under_load(
         end(world);
         drop(told);
     });
+}
+
+/// Another party is shown every deposit that was acknowledged.
+#[track_caller]
+pub(super) fn assert_none_lost(
+    world: &World,
+    agreement: &str,
+    cycle: usize,
+    acknowledged: &BTreeSet<String>,
+) {
+    let listed = world.escrow("orient-display", &["deposits", agreement]).records();
+    let listed: BTreeSet<_> = listed.iter().map(id).collect();
+    let lost: Vec<_> = acknowledged.difference(&listed).collect();
+    assert!(lost.is_empty(), "lost in cycle {cycle}: {lost:?}");
 }
 
 /// Kills the server while its clients are at it.

@@ -69,6 +69,9 @@ fn a_demo_that_is_killed_takes_its_server_with_it() {
     while working_in(place.path()) > 0 {
         std::thread::yield_now();
     }
+    let left: Vec<_> = fs::read_dir(place.path()).unwrap().map(|item| item.unwrap()).collect();
+    assert_eq!(left.len(), 1, "its directory");
+    assert!(left[0].file_name().to_str().unwrap().starts_with("escrow-demo-"), "{left:?}");
 }
 
 #[test]

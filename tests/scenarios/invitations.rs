@@ -75,3 +75,29 @@ fn whatever_became_of_an_invitation_is_said_in_one_line_and_what_to_do_in_anothe
     let refused = world.escrow_with("dana", &["join", "--yes"], line.as_bytes());
     assert_eq!(refused.refusal(), "OTHER_VAULT");
 }
+
+#[test]
+fn nothing_is_made_before_an_invitation_was_read_and_agreed_to() {
+    let world = World::new();
+    let line = world.invite("operator", &["--org", "hanbit-parts", "--member", "minji"]);
+    let whole = world.file("whole", &line);
+    let missing = world.path("missing").display().to_string();
+    let join = |file: &str, yes: &[&str]| world.escrow("minji", &[&["join", file], yes].concat());
+    for (what, file, code, message) in [
+        ("no file", missing.clone(), "UNREADABLE", "No such file"),
+        ("a directory", world.path("").display().to_string(), "UNREADABLE", "directory"),
+        ("not text", world.file("image", b"\x89PNG\xff"), "UNREADABLE", "UTF-8"),
+        ("nothing", world.file("empty", ""), "BAD_INVITATION", "not an invitation"),
+        ("half of it", world.file("half", &line[..200]), "BAD_INVITATION", "cut short"),
+    ] {
+        let refused = join(&file, &["--yes"]);
+        assert_eq!((refused.refusal().as_str(), refused.code), (code, 1), "{what}");
+        let told = refused.error();
+        assert!(told["message"].as_str().unwrap().contains(message), "{what}: {told}");
+        assert!(!world.home("minji").exists(), "{what}: a home was made");
+    }
+    assert_eq!(join(&whole, &[]).code, 2, "nobody was there to agree");
+    assert!(!world.home("minji").exists(), "a home was made that nobody agreed to");
+    join(&whole, &["--yes"]).record();
+    assert_eq!(join(&missing, &["--yes"]).refusal(), "HOME", "said before anything is read");
+}

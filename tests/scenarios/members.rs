@@ -50,7 +50,7 @@ fn a_new_member_is_pending_until_a_colleague_confirms() {
     assert_eq!(world.escrow("haerin", &["invite", "--member", "x", "--yes"]).refusal(), "PENDING");
     // The operator opens doors and confirms nobody.
     let confirm = ["confirm", "orient-display/haerin", "--yes"];
-    assert_eq!(world.escrow("operator", &confirm).refusal(), "NOT_FOUND");
+    assert_eq!(world.escrow("operator", &confirm).refusal(), "OPERATOR");
     assert_eq!(world.escrow("hanbit-parts", &confirm).refusal(), "NOT_FOUND");
     let confirmed = world.escrow("orient-display", &confirm).record();
     assert_eq!(confirmed["state"], "active");

@@ -19,6 +19,7 @@ mod lying;
 mod manual;
 mod members;
 mod metrics;
+mod operator;
 mod power_cut;
 mod quota;
 mod recovery;
@@ -50,20 +51,14 @@ const PATIENCE: std::time::Duration = std::time::Duration::from_secs(60);
 pub(crate) const PEOPLE: [(&str, &str); 3] =
     [("hanbit-parts", "minji"), ("orient-display", "junho"), ("trade-secret-center", "sora")];
 
-/// Terms of three parties; `{}` is put before the rules.
-pub(crate) const TERMS: &str = r#"
-title = "Substrate process recipe"
-quorum = 2
-stock_age = true
-[parties]
-depositor = "hanbit-parts"
-beneficiary = "orient-display"
-agent = "trade-secret-center"
-[[rule]]
-name = "joint"
-requester = "beneficiary"
-needs = { all = ["1@depositor", "1@agent"] }
-[[rule]]
+/// Terms of three parties with one rule, `joint`. The benches measure under the same.
+pub(crate) const JOINT: &str = include_str!("joint.toml");
+
+/// The same, which admit files sealed by stock age, with every other kind of rule.
+pub(crate) const TERMS: &str = concat!(
+    "stock_age = true\n",
+    include_str!("joint.toml"),
+    r#"[[rule]]
 name = "bankruptcy"
 requester = "beneficiary"
 needs = { all = ["1@beneficiary", "1@agent"] }
@@ -86,7 +81,8 @@ name = "contested"
 requester = "beneficiary"
 needs = { all = ["1@depositor", "1@agent"] }
 objection = ["depositor"]
-"#;
+"#
+);
 
 /// A vault of its own, its server, and everybody's homes. Removed when dropped.
 pub(crate) struct World {
@@ -189,10 +185,7 @@ impl World {
         let world = Self::at(data);
         PEOPLE.iter().for_each(|(organisation, member)| world.join(organisation, member));
         world.trust_each_other();
-        let agreement = world.propose(TERMS);
-        for (organisation, _) in &PEOPLE[1..] {
-            world.escrow(organisation, &["agreement", "accept", &agreement, "--yes"]).record();
-        }
+        let agreement = world.agree(TERMS);
         (world, agreement)
     }
 
@@ -440,6 +433,15 @@ impl World {
         let terms = self.file("terms.toml", terms);
         let proposed = self.escrow("hanbit-parts", &["agreement", "propose", &terms, "--yes"]);
         id(&proposed.record())
+    }
+
+    /// The depositor proposes terms and the others accept them; the agreement's id.
+    pub(crate) fn agree(&self, terms: &str) -> String {
+        let agreement = self.propose(terms);
+        for (organisation, _) in &PEOPLE[1..] {
+            self.escrow(organisation, &["agreement", "accept", &agreement, "--yes"]).record();
+        }
+        agreement
     }
 
     /// The depositor deposits a file of this content; the deposit's id.

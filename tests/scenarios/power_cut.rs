@@ -7,8 +7,8 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::sync::Mutex;
 
-use super::crash::under_load;
-use super::{World, have, id};
+use super::crash::{assert_none_lost, under_load};
+use super::{World, have};
 
 /// Cycles of the normal run; `ESCROW_TEST_CRASHES` makes it any number.
 const CYCLES: usize = 4;
@@ -99,11 +99,7 @@ fn promise_7_nothing_acknowledged_is_lost_to_a_power_cut() {
         disk.unmount();
         disk.mount();
         world.serve();
-        let listed = world.escrow("orient-display", &["deposits", &agreement]).records();
-        let listed: BTreeSet<_> = listed.iter().map(id).collect();
-        let acknowledged = acknowledged.lock().unwrap();
-        let lost: Vec<_> = acknowledged.difference(&listed).collect();
-        assert!(lost.is_empty(), "lost in cycle {cycle}: {lost:?}");
+        assert_none_lost(&world, &agreement, cycle, &acknowledged.lock().unwrap());
         for request in released.lock().unwrap().iter() {
             assert_eq!(world.state("orient-display", request), "released", "cycle {cycle}");
         }

@@ -124,12 +124,17 @@ fn promise_9_a_recovered_vault_gets_back_what_members_remember_and_goes_on_when_
         assert_eq!(refused.refusal(), "NEW_GENERATION", "{home}");
         assert!(refused.err.contains("escrow resume"), "{}", refused.err);
     }
+    // The operator remembers nothing, and is shown what is there.
+    let members = world.escrow("operator", &["members", "hanbit-parts"]).records();
+    assert_eq!(members.len(), 1, "jun is lost");
     // The first to come hands in what it remembers; a look needs no signature, going on does.
     let looked = world.escrow("hanbit-parts", &["resume"]);
     assert_eq!(looked.code, 2, "{}", looked.err);
     let resumed = world.escrow("hanbit-parts", &["resume", "--yes"]);
     assert_eq!(resumed.code, 3, "{}", resumed.err);
     assert_eq!(resumed.out[0]["agreements"][0]["state"], "waits for other parties");
+    let members = world.escrow("operator", &["members", "hanbit-parts"]).records();
+    assert_eq!(members.len(), 2, "jun is back");
     let suspended = world.escrow("hanbit-parts", &["deposit", &agreement, &backup, "--yes"]);
     assert_eq!(suspended.refusal(), "SUSPENDED", "{}", suspended.err);
     let shown = world.escrow("hanbit-parts", &["show", &agreement]).record();

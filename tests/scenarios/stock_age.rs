@@ -98,10 +98,7 @@ fn stock_age_is_refused_where_the_terms_do_not_admit_it() {
     }
     let (world, _) = World::with_agreement();
     let strict = super::TERMS.replace("stock_age = true", "stock_age = false");
-    let agreement = world.propose(&strict);
-    for home in ["orient-display", "trade-secret-center"] {
-        world.escrow(home, &["agreement", "accept", &agreement, "--yes"]).record();
-    }
+    let agreement = world.agree(&strict);
     let shown = world.escrow("hanbit-parts", &["show", &agreement]).record();
     let path = world.file("x.age", stock(shown["recipient"].as_str().unwrap(), b"x"));
     let made = world.escrow("hanbit-parts", &["deposit", &agreement, &path, "--yes"]);

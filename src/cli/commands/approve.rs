@@ -9,6 +9,7 @@ use crate::cli::commands::{find, watch};
 use crate::cli::failure::{Exit, Failure};
 use crate::cli::output::{Output, fields, size};
 use crate::cli::view::{RequestView, RuleView};
+use crate::client::acts::notice;
 use crate::client::acts::release::{self, Due, Matter};
 use crate::client::error::ClientError;
 use crate::client::session::Session;
@@ -145,7 +146,7 @@ fn effect(matter: &Matter, by: &MemberPath, due: Due) -> String {
 /// What `--wait` waits for, and how long at most.
 fn waiting_text(session: &Session, matter: &Matter) -> Result<String, Failure> {
     let request = &matter.request;
-    let known = release::notice_ends(session, request)?;
+    let known = notice::ends(session, request)?;
     let mut awaited: Vec<_> = view(matter).missing().iter().map(ToString::to_string).collect();
     if known > now() && known > request.notice_ends_at {
         awaited.push(format!("notice to run by this computer's clock until {known}"));

@@ -18,7 +18,6 @@ use crate::domain::agreement::Agreement;
 use crate::domain::deposit::Deposit;
 use crate::domain::id::{AgreementId, DepositId, Digest};
 use crate::domain::statement::Content;
-use crate::domain::states::Record;
 use crate::domain::text::Text;
 
 #[derive(Serialize)]
@@ -123,26 +122,12 @@ pub(super) async fn deposit(
     Ok(Exit::Done)
 }
 
-/// The deposits of an agreement, in no order.
+/// The deposits of an agreement, in order of their ids.
 fn of_agreement<'a>(
     session: &'a Session,
     id: &'a AgreementId,
 ) -> impl Iterator<Item = &'a Deposit> {
-    session.states().iter().filter_map(|(_, record)| match record {
-        Record::Deposit(deposit) if deposit.agreement == *id => Some(deposit),
-        Record::Vault(_)
-        | Record::Organisation(_)
-        | Record::Agreement(_)
-        | Record::Party
-        | Record::Deposit(_)
-        | Record::Bundle(_)
-        | Record::Request(_)
-        | Record::OpenRequests(_)
-        | Record::Quarantine(_)
-        | Record::Usage(_)
-        | Record::Underway(_)
-        | Record::Statement(_) => None,
-    })
+    session.states().deposits().filter(move |deposit| deposit.agreement == *id)
 }
 
 fn made(session: &Session, id: &DepositId) -> Result<Deposit, ClientError> {

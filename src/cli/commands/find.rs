@@ -5,7 +5,6 @@ use crate::client::session::Session;
 use crate::domain::agreement::Agreement;
 use crate::domain::id::{AgreementId, DepositId, RequestId};
 use crate::domain::refusal::Refusal;
-use crate::domain::states::Record;
 
 /// Something that was named.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -45,25 +44,12 @@ async fn find(
         return Err(Failure::usage(message, hint).about(begin));
     }
     session.agreements().await?;
-    let records = session.states().iter().filter_map(|(_, record)| match record {
-        Record::Agreement(agreement) => Some(Found::Agreement(agreement.id.clone())),
-        Record::Deposit(deposit) => {
-            Some(Found::Deposit(deposit.agreement.clone(), deposit.id.clone()))
-        }
-        Record::Request(request) => {
-            Some(Found::Request(request.agreement.clone(), request.id.clone()))
-        }
-        Record::Vault(_)
-        | Record::Organisation(_)
-        | Record::Party
-        | Record::Bundle(_)
-        | Record::OpenRequests(_)
-        | Record::Quarantine(_)
-        | Record::Usage(_)
-        | Record::Underway(_)
-        | Record::Statement(_) => None,
-    });
-    let all: Vec<Found> = records.filter(|found| found.id().starts_with(begin)).collect();
+    let states = session.states();
+    let agreements = states.agreements().map(|it| Found::Agreement(it.id.clone()));
+    let deposits = states.deposits().map(|it| Found::Deposit(it.agreement.clone(), it.id.clone()));
+    let requests = states.requests().map(|it| Found::Request(it.agreement.clone(), it.id.clone()));
+    let all = agreements.chain(deposits).chain(requests);
+    let all: Vec<Found> = all.filter(|found| found.id().starts_with(begin)).collect();
     let fitting: Vec<&Found> = all.iter().filter(|found| is_kind(found)).collect();
     match (fitting.as_slice(), all.as_slice()) {
         ([one], _) => Ok((*one).clone()),

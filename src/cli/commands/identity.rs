@@ -39,15 +39,8 @@ pub(super) async fn invite(
     member: MemberName,
     valid: Span,
 ) -> Result<Exit, Failure> {
-    let own = &session.owner.path;
-    let organisation = match org {
-        Some(org) => org,
-        None if *own == MemberPath::operator() => {
-            let hint = "say whose first member you invite: --org ORGANISATION";
-            return Err(Failure::usage("the operator has no organisation of its own", hint));
-        }
-        None => own.organisation.clone(),
-    };
+    let hint = "say whose first member you invite: --org ORGANISATION";
+    let organisation = named_or_own(session, org, hint)?;
     let member = MemberPath { organisation, name: member };
     if valid.is_zero() || valid > INVITATION_SPAN_MAX {
         let message = format!("an invitation cannot stay open for {valid}");
@@ -69,6 +62,22 @@ pub(super) async fn invite(
     Ok(Exit::Done)
 }
 
+/// The organisation that was named, or the member's own. The operator has none.
+fn named_or_own(
+    session: &Session,
+    named: Option<OrganisationName>,
+    hint: &str,
+) -> Result<OrganisationName, Failure> {
+    let own = &session.owner.path;
+    match named {
+        Some(named) => Ok(named),
+        None if *own == MemberPath::operator() => {
+            Err(Failure::usage("the operator has no organisation of its own", hint))
+        }
+        None => Ok(own.organisation.clone()),
+    }
+}
+
 /// `escrow join`
 pub(crate) async fn join(
     output: &Output,
@@ -76,13 +85,13 @@ pub(crate) async fn join(
     file: Option<&Path>,
     passphrase_file: Option<&Path>,
 ) -> Result<Exit, Failure> {
-    let mut home = Home::create(dir)?;
+    Home::refuse_taken(dir)?;
     let text = invitation_text(file)?;
     let invitation = Invitation::parse(&text)
         .map_err(|fault| Failure::failed("BAD_INVITATION", &fault, fault.hint()))?;
     let what = format!(
         "This makes your keys in {} and introduces them to the vault at {} as those of {}.",
-        home.dir().display(),
+        dir.display(),
         invitation.address,
         invitation.member
     );
@@ -90,6 +99,8 @@ pub(crate) async fn join(
         Some(_) => output.ask(&what)?,
         None => output.ask_beside_input(&what)?,
     }
+    // Nothing is made before that: what was mistyped or declined leaves no home behind.
+    let mut home = Home::create(dir)?;
     passphrase::unlock(&mut home, passphrase_file)?;
     let is_asked = passphrase_file.is_some() || (io::stdin().is_terminal() && !output.yes);
     if is_asked
@@ -240,7 +251,8 @@ pub(super) async fn members(
     session: &mut Session,
     org: Option<OrganisationName>,
 ) -> Result<Exit, Failure> {
-    let name = org.unwrap_or_else(|| session.owner.path.organisation.clone());
+    let hint = "say whose members you want to see: escrow members ORGANISATION";
+    let name = named_or_own(session, org, hint)?;
     let organisation = session.shown_organisation(&name).await?;
     let trusted = session.home.pins()?.contains_key(&name);
     let joined = organisation
@@ -255,7 +267,8 @@ pub(super) async fn members(
     if let Some(key) = &organisation.key {
         output.say(&format!("organisation fingerprint of {name}: {}", key_fingerprint(key)));
     }
-    if !trusted {
+    // The operator trusts nobody, and nothing of it rests on that.
+    if !trusted && session.owner.path != MemberPath::operator() {
         output.say(&format!(
             "{name} is not trusted in this home: compare the fingerprint by telephone, then run \
              `escrow trust {name} FINGERPRINT`"

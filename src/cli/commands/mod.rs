@@ -25,7 +25,7 @@ pub(super) async fn run(
     session: &mut Session,
     command: MemberCommand,
 ) -> Result<Exit, Failure> {
-    refuse_operator(session, needs_agreements(&command))?;
+    refuse_operator(session, needs_organisation(&command))?;
     match command {
         MemberCommand::Invite { org, member, valid } => {
             identity::invite(output, session, org, member, valid).await
@@ -76,15 +76,15 @@ pub(super) async fn run(
     }
 }
 
-/// Whether a command is about agreements, which the operator has none of.
-fn needs_agreements(command: &MemberCommand) -> bool {
+/// Whether a command is about agreements or colleagues, which the operator has none of.
+fn needs_organisation(command: &MemberCommand) -> bool {
     match command {
-        MemberCommand::Invite { .. }
-        | MemberCommand::Status
-        | MemberCommand::Members { .. }
-        | MemberCommand::Confirm { .. }
-        | MemberCommand::Revoke { .. } => false,
-        MemberCommand::Seal { .. }
+        MemberCommand::Invite { .. } | MemberCommand::Status | MemberCommand::Members { .. } => {
+            false
+        }
+        MemberCommand::Confirm { .. }
+        | MemberCommand::Revoke { .. }
+        | MemberCommand::Seal { .. }
         | MemberCommand::Deposit { .. }
         | MemberCommand::Deposits { .. }
         | MemberCommand::Show { .. }
@@ -102,10 +102,10 @@ fn needs_agreements(command: &MemberCommand) -> bool {
 }
 
 /// The operator runs the vault and is a party of nothing.
-fn refuse_operator(session: &Session, needs_agreements: bool) -> Result<(), Failure> {
-    if needs_agreements && session.owner.path == MemberPath::operator() {
+fn refuse_operator(session: &Session, needs_organisation: bool) -> Result<(), Failure> {
+    if needs_organisation && session.owner.path == MemberPath::operator() {
         let message =
-            "the operator is a party of nothing: it has no agreements, deposits or requests";
+            "the operator belongs to no organisation: it has no agreements, requests or colleagues";
         let hint = "use a member's home: --home DIR; the operator invites organisations, and \
                     `escrowd check` verifies what is stored";
         return Err(Failure::failed("OPERATOR", message, hint));

@@ -10,6 +10,7 @@ use crate::cli::commands::find::{self, Found};
 use crate::cli::failure::{Exit, Failure};
 use crate::cli::output::{Output, Progress, fields, size};
 use crate::cli::view::{AgreementView, DepositView, RequestView, RuleView, document};
+use crate::client::acts::notice;
 use crate::client::acts::release::{self, Matter, Wish};
 use crate::client::error::ClientError;
 use crate::client::session::Session;
@@ -19,7 +20,6 @@ use crate::domain::refusal::Refusal;
 use crate::domain::request::Request;
 use crate::domain::rules;
 use crate::domain::statement::Withdrawn;
-use crate::domain::states::Record;
 use crate::domain::text::Text;
 use crate::domain::time::Timestamp;
 
@@ -119,7 +119,7 @@ pub(super) async fn look_at_all(
     let mut seen = Vec::new();
     for request in every_request(session) {
         if !is_shown(&request) {
-            release::notice(session, &request)?;
+            notice::remember(session, &request)?;
         } else if release::see(session, &request).await? {
             seen.push(request.id);
         }
@@ -133,21 +133,8 @@ pub(super) async fn look_at_all(
 /// Every request as it is to be judged, oldest first.
 pub(super) fn every_request(session: &Session) -> Vec<Request> {
     let states = session.states();
-    let requests = states.iter().filter_map(|(_, record)| match record {
-        Record::Request(request) => Some(rules::judged(states, request)),
-        Record::Vault(_)
-        | Record::Organisation(_)
-        | Record::Agreement(_)
-        | Record::Party
-        | Record::Deposit(_)
-        | Record::Bundle(_)
-        | Record::OpenRequests(_)
-        | Record::Quarantine(_)
-        | Record::Usage(_)
-        | Record::Underway(_)
-        | Record::Statement(_) => None,
-    });
-    let mut requests: Vec<_> = requests.collect();
+    let mut requests: Vec<_> =
+        states.requests().map(|request| rules::judged(states, request)).collect();
     requests.sort_by_key(|request| request.opened_at);
     requests
 }

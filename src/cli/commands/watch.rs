@@ -11,6 +11,7 @@ use crate::cli::commands::release::{every_request, look_at_all};
 use crate::cli::failure::{Exit, Failure};
 use crate::cli::output::Output;
 use crate::cli::view::RequestView;
+use crate::client::acts::notice;
 use crate::client::acts::release::{self, Matter};
 use crate::client::acts::watch::{Hints, Patience};
 use crate::client::error::ClientError;
@@ -80,7 +81,7 @@ async fn rounds_while_there<T>(
 
 /// When a request changes by time alone.
 fn changes_at(session: &Session, request: &Request) -> Result<Option<Timestamp>, ClientError> {
-    let own = release::notice_ends(session, request)?;
+    let own = notice::ends(session, request)?;
     let times = [request.notice_ends_at, own, request.expires_at];
     Ok(times.into_iter().filter(|at| *at > now()).min())
 }

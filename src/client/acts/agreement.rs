@@ -290,7 +290,11 @@ pub(super) fn faulty(fault: impl std::error::Error) -> ClientError {
 mod tests {
     use super::*;
     use crate::crypto::release_key::{deal, number};
-    use crate::domain::id::Bytes;
+    use crate::domain::id::{Bytes, MemberName};
+    use crate::domain::statement::{Log, Made, Statement};
+    use crate::domain::terms::limit::PARTIES_MAX;
+    use crate::domain::text::Text;
+    use crate::domain::time::Timestamp;
 
     #[test]
     fn a_good_share_is_kept_until_a_better_one_has_proved_itself() {
@@ -327,5 +331,42 @@ mod tests {
         assert!(sealed_at_once(ATTACHMENTS_MAX).is_ok());
         let refused = sealed_at_once(ATTACHMENTS_MAX + 1).unwrap_err();
         assert_eq!(refused.code(), "TOO_MANY_SHARES");
+    }
+
+    #[test]
+    fn the_largest_release_key_has_room_in_a_statement() {
+        let name = |kind: char, n: usize, bytes: usize| format!("{kind}{n:0>0$}", bytes - 1);
+        let organisation = |n| name('o', n, OrganisationName::BYTES_MAX);
+        let share = |n: usize| SealedShare {
+            member: format!(
+                "{}/{}",
+                organisation(n % PARTIES_MAX),
+                name('m', n, MemberName::BYTES_MAX)
+            )
+            .parse()
+            .unwrap(),
+            sha256: Bytes([1; 32]),
+        };
+        let holders: Vec<_> = (0..PARTIES_MAX).map(|n| organisation(n).parse().unwrap()).collect();
+        let shares: Vec<_> = (0..ATTACHMENTS_MAX).map(share).collect();
+        let origin = "o".repeat(Text::BYTES_MAX).parse().unwrap();
+        let made = Made {
+            by: shares[0].member.clone(),
+            at: Timestamp::MAX,
+            nonce: Bytes([1; 16]),
+            log: Log { origin, generation: u32::MAX },
+        };
+        let key = statement::ReleaseKey {
+            made,
+            agreement: AgreementId::of(&Bytes([1; 32])),
+            terms_sha256: Bytes([1; 32]),
+            epoch: 1,
+            commitment: vec![Bytes([1; 32]); PARTIES_MAX],
+            holders: number(&holders),
+            shares,
+        };
+        let bytes = serde_json::to_vec(&Statement::from(key)).unwrap().len();
+        assert!(bytes <= Statement::BYTES_MAX, "{bytes} bytes");
+        assert!(bytes > Statement::BYTES_MAX / 2, "{bytes} bytes are not the largest there are");
     }
 }

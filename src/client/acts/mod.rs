@@ -4,6 +4,7 @@ pub mod agreement;
 pub mod deposit;
 pub mod identity;
 pub mod joining;
+pub mod notice;
 pub mod release;
 pub mod resume;
 pub mod watch;

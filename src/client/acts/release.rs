@@ -10,6 +10,7 @@ use sha2::{Digest as _, Sha256};
 use zeroize::Zeroizing;
 
 use crate::client::acts::agreement::{faulty, own_share};
+use crate::client::acts::notice;
 use crate::client::archive::unpack;
 use crate::client::error::{ClientError, chain};
 use crate::client::session::Session;
@@ -74,15 +75,10 @@ pub fn matter(session: &Session, id: &RequestId) -> Result<Matter, ClientError> 
     Ok(Matter { agreement, deposit, request })
 }
 
-/// Remembers when a request was first known here. Nobody has looked at it, and nothing is signed.
-pub fn notice(session: &Session, request: &Request) -> Result<(), ClientError> {
-    session.home.first_sight(&request.id, now()).map(|_| ())
-}
-
 /// Somebody looks at a request: remembers when it was first known here, and signs that it was seen
 /// where that counts. Whether it did.
 pub async fn see(session: &Session, request: &Request) -> Result<bool, ClientError> {
-    notice(session, request)?;
+    notice::remember(session, request)?;
     let now = now();
     let seen = Seen {
         made: session.made(),
@@ -224,7 +220,7 @@ pub async fn spend(session: &Session, matter: &Matter) -> Result<(), ClientError
     if state != State::Satisfied {
         return Err(Refusal::RequestIs(state).into());
     }
-    notice_has_run(session, request, now)?;
+    notice::has_run(session, request, now)?;
     deposit.is_stored()?;
     let key = proofs::release_key(agreement).map_err(faulty)?;
     let share = own_share(session, agreement, &key).await?;
@@ -240,32 +236,6 @@ pub async fn spend(session: &Session, matter: &Matter) -> Result<(), ClientError
     };
     let signed = session.sign(&statement.into())?;
     session.submit(vec![signed], vec![bytes]).await
-}
-
-/// Notice runs from what the vault cannot make alone: the first sight of the request in this home,
-/// or the first sights of all who may object, whichever was earlier.
-pub fn notice_ends(session: &Session, request: &Request) -> Result<Timestamp, ClientError> {
-    Ok(notice_from(request, session.home.first_sight(&request.id, now())?))
-}
-
-fn notice_from(request: &Request, own: Timestamp) -> Timestamp {
-    let known = request.first_sight().map_or(own, |sight| sight.min(own));
-    known.after(request.rule().map(|rule| rule.notice).unwrap_or_default())
-}
-
-fn notice_has_run(session: &Session, request: &Request, now: Timestamp) -> Result<(), ClientError> {
-    let until = notice_ends(session, request)?;
-    if now < until {
-        return Err(ClientError::NotYet {
-            message: format!(
-                "but for the vault's word {} was not known long enough; its notice runs here \
-                 until {until}",
-                request.id
-            ),
-            hint: format!("run `escrow approve {}` again after that", request.id),
-        });
-    }
-    Ok(())
 }
 
 /// Records evidence that those who may object were notified.

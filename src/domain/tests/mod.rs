@@ -1,8 +1,10 @@
 //! Trials of the domain: attacks, promises, tables. Nothing here signs or hashes; digests and
 //! keys are any bytes unlike each other.
 
+mod diary;
 mod identity;
 pub(crate) mod json;
+mod limits;
 mod promises;
 mod recovery;
 mod scenario;

@@ -8,13 +8,16 @@ use std::collections::{BTreeMap, BTreeSet};
 use proptest::prelude::*;
 use proptest::sample::Index;
 
-use super::terms::{ORGANISATIONS, any_terms, is_met};
-use super::world::{Case, World, key_of};
+use super::diary::{Entry, Members, Objected};
+use super::terms::{ORGANISATIONS, any_terms};
+use super::world::{Case, PENDING, World, key_of, path};
 use crate::domain::event::Note;
-use crate::domain::id::{AgreementId, DepositId, MemberPath, OrganisationName, RequestId, Role};
+use crate::domain::id::{AgreementId, DepositId, Digest, MemberPath, RequestId};
 use crate::domain::request::State;
 use crate::domain::soundness;
-use crate::domain::statement::{Reason, RequestRef, Stated, Statement, Withdrawal, Withdrawn};
+use crate::domain::statement::{
+    self as say, Reason, RequestRef, Stated, Statement, Withdrawal, Withdrawn,
+};
 use crate::domain::terms::{Rule, Terms};
 use crate::domain::time::{Span, Timestamp};
 
@@ -34,8 +37,14 @@ enum Try {
     Terminate,
     /// Says again what was said before, by anybody.
     Repeat,
+    /// Says whose keys a colleague's are.
+    Confirm,
     /// Somebody's keys turn out to be stolen, or the person has left.
     Revoke,
+    /// The same once more of somebody of whom it was said before.
+    RevokeAgain,
+    /// Passes its organisation's share on.
+    Reseal,
     /// Nobody says anything: a bundle is found damaged.
     Damage,
 }
@@ -63,6 +72,12 @@ struct Step {
     what: Try,
     about: Index,
     lie: Lie,
+    /// A colleague is confirmed as an administrator; keys are stolen, and not given back.
+    is_grave: bool,
+    /// Signed by the organisation's key, where the member has it at home.
+    is_by_house: bool,
+    /// Since when keys turn out to be stolen.
+    ago_hours: i64,
 }
 
 fn step() -> impl Strategy<Value = Step> {
@@ -80,7 +95,14 @@ fn step() -> impl Strategy<Value = Step> {
         1 => Just(Try::Terminate),
         2 => Just(Try::Repeat),
     ];
-    let what = prop_oneof![60 => what, 1 => Just(Try::Damage), 1 => Just(Try::Revoke)];
+    let what = prop_oneof![
+        60 => what,
+        1 => Just(Try::Damage),
+        4 => Just(Try::Confirm),
+        4 => Just(Try::Revoke),
+        4 => Just(Try::RevokeAgain),
+        4 => Just(Try::Reseal),
+    ];
     let lie = prop_oneof![
         16 => Just(Lie::No),
         1 => Just(Lie::Key),
@@ -89,102 +111,31 @@ fn step() -> impl Strategy<Value = Step> {
         1 => Just(Lie::Name),
     ];
     let wait = prop_oneof![9 => Just(0), 1 => 1..30u64];
-    (wait, any::<bool>(), any::<Index>(), what, any::<Index>(), lie).prop_map(
-        |(wait_hours, is_passed_on, who, what, about, lie)| Step {
-            wait_hours,
-            is_passed_on,
-            who,
-            what,
-            about,
+    let honest = (wait, any::<bool>(), any::<Index>(), what, any::<Index>());
+    let of_members = (any::<bool>(), prop::bool::weighted(0.3), -1..48i64);
+    (honest, lie, of_members).prop_map(
+        |(
+            (wait_hours, is_passed_on, who, what, about),
             lie,
+            (is_grave, is_by_house, ago_hours),
+        )| {
+            Step {
+                wait_hours,
+                is_passed_on,
+                who,
+                what,
+                about,
+                lie,
+                is_grave,
+                is_by_house,
+                ago_hours,
+            }
         },
     )
 }
 
 fn sound_terms() -> impl Strategy<Value = Terms> {
     any_terms().prop_filter("sound", |terms| soundness::check(terms).is_ok())
-}
-
-/// A request as the diary has it.
-struct Entry {
-    case: Case,
-    terms: Terms,
-    rule: Rule,
-    requester: MemberPath,
-    deposit: DepositId,
-    opened_at: Timestamp,
-    consents: BTreeMap<MemberPath, Timestamp>,
-    contributions: BTreeMap<MemberPath, Timestamp>,
-    objections: Vec<Objected>,
-    /// Who has shown to know of it.
-    aware: Vec<(MemberPath, Timestamp)>,
-    notified: Vec<(MemberPath, Timestamp)>,
-    is_withdrawn: bool,
-    is_released: bool,
-}
-
-/// Who objected when, and who took it back when.
-struct Objected {
-    by: MemberPath,
-    at: Timestamp,
-    withdrawn: Option<(MemberPath, Timestamp)>,
-}
-
-impl Entry {
-    /// What this member did since then is void, unless it was released.
-    fn void(&mut self, member: &MemberPath, since: Timestamp) {
-        if self.is_released {
-            return;
-        }
-        let counts = |by: &MemberPath, at: Timestamp| by != member || at < since;
-        self.consents.retain(|by, at| counts(by, *at));
-        self.contributions.retain(|by, at| counts(by, *at));
-        self.aware.retain(|(by, at)| counts(by, *at));
-        self.notified.retain(|(by, at)| counts(by, *at));
-        self.objections.retain(|objected| counts(&objected.by, objected.at));
-        for objected in &mut self.objections {
-            objected.withdrawn.take_if(|(by, at)| !counts(by, *at));
-        }
-        self.is_withdrawn |= !counts(&self.requester, self.opened_at);
-    }
-
-    fn objecting(&self) -> BTreeSet<&OrganisationName> {
-        let standing = self.objections.iter().filter(|objected| objected.withdrawn.is_none());
-        standing.map(|objected| &objected.by.organisation).collect()
-    }
-
-    /// Whether a share may be spent on it now: the promises, said anew.
-    fn is_due(&self, now: Timestamp) -> Result<(), TestCaseError> {
-        let organisations: BTreeSet<_> = self.consents.keys().map(|by| &by.organisation).collect();
-        prop_assert!(organisations.len() >= 2, "promise 2: consents of one organisation");
-        prop_assert!(
-            !self.consents.contains_key(&self.requester),
-            "promise 2: the requester's own"
-        );
-        let mut seated = BTreeMap::<Role, u16>::new();
-        for by in self.consents.keys() {
-            *seated.entry(self.terms.role_of(&by.organisation).unwrap().clone()).or_default() += 1;
-        }
-        prop_assert!(is_met(&self.rule.needs, &seated), "promise 5: its rule is not met");
-        prop_assert!(now >= self.opened_at.after(self.rule.notice), "notice had not run");
-        prop_assert!(now < self.opened_at.after(self.rule.expires), "it had lapsed");
-        prop_assert!(self.objecting().is_empty(), "promise 6: under objection");
-        let objectors = self.rule.objection.iter().flat_map(|role| self.terms.in_role(role));
-        for who in objectors.filter(|who| **who != self.requester.organisation) {
-            let shown = self.aware.iter().any(|(by, _)| by.organisation == *who);
-            let knows = !self.notified.is_empty() || shown;
-            prop_assert!(knows, "promise 6: {who} may object and knows nothing");
-        }
-        prop_assert!(!self.is_withdrawn, "it was taken back");
-        Ok(())
-    }
-
-    fn shares(&self) -> usize {
-        let own = &self.requester.organisation;
-        let contributed = self.contributions.keys().map(|by| &by.organisation);
-        let holding = contributed.chain([own]).collect::<BTreeSet<_>>();
-        holding.into_iter().filter(|who| self.terms.is_holder(who)).count()
-    }
 }
 
 /// One vault, one agreement, and the diary.
@@ -196,29 +147,55 @@ struct Trial {
     damaged: BTreeSet<DepositId>,
     entries: Vec<Entry>,
     said: Vec<Stated>,
+    members: Members,
+    /// Who has the organisation's share, by the digest it was sealed under.
+    shares: BTreeMap<MemberPath, Digest>,
     /// Number of the last objection or withdrawal.
     floor: u64,
     began_at: Timestamp,
+    /// What came to pass, so that it can be told whether anything did.
+    feats: BTreeSet<&'static str>,
 }
+
+/// Everybody's name in every organisation, the first's that of who has its key at home.
+const NAMES: [&str; 4] = ["one", "two", "three", PENDING];
 
 impl Trial {
     fn of(terms: &Terms) -> Self {
-        let names = ["one", "two", "three"];
+        let confirmed = &NAMES[..3];
         let parties: Vec<_> = terms.organisations().map(|who| who.as_str()).collect();
         let present: Vec<_> =
-            parties.iter().chain(&["stranger"]).map(|who| (*who, &names[..])).collect();
+            parties.iter().chain(&["stranger"]).map(|who| (*who, confirmed)).collect();
         let mut world = World::of(&present);
         let agreement = world.agree(terms);
         let deposits = vec![world.store(&agreement)];
-        let everybody = names.iter().chain(&["pat"]);
-        let mut people: Vec<_> = everybody
+        let mut people: Vec<_> = NAMES
+            .iter()
             .flat_map(|name| parties.iter().map(move |who| format!("{who}/{name}")))
             .collect();
         people.extend(["stranger/one".to_owned(), "nowhere/nil".to_owned()]);
-        let (damaged, entries, said) = (BTreeSet::new(), Vec::new(), Vec::new());
-        let (floor, began_at) = (0, world.now);
-        let mut trial =
-            Self { world, agreement, people, deposits, damaged, entries, said, floor, began_at };
+        let (now, mut members) = (world.now, Members::default());
+        for (who, _) in &present {
+            let first = path(&format!("{who}/one"));
+            for name in confirmed {
+                members.let_in(&path(&format!("{who}/{name}")), &first, now, *name == "one");
+            }
+        }
+        let dealt = world.states.agreement(&agreement).unwrap().release_key.as_ref().unwrap();
+        let mut trial = Self {
+            shares: dealt.shares.clone(),
+            world,
+            agreement,
+            people,
+            deposits,
+            damaged: BTreeSet::new(),
+            entries: Vec::new(),
+            said: Vec::new(),
+            members,
+            floor: 0,
+            began_at: now,
+            feats: BTreeSet::new(),
+        };
         let rule = &terms.rules[0];
         trial.ask(terms.in_role(&rule.requesters[0])[0].as_str(), rule);
         trial
@@ -236,12 +213,18 @@ impl Trial {
 
     fn take(&mut self, step: &Step) -> Result<(), TestCaseError> {
         self.world.pass(Span::seconds(step.wait_hours * 3_600));
+        // No two events of the same instant: acts are told apart by when they were done.
+        self.world.now = Timestamp::from_millis(self.world.now.as_millis() + 1);
         let first = step.who.index(self.people.len());
         let is_final = matches!(step.what, Try::TakeBack | Try::Terminate);
-        let tries = if step.is_passed_on && !is_final { self.people.len() } else { 1 };
+        // Few may say it, and it is said seldom.
+        let is_of_members =
+            matches!(step.what, Try::Confirm | Try::Revoke | Try::RevokeAgain | Try::Reseal);
+        let is_passed_on = is_of_members || (step.is_passed_on && !is_final);
+        let tries = if is_passed_on { self.people.len() } else { 1 };
         for i in 0..tries {
             let by = self.people[(first + i) % self.people.len()].clone();
-            let Some(stated) = self.say(step, by)? else { break };
+            let Some(stated) = self.speak(step, by) else { break };
             let before = self.world.records();
             if self.world.submit(&stated).is_ok() {
                 prop_assert!(!self.said.contains(&stated), "accepted twice");
@@ -254,35 +237,72 @@ impl Trial {
         self.compare()
     }
 
-    /// What this member says, if there is anything to speak about.
-    fn say(&mut self, step: &Step, by: String) -> Result<Option<Stated>, TestCaseError> {
-        if matches!(step.what, Try::Revoke) {
-            return self.revoke(step, &by).map(|()| None);
-        }
-        Ok(self.speak(step, by))
-    }
-
-    /// The organisation takes this member's authority away, by its own key.
-    fn revoke(&mut self, step: &Step, member: &str) -> Result<(), TestCaseError> {
-        let (organisation, _) = member.split_once('/').unwrap();
-        let hours = step.about.index(48) as i64;
-        // Everybody was confirmed when it began.
-        let ago = self.world.now.as_millis() - hours * 3_600_000;
-        let since = Timestamp::from_millis(ago.max(self.began_at.as_millis() + 1));
-        let reason = match hours % 3 == 0 || since > self.world.now {
-            true => Reason::Left,
-            false => Reason::CompromisedSince(since),
+    /// What this member says of a colleague, or of itself.
+    fn speak_of_members(&mut self, step: &Step, mut by: String) -> Option<Stated> {
+        let colleagues = |by: &str| {
+            let (house, _) = by.split_once('/').unwrap();
+            NAMES.map(|name| path(&format!("{house}/{name}")))
         };
-        let revocation = self.world.revocation(&format!("{organisation}/one"), member, reason);
-        let stated = Stated { key: key_of(organisation), ..self.world.stated(revocation) };
-        let is_revoked = self.world.submit(&stated).is_ok();
-        if let (true, Reason::CompromisedSince(since)) = (is_revoked, reason) {
-            let member: MemberPath = member.parse().unwrap();
-            self.entries.iter_mut().for_each(|entry| entry.void(&member, since));
-        }
-        Ok(())
+        let mut about = step.about.get(&colleagues(&by)).clone();
+        let hours = step.ago_hours * 3_600_000;
+        let since = self.world.now.as_millis() - hours;
+        let since = Timestamp::from_millis(since.max(self.began_at.as_millis()));
+        let reason = if step.is_grave { Reason::CompromisedSince(since) } else { Reason::Left };
+        let statement: Statement = match step.what {
+            Try::Confirm => {
+                let awaited = |who: &MemberPath| !self.members.is_in(who);
+                let awaited: Vec<_> = colleagues(&by).into_iter().filter(awaited).collect();
+                if !awaited.is_empty() {
+                    about = step.about.get(&awaited).clone();
+                }
+                let house = self.world.states.organisation(&about.organisation);
+                let found = house.and_then(|house| house.member(&about.name));
+                let joined = found.map(|found| found.join_sha256).unwrap_or_default();
+                self.world.confirmation(&by, &about.to_string(), joined, step.is_grave).into()
+            }
+            Try::Revoke => {
+                // Rather somebody who has said something of late.
+                let late = &self.said[self.said.len().saturating_sub(4)..];
+                if step.ago_hours % 2 == 0 && !late.is_empty() {
+                    about = step.about.get(late).statement.made().by.clone();
+                    by = MemberPath { name: path(&by).name, ..about.clone() }.to_string();
+                }
+                self.world.revocation(&by, &about.to_string(), reason).into()
+            }
+            Try::RevokeAgain => {
+                let people = self.people.iter().map(|who| path(who));
+                let out: Vec<_> = people.filter(|who| self.members.is_out(who)).collect();
+                about = out.get(step.about.index(out.len().max(1)))?.clone();
+                by = MemberPath { name: path(&by).name, ..about.clone() }.to_string();
+                self.world.revocation(&by, &about.to_string(), reason).into()
+            }
+            Try::Reseal => self.world.reseal(&by, &self.agreement, &about.to_string()).into(),
+            Try::Ask
+            | Try::Consent
+            | Try::Contribute
+            | Try::See
+            | Try::Notify
+            | Try::Object
+            | Try::TakeBack
+            | Try::Settle
+            | Try::Retrieve
+            | Try::Deposit
+            | Try::Terminate
+            | Try::Repeat
+            | Try::Damage => return None,
+        };
+        let house = by.split_once('/').unwrap().0;
+        let stated = self.world.stated(statement);
+        Some(match (step.is_by_house, step.lie) {
+            (true, _) => Stated { key: key_of(house), ..stated },
+            (false, Lie::Key) => {
+                Stated { key: key_of(step.about.get(&self.people).as_str()), ..stated }
+            }
+            (false, Lie::No | Lie::Saw | Lie::Digest | Lie::Name) => stated,
+        })
     }
 
+    /// What this member says, if there is anything to speak about.
     fn speak(&mut self, step: &Step, mut by: String) -> Option<Stated> {
         let world = &mut self.world;
         let deposit = step.about.get(&self.deposits).clone();
@@ -309,7 +329,9 @@ impl Trial {
             Try::Retrieve => world.retrieval(&by, &case?).into(),
             Try::Deposit => world.deposit(&by, &self.agreement).into(),
             Try::Terminate => world.termination(&by, &self.agreement).into(),
-            Try::Revoke => return None,
+            Try::Confirm | Try::Revoke | Try::RevokeAgain | Try::Reseal => {
+                return self.speak_of_members(step, by);
+            }
             Try::Repeat if self.said.is_empty() => return None,
             Try::Repeat => return Some(step.about.get(&self.said).clone()),
             Try::Damage => {
@@ -342,9 +364,15 @@ impl Trial {
 
     /// Enters an accepted statement into the diary, and holds it against what stands there.
     fn enter(&mut self, stated: &Stated) -> Result<(), TestCaseError> {
+        if let Statement::Confirmation(s) = &stated.statement {
+            return self.let_in(stated, s);
+        }
+        if let Statement::Revocation(s) = &stated.statement {
+            return self.put_out(stated, s);
+        }
         let (by, now) = (stated.statement.made().by.clone(), self.world.now);
         prop_assert!(ORGANISATIONS.contains(&by.organisation.as_str()), "a stranger's");
-        prop_assert!(by.name.as_str() != "pat", "a pending member's");
+        prop_assert!(self.members.is_in(&by), "of who is not in");
         prop_assert_eq!(stated.key, key_of(&by.to_string()), "somebody else's");
         let own = by.organisation.clone();
         let saw = stated.statement.ground().map(|ground| ground.saw.sequence);
@@ -453,6 +481,16 @@ impl Trial {
                 prop_assert!(!damaged.contains(&entry.deposit));
             }
             Statement::Termination(_) => {}
+            Statement::Reseal(s) => {
+                let to = &s.share.member;
+                let terms = &self.world.states.agreement(&self.agreement).unwrap().terms;
+                prop_assert!(terms.is_holder(&own) && to.organisation == own, "to another house");
+                prop_assert!(self.members.is_in(to), "a share sealed to who is not in");
+                prop_assert!(self.shares.contains_key(&by), "of who has none");
+                let before = self.shares.insert(to.clone(), s.share.sha256);
+                prop_assert!(before.is_none(), "a share was overwritten");
+                self.feats.insert("a share is passed on");
+            }
             Statement::Invitation(_)
             | Statement::Organisation(_)
             | Statement::Join(_)
@@ -464,8 +502,63 @@ impl Trial {
             | Statement::Proposal(_)
             | Statement::ReleaseKey(_)
             | Statement::Acceptance(_)
-            | Statement::Declination(_)
-            | Statement::Reseal(_) => prop_assert!(false, "nobody tried this"),
+            | Statement::Declination(_) => prop_assert!(false, "nobody tried this"),
+        }
+        Ok(())
+    }
+
+    /// A colleague was confirmed.
+    fn let_in(&mut self, stated: &Stated, s: &say::Confirmation) -> Result<(), TestCaseError> {
+        self.is_authority(stated, &s.member)?;
+        prop_assert!(!self.members.is_out(&s.member), "who was put out comes back");
+        prop_assert!(!self.members.is_in(&s.member), "confirmed twice");
+        let is_anew = self.members.is_shut_out(&s.member);
+        let feat = if is_anew { "somebody shut out is confirmed anew" } else { "confirmed" };
+        self.feats.insert(feat);
+        self.members.let_in(&s.member, &s.made.by, self.world.now, s.administrator);
+        Ok(())
+    }
+
+    /// A member's authority was taken away.
+    fn put_out(&mut self, stated: &Stated, s: &say::Revocation) -> Result<(), TestCaseError> {
+        self.is_authority(stated, &s.member)?;
+        let is_worse = self.members.reasons(&s.member).all(|before| match (before, s.reason) {
+            (_, Reason::Left) => false,
+            (Reason::Left, Reason::CompromisedSince(_)) => true,
+            (Reason::CompromisedSince(known), Reason::CompromisedSince(since)) => since < known,
+        });
+        prop_assert!(is_worse, "a second revocation makes it milder");
+        let again = self.members.is_out(&s.member);
+        self.feats.insert(if again { "revoked a second time" } else { "revoked" });
+        let was_in = |members: &Members, who: &String| members.is_in(&path(who));
+        let others: Vec<_> =
+            self.people.iter().filter(|who| **who != s.member.to_string()).collect();
+        let before: Vec<_> = others.iter().filter(|who| was_in(&self.members, who)).collect();
+        self.members.put_out(&s.member, s.reason);
+        if before.iter().any(|who| !was_in(&self.members, who)) {
+            self.feats.insert("whom a thief let in is shut out");
+        }
+        for entry in &mut self.entries {
+            let consents = entry.consents.len();
+            entry.judge(&self.members);
+            if entry.consents.len() < consents {
+                let first = "a consent is void";
+                let second = "a consent is void by a second revocation";
+                self.feats.insert(if again { second } else { first });
+            }
+        }
+        Ok(())
+    }
+
+    /// Who speaks of members is an administrator of theirs, or has the organisation's key at home.
+    fn is_authority(&self, stated: &Stated, of: &MemberPath) -> Result<(), TestCaseError> {
+        let by = &stated.statement.made().by;
+        prop_assert_eq!(&by.organisation, &of.organisation, "of another house");
+        if stated.key == key_of(by.organisation.as_str()) {
+            prop_assert_eq!(by.name.as_str(), "one", "in the name of who has not got the key");
+        } else {
+            prop_assert_eq!(stated.key, key_of(&by.to_string()), "somebody else's");
+            prop_assert!(self.members.is_administrator(by), "of who is no administrator");
         }
         Ok(())
     }
@@ -476,6 +569,14 @@ impl Trial {
 
     /// The vault says of each request what the diary says.
     fn compare(&self) -> Result<(), TestCaseError> {
+        for who in self.people.iter().map(|who| path(who)) {
+            let house = self.world.states.organisation(&who.organisation);
+            let found = house.and_then(|house| house.member(&who.name));
+            let is_in = found.is_some_and(|member| member.is_active());
+            prop_assert_eq!(is_in, self.members.is_in(&who), "{}", who);
+        }
+        let key = self.world.states.agreement(&self.agreement).unwrap().key().unwrap();
+        prop_assert_eq!(&key.shares, &self.shares);
         for entry in &self.entries {
             let (request, state) = (self.world.judged(&entry.case), self.world.state(&entry.case));
             let is_released = matches!(state, State::Released | State::Retrieved);
@@ -555,15 +656,16 @@ proptest! {
     }
 }
 
-/// The trials above are no use if they never get anywhere: how often each state was reached, over
-/// trials that are the same every time.
+/// The trials above are no use if they never get anywhere: how often each state was reached, and in
+/// how many of them each thing came to pass, over trials that are the same every time.
 #[test]
-fn the_trials_reach_every_state() {
+fn the_trials_reach_every_state_and_all_that_may_befall_members() {
     use proptest::strategy::ValueTree;
     use proptest::test_runner::TestRunner;
 
     let mut runner = TestRunner::deterministic();
     let mut reached = BTreeMap::<State, usize>::new();
+    let mut feats = BTreeMap::<&str, usize>::new();
     for _ in 0..100 {
         let inputs = (sound_terms(), prop::collection::vec(step(), 40));
         let (terms, steps) = inputs.new_tree(&mut runner).unwrap().current();
@@ -572,9 +674,24 @@ fn the_trials_reach_every_state() {
             trial.take(step).unwrap();
             trial.states().for_each(|state| *reached.entry(state).or_default() += 1);
         }
+        trial.feats.iter().for_each(|feat| *feats.entry(feat).or_default() += 1);
     }
     for state in State::ALL {
         let times = reached.get(&state).copied().unwrap_or_default();
         assert!(times >= 10, "{state} was reached {times} times: {reached:?}");
+    }
+    // Of a hundred trials.
+    for (feat, least) in [
+        ("confirmed", 25),
+        ("revoked", 25),
+        ("revoked a second time", 10),
+        ("a share is passed on", 25),
+        ("a consent is void", 5),
+        ("a consent is void by a second revocation", 1),
+        ("whom a thief let in is shut out", 5),
+        ("somebody shut out is confirmed anew", 2),
+    ] {
+        let times = feats.get(feat).copied().unwrap_or_default();
+        assert!(times >= least, "{feat}: in {times} trials; {feats:?}");
     }
 }

@@ -1,16 +1,17 @@
 //! Every field of every statement inside an agreement is exchanged for another plausible one. It
 //! is refused for exactly that, or it is free: what the signer says, and nothing rests on it.
 
+mod beginnings;
+
 use serde_json::{Value, json};
 
 use super::scenario::{JUN, KENJI, MINJI, SORA, YUKI, asked, consented, deposited, parties};
 use super::terms::{terms, three_party};
 use super::world::{Case, World, bytes, key_of};
-use crate::domain::id::{AgreementId, DepositId, RequestId};
+use crate::domain::id::{AgreementId, DepositId, PublicKey, RequestId};
 use crate::domain::refusal::Refusal;
 use crate::domain::rules::{CLOCK_SKEW_MAX, VALIDITY_MAX};
 use crate::domain::statement::{Reason, Sealing, Statement, Withdrawal, Withdrawn};
-use crate::domain::states::Record;
 use crate::domain::time::Span;
 
 const NEW: &str = "hanbit-parts/noa";
@@ -34,7 +35,14 @@ fn mismatch(pointer: &'static str, what: &'static str) -> Swap {
 #[track_caller]
 fn check(world: &World, statement: impl Into<Statement>, swaps: Vec<Swap>) {
     let honest = statement.into();
-    assert_eq!(world.clone().try_say(honest.clone()), Ok(()), "the baseline");
+    let key = key_of(&honest.made().by.to_string());
+    check_by(world, honest, key, swaps);
+}
+
+/// The same of a statement that is signed by another key than its member's own.
+#[track_caller]
+fn check_by(world: &World, honest: Statement, key: PublicKey, swaps: Vec<Swap>) {
+    assert_eq!(world.clone().try_say_as(honest.clone(), key), Ok(()), "the baseline");
     let written = serde_json::to_value(&honest).unwrap();
     for (pointer, value, refusal) in &swaps {
         let mut swapped = written.clone();
@@ -44,7 +52,6 @@ fn check(world: &World, statement: impl Into<Statement>, swaps: Vec<Swap>) {
         let swapped: Statement = serde_json::from_value(swapped).unwrap();
         let expected = refusal.clone().map_or(Ok(()), Err);
         let mut world = world.clone();
-        let key = key_of(&honest.made().by.to_string());
         assert_eq!(world.try_say_as(swapped, key), expected, "{}{pointer} = {value}", honest.tag());
     }
     let mut fields = Vec::new();
@@ -130,23 +137,8 @@ fn grounded(world: &World, statement: &Statement) -> Vec<Swap> {
 
 /// An agreement of the same parties.
 fn second(world: &World) -> AgreementId {
-    let mut second = world.states.iter().filter_map(|(_, record)| match record {
-        Record::Agreement(agreement) => {
-            (agreement.terms.title.as_str() == "the second").then(|| agreement.id.clone())
-        }
-        Record::Vault(_)
-        | Record::Organisation(_)
-        | Record::Party
-        | Record::Deposit(_)
-        | Record::Bundle(_)
-        | Record::Request(_)
-        | Record::OpenRequests(_)
-        | Record::Quarantine(_)
-        | Record::Usage(_)
-        | Record::Underway(_)
-        | Record::Statement(_) => None,
-    });
-    second.next().unwrap()
+    let mut agreements = world.states.agreements();
+    agreements.find(|it| it.terms.title.as_str() == "the second").unwrap().id.clone()
 }
 
 /// Adds an agreement of the same parties, with a deposit and a request of its own.

@@ -16,6 +16,7 @@ use crate::domain::time::Span;
 
 const PAT: &str = "orient-display/pat";
 const NIL: &str = "nowhere/nil";
+const OPERATOR: &str = "operator/operator";
 const ACTORS: [&str; 9] = [MINJI, JUN, YUKI, KENJI, SORA, DANA, PAT, EVE, NIL];
 
 /// Outcomes by actor, in the order of [`ACTORS`]. Yuki has made the request in question; jun,
@@ -277,24 +278,29 @@ fn promise_10_streams_are_read_by_who_belongs_there() {
     let nothing = AgreementId::of(&bytes("nothing"));
     let hanbit = path(MINJI).organisation;
     let organisation = |shared, named| (Stream::Organisation(hanbit.clone()), shared, named);
+    let nobody = |name: &str| (Stream::Organisation(name.parse().unwrap()), false, false);
+    let accessed = |name: &str| Stream::OrganisationAccesses(name.parse().unwrap());
     let agreement = |id: &AgreementId| (Stream::Agreement(id.clone()), false, false);
     let accesses = |id: &AgreementId| (Stream::AgreementAccesses(id.clone()), true, true);
     for (why, (stream, shared, named), readers) in [
         ("the vault's own", (Stream::Vault, true, true), vec![]),
-        ("an organisation", organisation(false, false), vec![MINJI]),
-        ("a partner", organisation(true, false), vec![MINJI, YUKI, EVE]),
-        ("one that gave its fingerprint", organisation(false, true), vec![MINJI, YUKI, EVE]),
+        ("an organisation", organisation(false, false), vec![MINJI, OPERATOR]),
+        ("a partner", organisation(true, false), vec![MINJI, YUKI, EVE, OPERATOR]),
         (
-            "who looked at an organisation",
-            (Stream::OrganisationAccesses(hanbit.clone()), true, true),
-            vec![MINJI],
+            "one that gave its fingerprint",
+            organisation(false, true),
+            vec![MINJI, YUKI, EVE, OPERATOR],
         ),
+        ("an organisation that isn't there", nobody("nowhere"), vec![]),
+        ("the operator's, which is none", nobody("operator"), vec![]),
+        ("who looked at that", (accessed("operator"), true, true), vec![]),
+        ("who looked at an organisation", (accessed("hanbit-parts"), true, true), vec![MINJI]),
         ("an agreement", agreement(&id), vec![MINJI, YUKI]),
         ("who looked at an agreement", accesses(&id), vec![MINJI, YUKI]),
         ("an agreement that isn't there", agreement(&nothing), vec![]),
         ("who looked at nothing", accesses(&nothing), vec![]),
     ] {
-        for reader in [MINJI, YUKI, EVE] {
+        for reader in [MINJI, YUKI, EVE, OPERATOR] {
             let allowed = rules::may_read(&world.states, &stream, &path(reader), shared, named);
             let hidden = Err(Refusal::NotFound(stream.to_string()));
             let expected = if readers.contains(&reader) { Ok(()) } else { hidden };

@@ -15,7 +15,7 @@ use escrow_vault::server::peer::Subject;
 use serde_json::Value;
 
 use super::message::{Change, every_field};
-use super::{Liar, Lie};
+use super::{Liar, Lie, three_shares};
 use crate::scenarios::{Ended, World};
 
 use Change::{Altered, Dropped, Reordered, Repeated};
@@ -187,20 +187,6 @@ enum Comes {
     Back,
 }
 
-/// Everybody holds a share and all three are needed: two contributions to a request.
-const TERMS: &str = r#"
-title = "Substrate process recipe"
-quorum = 3
-[parties]
-depositor = "hanbit-parts"
-beneficiary = "orient-display"
-agent = "trade-secret-center"
-[[rule]]
-name = "joint"
-requester = "beneficiary"
-needs = { all = ["1@depositor", "1@agent"] }
-"#;
-
 /// What everything is tried on.
 struct Stage {
     world: World,
@@ -214,10 +200,7 @@ struct Stage {
 impl Stage {
     fn set() -> Self {
         let (world, _) = World::with_agreement();
-        let agreement = world.propose(TERMS);
-        for home in ["orient-display", "trade-secret-center"] {
-            world.escrow(home, &["agreement", "accept", &agreement, "--yes"]).record();
-        }
+        let agreement = world.agree(&three_shares());
         let deposit = world.deposit(&agreement, "etch for 90 s");
         let released = world.request(&deposit, "joint");
         for home in ["trade-secret-center", "hanbit-parts", "trade-secret-center"] {
@@ -240,7 +223,7 @@ impl Stage {
             // Only terms and their key are handed in together.
             "Submit" if several => {
                 copy("hanbit-parts");
-                let terms = world.file("terms.toml", TERMS);
+                let terms = world.file("terms.toml", three_shares());
                 run(&["agreement", "propose", &terms, "--yes"])
             }
             "Renew" => {

@@ -12,7 +12,7 @@ use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt as _};
 
 use super::services::parts;
-use super::{History, Liar, Lie, Told};
+use super::{History, Liar, Lie, Told, three_shares};
 use crate::scenarios::World;
 
 pub(super) const AGENT: &str = "trade-secret-center";
@@ -29,27 +29,10 @@ pub(super) struct Stage {
     pub(super) unfinished: String,
 }
 
-/// Three shares open a bundle, so that a release takes two contributions.
-const TERMS: &str = r#"
-title = "Substrate process recipe"
-quorum = 3
-[parties]
-depositor = "hanbit-parts"
-beneficiary = "orient-display"
-agent = "trade-secret-center"
-[[rule]]
-name = "joint"
-requester = "beneficiary"
-needs = { all = ["1@depositor", "1@agent"] }
-"#;
-
 impl Stage {
     pub(super) fn set() -> Self {
         let (world, other_agreement) = World::with_agreement();
-        let agreement = world.propose(TERMS);
-        for home in ["orient-display", AGENT] {
-            world.escrow(home, &["agreement", "accept", &agreement, "--yes"]).record();
-        }
+        let agreement = world.agree(&three_shares());
         let deposits =
             [world.deposit(&agreement, "recipe A"), world.deposit(&agreement, "recipe B")];
         let [released, other] = deposits.each_ref().map(|deposit| {

@@ -1,0 +1,179 @@
+//! The diary of a trial: what happened, from accepted statements alone, and the promises said anew.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use proptest::prelude::*;
+
+use super::terms::is_met;
+use super::world::Case;
+use crate::domain::id::{DepositId, MemberPath, OrganisationName, Role};
+use crate::domain::statement::Reason;
+use crate::domain::terms::{Rule, Terms};
+use crate::domain::time::Timestamp;
+
+/// Who let whom in and who was put out, in order.
+#[derive(Default)]
+pub(super) struct Members {
+    let_in: Vec<LetIn>,
+    put_out: Vec<(MemberPath, Reason)>,
+}
+
+/// A member was confirmed.
+struct LetIn {
+    who: MemberPath,
+    by: MemberPath,
+    at: Timestamp,
+    is_administrator: bool,
+    /// How many had been put out before.
+    put_out: usize,
+}
+
+impl Members {
+    pub(super) fn let_in(&mut self, who: &MemberPath, by: &MemberPath, at: Timestamp, admin: bool) {
+        let (who, by, put_out) = (who.clone(), by.clone(), self.put_out.len());
+        self.let_in.push(LetIn { who, by, at, is_administrator: admin, put_out });
+    }
+
+    pub(super) fn put_out(&mut self, who: &MemberPath, reason: Reason) {
+        self.put_out.push((who.clone(), reason));
+    }
+
+    /// Whether a confirmation still holds: whoever gave it was in, and it has not turned out since
+    /// that a thief gave it. The first member's own is the organisation's.
+    fn holds(&self, n: usize) -> bool {
+        let one = &self.let_in[n];
+        let found_out = &self.put_out[one.put_out..];
+        let is_thiefs = found_out.iter().any(|(who, why)| *who == one.by && voids(*why, one.at));
+        let was_in = || (0..n).any(|k| self.let_in[k].is_of(&one.by, one.at) && self.holds(k));
+        one.who == one.by || (!is_thiefs && was_in())
+    }
+
+    /// What of this member's doings counts: what it did while it was in, with keys not stolen yet.
+    pub(super) fn counts(&self, who: &MemberPath, at: Timestamp) -> bool {
+        let mut confirmed = (0..self.let_in.len()).filter(|n| self.let_in[*n].is_of(who, at));
+        confirmed.any(|n| self.holds(n)) && !self.reasons(who).any(|why| voids(why, at))
+    }
+
+    fn standing(&self, who: &MemberPath) -> Option<&LetIn> {
+        let mut confirmed = (0..self.let_in.len()).filter(|n| self.let_in[*n].who == *who);
+        confirmed.find(|n| self.holds(*n)).map(|n| &self.let_in[n])
+    }
+
+    pub(super) fn is_out(&self, who: &MemberPath) -> bool {
+        self.reasons(who).next().is_some()
+    }
+
+    /// Whether it may act now.
+    pub(super) fn is_in(&self, who: &MemberPath) -> bool {
+        self.standing(who).is_some() && !self.is_out(who)
+    }
+
+    pub(super) fn is_administrator(&self, who: &MemberPath) -> bool {
+        self.standing(who).is_some_and(|one| one.is_administrator) && !self.is_out(who)
+    }
+
+    /// Whether it was confirmed, and whoever confirmed it has turned out to be a thief.
+    pub(super) fn is_shut_out(&self, who: &MemberPath) -> bool {
+        self.let_in.iter().any(|one| one.who == *who) && self.standing(who).is_none()
+    }
+
+    pub(super) fn reasons(&self, who: &MemberPath) -> impl Iterator<Item = Reason> {
+        self.put_out.iter().filter(move |(out, _)| out == who).map(|(_, why)| *why)
+    }
+}
+
+impl LetIn {
+    fn is_of(&self, who: &MemberPath, at: Timestamp) -> bool {
+        self.who == *who && self.at <= at
+    }
+}
+
+/// Whether who was put out for this reason is not believed for what it did then.
+fn voids(why: Reason, at: Timestamp) -> bool {
+    match why {
+        Reason::Left => false,
+        Reason::CompromisedSince(since) => since <= at,
+    }
+}
+
+/// A request as the diary has it.
+pub(super) struct Entry {
+    pub case: Case,
+    pub terms: Terms,
+    pub rule: Rule,
+    pub requester: MemberPath,
+    pub deposit: DepositId,
+    pub opened_at: Timestamp,
+    pub consents: BTreeMap<MemberPath, Timestamp>,
+    pub contributions: BTreeMap<MemberPath, Timestamp>,
+    pub objections: Vec<Objected>,
+    /// Who has shown to know of it.
+    pub aware: Vec<(MemberPath, Timestamp)>,
+    pub notified: Vec<(MemberPath, Timestamp)>,
+    pub is_withdrawn: bool,
+    pub is_released: bool,
+}
+
+/// Who objected when, and who took it back when.
+pub(super) struct Objected {
+    pub by: MemberPath,
+    pub at: Timestamp,
+    pub withdrawn: Option<(MemberPath, Timestamp)>,
+}
+
+impl Entry {
+    /// Takes out what does not count any more, unless it was released.
+    pub(super) fn judge(&mut self, members: &Members) {
+        if self.is_released {
+            return;
+        }
+        let counts = |by: &MemberPath, at: Timestamp| members.counts(by, at);
+        self.consents.retain(|by, at| counts(by, *at));
+        self.contributions.retain(|by, at| counts(by, *at));
+        self.aware.retain(|(by, at)| counts(by, *at));
+        self.notified.retain(|(by, at)| counts(by, *at));
+        self.objections.retain(|objected| counts(&objected.by, objected.at));
+        for objected in &mut self.objections {
+            objected.withdrawn.take_if(|(by, at)| !counts(by, *at));
+        }
+        self.is_withdrawn |= !counts(&self.requester, self.opened_at);
+    }
+
+    pub(super) fn objecting(&self) -> BTreeSet<&OrganisationName> {
+        let standing = self.objections.iter().filter(|objected| objected.withdrawn.is_none());
+        standing.map(|objected| &objected.by.organisation).collect()
+    }
+
+    /// Whether a share may be spent on it now: the promises, said anew.
+    pub(super) fn is_due(&self, now: Timestamp) -> Result<(), TestCaseError> {
+        let organisations: BTreeSet<_> = self.consents.keys().map(|by| &by.organisation).collect();
+        prop_assert!(organisations.len() >= 2, "promise 2: consents of one organisation");
+        prop_assert!(
+            !self.consents.contains_key(&self.requester),
+            "promise 2: the requester's own"
+        );
+        let mut seated = BTreeMap::<Role, u16>::new();
+        for by in self.consents.keys() {
+            *seated.entry(self.terms.role_of(&by.organisation).unwrap().clone()).or_default() += 1;
+        }
+        prop_assert!(is_met(&self.rule.needs, &seated), "promise 5: its rule is not met");
+        prop_assert!(now >= self.opened_at.after(self.rule.notice), "notice had not run");
+        prop_assert!(now < self.opened_at.after(self.rule.expires), "it had lapsed");
+        prop_assert!(self.objecting().is_empty(), "promise 6: under objection");
+        let objectors = self.rule.objection.iter().flat_map(|role| self.terms.in_role(role));
+        for who in objectors.filter(|who| **who != self.requester.organisation) {
+            let shown = self.aware.iter().any(|(by, _)| by.organisation == *who);
+            let knows = !self.notified.is_empty() || shown;
+            prop_assert!(knows, "promise 6: {who} may object and knows nothing");
+        }
+        prop_assert!(!self.is_withdrawn, "it was taken back");
+        Ok(())
+    }
+
+    pub(super) fn shares(&self) -> usize {
+        let own = &self.requester.organisation;
+        let contributed = self.contributions.keys().map(|by| &by.organisation);
+        let holding = contributed.chain([own]).collect::<BTreeSet<_>>();
+        holding.into_iter().filter(|who| self.terms.is_holder(who)).count()
+    }
+}
