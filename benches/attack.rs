@@ -20,6 +20,11 @@
 //! `h2`, as the tests under attack do.
 
 #![allow(clippy::print_stdout, reason = "a table is what it is for")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "what goes wrong while measuring ends it"
+)]
 
 #[path = "../tests/scenarios/mod.rs"]
 #[allow(
