@@ -17,17 +17,19 @@ use rustls::ServerConfig;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
-use tokio::time::{Sleep, timeout};
+use tokio::time::{Sleep, timeout, timeout_at};
 use tokio_rustls::TlsAcceptor;
 use tracing::{debug, error, warn};
 
 use crate::server::admission::{Admission, Full, Permit};
 use crate::server::connection::{Connection, Patience};
+use crate::server::gate::Gate;
 use crate::server::measures::{Measures, Reason};
 use crate::server::peer::{NoSubject, Peer, PeerCertificate};
 use crate::server::tls::SharedConfig;
 
-/// How long a TLS handshake may take, and after it the peer's first words of HTTP/2.
+/// How long a TLS handshake may take, waiting for its turn apart, and after it the peer's first
+/// words of HTTP/2.
 pub const HANDSHAKE_MAX: Duration = Duration::from_secs(10);
 /// How long a peer may leave a piece of an answer untaken, whatever else it does meanwhile.
 pub const ANSWER_MAX: Duration = Duration::from_secs(60);
@@ -39,6 +41,8 @@ pub const CONNECTIONS_MAX: usize = 1024;
 pub const CONNECTIONS_PER_NETWORK_MAX: usize = 128;
 /// Handshakes under way at a time.
 pub const HANDSHAKES_MAX: usize = 256;
+/// Handshakes that compute at a time: one thread's worth, so that calls always have the others.
+const HANDSHAKES_COMPUTING_MAX: usize = 1;
 /// Connections without a client certificate at a time. What is left is for members.
 pub const ANONYMOUS_MAX: usize = 256;
 
@@ -95,6 +99,7 @@ pub struct Incoming {
     config: SharedConfig,
     limits: Limits,
     admission: Arc<Admission>,
+    gate: Gate,
     measures: Measures,
     handshakes: JoinSet<Result<Connection, (SocketAddr, HandshakeFault)>>,
     pause: Option<Pin<Box<Sleep>>>,
@@ -115,6 +120,7 @@ impl Incoming {
             config,
             limits,
             admission: Admission::new(limits),
+            gate: Gate::new(HANDSHAKES_COMPUTING_MAX),
             measures: Measures::default(),
             handshakes: JoinSet::new(),
             pause: None,
@@ -140,11 +146,14 @@ impl Incoming {
         }
         match self.admission.admit(address.ip()) {
             Ok(permit) => {
-                let (config, limits) = (self.config.load_full(), self.limits);
+                let door = Door {
+                    config: self.config.load_full(),
+                    limits: self.limits,
+                    gate: self.gate.clone(),
+                    measures: self.measures.clone(),
+                };
                 self.handshakes.spawn(async move {
-                    handshake(tcp, address, config, permit, limits)
-                        .await
-                        .map_err(|fault| (address, fault))
+                    door.handshake(tcp, address, permit).await.map_err(|fault| (address, fault))
                 });
             }
             Err(full) => {
@@ -244,38 +253,65 @@ impl From<Full> for Reason {
     }
 }
 
-async fn handshake(
-    tcp: TcpStream,
-    address: SocketAddr,
+/// What a handshake needs to know of the loop that began it.
+struct Door {
     config: Arc<ServerConfig>,
-    mut permit: Permit,
     limits: Limits,
-) -> Result<Connection, HandshakeFault> {
-    // Without it small messages wait for each other; if it fails they do, and that is all.
-    let _ = tcp.set_nodelay(true);
-    let accepting = TlsAcceptor::from(config).accept(tcp).into_fallible();
-    let stream = match timeout(limits.handshake_max, accepting).await {
-        Ok(Ok(stream)) => stream,
-        Ok(Err((error, tcp))) => {
-            linger(tcp).await;
-            return Err(HandshakeFault::Tls(error));
+    gate: Gate,
+    measures: Measures,
+}
+
+impl Door {
+    async fn handshake(
+        self,
+        tcp: TcpStream,
+        address: SocketAddr,
+        mut permit: Permit,
+    ) -> Result<Connection, HandshakeFault> {
+        let limits = self.limits;
+        let too_slow = |_elapsed| HandshakeFault::TooSlow(limits.handshake_max);
+        let until = tokio::time::Instant::now() + limits.handshake_max;
+        // Without it small messages wait for each other; if it fails they do, and that is all.
+        let _ = tcp.set_nodelay(true);
+        timeout_at(until, begun(&tcp)).await.map_err(too_slow)?.map_err(HandshakeFault::Tls)?;
+        let wait = permit.turn(Instant::now());
+        if !wait.is_zero() {
+            debug!(%address, ?wait, "a handshake waits: too many from its network, or a flood");
+            self.measures.delayed();
+            tokio::time::sleep(wait).await;
         }
-        Err(_elapsed) => return Err(HandshakeFault::TooSlow(limits.handshake_max)),
-    };
-    let certificate = match stream.get_ref().1.peer_certificates() {
-        // Only the leaf: the verifier has built its chain to our CA.
-        Some([leaf, ..]) => Some(PeerCertificate::from_der(leaf)?),
-        Some([]) | None => None,
-    };
-    if certificate.is_none() {
-        permit.make_anonymous(Instant::now())?;
+        let accepting = TlsAcceptor::from(self.config).accept(tcp).into_fallible();
+        let accepted = timeout_at(until + wait, self.gate.pass(accepting)).await;
+        let stream = match accepted.map_err(too_slow)? {
+            Ok(stream) => stream,
+            Err((error, tcp)) => {
+                linger(tcp).await;
+                return Err(HandshakeFault::Tls(error));
+            }
+        };
+        let certificate = match stream.get_ref().1.peer_certificates() {
+            // Only the leaf: the verifier has built its chain to our CA.
+            Some([leaf, ..]) => Some(PeerCertificate::from_der(leaf)?),
+            Some([]) | None => None,
+        };
+        if certificate.is_none() {
+            permit.make_anonymous(Instant::now())?;
+        }
+        let patience = Patience {
+            preface_max: limits.handshake_max,
+            answer_max: limits.answer_max,
+            stranger_max: limits.stranger_max,
+        };
+        Ok(Connection::new(stream, Peer::new(address, certificate), permit, patience))
     }
-    let patience = Patience {
-        preface_max: limits.handshake_max,
-        answer_max: limits.answer_max,
-        stranger_max: limits.stranger_max,
-    };
-    Ok(Connection::new(stream, Peer::new(address, certificate), permit, patience))
+}
+
+/// Ready once the peer has said something: only then does it take its network's turn.
+async fn begun(tcp: &TcpStream) -> io::Result<()> {
+    match tcp.peek(&mut [0]).await? {
+        0 => Err(io::ErrorKind::UnexpectedEof.into()),
+        _ => Ok(()),
+    }
 }
 
 /// Lets the peer read the alert that says why: closing a socket with unread bytes in it resets

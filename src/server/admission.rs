@@ -1,7 +1,8 @@
 //! Who may still come in: counts connections in total, without a certificate, and per network.
 //!
 //! What is over a limit is turned away at once instead of queueing: a queue would be the
-//! attacker's, and members would stand in it.
+//! attacker's, and members would stand in it. Only handshakes of one network wait for each other,
+//! each in its place.
 
 use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, HashMap};
@@ -13,6 +14,7 @@ use std::time::{Duration, Instant};
 use prometheus_client::metrics::gauge::Gauge;
 
 use crate::server::accept::Limits;
+use crate::server::turns::Turns;
 
 /// How long a connection without a certificate keeps its place whoever else comes: long enough to
 /// join.
@@ -50,6 +52,7 @@ struct Counts {
     /// Without a certificate, in the order in which they came.
     strangers: BTreeMap<u64, Stranger>,
     networks: HashMap<IpAddr, usize>,
+    turns: Turns,
 }
 
 #[derive(Debug)]
@@ -65,6 +68,7 @@ pub(super) struct Permit {
     network: IpAddr,
     stranger: Option<u64>,
     has_to_go: Arc<AtomicBool>,
+    is_flood: bool,
 }
 
 impl Admission {
@@ -89,7 +93,8 @@ impl Admission {
         self.open.inc();
         drop(counts);
         let admission = self.clone();
-        Ok(Permit { admission, network, stranger: None, has_to_go: Arc::default() })
+        let has_to_go = Arc::default();
+        Ok(Permit { admission, network, stranger: None, has_to_go, is_flood: false })
     }
 
     fn counts(&self) -> MutexGuard<'_, Counts> {
@@ -120,6 +125,18 @@ impl Permit {
         self.admission.anonymous.inc();
         self.stranger = Some(number);
         Ok(())
+    }
+
+    /// How long this connection's handshake has to wait for its network's turn.
+    pub(super) fn turn(&self, now: Instant) -> Duration {
+        self.admission.counts().turns.take(self.network, now)
+    }
+
+    /// This connection is cut off as a flood: whoever comes next from its network waits.
+    pub(super) fn flooded(&mut self, now: Instant) {
+        if !std::mem::replace(&mut self.is_flood, true) {
+            self.admission.counts().turns.flooded(self.network, now);
+        }
     }
 
     /// Whether another has this place by now.
@@ -203,6 +220,20 @@ mod tests {
         let counts = admission.counts();
         assert_eq!((counts.total, counts.strangers.len(), counts.networks.len()), (0, 0, 0));
         assert_eq!((admission.open.get(), admission.anonymous.get()), (0, 0));
+    }
+
+    #[test]
+    fn a_flood_delays_its_network_once_and_no_other() {
+        let admission = Admission::new(Limits::default());
+        let at = |last: u8| admission.admit(IpAddr::from([192, 0, 2, last])).unwrap();
+        let now = Instant::now();
+        let mut flood = at(1);
+        assert_eq!(flood.turn(now), Duration::ZERO);
+        flood.flooded(now);
+        flood.flooded(now);
+        drop(flood);
+        assert_eq!(at(1).turn(now), Duration::from_secs(1), "remembered when it has left");
+        assert_eq!(at(2).turn(now), Duration::ZERO);
     }
 
     #[test]

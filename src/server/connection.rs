@@ -12,6 +12,7 @@ use tokio_rustls::server::TlsStream;
 use tonic::transport::server::Connected;
 
 use crate::server::admission::Permit;
+use crate::server::frames::{Frames, Head};
 use crate::server::meter::{Meter, PREFACE_BYTES};
 use crate::server::peer::Peer;
 
@@ -19,6 +20,8 @@ use crate::server::peer::Peer;
 const ROUND: Duration = Duration::from_secs(5);
 /// Bytes that are read before other connections have their turn.
 const TURN_BYTES: usize = 64 * 1024;
+/// What a frame weighs beside its bytes: understanding 256 of them is a turn, too.
+const FRAME_WEIGHT_BYTES: usize = 256;
 
 /// How long a peer may take for what it does not do all the time.
 #[derive(Debug, Clone, Copy)]
@@ -35,12 +38,14 @@ pub(super) struct Patience {
 ///
 /// A peer that does not begin to speak HTTP/2 in time, floods the vault with frames, does not
 /// take its answers, or stays on without a certificate gets an error at the next read or write.
-/// HTTP/2's own keep-alive sees to peers that are gone.
+/// HTTP/2's own keep-alive sees to peers that are gone, and HTTP/2 to those that break its rules:
+/// what it says goodbye to with an error is a flood as well.
 #[derive(Debug)]
 pub struct Connection {
     stream: TlsStream<TcpStream>,
     peer: Peer,
     meter: Meter,
+    answers: Frames,
     patience: Patience,
     began: Instant,
     missing_preface_bytes: usize,
@@ -61,6 +66,7 @@ impl Connection {
         Self {
             stream,
             meter: Meter::new(peer.certificate.is_none(), began),
+            answers: Frames::after(0),
             peer,
             patience,
             began,
@@ -120,10 +126,12 @@ impl Connection {
     fn wrote(
         &mut self,
         cx: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
         outcome: Poll<io::Result<usize>>,
     ) -> Poll<io::Result<usize>> {
         match outcome {
             Poll::Ready(Ok(bytes)) => {
+                self.said(slices, bytes);
                 self.blocked_since = None;
                 self.meter.written(bytes);
                 self.peer.line.written(bytes);
@@ -131,6 +139,21 @@ impl Connection {
             }
             Poll::Ready(Err(_)) => outcome,
             Poll::Pending => self.blocked(cx),
+        }
+    }
+
+    /// So many bytes of these went out. Whether HTTP/2 has had enough of the peer is only said
+    /// there.
+    fn said(&mut self, slices: &[io::IoSlice<'_>], bytes: usize) {
+        let mut left = bytes;
+        for slice in slices {
+            let mut rest = slice.get(..left).unwrap_or(slice);
+            left -= rest.len();
+            while let Some(head) = self.answers.next(&mut rest) {
+                if head.kind == Head::GOAWAY && head.error != 0 {
+                    self.permit.flooded(Instant::now());
+                }
+            }
         }
     }
 
@@ -168,8 +191,13 @@ impl AsyncRead for Connection {
         let read = buffer.filled().get(before..).unwrap_or_default();
         self.turn_bytes += read.len();
         self.missing_preface_bytes = self.missing_preface_bytes.saturating_sub(read.len());
-        if let Err(flood) = self.meter.read(read, Instant::now()) {
-            return Poll::Ready(Err(io::Error::other(flood)));
+        let now = Instant::now();
+        match self.meter.read(read, now) {
+            Ok(frames) => self.turn_bytes += frames * FRAME_WEIGHT_BYTES,
+            Err(flood) => {
+                self.permit.flooded(now);
+                return Poll::Ready(Err(io::Error::other(flood)));
+            }
         }
         outcome
     }
@@ -182,7 +210,7 @@ impl AsyncWrite for Connection {
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
         let outcome = Pin::new(&mut self.stream).poll_write(cx, bytes);
-        self.wrote(cx, outcome)
+        self.wrote(cx, &[io::IoSlice::new(bytes)], outcome)
     }
 
     fn poll_write_vectored(
@@ -191,7 +219,7 @@ impl AsyncWrite for Connection {
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let outcome = Pin::new(&mut self.stream).poll_write_vectored(cx, slices);
-        self.wrote(cx, outcome)
+        self.wrote(cx, slices, outcome)
     }
 
     fn is_write_vectored(&self) -> bool {

@@ -12,6 +12,7 @@ use prometheus_client::registry::Registry;
 pub(super) struct Measures {
     admitted: Counter,
     turned_away: Family<Labels, Counter>,
+    delayed: Counter,
     system_refusals: Counter,
 }
 
@@ -76,7 +77,8 @@ impl Default for Measures {
         for reason in Reason::ALL {
             drop(turned_away.get_or_create(&Labels { reason }));
         }
-        Self { admitted: Counter::default(), turned_away, system_refusals: Counter::default() }
+        let (admitted, delayed, system_refusals) = Default::default();
+        Self { admitted, turned_away, delayed, system_refusals }
     }
 }
 
@@ -89,6 +91,10 @@ impl Measures {
         self.turned_away.get_or_create(&Labels { reason }).inc();
     }
 
+    pub(super) fn delayed(&self) {
+        self.delayed.inc();
+    }
+
     pub(super) fn system_refused(&self) {
         self.system_refusals.inc();
     }
@@ -98,6 +104,9 @@ impl Measures {
         registry.register("connections_admitted", admitted, self.admitted.clone());
         let turned_away = "Connections that did not come about, by reason";
         registry.register("connections_turned_away", turned_away, self.turned_away.clone());
+        let delayed =
+            "Handshakes that waited, for others of their network or after a flood from it";
+        registry.register("connections_delayed", delayed, self.delayed.clone());
         let refusals = "Times the system refused to accept, as for want of file descriptors";
         registry.register("accept_failures", refusals, self.system_refusals.clone());
     }

@@ -6,6 +6,8 @@
 
 use std::time::Instant;
 
+use crate::server::frames::{Frames, Head};
+
 /// Tokens a connection begins with, and may have at most.
 const TOKENS_MAX: f64 = 2_000.0;
 /// Tokens that come back in a second.
@@ -25,8 +27,6 @@ const STRANGER_CALLS_PER_SECOND: f64 = 5.0;
 
 /// Length of the words every HTTP/2 client begins with (RFC 9113 section 3.4).
 pub(super) const PREFACE_BYTES: usize = 24;
-/// Length of a frame's header (RFC 9113 section 4.1).
-const HEADER_BYTES: usize = 9;
 
 /// A peer that keeps the vault busy with nothing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -42,9 +42,7 @@ pub(super) enum Flood {
 /// Follows what a peer sends from frame to frame.
 #[derive(Debug)]
 pub(super) struct Meter {
-    skip_bytes: usize,
-    header: [u8; HEADER_BYTES],
-    header_bytes: usize,
+    sent: Frames,
     frames: Tokens,
     calls: Option<Tokens>,
 }
@@ -61,9 +59,8 @@ impl Meter {
     pub(super) fn new(is_stranger: bool, now: Instant) -> Self {
         let frames = Tokens::new(TOKENS_MAX, TOKENS_PER_SECOND, now);
         let calls = Tokens::new(STRANGER_CALLS_MAX, STRANGER_CALLS_PER_SECOND, now);
-        let (header, header_bytes) = ([0; HEADER_BYTES], 0);
         let calls = is_stranger.then_some(calls);
-        Self { skip_bytes: PREFACE_BYTES, header, header_bytes, frames, calls }
+        Self { sent: Frames::after(PREFACE_BYTES), frames, calls }
     }
 
     /// Bytes went out to the peer.
@@ -71,43 +68,24 @@ impl Meter {
         self.frames.earn(bytes as f64 / BYTES_PER_TOKEN);
     }
 
-    /// Bytes came from the peer, in order.
-    pub(super) fn read(&mut self, bytes: &[u8], now: Instant) -> Result<(), Flood> {
-        let mut rest = bytes;
-        while let [next, tail @ ..] = rest {
-            if self.skip_bytes > 0 {
-                let skipped = self.skip_bytes.min(rest.len());
-                self.skip_bytes -= skipped;
-                rest = rest.get(skipped..).unwrap_or_default();
-                continue;
-            }
-            if let Some(place) = self.header.get_mut(self.header_bytes) {
-                *place = *next;
-            }
-            self.header_bytes += 1;
-            rest = tail;
-            if self.header_bytes == HEADER_BYTES {
-                self.header_bytes = 0;
-                self.frame(now)?;
-            }
+    /// Bytes came from the peer, in order: so many frames.
+    pub(super) fn read(&mut self, bytes: &[u8], now: Instant) -> Result<usize, Flood> {
+        let (mut rest, mut frames) = (bytes, 0);
+        while let Some(head) = self.sent.next(&mut rest) {
+            self.frame(head, now)?;
+            frames += 1;
         }
-        Ok(())
+        Ok(frames)
     }
 
-    fn frame(&mut self, now: Instant) -> Result<(), Flood> {
-        const DATA: u8 = 0;
-        const HEADERS: u8 = 1;
-        const RST_STREAM: u8 = 3;
-        const END_STREAM: u8 = 1;
-        let [high, middle, low, kind, flags, ..] = self.header;
-        let length = u32::from_be_bytes([0, high, middle, low]) as usize;
-        self.skip_bytes = length;
+    fn frame(&mut self, head: Head, now: Instant) -> Result<(), Flood> {
+        let Head { length, kind, flags, .. } = head;
         let cost = match kind {
-            DATA if flags & END_STREAM != 0 || length >= DATA_BYTES_MIN => {
+            Head::DATA if flags & Head::END_STREAM != 0 || length >= DATA_BYTES_MIN => {
                 self.frames.earn(length as f64 / BYTES_PER_TOKEN);
                 return Ok(());
             }
-            HEADERS => {
+            Head::HEADERS => {
                 self.frames.earn(TOKENS_PER_CALL);
                 let calls = self.calls.as_mut();
                 return match calls.is_none_or(|calls| calls.spend(1.0, now)) {
@@ -115,7 +93,7 @@ impl Meter {
                     false => Err(Flood::Calls),
                 };
             }
-            RST_STREAM => RESET_COST,
+            Head::RST_STREAM => RESET_COST,
             _ => 1.0,
         };
         if self.frames.spend(cost, now) { Ok(()) } else { Err(Flood::Frames) }
@@ -174,7 +152,8 @@ mod tests {
             let mut meter = Meter::new(false, now);
             meter.read(&[b'P'; PREFACE_BYTES], now).unwrap();
             // A byte at a time, as a slow line brings them.
-            let mut send = || frames.iter().try_for_each(|byte| meter.read(&[*byte], now));
+            let mut send =
+                || frames.iter().try_for_each(|byte| meter.read(&[*byte], now).map(drop));
             let sent = (0..5_000).find(|_| send().is_err());
             assert_eq!(sent, allowed, "{what}");
         }
@@ -187,7 +166,7 @@ mod tests {
         meter.read(&[b'P'; PREFACE_BYTES], now).unwrap();
         let pings = frame(6, 0, 8).repeat(2_000);
         let hundred = frame(6, 0, 8).repeat(100);
-        meter.read(&pings, now).unwrap();
+        assert_eq!(meter.read(&pings, now), Ok(2_000));
         meter.written(100 * 4_096);
         meter.read(&hundred, now).unwrap();
         meter.read(&frame(0, 0, 100 * 4_096), now).unwrap();

@@ -20,6 +20,8 @@ from peer import PREFACE, SERVICE, Gone, Peer, grpc, hello, polite, tcp
 # What one attack sends at most, whatever the time.
 FRAMES_MAX = 400_000
 BURST = 200
+# As many networks as a scattered attack comes from.
+NETWORKS = 250
 # How much longer an attack may take that the vault has yet to repel, in seconds.
 OVERTIME = 120.0
 READ = SERVICE + "StreamService/Read"
@@ -33,37 +35,42 @@ DESCRIBE = SERVICE + "IdentityService/Describe"
 class Told:
     """What came of an attack."""
 
-    def __init__(self, name, seconds):
+    def __init__(self, name, seconds, overtime=OVERTIME):
         self.name, self.until = name, time.monotonic() + seconds
+        self.overtime = overtime
         # How many connections the vault has to end before the attack is over.
         self.repelled = 0
+        self.bytes = 0
         self.connections = self.frames = self.refused = self.ended = self.kept = 0
         self.answers = {}
 
     def goes_on(self):
         until = self.until
         if self.ended < self.repelled:
-            until += OVERTIME
+            until += self.overtime
         return time.monotonic() < until and self.frames < FRAMES_MAX
 
     def heard(self, peer):
         for answer in peer.answers.values():
             self.answers[answer] = self.answers.get(answer, 0) + 1
         peer.answers = {}
+        self.bytes += peer.sent_bytes
+        peer.sent_bytes = 0
 
     def record(self):
         return {"attack": self.name, "connections": self.connections, "frames": self.frames,
-                "refused": self.refused, "ended": self.ended, "kept": self.kept,
+                "bytes": self.bytes, "refused": self.refused, "ended": self.ended, "kept": self.kept,
                 "answers": self.answers}
 
 
-def flood(told, target, frames, member=None, settings=None, repelled=True):
-    """Sends bursts of what `frames` makes, on a new connection whenever the vault ends one. Where
-    it is `repelled`, that has to happen once, however long a busy computer takes."""
+def flood(told, target, frames, member=None, settings=None, repelled=True, networks=1):
+    """Sends bursts of what `frames` makes, on a new connection whenever the vault ends one, from
+    the next of its networks. Where it is `repelled`, that has to happen once, however long a busy
+    computer takes."""
     told.repelled = int(repelled)
     while told.goes_on():
         try:
-            peer = Peer(target, member, settings)
+            peer = Peer(target, member, settings, network=told.connections % networks)
         except Gone:
             told.refused += 1
             time.sleep(0.05)
@@ -164,9 +171,9 @@ def settings(told, target, member=None):
     flood(told, target, forever(lambda _: [frame.SettingsFrame(settings=many)] * BURST), member)
 
 
-def ping(told, target, member=None):
+def ping(told, target, member=None, networks=1):
     one = frame.PingFrame(0, opaque_data=b"attacker")
-    flood(told, target, forever(lambda _: [one] * BURST), member)
+    flood(told, target, forever(lambda _: [one] * BURST), member, networks=networks)
 
 
 def unknown(told, target):
@@ -188,20 +195,21 @@ def empty_data(told, target):
     flood(told, target, bursts, member="depositor")
 
 
-def calls(told, target):
+def calls(told, target, networks=1):
     """A stranger's calls, as many as it can make."""
     def bursts(peer):
         while True:
             yield [one for _ in range(BURST // 8) for one in peer.call(DESCRIBE, b"")]
-    flood(told, target, bursts)
+    flood(told, target, bursts, networks=networks)
 
 
-def connects(told, target):
+def connects(told, target, networks=1):
     """Whole handshakes, one after the other."""
     while told.goes_on():
         try:
-            peer = Peer(target)
+            peer = Peer(target, network=told.connections % networks)
             told.connections += 1
+            told.heard(peer)
             peer.close()
         except Gone:
             told.refused += 1
@@ -451,6 +459,10 @@ ATTACKS = {
     "empty-data": empty_data,
     "calls": calls,
     "connects": connects,
+    # Whoever has many computers, or hires them.
+    "ping-scattered": lambda told, target: ping(told, target, networks=NETWORKS),
+    "calls-scattered": lambda told, target: calls(told, target, networks=NETWORKS),
+    "connects-scattered": lambda told, target: connects(told, target, networks=NETWORKS),
     "large-metadata": large_metadata,
     "much-metadata": much_metadata,
     "zero-window": zero_window,
@@ -473,9 +485,13 @@ def main():
     with open(sys.argv[1], encoding="utf-8") as file:
         target = json.load(file)
     seconds, names = float(sys.argv[2]), sys.argv[3:]
-    all_told = [Told(name, seconds) for name in names]
-    running = [threading.Thread(target=ATTACKS[told.name], args=(told, target | {"network": number}))
-               for number, told in enumerate(all_told)]
+    overtime = 0.0 if target.get("repels") is False else OVERTIME
+    all_told = [Told(name, seconds, overtime) for name in names]
+    # Each from a network of its own: the vault remembers floods.
+    number = list(ATTACKS).index
+    running = [threading.Thread(target=ATTACKS[told.name],
+                                args=(told, target | {"network": number(told.name)}))
+               for told in all_told]
     # An attack that fails by its own fault must not pass for one that was repelled.
     faults = []
     threading.excepthook = lambda fault: (faults.append(fault), threading.__excepthook__(fault))

@@ -30,6 +30,7 @@ class Peer:
         self.answers = {}
         self.goaway = None
         self.window = 65535
+        self.sent_bytes = 0
         if hello:
             first = [frame.SettingsFrame(settings=settings or {})]
             if window:
@@ -41,6 +42,7 @@ class Peer:
         try:
             self.socket.settimeout(PATIENCE)
             self.socket.sendall(data)
+            self.sent_bytes += len(data)
         except (OSError, ssl.SSLError) as error:
             self.listen()
             raise Gone() from error

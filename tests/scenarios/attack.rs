@@ -37,7 +37,7 @@ const RESIDENT_MIB_MAX: usize = 512;
 const REQUESTS: u8 = 60;
 
 /// Attacks that the vault cuts off, again and again. What each does is in `tests/attack/attack.py`.
-pub(crate) const FLOODS: [&str; 12] = [
+pub(crate) const FLOODS: [&str; 14] = [
     "rapid-reset",
     "rapid-reset-member",
     "continuation",
@@ -50,9 +50,13 @@ pub(crate) const FLOODS: [&str; 12] = [
     "window-update",
     "empty-data",
     "calls",
+    // From many networks.
+    "ping-scattered",
+    "calls-scattered",
 ];
 /// Attacks of much that is allowed one by one.
-pub(crate) const LOADS: [&str; 4] = ["large-metadata", "much-metadata", "connects", "many-streams"];
+pub(crate) const LOADS: [&str; 5] =
+    ["large-metadata", "much-metadata", "connects", "connects-scattered", "many-streams"];
 /// Attacks of peers that stall or linger.
 pub(crate) const STALLS: [&str; 11] = [
     "zero-window",
@@ -72,7 +76,7 @@ pub(crate) const STALLS: [&str; 11] = [
 pub(crate) struct Siege {
     pub world: World,
     pub agreement: String,
-    target: PathBuf,
+    pub target: PathBuf,
 }
 
 impl Siege {
@@ -167,12 +171,12 @@ impl Siege {
         });
     }
 
-    /// Begins attacks, all at once.
-    pub(crate) fn attack(&self, seconds: u64, names: &[&str]) -> Attack {
+    /// Begins attacks on a target, all at once.
+    fn attack(target: &Path, seconds: u64, names: &[&str]) -> Attack {
         let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/attack/attack.py");
         // Elsewhere attackers have computers of their own; here they take what is left.
         let mut command = Command::new("nice");
-        command.args(["-n", "19", "python3"]).arg(script).arg(&self.target);
+        command.args(["-n", "19", "python3"]).arg(script).arg(target);
         command.arg(seconds.to_string()).args(names);
         command.env("PYTHONDONTWRITEBYTECODE", "1");
         let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().unwrap();
@@ -205,9 +209,19 @@ impl Siege {
 
     /// Attacks while an honest member works; how the attacks went, and how long the work took.
     pub(crate) fn withstand(&self, seconds: u64, names: &[&str]) -> (Vec<Value>, Vec<Duration>) {
+        self.work_beside(&self.target, seconds, names)
+    }
+
+    /// The same, whoever is attacked.
+    pub(crate) fn work_beside(
+        &self,
+        target: &Path,
+        seconds: u64,
+        names: &[&str],
+    ) -> (Vec<Value>, Vec<Duration>) {
         runtime().block_on(async {
             let member = channel(&self.world, Some("trade-secret-center")).await;
-            let attack = self.attack(seconds, names);
+            let attack = Self::attack(target, seconds, names);
             let over = AtomicBool::new(false);
             let (told, took) = tokio::join!(
                 async {

@@ -1,6 +1,6 @@
 //! Strangers at the port: nothing they do ends the loop or keeps members out.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use escrow_vault::client::ConnectFault;
 use escrow_vault::domain::time::Span;
@@ -120,6 +120,25 @@ async fn handshakes_that_do_not_proceed_are_bounded() {
     assert!(matches!(fault, ConnectFault::Closed { .. }), "{fault:?}");
     drop(stalled);
     connect_once_there_is_a_place(&vault).await;
+}
+
+#[tokio::test]
+async fn whoever_was_cut_off_as_a_flood_waits_before_the_next_handshake() {
+    const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
+    const PING: &[u8] = b"\0\0\x08\x06\0\0\0\0\0attacker";
+    // Of no stream at all, which HTTP/2 does not forgive.
+    const STRAY: &[u8] = b"\0\0\0\0\0\0\0\0\0";
+    for (what, flood) in [("pings", PING.repeat(3_000)), ("a broken rule", STRAY.to_vec())] {
+        let mut vault = Vault::start().await;
+        let began = Instant::now();
+        let mut tls = bare_tls(&vault).await;
+        // The vault may hang up before everything was written.
+        let _ = tls.write_all(&[PREFACE, &flood].concat()).await;
+        let _ = timeout(PATIENCE, tls.read_to_end(&mut vec![])).await.expect("still open");
+        let colleague = vault.connect(None).await.unwrap();
+        vault.ask(&colleague).await;
+        assert!(began.elapsed() >= Duration::from_secs(1), "{what}: nobody waited");
+    }
 }
 
 #[tokio::test]
