@@ -321,6 +321,9 @@ impl Vault {
                                 at
                             })
                             .collect();
+                        // Anew: while it sealed, this thread answered nobody.
+                        let mut session = Session::open(Home::open(&home).unwrap()).await.unwrap();
+                        let agreement = session.agreement(&agreement.id).await.unwrap();
                         begin.wait();
                         for file in bundles {
                             let content = Content::Tar;
