@@ -2,8 +2,17 @@
 
 use std::{env, error::Error, fs, path::PathBuf};
 
-const FILES: [&str; 8] =
-    ["bundle", "identity", "ledger", "log", "recovery", "share", "statement", "stream"];
+const FILES: [&str; 9] = [
+    "bundle",
+    "identity",
+    "ledger",
+    "log",
+    "recovery",
+    "share",
+    "statement",
+    "stream",
+    "timestamp",
+];
 
 fn main() -> Result<(), Box<dyn Error>> {
     let files = FILES.map(|name| format!("proto/escrow/vault/v1/{name}.proto"));

@@ -2,9 +2,10 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
+use crate::crypto::timestamp::Hash;
 use crate::domain::id::{Fingerprint, MemberName, MemberPath, OrganisationName, RuleName};
 use crate::domain::request::State;
 use crate::domain::text::Text;
@@ -51,7 +52,11 @@ size and the SHA-256. The vault's operator sees them, and your colleagues; other
 nothing. Keep the file as it is: only the very same bytes prove anything later.
 
 Who sees a digest can try whether a guess has it. Register what is short or easy to guess, such as \
-a password or a filled-in form, in an archive together with a file of random bytes.";
+a password or a filled-in form, in an archive together with a file of random bytes.
+
+The vault's time-stamp over the digest (RFC 3161) is kept in your home, below stamps, with the \
+certificate of the CA that vouches for it:
+  openssl ts -verify -data lab-notebook.pdf -in reg_….tsr -CAfile reg_….pem";
 
 const REQUEST: &str = "\
 Example: escrow request dep_4mzt2c --rule joint --purpose 'second source for line 7'
@@ -233,6 +238,9 @@ pub enum MemberCommand {
         /// What to call it [default: the file's name]
         #[arg(long)]
         label: Option<Text>,
+        /// Have a longer digest time-stamped than SHA-256, which is registered in any case
+        #[arg(long)]
+        hash: Option<LongerHash>,
     },
     /// List what your organisation has registered
     Registrations,
@@ -333,6 +341,24 @@ impl std::str::FromStr for UntilState {
         let state = State::ALL.into_iter().find(|state| state.word() == word);
         let words = || State::ALL.map(State::word).join(", ");
         state.map(Self).ok_or_else(|| format!("a request is one of: {}", words()))
+    }
+}
+
+/// A digest longer than the one that is registered.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub enum LongerHash {
+    /// SHA-384
+    Sha384,
+    /// SHA-512
+    Sha512,
+}
+
+impl From<LongerHash> for Hash {
+    fn from(longer: LongerHash) -> Self {
+        match longer {
+            LongerHash::Sha384 => Self::Sha384,
+            LongerHash::Sha512 => Self::Sha512,
+        }
     }
 }
 

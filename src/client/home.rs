@@ -8,6 +8,8 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use age::secrecy::SecretString;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject as _;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
@@ -18,10 +20,12 @@ use crate::client::mirror::Mirror;
 use crate::client::tls_key::TlsKey;
 use crate::crypto::keyfile;
 use crate::crypto::keyring::Keyring;
+use crate::crypto::pem::pem;
 use crate::crypto::signature::SigningKey;
 use crate::domain::event::SignedText;
 use crate::domain::id::{
-    AgreementId, Digest, Fingerprint, MemberId, MemberPath, OrganisationName, PublicKey, RequestId,
+    AgreementId, Digest, Fingerprint, MemberId, MemberPath, OrganisationName, PublicKey,
+    RegistrationId, RequestId,
 };
 use crate::domain::statement::Log;
 use crate::domain::time::Timestamp;
@@ -128,6 +132,8 @@ const STATEMENT_KEY: &str = "statement.key";
 const ORGANISATION_KEY: &str = "organisation.key";
 const AGE_KEY: &str = "age.key";
 const TLS_KEY: &str = "tls.key";
+/// Time-stamps of what was registered.
+const STAMPS: &str = "stamps";
 /// What a passphrase seals.
 const SECRETS: [&str; 4] = [STATEMENT_KEY, ORGANISATION_KEY, AGE_KEY, TLS_KEY];
 /// Held while a file is read and written again, so that two programs at once lose nothing.
@@ -448,6 +454,56 @@ impl Home {
         self.file("shares").join(format!("{agreement}.age"))
     }
 
+    /// Keeps a registration's time-stamp (RFC 3161, DER), and the certificate, DER, of the CA that
+    /// vouches for its signer: the vault may have another one when somebody asks. What is kept
+    /// already stays.
+    pub fn keep_stamp(
+        &self,
+        registration: &RegistrationId,
+        token: &[u8],
+        ca: &[u8],
+    ) -> Result<(), ClientError> {
+        let _held = keyfile::lock(&self.file(LOCK))?;
+        if self.stamp_file(registration).exists() {
+            return Ok(());
+        }
+        keyfile::private_dir(&self.file(STAMPS))?;
+        // The CA before the token: so none is ever without.
+        let ca = pem("CERTIFICATE", ca);
+        keyfile::replace(&self.stamp_ca_file(registration), ca.as_bytes())?;
+        Ok(keyfile::replace(&self.stamp_file(registration), token)?)
+    }
+
+    /// A registration's time-stamp, if it was given one here.
+    pub fn stamp(&self, registration: &RegistrationId) -> Result<Option<Vec<u8>>, ClientError> {
+        let path = self.stamp_file(registration);
+        match path.exists() {
+            true => Ok(Some(keyfile::read(&path, FILE_BYTES_MAX)?.to_vec())),
+            false => Ok(None),
+        }
+    }
+
+    /// The certificate, DER, of the CA that vouches for a registration's time-stamp.
+    pub fn stamp_ca(&self, registration: &RegistrationId) -> Result<Vec<u8>, ClientError> {
+        let path = self.stamp_ca_file(registration);
+        let text = keyfile::read(&path, FILE_BYTES_MAX)?;
+        let der = CertificateDer::from_pem_slice(&text);
+        Ok(der.map_err(|_| self.fault(path, "not a certificate", STAMP_LOST))?.to_vec())
+    }
+
+    /// That a registration's time-stamp is not what was kept.
+    pub(super) fn damaged_stamp(&self, registration: &RegistrationId, what: &str) -> ClientError {
+        self.fault(self.stamp_file(registration), what, STAMP_LOST)
+    }
+
+    fn stamp_file(&self, registration: &RegistrationId) -> PathBuf {
+        self.file(STAMPS).join(format!("{registration}.tsr"))
+    }
+
+    fn stamp_ca_file(&self, registration: &RegistrationId) -> PathBuf {
+        self.file(STAMPS).join(format!("{registration}.pem"))
+    }
+
     /// What was seen of the vault's streams.
     pub fn memory(&self) -> Memory {
         Memory::new(self.file("streams"))
@@ -513,6 +569,10 @@ impl Home {
         ClientError::Home { path, what: what.to_owned(), hint: hint.to_owned() }
     }
 }
+
+/// What to do about a time-stamp that is damaged.
+const STAMP_LOST: &str = "restore it from your backup; if there is none, move it away, and `escrow \
+                          show` with the registration's id asks for a later one";
 
 /// What to do about a key that is gone.
 const LOST: &str = "restore it from your backup; without one, an administrator of your organisation \

@@ -43,6 +43,8 @@ use crate::wire::v1::{
     SubmitResponse,
 };
 
+/// A difference of clocks that is worth a warning.
+pub const SKEW_MAX: Span = Span::seconds(5 * 60);
 /// How long a statement stays good after it was signed.
 const VALIDITY: Span = Span::days(1);
 /// A certificate with less than this left is renewed.

@@ -10,6 +10,7 @@ pub mod keyring;
 mod knowledge;
 pub mod note;
 pub mod open;
+pub mod pem;
 pub mod point;
 pub mod proofs;
 pub mod release_key;

@@ -16,6 +16,7 @@ use crate::domain::event::Act;
 use crate::domain::id::{Bytes, DepositId, Digest};
 use crate::domain::statement::Statement;
 use crate::server::authorities::Authorities;
+use crate::server::timestamper;
 use crate::store::{
     Bundle as _, DiskStore, Options, ReadError, Store as _, probe_index, refuse_served,
 };
@@ -52,6 +53,7 @@ pub(super) fn run(data: &Path, passphrase_file: Option<&Path>) -> Result<Exit, F
     } else {
         let keys = place.keys(passphrase_file)?;
         Authorities::load(&keys).map_err(failed)?;
+        timestamper::check(&keys).map_err(failed)?;
         founded_with = Some(ledger_key(&keys)?.public());
     }
     let mut faults = 0u64;

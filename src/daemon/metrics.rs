@@ -57,6 +57,8 @@ pub(super) enum Certificate {
     Authority,
     /// What it shows to clients.
     Server,
+    /// Of its time-stamping authority.
+    Timestamper,
 }
 
 impl EncodeLabelValue for Certificate {
@@ -64,6 +66,7 @@ impl EncodeLabelValue for Certificate {
         let word = match self {
             Self::Authority => "ca",
             Self::Server => "server",
+            Self::Timestamper => "tsa",
         };
         word.encode(encoder)
     }

@@ -7,6 +7,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
+use arc_swap::ArcSwap;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
@@ -32,6 +33,8 @@ use crate::server::call_counts::CallCounts;
 use crate::server::calls::Calls;
 use crate::server::credentials::Credentials;
 use crate::server::service::routes;
+use crate::server::timestamper;
+use crate::server::timestamps::SharedTimestamper;
 use crate::server::transport::configure;
 use crate::store::{DiskStore, Options};
 use crate::vault::{DomainProjector, Halt, SystemClock, Vault};
@@ -81,6 +84,9 @@ pub(super) async fn run(
     let (origin, clock) = (config.origin.clone(), Arc::new(SystemClock));
     let vault = Vault::open(store, origin, ledger_key, clock, config.quota);
     let vault = Arc::new(vault.map_err(failed)?);
+    // It may make a key: so only now, when the lock is held.
+    let timestamper = timestamper::take_up(&keys, credentials.authorities().issuing(), now());
+    let timestamper = Arc::new(ArcSwap::from_pointee(timestamper.map_err(failed)?));
     tell_authorities(&vault, &credentials.authorities()).await?;
 
     let address = listen.unwrap_or(config.listen);
@@ -89,7 +95,7 @@ pub(super) async fn run(
     let incoming = accept(listener, credentials.tls(), Limits::default());
     let calls = CallCounts::new();
     let metrics = Arc::new(Metrics::new(&vault, &incoming, &calls, caught_up.get()));
-    show_certificates(&metrics, &credentials);
+    show_certificates(&metrics, &credentials, &timestamper);
     if let Some(shown) = &config.metrics {
         let hint = "choose another address under [metrics] in escrowd.toml";
         let listener = bind(&shown.listen, hint).await?;
@@ -102,12 +108,13 @@ pub(super) async fn run(
         let listener = bind(&shown.listen, hint).await?;
         let bound = listener.local_addr().map_err(failed)?;
         tracing::info!(address = %bound, "the log is shown to anybody");
-        tokio::spawn(public::serve(Arc::clone(&vault), listener));
+        let timestamper = Arc::clone(&timestamper);
+        tokio::spawn(public::serve(Arc::clone(&vault), timestamper, listener));
     }
     let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
     let router = configure(tonic::transport::Server::builder().layer(calls))
         .layer(Calls::new(vault.quota().streams))
-        .add_routes(routes(&vault, &credentials).map_err(failed)?);
+        .add_routes(routes(&vault, &credentials, &timestamper).map_err(failed)?);
     let serving = router.serve_with_incoming_shutdown(incoming, async {
         // An error means that the sender is gone: then it is time to stop as well.
         drop(stopped.await);
@@ -134,13 +141,13 @@ pub(super) async fn run(
             () = &mut input_closed => break,
             _ = hangup.recv() => {
                 manager.reloading();
-                reload(&place, &keys, &vault, &credentials).await;
-                show_certificates(&metrics, &credentials);
+                reload(&place, &keys, &vault, (&credentials, &timestamper)).await;
+                show_certificates(&metrics, &credentials, &timestamper);
                 manager.ready();
             }
             _ = renewal.tick() => {
                 renew(&credentials);
-                show_certificates(&metrics, &credentials);
+                show_certificates(&metrics, &credentials, &timestamper);
             }
             never = manager.keep_telling() => match never {},
             ended = &mut serving => {
@@ -218,14 +225,18 @@ async fn reload(
     place: &Place,
     keys: &Keyring,
     vault: &Vault<DiskStore>,
-    credentials: &Credentials,
+    (credentials, timestamper): (&Credentials, &SharedTimestamper),
 ) {
     let reloaded = async {
         let hosts = place.config()?.hosts;
         let authorities = Authorities::load(keys).map_err(failed)?;
         let ready = Credentials::ready(authorities, hosts, now()).map_err(failed)?;
+        let stamps = timestamper::take_up(keys, ready.authorities().issuing(), now());
+        let stamps = stamps.map_err(failed)?;
         tell_authorities(vault, ready.authorities()).await?;
         credentials.take_up(ready);
+        // Behind it: whoever is given a token can find out by which CA.
+        timestamper.store(Arc::new(stamps));
         Ok::<(), Failure>(())
     };
     match reloaded.await {
@@ -283,10 +294,15 @@ fn now() -> Timestamp {
 }
 
 /// Lets the metrics tell until when the certificates are good.
-fn show_certificates(metrics: &Metrics, credentials: &Credentials) {
+fn show_certificates(
+    metrics: &Metrics,
+    credentials: &Credentials,
+    timestamper: &SharedTimestamper,
+) {
     let authorities = credentials.authorities();
     metrics.certificate(Certificate::Authority, Some(authorities.issuing().expires_at()));
     metrics.certificate(Certificate::Server, Some(credentials.expires_at()));
+    metrics.certificate(Certificate::Timestamper, Some(timestamper.load().expires_at()));
 }
 
 /// Tells of entries applied while the index catches up with the journal, now and then,

@@ -22,11 +22,12 @@ use x509_parser::parse_x509_certificate;
 use zeroize::Zeroizing;
 
 use crate::crypto::keyring::{Keyring, KeyringError};
+use crate::crypto::pem::pem;
 use crate::crypto::timestamp::AuthorityFault;
 use crate::domain::id::{Bytes, Digest};
 use crate::domain::time::{Span, Timestamp};
 use crate::server::csr::{CsrRefused, requested_key};
-use crate::server::numbered::{Series, pem};
+use crate::server::numbered::Series;
 use crate::server::peer::Subject;
 
 /// How long a CA certificate is valid: longer than most agreements last.
@@ -51,8 +52,8 @@ pub(super) const FILES: Series = Series("ca");
 /// Why the authority was not made, loaded or stored, or issued nothing.
 #[derive(Debug, thiserror::Error)]
 pub enum CaError {
-    /// The CA's key file is missing, exposed or unreadable.
-    #[error("the CA's key cannot be used")]
+    /// A key file is missing, exposed or unreadable; which one, its source says.
+    #[error("a key of the vault's cannot be used")]
     Keyring(#[from] KeyringError),
     /// The CA's certificate file is missing or unreadable.
     #[error("cannot read the CA's certificate {path}", path = path.display())]

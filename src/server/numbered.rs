@@ -13,6 +13,7 @@ use zeroize::Zeroizing;
 
 use crate::crypto::keyfile;
 use crate::crypto::keyring::{Keyring, KeyringError};
+use crate::crypto::pem::pem;
 use crate::server::ca::CaError;
 
 /// A P-256 key or certificate in PEM is below 1 KiB.
@@ -129,18 +130,6 @@ impl Series {
         numbers.sort_unstable();
         Ok(numbers)
     }
-}
-
-/// RFC 7468, lines of 64 characters.
-pub(super) fn pem(label: &str, der: &[u8]) -> String {
-    use base64::Engine as _;
-    let body = base64::engine::general_purpose::STANDARD.encode(der);
-    let mut text = format!("-----BEGIN {label}-----\n");
-    for line in body.as_bytes().chunks(64) {
-        text.extend(line.iter().copied().map(char::from));
-        text.push('\n');
-    }
-    text + &format!("-----END {label}-----\n")
 }
 
 fn remove(keyring: &Keyring, name: &str) -> Result<(), CaError> {

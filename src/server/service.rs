@@ -12,6 +12,7 @@ use crate::server::recoveries::Recoveries;
 use crate::server::shares::Shares;
 use crate::server::statements::Statements;
 use crate::server::streams::Streams;
+use crate::server::timestamps::{SharedTimestamper, Timestamps};
 use crate::store::Store;
 use crate::vault::Vault;
 use crate::wire::DESCRIPTORS;
@@ -23,6 +24,7 @@ use crate::wire::v1::recovery_service_server::RecoveryServiceServer;
 use crate::wire::v1::share_service_server::ShareServiceServer;
 use crate::wire::v1::statement_service_server::StatementServiceServer;
 use crate::wire::v1::stream_service_server::StreamServiceServer;
+use crate::wire::v1::timestamp_service_server::TimestampServiceServer;
 
 /// Largest message from whoever has no certificate yet, in bytes.
 const STRANGER_MESSAGE_BYTES_MAX: usize = 64 * 1024;
@@ -34,6 +36,7 @@ const UPLOAD_MESSAGE_BYTES_MAX: usize = 2 * CHUNK_BYTES_MAX;
 pub fn routes<S: Store>(
     vault: &Arc<Vault<S>>,
     credentials: &Arc<Credentials>,
+    timestamper: &SharedTimestamper,
 ) -> Result<Routes, tonic_reflection::server::Error> {
     let identities = Identities { vault: Arc::clone(vault), credentials: Arc::clone(credentials) };
     let identities = IdentityServiceServer::new(identities)
@@ -50,6 +53,10 @@ pub fn routes<S: Store>(
         .max_decoding_message_size(UPLOAD_MESSAGE_BYTES_MAX);
     let logs = LogServiceServer::new(Logs(Arc::clone(vault)))
         .max_decoding_message_size(STRANGER_MESSAGE_BYTES_MAX);
+    let timestamper = Arc::clone(timestamper);
+    let timestamps = Timestamps { vault: Arc::clone(vault), timestamper };
+    let timestamps = TimestampServiceServer::new(timestamps)
+        .max_decoding_message_size(STRANGER_MESSAGE_BYTES_MAX);
     let (_, health) = tonic_health::server::health_reporter();
     let reflection = || {
         tonic_reflection::server::Builder::configure()
@@ -65,5 +72,6 @@ pub fn routes<S: Store>(
         .add_service(shares)
         .add_service(bundles)
         .add_service(recoveries)
-        .add_service(logs))
+        .add_service(logs)
+        .add_service(timestamps))
 }

@@ -39,9 +39,7 @@ pub fn take_up(
     let newest = FILES.numbers(keyring)?.last().copied();
     let (number, pair) = match newest {
         Some(number) => {
-            let expected = "a certificate in PEM";
-            let is_one = |der: &CertificateDer<'_>| parse_x509_certificate(der).is_ok();
-            let pair = FILES.read(keyring, number, expected, is_one)?;
+            let pair = read(keyring, number)?;
             match signs(&pair.certificate, ca, now) {
                 true => (number, pair),
                 false => make(keyring, number + 1, ca, now)?,
@@ -50,6 +48,22 @@ pub fn take_up(
         None => make(keyring, 1, ca, now)?,
     };
     FILES.sweep(keyring, &[number])?;
+    authority(&pair)
+}
+
+/// Reads the authority that signed last, if there is one, and makes nothing: for whoever looks
+/// whether all is well.
+pub fn check(keyring: &Keyring) -> Result<(), CaError> {
+    let Some(number) = FILES.numbers(keyring)?.last().copied() else { return Ok(()) };
+    read(keyring, number).and_then(|pair| authority(&pair)).map(|_| ())
+}
+
+fn read(keyring: &Keyring, number: u32) -> Result<Pair, CaError> {
+    let is_one = |der: &CertificateDer<'_>| parse_x509_certificate(der).is_ok();
+    FILES.read(keyring, number, "a certificate in PEM", is_one)
+}
+
+fn authority(pair: &Pair) -> Result<Authority, CaError> {
     let key = Zeroizing::new(pair.key.serialize_der());
     Ok(Authority::new(&key, &pair.certificate)?)
 }

@@ -1,10 +1,24 @@
-//! Time-stamps over HTTP (RFC 3161, 3.4): what is answered. Who listens is elsewhere.
+//! Time-stamps for anybody over HTTP (RFC 3161, 3.4), of which who listens is elsewhere, and for
+//! members by the protocol.
 
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
 use hyper::StatusCode;
 use rand_core::{OsRng, RngCore as _};
+use tonic::{Request, Response, Status};
 
 use crate::crypto::timestamp::{Authority, REQUEST_BYTES_MAX, answer};
 use crate::domain::time::Timestamp;
+use crate::server::caller::talker;
+use crate::server::status::within;
+use crate::store::Store;
+use crate::vault::{Vault, VaultError};
+use crate::wire::v1::timestamp_service_server::TimestampService;
+use crate::wire::v1::{StampRequest, StampResponse};
+
+/// The authority that answers; store another to replace it.
+pub type SharedTimestamper = Arc<ArcSwap<Authority>>;
 
 const QUERY: &str = "application/timestamp-query";
 const REPLY: &str = "application/timestamp-reply";
@@ -39,10 +53,40 @@ pub fn endpoint(
     if body.len() > REQUEST_BYTES_MAX {
         return Answer::too_large();
     }
+    let body = answered(authority, body, now);
+    Answer { status: StatusCode::OK, content_type: REPLY, body }
+}
+
+/// A response to a request, with a number of its own.
+fn answered(authority: &Authority, request: &[u8], now: Timestamp) -> Vec<u8> {
     let mut serial = [0; 16];
     OsRng.fill_bytes(&mut serial);
-    let body = answer(body, authority, now, &serial);
-    Answer { status: StatusCode::OK, content_type: REPLY, body }
+    answer(request, authority, now, &serial)
+}
+
+/// The time-stamp service of a vault.
+pub(super) struct Timestamps<S: Store> {
+    pub(super) vault: Arc<Vault<S>>,
+    pub(super) timestamper: SharedTimestamper,
+}
+
+#[tonic::async_trait]
+impl<S: Store> TimestampService for Timestamps<S> {
+    async fn stamp(
+        &self,
+        request: Request<StampRequest>,
+    ) -> Result<Response<StampResponse>, Status> {
+        let talker = talker(&request)?;
+        let request = request.into_inner().request;
+        let (vault, authority) = (Arc::clone(&self.vault), self.timestamper.load_full());
+        let stamped = tokio::task::spawn_blocking(move || {
+            vault.is_member(&talker)?;
+            Ok(answered(&authority, &request, vault.now()))
+        });
+        let stamped = async { stamped.await.map_err(|_| VaultError::Unavailable)? };
+        let response = within(stamped).await?.into();
+        Ok(Response::new(StampResponse { response }))
+    }
 }
 
 impl Answer {

@@ -59,6 +59,7 @@ use crate::domain::statement::{Join, Log, Stated, Statement};
 use crate::domain::states::{Key, States, Vault as Founded};
 use crate::domain::stream::Stream;
 use crate::domain::text::Text;
+use crate::domain::time::Timestamp;
 use crate::store::{Blob, ReadError, Room, Store};
 use crate::vault::attachments::Attachments;
 use crate::vault::clock::Steady;
@@ -191,6 +192,11 @@ impl<S: Store> Vault<S> {
     /// Which log this vault keeps.
     pub fn log(&self) -> &Log {
         &self.scribe.log
+    }
+
+    /// Now, by the time that dates everything here: it never runs backwards.
+    pub fn now(&self) -> Timestamp {
+        self.clock.now()
     }
 
     /// What the vault was founded as.

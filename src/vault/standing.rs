@@ -68,6 +68,11 @@ impl<S: Store> Vault<S> {
         }
     }
 
+    /// Refuses whoever is no member of standing. The operator is none.
+    pub fn is_member(&self, talker: &Talker) -> Result<(), VaultError> {
+        self.reader(talker).map(|_| ())
+    }
+
     pub(super) fn member(&self, path: &MemberPath) -> Result<Member, VaultError> {
         let mut states = States::default();
         self.load(&mut states, [Key::Organisation(path.organisation.clone())])?;

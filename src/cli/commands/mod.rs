@@ -17,6 +17,7 @@ use crate::cli::args::MemberCommand;
 use crate::cli::failure::{Exit, Failure};
 use crate::cli::output::Output;
 use crate::client::session::Session;
+use crate::crypto::timestamp::Hash;
 use crate::domain::id::MemberPath;
 use crate::domain::statement::{Reason, Withdrawn};
 
@@ -48,8 +49,9 @@ pub(super) async fn run(
             deposit::deposit(output, session, &agreement, &what, label, tar).await
         }
         MemberCommand::Deposits { agreement } => deposit::list(output, session, &agreement).await,
-        MemberCommand::Register { paths, label } => {
-            registration::register(output, session, &paths, label).await
+        MemberCommand::Register { paths, label, hash } => {
+            let hash = hash.map_or(Hash::Sha256, Hash::from);
+            registration::register(output, session, &paths, label, hash).await
         }
         MemberCommand::Registrations => registration::list(output, session).await,
         MemberCommand::Show { id } => release::show(output, session, &id).await,

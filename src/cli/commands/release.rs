@@ -7,11 +7,10 @@ use serde::Serialize;
 
 use crate::cli::commands::after::settled;
 use crate::cli::commands::find::{self, Found};
+use crate::cli::commands::registration;
 use crate::cli::failure::{Exit, Failure};
 use crate::cli::output::{Output, Progress, fields, size};
-use crate::cli::view::{
-    AgreementView, DepositView, RegistrationView, RequestView, RuleView, document,
-};
+use crate::cli::view::{AgreementView, DepositView, RequestView, RuleView, document};
 use crate::client::acts::notice;
 use crate::client::acts::release::{self, Matter, Wish};
 use crate::client::error::ClientError;
@@ -48,9 +47,9 @@ pub(super) async fn show(
             show_request(output, &matter)?;
         }
         Found::Registration(id) => {
-            let registration = session.states().registration(&id);
+            let registration = session.states().registration(&id).cloned();
             let registration = registration.ok_or_else(|| not_found(id.as_str()))?;
-            output.record(&RegistrationView::new(registration), RegistrationView::text)?;
+            registration::show(output, session, &registration).await?;
         }
     }
     Ok(Exit::Done)

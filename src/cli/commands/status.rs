@@ -9,17 +9,14 @@ use crate::cli::failure::{Exit, Failure};
 use crate::cli::output::{Output, fields};
 use crate::cli::view::may_object_text;
 use crate::client::acts::identity::{self, Untold};
-use crate::client::session::{self, Session};
+use crate::client::session::{SKEW_MAX, self, Session};
 use crate::crypto::signature;
 use crate::domain::agreement::Agreement;
 use crate::domain::id::{AgreementId, Digest, MemberName, MemberPath, RequestId};
 use crate::domain::organisation::{Member, Organisation, Standing};
 use crate::domain::outlook::{Wanted, wanted};
 use crate::domain::statement::Reason;
-use crate::domain::time::{Span, Timestamp};
-
-/// A difference of clocks that is worth a warning.
-const SKEW_MAX: Span = Span::seconds(5 * 60);
+use crate::domain::time::Timestamp;
 
 #[derive(Serialize)]
 struct StatusView {

@@ -17,11 +17,12 @@ pub struct RegistrationView {
     size: u64,
     sha256: Digest,
     registered_at: Timestamp,
+    stamped_at: Option<Timestamp>,
 }
 
 impl RegistrationView {
-    /// A registration as it is believed.
-    pub fn new(registration: &Registration) -> Self {
+    /// A registration as it is believed, and the time of the stamp that this home has of it.
+    pub fn new(registration: &Registration, stamped_at: Option<Timestamp>) -> Self {
         let stated = &registration.statement;
         Self {
             id: registration.id.clone(),
@@ -30,6 +31,7 @@ impl RegistrationView {
             size: stated.size,
             sha256: stated.sha256,
             registered_at: registration.registered_at,
+            stamped_at,
         }
     }
 
@@ -39,6 +41,7 @@ impl RegistrationView {
             ("registration", self.id.to_string()),
             ("label", self.label.to_string()),
             ("registered", format!("{} by {}", self.registered_at, self.member)),
+            ("time-stamped", self.stamped_at.map_or("no".to_owned(), |at| at.to_string())),
             ("size", format!("{} ({} bytes)", size(self.size), self.size)),
             ("SHA-256", self.sha256.to_string()),
         ])

@@ -8,4 +8,5 @@ pub mod notice;
 pub mod registration;
 pub mod release;
 pub mod resume;
+pub mod stamp;
 pub mod watch;

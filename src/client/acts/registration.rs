@@ -10,6 +10,7 @@ use crate::client::archive::source::{Source, SourceFault, Stamp, kind_of};
 use crate::client::error::{ClientError, chain};
 use crate::client::session::Session;
 use crate::crypto::signature;
+use crate::crypto::timestamp::{Hash, Imprint, Imprinting};
 use crate::domain::id::{Bytes, Digest, RegistrationId};
 use crate::domain::registration::Registration;
 use crate::domain::statement;
@@ -37,6 +38,8 @@ pub struct Document {
     pub size: u64,
     /// Its SHA-256.
     pub sha256: Digest,
+    /// What is to be time-stamped: the same, or a longer digest.
+    pub imprint: Imprint,
 }
 
 impl<'p> Found<'p> {
@@ -63,11 +66,19 @@ impl<'p> Found<'p> {
         self.stamp.size()
     }
 
-    /// Reads it once, from end to end. One that changed since it was found, or changes meanwhile, is
-    /// refused. `read` hears of every piece, in bytes.
-    pub fn read(self, label: Text, mut read: impl FnMut(u64)) -> Result<Document, ClientError> {
+    /// Reads it once, from end to end, and makes the digest that is to be time-stamped, too. One that
+    /// changed since it was found, or changes meanwhile, is refused. `read` hears of every piece, in
+    /// bytes.
+    pub fn read(
+        self,
+        label: Text,
+        stamped: Hash,
+        mut read: impl FnMut(u64),
+    ) -> Result<Document, ClientError> {
         let mut source = Source::open(self.path, self.stamp).map_err(unreadable)?;
         let (mut hash, mut piece) = (Sha256::new(), vec![0; PIECE_BYTES]);
+        // One digest is made where one will do.
+        let mut longer = Some(stamped).filter(|it| *it != Hash::Sha256).map(Hash::begin);
         let mut left = self.size();
         while left > 0 {
             let taken = source.read(&mut piece);
@@ -75,13 +86,18 @@ impl<'p> Found<'p> {
             source.check().map_err(unreadable)?;
             let failed = |cause| SourceFault::Read { path: self.path.to_owned(), cause };
             let taken = taken.map_err(failed).map_err(unreadable)?;
-            hash.update(piece.get(..taken).unwrap_or_default());
+            let bytes = piece.get(..taken).unwrap_or_default();
+            hash.update(bytes);
+            if let Some(longer) = &mut longer {
+                longer.update(bytes);
+            }
             left = left.saturating_sub(taken as u64);
             read(taken as u64);
         }
         source.check().map_err(unreadable)?;
-        let sha256 = Bytes(hash.finalize().into());
-        Ok(Document { label, size: self.size(), sha256 })
+        let sha256: Digest = Bytes(hash.finalize().into());
+        let imprint = longer.map_or_else(|| Imprint::sha256(&sha256), Imprinting::finish);
+        Ok(Document { label, size: self.size(), sha256, imprint })
     }
 }
 
@@ -105,7 +121,7 @@ pub async fn register(
     documents: &[Document],
 ) -> Result<Vec<RegistrationId>, ClientError> {
     let mut group = Vec::with_capacity(documents.len());
-    for Document { label, size, sha256 } in documents.iter().cloned() {
+    for Document { label, size, sha256, imprint: _ } in documents.iter().cloned() {
         let stated = statement::Registration { made: session.made(), label, size, sha256 };
         group.push(session.sign(&stated.into())?);
     }
@@ -130,20 +146,23 @@ mod tests {
     fn a_document_is_read_once_and_stated_as_it_is() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("notebook");
-        for (content, pieces) in [
-            (vec![], 0),
-            (b"anneal at 412".to_vec(), 1),
-            (vec![7; PIECE_BYTES], 1),
-            (vec![7; 2 * PIECE_BYTES + 1], 3),
+        for (content, pieces, stamped) in [
+            (vec![], 0, Hash::Sha256),
+            (vec![], 0, Hash::Sha512),
+            (b"anneal at 412".to_vec(), 1, Hash::Sha384),
+            (vec![7; PIECE_BYTES], 1, Hash::Sha256),
+            (vec![7; 2 * PIECE_BYTES + 1], 3, Hash::Sha256),
+            (vec![7; 2 * PIECE_BYTES + 1], 3, Hash::Sha512),
         ] {
             fs::write(&path, &content).unwrap();
             let (mut heard, mut bytes) = (0, 0);
-            let document = Found::at(&path).unwrap().read(label(), |read| {
+            let document = Found::at(&path).unwrap().read(label(), stamped, |read| {
                 heard += 1;
                 bytes += read;
             });
             let (size, sha256) = (content.len() as u64, signature::sha256(&content));
-            assert_eq!(document.unwrap(), Document { label: label(), size, sha256 });
+            let imprint = Imprint::of(stamped, &content);
+            assert_eq!(document.unwrap(), Document { label: label(), size, sha256, imprint });
             assert_eq!((heard, bytes), (pieces, size));
         }
     }
@@ -176,14 +195,14 @@ mod tests {
             fs::write(&path, vec![7; 2 * PIECE_BYTES]).unwrap();
             let found = Found::at(&path).unwrap();
             change(&path);
-            assert_eq!(code(found.read(label(), |_| ())), "CHANGED", "{what}, before");
+            assert_eq!(code(found.read(label(), Hash::Sha256, |_| ())), "CHANGED", "{what}, before");
         }
         for (what, change) in changes.into_iter().take(2) {
             let dir = tempfile::tempdir().unwrap();
             let path = dir.path().join("notebook");
             fs::write(&path, vec![7; 2 * PIECE_BYTES]).unwrap();
             let mut is_first = true;
-            let read = Found::at(&path).unwrap().read(label(), |_| {
+            let read = Found::at(&path).unwrap().read(label(), Hash::Sha256, |_| {
                 if std::mem::take(&mut is_first) {
                     change(&path);
                 }

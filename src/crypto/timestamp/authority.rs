@@ -51,6 +51,7 @@ pub enum AuthorityFault {
 pub struct Authority {
     key: EcdsaKeyPair,
     certificate: Vec<u8>,
+    expires_at: Timestamp,
 }
 
 impl Authority {
@@ -63,12 +64,19 @@ impl Authority {
             return Err(AuthorityFault::Mismatch);
         }
         chain::stamping(&parsed).map_err(|why| AuthorityFault::Purpose { why })?;
-        Ok(Self { key, certificate: certificate.to_vec() })
+        let expires_at = parsed.validity().not_after.timestamp().saturating_mul(1_000);
+        let expires_at = Timestamp::from_millis(expires_at);
+        Ok(Self { key, certificate: certificate.to_vec(), expires_at })
     }
 
     /// The certificate, DER.
     pub fn certificate(&self) -> &[u8] {
         &self.certificate
+    }
+
+    /// Until when the certificate is good.
+    pub fn expires_at(&self) -> Timestamp {
+        self.expires_at
     }
 }
 

@@ -1,9 +1,11 @@
 //! The digests that are time-stamped, and that are signed.
 
 use der::asn1::OctetStringRef;
+use sha2::digest::DynDigest;
 use sha2::{Digest as _, Sha256, Sha384, Sha512};
 
 use crate::crypto::timestamp::asn1::{AlgorithmIdentifier, MessageImprint, Oid};
+use crate::domain::id::Digest;
 
 /// A hash function.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,6 +25,12 @@ pub struct Imprint {
     digest: Vec<u8>,
 }
 
+/// An imprint in the making, of bytes that come piece by piece.
+pub struct Imprinting {
+    hash: Hash,
+    state: Box<dyn DynDigest>,
+}
+
 impl Hash {
     /// All of them.
     pub const ALL: [Self; 3] = [Self::Sha256, Self::Sha384, Self::Sha512];
@@ -34,6 +42,16 @@ impl Hash {
             Self::Sha384 => 48,
             Self::Sha512 => 64,
         }
+    }
+
+    /// Begins an imprint.
+    pub fn begin(self) -> Imprinting {
+        let state: Box<dyn DynDigest> = match self {
+            Self::Sha256 => Box::new(Sha256::new()),
+            Self::Sha384 => Box::new(Sha384::new()),
+            Self::Sha512 => Box::new(Sha512::new()),
+        };
+        Imprinting { hash: self, state }
     }
 
     pub(super) fn digest(self, bytes: &[u8]) -> Vec<u8> {
@@ -70,11 +88,28 @@ impl AlgorithmIdentifier<'_> {
     }
 }
 
+impl Imprinting {
+    /// The next piece.
+    pub fn update(&mut self, piece: &[u8]) {
+        self.state.update(piece);
+    }
+
+    /// The imprint of all of them.
+    pub fn finish(self) -> Imprint {
+        Imprint { hash: self.hash, digest: self.state.finalize().into_vec() }
+    }
+}
+
 impl Imprint {
     /// `None` where the digest has not the length of this function's digests.
     pub fn new(hash: Hash, digest: &[u8]) -> Option<Self> {
         let fits = digest.len() == hash.digest_bytes();
         fits.then(|| Self { hash, digest: digest.to_vec() })
+    }
+
+    /// Of what has this SHA-256.
+    pub fn sha256(sha256: &Digest) -> Self {
+        Self { hash: Hash::Sha256, digest: sha256.0.to_vec() }
     }
 
     /// Of these bytes.

@@ -23,7 +23,7 @@ mod verify;
 mod tests;
 
 pub use authority::{Authority, AuthorityFault, answer};
-pub use hash::{Hash, Imprint};
+pub use hash::{Hash, Imprint, Imprinting};
 pub use policy::{POLICY, Policy};
 pub use request::{REQUEST_BYTES_MAX, request};
-pub use verify::{Stamp, StampRefused, TOKEN_BYTES_MAX, Trusted, verify};
+pub use verify::{Stamp, StampRefused, TOKEN_BYTES_MAX, Trusted, imprint, verify};

@@ -170,6 +170,23 @@ pub fn verify(
     Ok(stamp)
 }
 
+/// What a token, or the response that it came in, says that it is of. Nothing of it is verified:
+/// for whoever has no document at hand, and verifies it against this.
+pub fn imprint(token: &[u8]) -> Result<Imprint, StampRefused> {
+    if token.len() > TOKEN_BYTES_MAX {
+        return Err(StampRefused::TooLarge { bytes: token.len() });
+    }
+    let content = content(token)?.content;
+    let signed: SignedData<'_> =
+        content.decode_as().map_err(|_| malformed("its signed data cannot be read"))?;
+    let info = TstInfo::from_der(signed.encap_content_info.content.as_bytes())
+        .map_err(|_| malformed("its time cannot be read"))?;
+    let of = &info.message_imprint;
+    let hash = Hash::of(of.hash_algorithm.algorithm);
+    let imprint = hash.and_then(|hash| Imprint::new(hash, of.hashed_message.as_bytes()));
+    imprint.ok_or(StampRefused::Unsupported { what: "a hash function other than SHA-2" })
+}
+
 fn malformed(what: &'static str) -> StampRefused {
     StampRefused::Malformed { what }
 }
