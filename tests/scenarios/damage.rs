@@ -114,6 +114,28 @@ fn table() -> Vec<Row> {
             "it is what clients have pinned",
         ),
         (
+            &["keys/tsa.key"],
+            [&CUTS[..4], &[FirstBitFlipped, MiddleBitFlipped, Removed, Directory, Exposed]]
+                .concat(),
+            Refuses("tsa.key"),
+            Names("tsa.key"),
+            "another is made openly, never because one was lost",
+        ),
+        (
+            &["keys/tsa.crt"],
+            [&CUTS[..4], &[FirstBitFlipped, Directory]].concat(),
+            Refuses("tsa.crt"),
+            Names("tsa.crt"),
+            "tokens that don't bring it along hang on it",
+        ),
+        (
+            &["keys/tsa.crt"],
+            vec![Removed],
+            Starts,
+            Clean,
+            "a key without certificate is what a making that was cut short leaves",
+        ),
+        (
             &["journal/head"],
             vec![Cut(0), Cut(1), Cut(20), Removed, Directory],
             Refuses("head"),

@@ -20,7 +20,9 @@ fn damage_in_the_keys_of_a_sealed_vault_is_named_though_the_passphrase_is_right(
     assert_eq!(world.escrowd(&made).code, 0);
     copy_dir(&world.data(), &world.path("whole"));
     let all = [&CUTS[..], &FLIPS, &[Removed, Directory, Exposed]].concat();
-    for (row, file) in ["keys/seal.age", "keys/ca.key", "keys/ledger.key"].into_iter().enumerate() {
+    for (row, file) in
+        ["keys/seal.age", "keys/ca.key", "keys/ledger.key", "keys/tsa.key"].into_iter().enumerate()
+    {
         let name = file.trim_start_matches("keys/");
         for how in wanted(row, &[file], &all) {
             fs::remove_dir_all(world.data()).unwrap();

@@ -13,7 +13,7 @@ use super::{World, copy_dir};
 
 impl World {
     /// Where this vault shows its log, from its next start on.
-    fn show_log(&self) -> String {
+    pub(super) fn show_log(&self) -> String {
         let address = self.address.replace(":7443", ":7480");
         let path = self.data().join("escrowd.toml");
         let mut config = fs::read_to_string(&path).unwrap();

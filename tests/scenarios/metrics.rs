@@ -114,8 +114,9 @@ fn metrics_count_and_name_nobody_and_alerts_and_dashboard_ask_for_nothing_else()
     assert!(free > reserve && reserve >= 0.0, "{free} {reserve}");
     let ca = value(&shown, "escrow_certificate_expires_timestamp_seconds{certificate=\"ca\"}");
     let own = value(&shown, "escrow_certificate_expires_timestamp_seconds{certificate=\"server\"}");
+    let tsa = value(&shown, "escrow_certificate_expires_timestamp_seconds{certificate=\"tsa\"}");
     let now = value(&shown, "process_start_time_seconds").unwrap();
-    assert!(ca > own && own.unwrap() > now + 86_400.0, "{ca:?} {own:?} {now}");
+    assert!(ca > tsa && tsa > own && own.unwrap() > now + 86_400.0, "{ca:?} {tsa:?} {own:?} {now}");
 
     let names = PEOPLE.iter().flat_map(|(organisation, member)| [*organisation, *member]);
     for name in names.chain([&*agreement, &*deposit, &*request, "127."]) {

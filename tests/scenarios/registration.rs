@@ -32,13 +32,24 @@ fn names(record: &Value) -> Vec<&str> {
     record.as_object().unwrap().keys().map(String::as_str).collect()
 }
 
+/// Records without what every home has of its own.
+fn unstamped(records: &[Value]) -> Vec<Value> {
+    let mut records = records.to_vec();
+    for record in &mut records {
+        record.as_object_mut().unwrap().remove("stamped_at").unwrap();
+    }
+    records
+}
+
 #[test]
 fn files_are_registered_listed_and_shown_and_stay_at_home() {
     let world = houses();
     let notebook = world.register("hanbit-parts", "notebook.pdf", "anneal at 412 °C");
     let mut fields = names(&notebook);
     fields.sort();
-    assert_eq!(fields, ["id", "label", "member", "registered_at", "sha256", "size"]);
+    let expected = ["id", "label", "member", "registered_at", "sha256", "size", "stamped_at"];
+    assert_eq!(fields, expected);
+    assert!(notebook["stamped_at"].is_string(), "{notebook}");
     let registration: RegistrationId = id(&notebook).parse().unwrap();
     assert_eq!(notebook["label"], "notebook.pdf");
     assert_eq!(notebook["member"], "hanbit-parts/minji");
@@ -57,12 +68,19 @@ fn files_are_registered_listed_and_shown_and_stay_at_home() {
     assert_eq!((&pages[0]["size"], &pages[18]["size"]), (&json!(0), &json!(18)));
     assert_eq!(pages[0]["sha256"], json!(signature::sha256(b"").to_string()));
 
-    // Everybody of the organisation sees the same, in order; whole ids and beginnings will do.
+    // Everybody of the organisation sees the same, in order; whole ids and beginnings will do. Only
+    // time-stamps are everybody's own.
     let all = [vec![notebook.clone()], pages].concat();
     for home in ["hanbit-parts", "jun"] {
-        assert_eq!(world.escrow(home, &["registrations"]).records(), all);
+        let listed = world.escrow(home, &["registrations"]).records();
+        assert_eq!(unstamped(&listed), unstamped(&all));
+        let kept: Vec<_> = listed.iter().map(|one| one["stamped_at"].is_string()).collect();
+        let own = all.iter().map(|one| (one["member"] == "hanbit-parts/jun") == (home == "jun"));
+        assert_eq!(kept, own.collect::<Vec<_>>(), "{home}");
         for begin in [registration.as_str(), &registration.as_str()[..12]] {
-            assert_eq!(world.escrow(home, &["show", begin]).record(), notebook);
+            let shown = world.escrow(home, &["show", begin]).record();
+            assert!(shown["stamped_at"].is_string(), "whoever has none asks for one: {shown}");
+            assert_eq!(unstamped(&[shown]), unstamped(std::slice::from_ref(&notebook)));
         }
     }
     let named = ["register", &files[1], "--label", "the first page", "--yes"];
@@ -258,7 +276,8 @@ fn registrations_stay_when_who_made_them_is_revoked() {
     let since = "2026-01-01T00:00:00.000Z";
     let revoke = ["revoke", "hanbit-parts/jun", "--compromised-since", since, "--yes"];
     world.escrow("hanbit-parts", &revoke).record();
-    assert_eq!(world.escrow("hanbit-parts", &["show", &id(&made)]).record(), made);
+    let shown = world.escrow("hanbit-parts", &["show", &id(&made)]).record();
+    assert_eq!(unstamped(&[shown]), unstamped(std::slice::from_ref(&made)));
     assert_eq!(world.escrow("jun", &["register", &file, "--yes"]).refusal(), "REVOKED");
     assert_eq!(world.escrow("jun", &["registrations"]).refusal(), "REVOKED");
 }

@@ -1,7 +1,8 @@
 //! Time-stamps and stock OpenSSL, both ways.
 
 use std::fs;
-use std::io::{BufRead as _, BufReader, Write as _};
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::TcpStream;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::SystemTime;
@@ -18,7 +19,8 @@ use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
 use tempfile::TempDir;
 
-use super::{World, have};
+use super::liar::{Liar, Lie};
+use super::{World, have, id};
 
 const QUERY: &str = "application/timestamp-query";
 
@@ -317,6 +319,191 @@ fn a_new_vault_has_an_authority_that_stock_openssl_takes_for_one() {
         let (verified, said) = openssl(&world.path(""), &[&verify[..], &more].concat());
         assert_eq!(verified, good, "{purpose}: {said}");
     }
+}
+
+/// One request over HTTP, as anybody makes it; head and body of the answer.
+fn ask(address: &str, head: &str, body: &[u8]) -> (String, Vec<u8>) {
+    let mut tcp = TcpStream::connect(address).unwrap();
+    let length = body.len();
+    let head = format!("{head}\r\nhost: {address}\r\ncontent-length: {length}\r\n\r\n");
+    tcp.write_all(&[head.as_bytes(), body].concat()).unwrap();
+    let mut answer = Vec::new();
+    tcp.read_to_end(&mut answer).unwrap();
+    let at = answer.windows(4).position(|window| window == b"\r\n\r\n").unwrap();
+    (String::from_utf8(answer[..at].to_vec()).unwrap().to_lowercase(), answer[at + 4..].to_vec())
+}
+
+const POST: &str = "POST /tsa HTTP/1.1\r\ncontent-type: application/timestamp-query";
+
+#[test]
+fn anybody_has_a_time_stamp_over_http_and_stock_openssl_believes_it() {
+    if !have("openssl") {
+        return;
+    }
+    let mut world = World::new();
+    world.stop();
+    let address = world.show_log();
+    world.serve();
+    let dir = world.path("");
+    world.file("recipe.txt", "etch for 90 s");
+    world.file("other.txt", "etch for 91 s");
+    for hash in ["-sha256", "-sha384", "-sha512"] {
+        let query = ["ts", "-query", "-data", "recipe.txt", hash, "-cert", "-out", "query.tsq"];
+        assert!(openssl(&dir, &query).0, "{hash}");
+        let request = fs::read(dir.join("query.tsq")).unwrap();
+        let (head, answer) = ask(&address, POST, &request);
+        assert!(head.starts_with("http/1.1 200"), "{hash}: {head}");
+        for expected in ["content-type: application/timestamp-reply", "cache-control: no-store"] {
+            assert!(head.contains(expected), "{hash}: {head}");
+        }
+        fs::write(dir.join("answer.tsr"), answer).unwrap();
+        let verify = ["ts", "-verify", "-in", "answer.tsr", "-CAfile", "vault/keys/ca.crt"];
+        for (against, good) in [
+            (["-queryfile", "query.tsq"], true),
+            (["-data", "recipe.txt"], true),
+            (["-data", "other.txt"], false),
+        ] {
+            let (verified, said) = openssl(&dir, &[&verify[..], &against].concat());
+            assert_eq!(verified, good, "{hash}, {against:?}: {said}");
+        }
+    }
+    let request = fs::read(dir.join("query.tsq")).unwrap();
+    let long = vec![0x30; REQUEST_BYTES_MAX + 1];
+    for (head, body, status, says) in [
+        ("GET /tsa HTTP/1.1", &[][..], "405", "allow: post"),
+        ("HEAD /tsa HTTP/1.1", &[], "405", "allow: post"),
+        (
+            "PUT /tsa HTTP/1.1\r\ncontent-type: application/timestamp-query",
+            &request,
+            "405",
+            "allow",
+        ),
+        ("POST /tsa HTTP/1.1\r\ncontent-type: text/plain", &request, "415", "text/plain"),
+        ("POST /tsa HTTP/1.1", &request, "415", "text/plain"),
+        (POST, &long, "413", "text/plain"),
+        (POST, &[], "200", "timestamp-reply"),
+        ("POST /tsa/ HTTP/1.1", &request, "404", "text/plain"),
+    ] {
+        let (told, _) = ask(&address, head, body);
+        assert!(told.starts_with(&format!("http/1.1 {status}")), "{head}: {told}");
+        assert!(told.contains(says), "{head}: {told}");
+    }
+    // It says that it is longer than what is read, and is not waited for.
+    let mut endless = TcpStream::connect(&address).unwrap();
+    write!(endless, "{POST}\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n4001\r\n").unwrap();
+    endless.write_all(&long).unwrap();
+    let mut answer = String::new();
+    endless.read_to_string(&mut answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 413"), "{answer}");
+}
+
+impl World {
+    /// Whether stock OpenSSL believes what a home keeps of a registration, for this document.
+    fn is_stamped(&self, home: &str, id: &str, document: &str, more: &[&str]) -> bool {
+        let kept = |kind: &str| format!("{}/stamps/{id}.{kind}", self.home(home).display());
+        let (token, ca) = (kept("tsr"), kept("pem"));
+        let verify = ["ts", "-verify", "-data", document, "-in", &token, "-CAfile", &ca];
+        let (verified, said) = openssl(&self.path(""), &[&verify[..], more].concat());
+        let word = if verified { "Verification: OK" } else { "Verification: FAILED" };
+        assert!(said.contains(word), "{said}");
+        verified
+    }
+}
+
+#[test]
+fn what_is_registered_is_stamped_and_stock_openssl_verifies_it_across_cas() {
+    if !have("openssl") {
+        return;
+    }
+    let world = World::new();
+    world.join("hanbit-parts", "minji");
+    let file = world.file("recipe.txt", "etch for 90 s");
+    world.file("other.txt", "etch for 91 s");
+    let mut all = Vec::new();
+    for more in [&[][..], &["--hash", "sha384"], &["--hash", "sha512"]] {
+        let register = ["register", &file, "--yes"];
+        all.push(world.escrow("hanbit-parts", &[&register[..], more].concat()).record());
+    }
+    let first = fs::read(world.home("hanbit-parts").join(format!("stamps/{}.pem", id(&all[0]))));
+    let first = first.unwrap();
+    // The CA is replaced: from the beginning of it on, the next one vouches for who stamps.
+    for finish in [&[][..], &["--finish"]] {
+        assert_eq!(world.escrowd(&[&["rotate-ca"][..], finish].concat()).code, 0);
+        assert!(world.reload());
+        all.push(world.register("hanbit-parts", "recipe.txt", "etch for 90 s"));
+    }
+    let now = Timestamp::from(SystemTime::now());
+    for (which, registered) in all.iter().enumerate() {
+        let id = id(registered);
+        let at: Timestamp = registered["stamped_at"].as_str().unwrap().parse().unwrap();
+        assert!(at <= now, "{registered}");
+        let is_stamped =
+            |document, more: &[&str]| world.is_stamped("hanbit-parts", &id, document, more);
+        assert!(is_stamped("recipe.txt", &[]), "{which}");
+        assert!(!is_stamped("other.txt", &[]), "{which}");
+        for (days, good) in [(9 * 365, true), (11 * 365, false)] {
+            let at = (now.after(Span::days(days)).as_millis() / 1_000).to_string();
+            assert_eq!(is_stamped("recipe.txt", &["-attime", &at]), good, "{which}, {days} days");
+        }
+        let ca = world.home("hanbit-parts").join(format!("stamps/{id}.pem"));
+        assert_eq!(fs::read(ca).unwrap() == first, which < 3, "{which}: the CA of its time");
+        assert_eq!(world.escrow("hanbit-parts", &["show", &id]).record(), *registered);
+    }
+    assert_eq!(world.escrow("hanbit-parts", &["registrations"]).records(), all);
+    // The old CA says nothing of the new tokens, nor the new one of the old.
+    let [old, new] = [&all[0], &all[4]].map(id);
+    let kept =
+        |id: &str, kind: &str| world.home("hanbit-parts").join(format!("stamps/{id}.{kind}"));
+    for (token, ca) in [(&old, &new), (&new, &old)] {
+        let (token, ca) = (kept(token, "tsr"), kept(ca, "pem"));
+        let verify = ["ts", "-verify", "-data", "recipe.txt", "-in", token.to_str().unwrap()];
+        let against = ["-CAfile", ca.to_str().unwrap()];
+        assert!(!openssl(&world.path(""), &[&verify[..], &against].concat()).0);
+    }
+    // One that is damaged is named, and neither believed nor replaced.
+    let token = kept(&old, "tsr");
+    let mut bytes = fs::read(&token).unwrap();
+    *bytes.last_mut().unwrap() ^= 1;
+    fs::write(&token, &bytes).unwrap();
+    for words in [&["show", &*old][..], &["registrations"]] {
+        let ended = world.escrow("hanbit-parts", words);
+        assert!(ended.code == 0 && ended.err.contains(&format!("{old}.tsr")), "{}", ended.err);
+        assert!(ended.out[0]["stamped_at"].is_null(), "{:?}", ended.out);
+    }
+    assert_eq!(fs::read(&token).unwrap(), bytes);
+}
+
+#[test]
+fn where_the_vault_cannot_stamp_the_registration_stands_and_show_asks_again() {
+    let mut world = World::new();
+    world.join("hanbit-parts", "minji");
+    let liar = Liar::beside(&world);
+    liar.copy(&world, "hanbit-parts", "copy");
+    let unavailable =
+        || Err(tonic::Status::unimplemented("a vault of before there were time-stamps"));
+    liar.tell(Some(Lie::new("Stamp", move |_| unavailable())));
+    let files = ["page-1", "page-2"].map(|name| world.file(name, name));
+    let ended = world.escrow("copy", &["register", &files[0], &files[1], "--yes"]);
+    assert!(ended.err.contains("registered, but not time-stamped"), "{}", ended.err);
+    let told = ended.err.matches("warning").count();
+    assert_eq!(told, 1, "once is enough: {}", ended.err);
+    let records = ended.records();
+    assert!(records.iter().all(|record| record["stamped_at"].is_null()), "{records:?}");
+    let again = world.escrow("copy", &["show", &id(&records[0])]);
+    assert!(again.err.contains("not time-stamped"), "{}", again.err);
+    assert!(again.record()["stamped_at"].is_null());
+    liar.tell(None);
+    let shown = world.escrow("copy", &["show", &id(&records[0])]).record();
+    assert!(shown["stamped_at"].is_string(), "{shown}");
+    let listed = world.escrow("copy", &["registrations"]).records();
+    assert_eq!(listed[0], shown, "and kept");
+    assert!(listed[1]["stamped_at"].is_null());
+    let mode = std::os::unix::fs::PermissionsExt::mode;
+    for (name, expected) in [("stamps", 0o700), (&*format!("stamps/{}.tsr", id(&shown)), 0o600)] {
+        let found = fs::metadata(world.home("copy").join(name)).unwrap();
+        assert_eq!(mode(&found.permissions()) & 0o777, expected, "{name}");
+    }
+    world.stop();
 }
 
 /// An authority that OpenSSL has made and runs: root, perhaps a CA between, and signer.

@@ -9,7 +9,7 @@ use crate::cli::failure::{Exit, Failure};
 use crate::cli::output::{Output, fields};
 use crate::cli::view::may_object_text;
 use crate::client::acts::identity::{self, Untold};
-use crate::client::session::{SKEW_MAX, self, Session};
+use crate::client::session::{self, SKEW_MAX, Session};
 use crate::crypto::signature;
 use crate::domain::agreement::Agreement;
 use crate::domain::id::{AgreementId, Digest, MemberName, MemberPath, RequestId};

@@ -195,7 +195,11 @@ mod tests {
             fs::write(&path, vec![7; 2 * PIECE_BYTES]).unwrap();
             let found = Found::at(&path).unwrap();
             change(&path);
-            assert_eq!(code(found.read(label(), Hash::Sha256, |_| ())), "CHANGED", "{what}, before");
+            assert_eq!(
+                code(found.read(label(), Hash::Sha256, |_| ())),
+                "CHANGED",
+                "{what}, before"
+            );
         }
         for (what, change) in changes.into_iter().take(2) {
             let dir = tempfile::tempdir().unwrap();

@@ -141,6 +141,8 @@ const TABLE: &[(&str, Change, Ends)] = &[
     ("Retrieve chunk", Altered, Refused("a bundle that is not the one deposited")),
     ("Scan leaves", Dropped, Refused("a log without all of its leaves")),
     ("Scan leaves", Altered, Refused("leaves that are not those of its signed log")),
+    ("Stamp response", Dropped, Refused("a time-stamp that does not count")),
+    ("Stamp response", Altered, Refused("a time-stamp that does not count")),
     ("Submit entries", Dropped, Refused("an acknowledgement of something else")),
     ("Submit entries", Repeated, Refused("an acknowledgement of something else")),
     ("Submit entries", Reordered, Refused("an acknowledgement of something else")),
@@ -260,6 +262,11 @@ impl Stage {
                 copy_dir(&known, &home.dir().join("log"));
                 run(&["agreement", "list"])
             }
+            "Stamp" => {
+                copy("hanbit-parts");
+                let file = world.file("notebook", "anneal at 412");
+                run(&["register", &file, "--yes"])
+            }
             "ListAgreements" | "Scan" => {
                 copy("trade-secret-center");
                 run(&["agreement", "list"])
@@ -359,7 +366,8 @@ fn promise_13_a_lie_about_any_field_is_refused_or_changes_nothing() {
         }
         // Whatever was signed was signed before the lie; after it, nothing.
         let heard = stage.liar.heard();
-        let is_reply_to_one = ["Submit", "Deposit", "Retrieve", "Join", "Renew"].contains(&call);
+        let is_reply_to_one =
+            ["Submit", "Stamp", "Deposit", "Retrieve", "Join", "Renew"].contains(&call);
         let may_join = call == "Describe" && heard == ["escrow-vault/join/v1"];
         let is_proposal = call == "Submit" && *change == Reordered;
         let signed = if is_proposal { 2 } else { usize::from(is_reply_to_one || may_join) };
@@ -439,7 +447,8 @@ fn refused(row: &str, ended: &Ended, code: &str, reason: &str) {
 }
 
 fn is_agreements(tag: &&str) -> bool {
-    !tag.ends_with("/join/v1") && !tag.ends_with("/renewal/v1")
+    let others = ["/join/v1", "/renewal/v1", "/registration/v1"];
+    !others.iter().any(|other| tag.ends_with(other))
 }
 
 /// What a command put out, without what is new every time.

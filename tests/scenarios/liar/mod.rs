@@ -16,6 +16,7 @@ mod people;
 mod registrations;
 mod replies;
 mod services;
+mod stamps;
 
 pub(crate) use history::{History, reword};
 
@@ -94,6 +95,8 @@ struct Desk {
     /// The log that is shown with it, as far as it was signed.
     log: Mutex<Vec<Leaf>>,
     heard: Mutex<Vec<SignedText>>,
+    /// The last request for a time-stamp.
+    asked: Mutex<Vec<u8>>,
 }
 
 impl Liar {
@@ -113,6 +116,7 @@ impl Liar {
             history: Mutex::default(),
             log: Mutex::default(),
             heard: Mutex::default(),
+            asked: Mutex::default(),
         });
         let runtime = Runtime::new().unwrap();
         let listener = runtime.block_on(TcpListener::bind(&address)).unwrap();

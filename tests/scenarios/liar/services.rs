@@ -1,4 +1,4 @@
-//! The seven services of the protocol, each call forwarded and then lied about.
+//! The services of the protocol, each call forwarded and then lied about.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -24,13 +24,16 @@ use escrow_vault::wire::v1::statement_service_client::StatementServiceClient;
 use escrow_vault::wire::v1::statement_service_server::{StatementService, StatementServiceServer};
 use escrow_vault::wire::v1::stream_service_client::StreamServiceClient;
 use escrow_vault::wire::v1::stream_service_server::{StreamService, StreamServiceServer};
+use escrow_vault::wire::v1::timestamp_service_client::TimestampServiceClient;
+use escrow_vault::wire::v1::timestamp_service_server::{TimestampService, TimestampServiceServer};
 use escrow_vault::wire::v1::{
     CheckpointRequest, CheckpointResponse, DepositRequest, DepositResponse, DescribeRequest,
     DescribeResponse, Entry, FetchRequest, FetchResponse, HandInRequest, HandInResponse,
     JoinRequest, JoinResponse, ListAgreementsRequest, ListAgreementsResponse, ProveRequest,
     ProveResponse, ReachRequest, ReachResponse, ReadRequest, ReadResponse, RenewRequest,
     RenewResponse, RetrieveRequest, RetrieveResponse, ScanRequest, ScanResponse, SignedHead,
-    SignedStatement, SubmitRequest, SubmitResponse, WatchRequest, WatchResponse, deposit_request,
+    SignedStatement, StampRequest, StampResponse, SubmitRequest, SubmitResponse, WatchRequest,
+    WatchResponse, deposit_request,
 };
 use prost::Message;
 use tokio_stream::{Stream, StreamExt as _};
@@ -58,6 +61,7 @@ pub(super) fn routes(desk: &Arc<Desk>) -> Routes {
         .add_service(ShareServiceServer::new(services.clone()))
         .add_service(RecoveryServiceServer::new(services.clone()))
         .add_service(LogServiceServer::new(services.clone()))
+        .add_service(TimestampServiceServer::new(services.clone()))
         .add_service(BundleServiceServer::new(services))
 }
 
@@ -305,6 +309,20 @@ impl LogService for Services {
             false => gather(vault.scan(request).await?).await?,
         };
         self.told("Scan", parts).map(Response::new)
+    }
+}
+
+#[tonic::async_trait]
+impl TimestampService for Services {
+    async fn stamp(
+        &self,
+        request: Request<StampRequest>,
+    ) -> Result<Response<StampResponse>, Status> {
+        let caller = caller(&request);
+        *self.0.asked.lock().unwrap() = request.get_ref().request.to_vec();
+        let mut vault = TimestampServiceClient::new(self.0.forward(caller).await);
+        let reply = vault.stamp(request.into_inner()).await?.into_inner();
+        self.told_once("Stamp", reply).await
     }
 }
 
