@@ -22,16 +22,19 @@ impl Members {
     /// Takes in a statement whose signature was verified.
     pub(super) fn learn(&mut self, stated: &Stated) {
         let by = &stated.statement.made().by;
-        match &stated.statement {
-            Statement::Organisation(s) if s.key == stated.key => {
-                // The first one stands: there is no other in an honest log.
-                self.organisations.entry(by.organisation.clone()).or_insert(s.key);
-            }
-            Statement::Join(s) if s.key == stated.key => {
-                self.joined.insert(stated.digest, (by.clone(), s.key));
-            }
-            Statement::Confirmation(s) => self.confirmed.push((s.clone(), stated.key)),
-            _ => {}
+        if let Statement::Organisation(s) = &stated.statement
+            && s.key == stated.key
+        {
+            // The first one stands: there is no other in an honest log.
+            self.organisations.entry(by.organisation.clone()).or_insert(s.key);
+        }
+        if let Statement::Join(s) = &stated.statement
+            && s.key == stated.key
+        {
+            self.joined.insert(stated.digest, (by.clone(), s.key));
+        }
+        if let Statement::Confirmation(s) = &stated.statement {
+            self.confirmed.push((s.clone(), stated.key));
         }
     }
 
@@ -85,13 +88,14 @@ pub fn vouching(of: &[&Stated], path: &MemberPath, key: &PublicKey) -> Vec<Diges
             .map(|it| it.digest)
             .collect();
         for stated in of {
-            match &stated.statement {
-                Statement::Organisation(_) => needed.push(stated.digest),
-                Statement::Confirmation(s) if joins.contains(&s.join_sha256) => {
-                    needed.push(stated.digest);
-                    wanted.push((s.made.by.clone(), stated.key));
-                }
-                _ => {}
+            if let Statement::Organisation(_) = &stated.statement {
+                needed.push(stated.digest);
+            }
+            if let Statement::Confirmation(s) = &stated.statement
+                && joins.contains(&s.join_sha256)
+            {
+                needed.push(stated.digest);
+                wanted.push((s.made.by.clone(), stated.key));
             }
         }
         needed.extend(joins);

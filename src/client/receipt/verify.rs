@@ -158,11 +158,12 @@ fn is_of(event: &Event, name: &str) -> bool {
 impl Proved {
     /// What of a document this event names, if it names one: its SHA-256, and what the document is.
     pub fn names(&self) -> Option<(Digest, &'static str)> {
-        match &self.stated.as_ref()?.statement {
-            Statement::Registration(s) => Some((s.sha256, "the registered document")),
-            Statement::Deposit(s) => Some((s.sha256, "the sealed bundle")),
-            _ => None,
+        let statement = &self.stated.as_ref()?.statement;
+        if let Statement::Registration(s) = statement {
+            return Some((s.sha256, "the registered document"));
         }
+        let Statement::Deposit(s) = statement else { return None };
+        Some((s.sha256, "the sealed bundle"))
     }
 
     /// SHA-256 of the statement, by which ids are made.
