@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
+use crate::crypto::note::NoteKey;
 use crate::crypto::timestamp::Hash;
 use crate::domain::id::{Fingerprint, MemberName, MemberPath, OrganisationName, RuleName};
 use crate::domain::request::State;
@@ -69,6 +70,16 @@ again, --wait or `escrow attend` contributes your share then.";
 const RETRIEVE: &str = "\
 Example: escrow retrieve req_7hq2mk --out ./received
 A request is retrieved once: its secret is erased when the bundle is open.";
+
+const RECEIPT: &str = "\
+Example: escrow receipt dep_2bxq7k --out recipe-receipt.tgz
+It holds the signed statements with the proof that they are in the vault's log, and a script that \
+verifies them without this program. It tells whoever has it what the statements say: parties, labels, \
+purposes; never contents.";
+
+const VERIFY: &str = "\
+Example: escrow verify recipe-receipt.tgz --file recipe.pdf
+Exits with 1 where anything is off. What is proved and what is not stands in the receipt's README.txt.";
 
 /// Deposit confidential bundles with an institution, and hand them out only when two agree.
 ///
@@ -144,6 +155,19 @@ pub enum Command {
         /// A directory; made if it is not there
         #[arg(long, value_name = "DIR")]
         out: PathBuf,
+    },
+    /// Verify receipts: by anybody, without a home and without the vault
+    #[command(after_help = VERIFY)]
+    Verify {
+        /// Receipts
+        #[arg(required = true, value_name = "RECEIPT")]
+        receipts: Vec<PathBuf>,
+        /// A file that has to be the registered document, or the sealed bundle
+        #[arg(long, value_name = "DOCUMENT")]
+        file: Option<PathBuf>,
+        /// The log's key, as you know it from elsewhere (C2SP vkey)
+        #[arg(long, value_name = "VKEY")]
+        log: Option<NoteKey>,
     },
     /// What takes a member's home and a connection.
     #[command(flatten)]
@@ -323,6 +347,15 @@ pub enum MemberCommand {
     },
     /// Keep running: contribute to what you have consented to, once it is due
     Attend,
+    /// Write a receipt of a deposit, request or registration that proves itself, to anybody
+    #[command(after_help = RECEIPT)]
+    Receipt {
+        /// Its id, or the beginning
+        id: String,
+        /// A file that does not exist yet, such as receipt.tgz
+        #[arg(long, value_name = "FILE")]
+        out: PathBuf,
+    },
     /// Tell who did and saw what in an agreement
     Audit {
         /// Which agreement

@@ -30,6 +30,7 @@ fn hint(command: &Command) -> Option<&'static str> {
         }
         Command::Member(MemberCommand::Retrieve { .. } | MemberCommand::Seal { .. })
         | Command::Agreement(AgreementCommand::Template { .. })
+        | Command::Verify { .. }
         | Command::Completions { .. }
         | Command::Man { .. }
         | Command::Passphrase { .. }

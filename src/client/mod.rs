@@ -14,6 +14,7 @@ mod listing;
 pub mod memory;
 pub mod mirror;
 pub mod reading;
+pub mod receipt;
 pub mod session;
 pub mod silence;
 pub mod terms_text;

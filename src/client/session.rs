@@ -342,27 +342,27 @@ impl Session {
         Ok(())
     }
 
-    /// Compares a stream with the log. A vault publishes before it shows: where the log is shorter
-    /// than what is shown, it has grown meanwhile, or somebody holds it back.
+    /// Compares a stream with the log: as far as the log reached before the stream was read, and as
+    /// far as the stream reaches. What the log has beyond may have come while it was read. A vault
+    /// publishes before it shows, so a log that does not reach as far is held back.
     async fn is_borne_out(
         &mut self,
         stream: &Stream,
         followed: &Followed,
     ) -> Result<(), ClientError> {
         let Some(last) = followed.entries().last() else { return Ok(()) };
-        let covers = |mirrored: &Mirrored| mirrored.checkpoint.size > last.position;
-        if self.mirrored.as_ref().is_some_and(|mirrored| !covers(mirrored)) {
+        let size = |mirrored: &Mirrored| mirrored.checkpoint.size;
+        let Some(before) = self.mirrored.as_ref().map(size) else { return Ok(()) };
+        let end = before.max(last.position.saturating_add(1));
+        if end > before {
             self.follow_log().await?;
         }
-        match &self.mirrored {
-            Some(mirrored) if covers(mirrored) => {
-                self.home.mirror().bears_out(mirrored, stream, followed.entries())
-            }
-            Some(mirrored) => Err(ClientError::Untrue(format!(
-                "a log of {} entries, which does not reach event {} of {stream}",
-                mirrored.checkpoint.size, last.sequence
+        match self.mirrored.as_ref().map_or(0, size) {
+            now if now < end => Err(ClientError::Untrue(format!(
+                "a log of {now} entries, which does not reach event {} of {stream}",
+                last.sequence
             ))),
-            None => Ok(()),
+            _ => self.home.mirror().bears_out(end, stream, followed.entries()),
         }
     }
 

@@ -76,14 +76,18 @@ impl<S: Store> LogService for Logs<S> {
                     vault.still_stands(&talker)?;
                     vault.leaves(at, count)
                 });
-                let part = leaves.await.map_err(answer);
-                let told = part.as_ref().map_or(0, Vec::len);
-                let part = part.map(|leaves| ScanResponse {
-                    leaves: leaves.iter().flat_map(|leaf| leaf.0).collect::<Vec<u8>>().into(),
-                });
-                at += told as u64;
-                // Nothing more, or nobody there any more.
-                if told == 0 && part.is_ok() || parts.send(part).await.is_err() || told == 0 {
+                let leaves = match leaves.await {
+                    Ok(leaves) if leaves.is_empty() => return,
+                    Ok(leaves) => leaves,
+                    Err(error) => {
+                        drop(parts.send(Err(answer(error))).await);
+                        return;
+                    }
+                };
+                at += leaves.len() as u64;
+                let leaves: Vec<u8> = leaves.iter().flat_map(|leaf| leaf.0).collect();
+                // Whoever has gone away needs no more.
+                if parts.send(Ok(ScanResponse { leaves: leaves.into() })).await.is_err() {
                     return;
                 }
             }

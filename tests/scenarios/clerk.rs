@@ -191,7 +191,7 @@ fn promise_11_mistakes_get_one_cause_and_one_remedy() {
             "there are several",
             "one at a time",
         ),
-        ("operator", vec!["registrations"], 1, "or registrations", "a member's home"),
+        ("operator", vec!["registrations"], 1, "registrations or colleagues", "a member's home"),
         ("operator", vec!["deposits", &agreement], 1, "has no agreements", "a member's home"),
         ("operator", vec!["agreement", "list"], 1, "has no agreements", "a member's home"),
         (

@@ -25,6 +25,7 @@ mod metrics;
 mod operator;
 mod power_cut;
 mod quota;
+mod receipts;
 mod recovery;
 mod registration;
 mod release;

@@ -7,6 +7,7 @@ pub(super) mod audit;
 pub(super) mod deposit;
 mod find;
 pub(super) mod identity;
+pub(super) mod receipt;
 mod registration;
 pub(super) mod release;
 mod resume;
@@ -79,6 +80,7 @@ pub(super) async fn run(
         MemberCommand::Retrieve { request, out, raw } => {
             release::retrieve(output, session, &request, &out, raw).await
         }
+        MemberCommand::Receipt { id, out } => receipt::receipt(output, session, &id, &out).await,
         MemberCommand::Audit { agreement } => audit::audit(output, session, &agreement).await,
     }
 }
@@ -107,6 +109,7 @@ fn needs_organisation(command: &MemberCommand) -> bool {
         | MemberCommand::Retrieve { .. }
         | MemberCommand::Watch { .. }
         | MemberCommand::Attend
+        | MemberCommand::Receipt { .. }
         | MemberCommand::Audit { .. } => true,
     }
 }

@@ -1,9 +1,11 @@
 //! Records as commands put them out: the fields scripts may rely on, and their text for people.
 
+mod proved;
 mod registration;
 mod request;
 mod terms;
 
+pub use proved::ProvedView;
 pub use registration::RegistrationView;
 pub use request::{RequestView, document, may_object_text};
 pub use terms::{RuleView, terms_text};

@@ -5,6 +5,7 @@ pub mod deposit;
 pub mod identity;
 pub mod joining;
 pub mod notice;
+pub mod receipt;
 pub mod registration;
 pub mod release;
 pub mod resume;

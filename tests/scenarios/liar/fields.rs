@@ -92,6 +92,8 @@ const TABLE: &[(&str, Change, Ends)] = &[
     ("ListAgreements agreements", Altered, Refused("agr")),
     ("ListAgreements agreements", Repeated, Refused("agreements out of order")),
     ("ListAgreements agreements", Reordered, Refused("agreements out of order")),
+    ("Prove proof", Dropped, Refused("proofs of its log")),
+    ("Prove proof", Altered, Refused("proofs of its log")),
     ("Read entries", Dropped, Refused("event 2 of")),
     ("Read entries", Repeated, Refused("event 3 of")),
     ("Read entries", Reordered, Refused("event 1 of")),
@@ -266,6 +268,12 @@ impl Stage {
                 copy("hanbit-parts");
                 let file = world.file("notebook", "anneal at 412");
                 run(&["register", &file, "--yes"])
+            }
+            "Prove" => {
+                copy("trade-secret-center");
+                let out = world.path("receipt.tgz");
+                drop(fs::remove_file(&out));
+                run(&["receipt", deposit, "--out", out.to_str().unwrap()])
             }
             "ListAgreements" | "Scan" => {
                 copy("trade-secret-center");
