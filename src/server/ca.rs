@@ -55,8 +55,8 @@ pub enum CaError {
     /// A key file is missing, exposed or unreadable; which one, its source says.
     #[error("a key of the vault's cannot be used")]
     Keyring(#[from] KeyringError),
-    /// The CA's certificate file is missing or unreadable.
-    #[error("cannot read the CA's certificate {path}", path = path.display())]
+    /// A certificate's file is missing or unreadable.
+    #[error("cannot read the certificate {path}", path = path.display())]
     CertificateFile {
         /// Which file.
         path: PathBuf,

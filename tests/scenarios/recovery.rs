@@ -31,6 +31,9 @@ fn a_backup_of_a_running_vault_restores_and_is_never_served_as_if_it_were_the_va
     assert_eq!(backup, again, "an earlier backup is brought up to date");
     world.stop();
     back_up(&world, "backup");
+    let keys = ["tsa.key", "tsa.crt"].map(|name| format!("keys/{name}"));
+    let kept = |dir: &Path| keys.clone().map(|name| fs::read(dir.join(name)).unwrap());
+    let stamping = kept(&world.data());
 
     // Served where it lies, it would be a second vault.
     let lost = world.path("lost");
@@ -41,6 +44,7 @@ fn a_backup_of_a_running_vault_restores_and_is_never_served_as_if_it_were_the_va
 
     restore(&world, &backup, &["--complete"]);
     world.serve();
+    assert_eq!(kept(&world.data()), stamping, "the authority goes on, and no other is made");
     for deposit in [small, large] {
         let request = world.request(&deposit, "joint");
         world.approve("trade-secret-center", &request);

@@ -7,6 +7,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::SystemTime;
 
+use escrow_vault::client::home::Home;
 use escrow_vault::crypto::keyring::Keyring;
 use escrow_vault::crypto::timestamp::{
     self, Hash, Imprint, POLICY, REQUEST_BYTES_MAX, StampRefused, Trusted,
@@ -15,11 +16,15 @@ use escrow_vault::domain::time::{Span, Timestamp};
 use escrow_vault::server::ca;
 use escrow_vault::server::timestamper;
 use escrow_vault::server::timestamps::endpoint;
+use escrow_vault::wire::v1::StampRequest;
+use escrow_vault::wire::v1::timestamp_service_client::TimestampServiceClient;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
 use tempfile::TempDir;
+use tonic::Code;
 
 use super::liar::{Liar, Lie};
+use super::wire::{channel, runtime};
 use super::{World, have, id};
 
 const QUERY: &str = "application/timestamp-query";
@@ -471,6 +476,60 @@ fn what_is_registered_is_stamped_and_stock_openssl_verifies_it_across_cas() {
         assert!(ended.out[0]["stamped_at"].is_null(), "{:?}", ended.out);
     }
     assert_eq!(fs::read(&token).unwrap(), bytes);
+    // Nor is one of another document.
+    let other = id(&world.register("hanbit-parts", "other.txt", "etch for 91 s"));
+    fs::copy(kept(&other, "tsr"), &token).unwrap();
+    let ended = world.escrow("hanbit-parts", &["show", &old]);
+    assert!(ended.code == 0 && ended.err.contains("another document"), "{}", ended.err);
+    assert!(ended.out[0]["stamped_at"].is_null(), "{:?}", ended.out);
+}
+
+#[test]
+fn members_are_given_time_stamps_and_nobody_else_is_over_their_connection() {
+    let world = World::new();
+    world.join("hanbit-parts", "minji");
+    world.join_colleague("hanbit-parts", "jun");
+    let since = "2026-01-01T00:00:00.000Z";
+    let vault = Home::open(&world.home("hanbit-parts")).unwrap().vault().unwrap();
+    let imprint = Imprint::of(Hash::Sha384, b"etch for 90 s");
+    runtime().block_on(async {
+        let jun = channel(&world, Some("jun")).await;
+        let revoke = ["revoke", "hanbit-parts/jun", "--compromised-since", since, "--yes"];
+        world.escrow("hanbit-parts", &revoke).record();
+        for (who, channel, code) in [
+            ("a stranger", channel(&world, None).await, Code::Unauthenticated),
+            ("the operator", channel(&world, Some("operator")).await, Code::NotFound),
+            ("who was revoked, on an open connection", jun, Code::PermissionDenied),
+            ("a member", channel(&world, Some("hanbit-parts")).await, Code::Ok),
+        ] {
+            let request = timestamp::request(&imprint, None, true).into();
+            let stamped =
+                TimestampServiceClient::new(channel).stamp(StampRequest { request }).await;
+            let told = stamped.as_ref().err().map_or(Code::Ok, tonic::Status::code);
+            assert_eq!(told, code, "{who}: {stamped:?}");
+            let Ok(stamped) = stamped else { continue };
+            let cas = vault.cas().unwrap();
+            let trusted = Trusted { authorities: &[&cas[0]], others: &[] };
+            let response = stamped.into_inner().response;
+            timestamp::verify(&response, &imprint, trusted, None).unwrap();
+        }
+        // What is no request is answered: with the reason why there is no token.
+        let member = channel(&world, Some("hanbit-parts")).await;
+        for bytes in [0, REQUEST_BYTES_MAX + 1] {
+            let request = StampRequest { request: vec![0x30; bytes].into() };
+            let told = TimestampServiceClient::new(member.clone()).stamp(request).await;
+            let response = told.unwrap().into_inner().response;
+            let trusted = Trusted { authorities: &[], others: &[] };
+            let refused = timestamp::verify(&response, &imprint, trusted, None);
+            assert!(
+                matches!(refused, Err(StampRefused::Rejected { status: 2, .. })),
+                "{refused:?}"
+            );
+        }
+        let request = StampRequest { request: vec![0x30; 1 << 20].into() };
+        let refused = TimestampServiceClient::new(member).stamp(request).await.unwrap_err();
+        assert_eq!(refused.code(), Code::OutOfRange, "{refused:?}");
+    });
 }
 
 #[test]

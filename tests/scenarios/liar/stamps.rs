@@ -1,6 +1,7 @@
 //! What a vault can say in place of a time-stamp: it has its CA, and can make any authority of its own.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, mpsc};
+use std::thread;
 use std::time::SystemTime;
 
 use escrow_vault::crypto::keyring::Keyring;
@@ -29,15 +30,15 @@ fn before(span: Span) -> Timestamp {
     Timestamp::from(SystemTime::now() - span.as_duration())
 }
 
-/// What is answered to a request, by whom, and when it says that it is.
+/// What is answered to this request.
 type Telling = fn(&[u8], &Authority) -> Vec<u8>;
 
-/// By the vault's own authority, at this time.
+/// As an honest authority would, at this time.
 fn answer(request: &[u8], authority: &Authority, at: Timestamp) -> Vec<u8> {
     timestamp::answer(request, authority, at, &[7; 16])
 }
 
-/// The request with its nonce or digest made another one.
+/// The request with a bit of this byte, counted from its end, made another one.
 fn bent(request: &[u8], from_end: usize) -> Vec<u8> {
     let mut bent = request.to_vec();
     let at = bent.len() - from_end;
@@ -132,6 +133,36 @@ fn promise_13_a_time_stamp_that_does_not_count_is_refused_and_the_registration_t
         let shown = world.escrow("copy", &["show", id]).record();
         assert!(shown["stamped_at"].is_string(), "{what}: {shown}");
     }
+}
+
+#[test]
+fn a_ca_that_came_meanwhile_is_asked_for_before_its_time_stamp_is_refused() {
+    let world = World::new();
+    world.join("hanbit-parts", "minji");
+    let liar = Liar::beside(&world);
+    let home = liar.copy(&world, "hanbit-parts", "copy");
+    let file = world.file("notebook", "anneal at 412");
+    let (submitted, heard) = mpsc::channel();
+    let (reloaded, go_on) = mpsc::channel();
+    let go_on = Mutex::new(go_on);
+    liar.tell(Some(Lie::new("Submit", move |truth| {
+        submitted.send(()).unwrap();
+        go_on.lock().unwrap().recv().unwrap();
+        Ok(Box::new(truth.into_iter()))
+    })));
+    let registered = thread::scope(|scope| {
+        let register = ["register", &file, "--yes"];
+        let registering = scope.spawn(|| world.escrow("copy", &register));
+        heard.recv().unwrap();
+        assert_eq!(home.vault().unwrap().ca_edition, 1);
+        assert_eq!(world.escrowd(&["rotate-ca"]).code, 0);
+        assert!(world.reload());
+        reloaded.send(()).unwrap();
+        registering.join().unwrap()
+    });
+    let registered = registered.record();
+    assert!(registered["stamped_at"].is_string(), "{registered}");
+    assert_eq!(home.vault().unwrap().ca_edition, 2, "and the home knows it");
 }
 
 fn told(
