@@ -115,7 +115,8 @@ impl Stamping {
             Some(untrue @ ClientError::Untrue(_)) => Err(untrue.into()),
             Some(fault) => {
                 let again = "`escrow show` with the registration's id asks again".to_owned();
-                let is_of_home = matches!(fault, ClientError::Home { .. });
+                let is_of_home =
+                    matches!(fault, ClientError::Home { .. } | ClientError::KeyFile(_));
                 let next = if is_of_home { fault.hint() } else { again };
                 output.warn(format!("registered, but not time-stamped: {fault}; {next}"));
                 Ok(())
