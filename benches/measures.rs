@@ -30,6 +30,12 @@ use escrow_vault::crypto::seal::{Origin, Sealer};
 use escrow_vault::crypto::signature::{self, SigningKey};
 use escrow_vault::domain::id::{AgreementId, Bytes, OrganisationName};
 use escrow_vault::domain::statement::Content;
+use escrow_vault::domain::stream::Stream;
+use escrow_vault::ledger::merkle::{self, Node};
+use escrow_vault::ledger::{Entry, LabelKey};
+use escrow_vault::store::{
+    Batch, DiskStore, Options, Projector, ReadError, ReadRecord, Records, Store as _,
+};
 use rand_core::OsRng;
 use serde_json::Value;
 
@@ -52,12 +58,13 @@ impl Row {
 fn main() {
     let wanted: Vec<String> =
         std::env::args().skip(1).filter(|arg| !arg.starts_with('-')).collect();
-    let measures: [(&str, fn()); 5] = [
+    let measures: [(&str, fn()); 6] = [
         ("bulk", bulk),
         ("durable", durable),
         ("memory", memory),
         ("contribution", contribution),
         ("start", start),
+        ("log", log),
     ];
     println!("{:<44} {:>22} {:>34} {:>7}", "measure", "ours", "peer", "ratio");
     for (name, measure) in measures {
@@ -175,6 +182,86 @@ fn start() {
         ("start after kill -9, 10⁵ deposits", many.1, few.1),
     ] {
         against(what, cost(many), "10³ deposits", cost(few)).print();
+    }
+}
+
+/// Proofs in a log of a million entries beside the goals they have, what an entry takes up beside its
+/// payload, and how long a store of so many takes to open beside one of a thousand.
+fn log() {
+    const FEW: u64 = 1_000;
+    const MANY: u64 = 1_000_000;
+    const PAYLOAD_BYTES: usize = 700;
+    let place = Path::new(env!("CARGO_TARGET_TMPDIR"));
+    let dir = tempfile::Builder::new().prefix("log").tempdir_in(place).unwrap();
+    let open = || {
+        let began = Instant::now();
+        let options = Options { reserve_bytes: 0, may_begin: true, ..Options::default() };
+        (DiskStore::open(dir.path(), &Nothing, &options).unwrap(), began.elapsed())
+    };
+    let fill = |store: &DiskStore, end: u64| {
+        while store.ledger_size() < end {
+            let first = store.ledger_size();
+            let entries = (first..(first + 500).min(end)).map(|position| Entry {
+                position,
+                stream: Stream::Vault,
+                sequence: position + 1,
+                label_key: LabelKey([1; 32]),
+                salt: Bytes([2; 32]),
+                payload: vec![b'x'; PAYLOAD_BYTES],
+            });
+            let (expected, blobs, bundles, records) = (vec![], vec![], vec![], vec![]);
+            let entries = entries.collect();
+            store.commit(Batch { expected, entries, blobs, bundles, records }).unwrap();
+        }
+    };
+    let (store, _) = open();
+    fill(&store, FEW);
+    store.close().unwrap();
+    let (store, few) = open();
+    fill(&store, MANY);
+    store.close().unwrap();
+    let (store, many) = open();
+    let node = |node: Node| store.node(node);
+    let root = merkle::root(MANY, node).unwrap();
+    let positions: Vec<u64> = (0..1_000).map(|n| n * 7_919 % MANY).collect();
+    let each = |began: Instant| began.elapsed() / 1_000;
+    let began = Instant::now();
+    let proofs: Vec<_> =
+        positions.iter().map(|at| merkle::inclusion(*at, MANY, node).unwrap()).collect();
+    let make = each(began);
+    let leaves: Vec<_> =
+        positions.iter().map(|at| merkle::leaf_hash(&store.leaf(*at).unwrap().0)).collect();
+    let began = Instant::now();
+    for ((at, leaf), proof) in positions.iter().zip(&leaves).zip(&proofs) {
+        merkle::check_inclusion(*at, leaf, MANY, proof, &root).unwrap();
+    }
+    let check = each(began);
+    for (what, took, goal) in [
+        ("prove one of 10⁶ entries", make, Duration::from_millis(10)),
+        ("check that proof", check, Duration::from_millis(1)),
+    ] {
+        let (ours, peer) = (format!("{took:.1?}"), format!("goal: {goal:.0?}"));
+        Row { what, ours, peer, ratio: took.as_secs_f64() / goal.as_secs_f64() }.print();
+    }
+    store.close().unwrap();
+    for (what, name) in
+        [("journal, an entry", "journal"), ("index with the log's hashes, an entry", "sled")]
+    {
+        let files = fs::read_dir(dir.path().join(name)).unwrap();
+        let bytes = files.map(|file| file.unwrap().metadata().unwrap().len()).sum::<u64>() / MANY;
+        let (ours, peer) = (format!("{bytes} bytes"), format!("payload: {PAYLOAD_BYTES} bytes"));
+        Row { what, ours, peer, ratio: bytes as f64 / PAYLOAD_BYTES as f64 }.print();
+    }
+    let cost = |wall| Cost { wall, ..Cost::default() };
+    against("open a store of 10⁶ entries", cost(many), "of 10³ entries", cost(few)).print();
+}
+
+/// Makes no records.
+struct Nothing;
+
+impl Projector for Nothing {
+    fn project(&self, _: &Entry, _: ReadRecord<'_>) -> Result<Records, ReadError> {
+        Ok(Records::new())
     }
 }
 

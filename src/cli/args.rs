@@ -71,6 +71,10 @@ const RETRIEVE: &str = "\
 Example: escrow retrieve req_7hq2mk --out ./received
 A request is retrieved once: its secret is erased when the bundle is open.";
 
+const AUDIT: &str = "\
+Example: escrow audit agr_2bxq7k --about dep_7hq2mk --since 2026-11-01T00:00:00.000Z
+Kinds are those that --json puts out.";
+
 const RECEIPT: &str = "\
 Example: escrow receipt dep_2bxq7k --out recipe-receipt.tgz
 It holds the signed statements with the proof that they are in the vault's log, and a script that \
@@ -357,10 +361,34 @@ pub enum MemberCommand {
         out: PathBuf,
     },
     /// Tell who did and saw what in an agreement
+    #[command(after_help = AUDIT)]
     Audit {
         /// Which agreement
         agreement: String,
+        /// What to leave out
+        #[command(flatten)]
+        only: Only,
     },
+}
+
+/// What of an audit is told: all that fits every one of these.
+#[derive(Debug, Default, Args)]
+pub struct Only {
+    /// Only what this member, or this organisation's members, did
+    #[arg(long, value_name = "ORG[/MEMBER]")]
+    pub by: Option<String>,
+    /// Only what concerns this deposit with its requests, or this request
+    #[arg(long, value_name = "ID")]
+    pub about: Option<String>,
+    /// Only what is of this kind, such as looked_at_agreement
+    #[arg(long)]
+    pub kind: Option<String>,
+    /// Only from this time on, by the vault's clock
+    #[arg(long, value_name = "TIME")]
+    pub since: Option<Timestamp>,
+    /// Only before this time
+    #[arg(long, value_name = "TIME")]
+    pub until: Option<Timestamp>,
 }
 
 /// A state that a request may be waited for.

@@ -21,9 +21,10 @@ const TOKENS_PER_CALL: f64 = 2.0;
 const RESET_COST: f64 = 2.0 * TOKENS_PER_CALL;
 /// Data that does not end a stream and is smaller than this is as good as none, in bytes.
 const DATA_BYTES_MIN: usize = 64;
-/// Calls that whoever has no certificate may make at once, and in a second from then on.
-const STRANGER_CALLS_MAX: f64 = 100.0;
-const STRANGER_CALLS_PER_SECOND: f64 = 5.0;
+/// Calls that whoever has no certificate may make at once, and in a second from then on. Joining
+/// takes three.
+const STRANGER_CALLS_MAX: f64 = 16.0;
+const STRANGER_CALLS_PER_SECOND: f64 = 2.0;
 
 /// Length of the words every HTTP/2 client begins with (RFC 9113 section 3.4).
 pub(super) const PREFACE_BYTES: usize = 24;
@@ -180,9 +181,9 @@ mod tests {
         let now = Instant::now();
         let mut meter = Meter::new(true, now);
         meter.read(&[b'P'; PREFACE_BYTES], now).unwrap();
-        meter.read(&frame(1, 5, 40).repeat(100), now).unwrap();
+        meter.read(&frame(1, 5, 40).repeat(16), now).unwrap();
         let later = now + Duration::from_secs(1);
-        meter.read(&frame(1, 5, 40).repeat(5), later).unwrap();
+        meter.read(&frame(1, 5, 40).repeat(2), later).unwrap();
         assert_eq!(meter.read(&frame(1, 5, 40), later), Err(Flood::Calls));
     }
 }

@@ -5,9 +5,12 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::crypto::note::NoteFault;
+use crate::crypto::signature::SigningKey;
 use crate::domain::id::Digest;
 use crate::domain::refusal::Refusal;
+use crate::domain::statement::Log;
 use crate::domain::stream::Stream;
+use crate::domain::text::Text;
 use crate::ledger::checkpoint::{self, Checkpoint};
 use crate::ledger::entry::Leaf;
 use crate::ledger::merkle::{self, Node};
@@ -17,7 +20,7 @@ use crate::store::{ReadError, Store};
 use crate::vault::committer::Scribe;
 use crate::vault::error::VaultError;
 use crate::vault::halt::{Halt, Shown};
-use crate::vault::{Talker, Vault};
+use crate::vault::{Talker, Vault, generation};
 
 /// Entries that are read back and hashed at a time.
 const ENTRIES_PER_PAGE: usize = 256;
@@ -69,6 +72,12 @@ impl Published {
         *self = Self { size, note: Some(note) };
         Ok(())
     }
+}
+
+/// Whether what is stored bears out the checkpoint that was signed last.
+pub fn check_log<S: Store>(store: &S, origin: Text, key: SigningKey) -> Result<(), ReadError> {
+    let scribe = Scribe::new(Log { origin, generation: generation(store)? }, key)?;
+    Published::resume(store, &scribe).map(drop)
 }
 
 fn unborne(size: u64, how: &str) -> ReadError {

@@ -39,7 +39,7 @@ pub use crate::vault::delivery::{BundleBytes, Delivery, Incoming};
 pub use crate::vault::error::VaultError;
 pub use crate::vault::halt::{Halt, Shown};
 pub use crate::vault::intake::BundleFault;
-pub use crate::vault::log::Continued;
+pub use crate::vault::log::{Continued, check_log};
 pub use crate::vault::quota::{OverQuota, Quota, Resource};
 pub use crate::vault::reading::{Part, Reading};
 pub use crate::vault::records::DomainProjector;

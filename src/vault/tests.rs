@@ -562,3 +562,58 @@ async fn promise_10_a_registration_is_carried_by_colleagues_and_answered_to_nobo
     assert_eq!(refusal(read.map(drop)), unknown);
     place.vault.close().await;
 }
+
+#[tokio::test]
+async fn promise_9_a_vault_that_does_not_bear_out_its_own_checkpoint_does_not_open() {
+    let directory = tempfile::tempdir().unwrap();
+    let key = SigningKey::generate(&mut OsRng);
+    let clock = Arc::new(Hand(Mutex::new("2026-03-02T09:00:00.000Z".parse().unwrap())));
+    let origin: crate::domain::text::Text = "vault.example/escrow".parse().unwrap();
+    let store = || {
+        let options = Options { reserve_bytes: 0, may_begin: true, ..Options::default() };
+        DiskStore::open(directory.path(), &DomainProjector, &options).unwrap()
+    };
+    let open = |store: DiskStore| {
+        Vault::open(store, origin.clone(), key.clone(), clock.clone(), Quota::default())
+    };
+    let founded = Note::Founded {
+        ledger_key: key.public(),
+        operator_key: key.public(),
+        ca_sha256: Bytes([7; 32]),
+    };
+    let vault = open(store()).unwrap();
+    vault.found(founded).await.unwrap();
+    let own = vault.checkpoint().unwrap();
+    vault.close().await;
+    drop(vault);
+    let name = "vault.example/escrow/1";
+    let signer = crate::crypto::note::NoteKey::new(name, key.public()).unwrap();
+    let signed = |size, root| {
+        let origin = name.to_owned();
+        signer.sign(&key, &crate::ledger::checkpoint::Checkpoint { origin, size, root }.to_string())
+    };
+    let other = Bytes([9; 32]);
+    let mut last = own.clone();
+    for (what, note, opens) in [
+        ("another root for its size", signed(1, other), false),
+        ("more than there is", signed(2, other), false),
+        ("an earlier one", signed(0, crate::ledger::merkle::empty_root()), true),
+        ("its own", own, true),
+    ] {
+        let store = store();
+        assert!(store.publish(Some(&last), &note).unwrap(), "{what}");
+        let again = store.publish(Some(&last), &note).unwrap();
+        assert!(!again || last == note, "it is not the last one any more: {what}");
+        let checked = crate::vault::check_log(&store, origin.clone(), key.clone());
+        assert_eq!(checked.is_ok(), opens, "{what}");
+        last = note;
+        match open(store) {
+            Ok(vault) => {
+                assert!(opens, "{what}");
+                last = vault.checkpoint().unwrap();
+                vault.close().await;
+            }
+            Err(fault) => assert!(!opens && matches!(fault, ReadError::Damaged { .. }), "{what}"),
+        }
+    }
+}

@@ -433,3 +433,54 @@ fn whoever_may_object_is_told_so() {
     world.escrow("hanbit-parts", &["object", &request, "--reason", "solvent", "--yes"]).record();
     assert_eq!(wanted("hanbit-parts", &request), None, "it has");
 }
+
+#[test]
+fn an_audit_tells_only_what_is_asked_for() {
+    let (world, agreement) = World::with_agreement();
+    let (deposit, other) = (world.deposit(&agreement, "A"), world.deposit(&agreement, "B"));
+    let (request, beside) = (world.request(&deposit, "joint"), world.request(&other, "joint"));
+    world.approve("trade-secret-center", &request);
+    let audit = |only: &[&str]| world.escrow("hanbit-parts", &[&["audit", &agreement], only].concat());
+    let all = audit(&[]).records();
+    let text = |event: &Value, field: &str| event[field].as_str().unwrap_or_default().to_owned();
+    let since = text(all.iter().find(|it| it["subject"] == request.as_str()).unwrap(), "at");
+    let fits = |only: &[&str], event: &Value| match only {
+        ["--by", who] => text(event, "organisation") == *who || text(event, "member") == *who,
+        ["--about", id] => {
+            let subject = text(event, "subject");
+            subject == *id || (*id == deposit && subject == request)
+        }
+        ["--kind", kind] => text(event, "kind") == *kind,
+        ["--since", at] => text(event, "at") >= (*at).to_owned(),
+        ["--until", at] => text(event, "at") < (*at).to_owned(),
+        _ => unreachable!(),
+    };
+    for only in [
+        ["--by", "trade-secret-center"],
+        ["--by", "orient-display/junho"],
+        ["--about", &deposit],
+        ["--about", &request],
+        ["--about", &beside],
+        ["--kind", "requested"],
+        ["--since", &since],
+        ["--until", &since],
+    ] {
+        // A look of this very audit may have been entered meanwhile.
+        let known = |event: &&Value| all.contains(event);
+        let told = audit(&only).records();
+        let told: Vec<_> = told.iter().filter(known).collect();
+        let wanted: Vec<_> = all.iter().filter(|event| fits(&only, event)).collect();
+        assert!(!wanted.is_empty() && wanted.len() < all.len(), "{only:?}");
+        assert_eq!(told, wanted, "{only:?}");
+    }
+    let both = audit(&["--kind", "requested", "--about", &deposit]).records();
+    assert_eq!(both.len(), 1);
+    for (only, code) in [
+        (["--kind", "requestd"], 2),
+        (["--by", "Nobody At All"], 2),
+        (["--about", &agreement], 1),
+        (["--since", "yesterday"], 2),
+    ] {
+        assert_eq!(audit(&only).code, code, "{only:?}");
+    }
+}

@@ -1,13 +1,14 @@
 //! `audit`: who did and saw what.
 
-use crate::cli::commands::find;
+use crate::cli::args::Only;
+use crate::cli::commands::find::{self, Found};
 use crate::cli::failure::{Exit, Failure};
 use crate::cli::output::Output;
 use crate::cli::view::AuditView;
 use crate::client::chronicle::Believed;
 use crate::client::session::Session;
 use crate::domain::event::{Act, Look, Note};
-use crate::domain::id::{AgreementId, DepositId, MemberPath, RequestId};
+use crate::domain::id::{AgreementId, DepositId, MemberPath, OrganisationName, RequestId};
 use crate::domain::statement::{Stated, Statement, Withdrawn};
 use crate::domain::stream::Stream;
 
@@ -16,8 +17,10 @@ pub(super) async fn audit(
     output: &Output,
     session: &mut Session,
     named: &str,
+    only: &Only,
 ) -> Result<Exit, Failure> {
     let agreement = find::agreement(session, named).await?;
+    let chosen = Chosen::among(session, &agreement.id, only).await?;
     let accesses = session.accesses(&agreement.id).await?;
     let stream = Stream::Agreement(agreement.id.clone());
     let mut events: Vec<&Believed> = [&stream, &accesses]
@@ -26,10 +29,109 @@ pub(super) async fn audit(
         .flat_map(|followed| followed.events())
         .collect();
     events.sort_by_key(|believed| believed.position);
-    let views: Vec<_> = events.into_iter().map(|event| view(event, &agreement.id)).collect();
+    let views = events.into_iter().map(|event| view(event, &agreement.id));
+    let views: Vec<_> = views.filter(|view| chosen.has(view)).collect();
     output.list(&views, &["AT", "WHAT", "BY", "CONCERNING"], AuditView::row)?;
     Ok(Exit::Done)
 }
+
+/// What of an audit is wanted.
+struct Chosen<'o> {
+    only: &'o Only,
+    /// The deposit and its requests, or the request.
+    subjects: Option<Vec<String>>,
+}
+
+impl<'o> Chosen<'o> {
+    /// Understands what was given; what names nothing is refused, as an empty audit would mislead.
+    async fn among(
+        session: &mut Session,
+        agreement: &AgreementId,
+        only: &'o Only,
+    ) -> Result<Self, Failure> {
+        if let Some(kind) = only.kind.as_ref().filter(|kind| !KINDS.contains(&kind.as_str())) {
+            let message = format!("{kind:?} is no kind of event");
+            let hint = format!("name one of {}", KINDS.join(", "));
+            return Err(Failure::usage(message, hint).about(kind));
+        }
+        if let Some(by) = &only.by
+            && by.parse::<MemberPath>().is_err()
+            && by.parse::<OrganisationName>().is_err()
+        {
+            let message = format!("{by:?} names no member and no organisation");
+            let hint = "write ORGANISATION/MEMBER, or ORGANISATION";
+            return Err(Failure::usage(message, hint).about(by));
+        }
+        let Some(about) = &only.about else { return Ok(Self { only, subjects: None }) };
+        let (within, subjects) = match find::anything(session, about).await? {
+            Found::Request(within, id) => (Some(within), vec![id.to_string()]),
+            Found::Deposit(within, id) => {
+                let requests = session.states().requests().filter(|it| it.deposit == id);
+                let requests = requests.map(|it| it.id.to_string());
+                (Some(within), requests.chain([id.to_string()]).collect())
+            }
+            Found::Agreement(_) | Found::Registration(_) => (None, Vec::new()),
+        };
+        match within.is_some_and(|within| within == *agreement) {
+            true => Ok(Self { only, subjects: Some(subjects) }),
+            false => Err(Failure::failed(
+                "WRONG_KIND",
+                format!("{about} is no deposit or request of {agreement}"),
+                "see `escrow deposits` and `escrow requests`",
+            )
+            .about(about)),
+        }
+    }
+
+    fn has(&self, view: &AuditView) -> bool {
+        let Only { by, about: _, kind, since, until } = self.only;
+        let path = view.member.as_ref().map(ToString::to_string).unwrap_or_default();
+        let is_by = |by: &String| {
+            path == *by || view.organisation.as_ref().is_some_and(|own| own.as_str() == by)
+        };
+        by.as_ref().is_none_or(is_by)
+            && kind.as_ref().is_none_or(|kind| view.kind == kind)
+            && since.is_none_or(|since| view.at >= since)
+            && until.is_none_or(|until| view.at < until)
+            && self.subjects.as_ref().is_none_or(|subjects| subjects.contains(&view.subject))
+    }
+}
+
+/// Every kind of event that an audit may tell.
+const KINDS: [&str; 32] = [
+    "proposed",
+    "dealt_release_key",
+    "accepted",
+    "declined",
+    "signed_for_the_end",
+    "resumed",
+    "told_of_revocation",
+    "passed_share_on",
+    "deposited",
+    "requested",
+    "consented",
+    "contributed",
+    "saw_request",
+    "recorded_notification",
+    "objected",
+    "withdrew_request",
+    "withdrew_objection",
+    "retrieved",
+    "acted_outside",
+    "founded",
+    "was_recovered",
+    "changed_its_cas",
+    "goes_on_after_recovery",
+    "looked_at_agreement",
+    "looked_at_accesses",
+    "fetched_share",
+    "listed_agreements",
+    "looked_at_registrations",
+    "was_handed_bundle",
+    "was_found_damaged",
+    "was_found_whole",
+    "unreadable",
+];
 
 fn view(believed: &Believed, agreement: &AgreementId) -> AuditView {
     let Believed { event, stated, .. } = believed;
@@ -110,5 +212,23 @@ fn noted(note: &Note, agreement: &AgreementId) -> (&'static str, Option<MemberPa
         }
         Note::Quarantined { deposit } => ("was_found_damaged", None, deposit.to_string()),
         Note::FoundWhole { deposit } => ("was_found_whole", None, deposit.to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::crypto::signature;
+    use crate::domain::id::Bytes;
+    use crate::domain::tests::json::one_of_each;
+
+    #[test]
+    fn what_members_do_is_of_a_kind_that_can_be_asked_for() {
+        let agreement = AgreementId::of(&Bytes([1; 32]));
+        for statement in one_of_each() {
+            let digest = signature::sha256(statement.tag().as_bytes());
+            let (kind, _) = deed(&Stated { statement, digest, key: Bytes([2; 32]) }, &agreement);
+            assert!(KINDS.contains(&kind), "{kind}");
+        }
     }
 }

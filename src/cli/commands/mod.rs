@@ -81,7 +81,9 @@ pub(super) async fn run(
             release::retrieve(output, session, &request, &out, raw).await
         }
         MemberCommand::Receipt { id, out } => receipt::receipt(output, session, &id, &out).await,
-        MemberCommand::Audit { agreement } => audit::audit(output, session, &agreement).await,
+        MemberCommand::Audit { agreement, only } => {
+            audit::audit(output, session, &agreement, &only).await
+        }
     }
 }
 

@@ -150,8 +150,8 @@ fn a_ca_that_came_meanwhile_is_asked_for_before_its_time_stamp_is_refused() {
         go_on.lock().unwrap().recv().unwrap();
         Ok(Box::new(truth.into_iter()))
     })));
+    let register = ["register", &file, "--yes"];
     let registered = thread::scope(|scope| {
-        let register = ["register", &file, "--yes"];
         let registering = scope.spawn(|| world.escrow("copy", &register));
         heard.recv().unwrap();
         assert_eq!(home.vault().unwrap().ca_edition, 1);
