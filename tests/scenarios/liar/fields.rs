@@ -364,7 +364,7 @@ fn promise_13_a_lie_about_any_field_is_refused_or_changes_nothing() {
         }
         stage.liar.tell(Some(lie));
         let ended = stage.run(asked, !matches!(ends, Weightless(_)));
-        assert!(changed.load(Ordering::Relaxed) > 0, "{row}: nobody was lied to");
+        assert!(changed.load(Ordering::Relaxed) > 0, "{row}: nobody was lied to: {}", ended.err);
         match ends {
             Weightless(why) => {
                 assert_eq!((ended.code, shape(&ended)), untold[&asked], "{row}: {why}");
