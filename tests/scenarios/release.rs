@@ -440,7 +440,8 @@ fn an_audit_tells_only_what_is_asked_for() {
     let (deposit, other) = (world.deposit(&agreement, "A"), world.deposit(&agreement, "B"));
     let (request, beside) = (world.request(&deposit, "joint"), world.request(&other, "joint"));
     world.approve("trade-secret-center", &request);
-    let audit = |only: &[&str]| world.escrow("hanbit-parts", &[&["audit", &agreement], only].concat());
+    let audit =
+        |only: &[&str]| world.escrow("hanbit-parts", &[&["audit", &agreement], only].concat());
     let all = audit(&[]).records();
     let text = |event: &Value, field: &str| event[field].as_str().unwrap_or_default().to_owned();
     let since = text(all.iter().find(|it| it["subject"] == request.as_str()).unwrap(), "at");
