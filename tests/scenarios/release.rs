@@ -452,8 +452,8 @@ fn an_audit_tells_only_what_is_asked_for() {
             subject == *id || (*id == deposit && subject == request)
         }
         ["--kind", kind] => text(event, "kind") == *kind,
-        ["--since", at] => text(event, "at") >= (*at).to_owned(),
-        ["--until", at] => text(event, "at") < (*at).to_owned(),
+        ["--since", at] => *text(event, "at") >= **at,
+        ["--until", at] => *text(event, "at") < **at,
         _ => unreachable!(),
     };
     for only in [
