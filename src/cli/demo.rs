@@ -101,7 +101,7 @@ fn tell(path: Option<&Path>, stopped: watch::Receiver<bool>) -> Result<(), End> 
         "\nAll of it held, in {:.1} s. Nothing was left behind.",
         began.elapsed().as_secs_f64()
     ))?;
-    say("The same by hand: README, \"The story in ten commands\".")
+    say("The same by hand: README, \"The story command by command\".")
 }
 
 /// Finds out before the first step whether there is something that can be deposited.
