@@ -19,7 +19,7 @@ use crate::client::home::VaultInfo;
 use crate::client::silence::answered;
 use crate::crypto::keyfile;
 use crate::crypto::note::{NOTE_BYTES_MAX, NoteKey};
-use crate::domain::id::{Bytes, Digest};
+use crate::domain::id::{Bytes, Digest, PublicKey};
 use crate::domain::stream::Stream;
 use crate::domain::time::Timestamp;
 use crate::ledger::Entry;
@@ -70,10 +70,10 @@ impl Mirror {
         evidence: &Path,
     ) -> Result<Mirrored, ClientError> {
         keyfile::private_dir(&self.dir)?;
-        let key = log_key(vault)?;
+        let (key, keys) = (log_key(vault)?, log_keys(vault)?);
         let mut service = LogServiceClient::new(channel);
         loop {
-            let last = self.last(&key)?;
+            let last = self.last(&keys)?;
             let seen = last.as_ref().map(|last| last.note.clone()).unwrap_or_default();
             let told = answered(service.checkpoint(CheckpointRequest { seen })).await?.into_inner();
             let next = believe(&key, &told)?;
@@ -91,7 +91,7 @@ impl Mirror {
             }
             let leaves = self.fetch(&mut service, last.as_ref(), &next).await?;
             // Unless another program was quicker: then its checkpoint is the one to go on from.
-            if self.keep(&key, last.as_ref(), &next, leaves)? {
+            if self.keep(&keys, last.as_ref(), &next, leaves)? {
                 return Ok(next);
             }
         }
@@ -163,7 +163,7 @@ impl Mirror {
     }
 
     /// The last checkpoint that was kept, if it is one of this log.
-    fn last(&self, key: &NoteKey) -> Result<Option<Mirrored>, ClientError> {
+    fn last(&self, keys: &[NoteKey]) -> Result<Option<Mirrored>, ClientError> {
         let path = self.checkpoint_file();
         if !path.exists() {
             return Ok(None);
@@ -175,7 +175,7 @@ impl Mirror {
             what: "the last checkpoint of the log is damaged".to_owned(),
             hint: RESTORE.to_owned(),
         };
-        let text = key.verify(&note).map_err(|_| damaged())?;
+        let text = keys.iter().find_map(|key| key.verify(&note).ok()).ok_or_else(damaged)?;
         let checkpoint: Checkpoint = text.parse().map_err(|_| damaged())?;
         Ok(Some(Mirrored { checkpoint, note }))
     }
@@ -225,13 +225,13 @@ impl Mirror {
     /// Keeps what was fetched, unless the last checkpoint is another one by now.
     fn keep(
         &self,
-        key: &NoteKey,
+        keys: &[NoteKey],
         last: Option<&Mirrored>,
         next: &Mirrored,
         mut fetched: Fetched,
     ) -> Result<bool, ClientError> {
         let _held = keyfile::lock(&self.dir.join("lock"))?;
-        let now = self.last(key)?;
+        let now = self.last(keys)?;
         if now.as_ref().map(|now| &now.note) != last.map(|last| &last.note) {
             return Ok(false);
         }
@@ -314,9 +314,18 @@ struct Fetched {
     edge: Edge,
 }
 
-/// The key that signs this vault's log.
+/// The key that signs this vault's log now.
 pub fn log_key(vault: &VaultInfo) -> Result<NoteKey, ClientError> {
-    let key = NoteKey::new(&checkpoint::origin(&vault.log), vault.ledger_key);
+    note_key(vault, vault.ledger_key)
+}
+
+/// Every key that has signed it.
+fn log_keys(vault: &VaultInfo) -> Result<Vec<NoteKey>, ClientError> {
+    vault.ledger_keys().map(|key| note_key(vault, key)).collect()
+}
+
+fn note_key(vault: &VaultInfo, key: PublicKey) -> Result<NoteKey, ClientError> {
+    let key = NoteKey::new(&checkpoint::origin(&vault.log), key);
     key.map_err(|fault| ClientError::Untrue(fault.to_string()))
 }
 

@@ -9,10 +9,10 @@ use sha2::{Digest as _, Sha256};
 
 use crate::cli::failure::{Exit, Failure};
 use crate::cli::output::count;
-use crate::crypto::signature::SigningKey;
 use crate::crypto::{signature, statement};
 use crate::daemon::PROGRAM;
-use crate::daemon::config::{Place, failed, ledger_key, not_opened, refuse_strange};
+use crate::daemon::config::{Place, failed, not_opened, refuse_strange};
+use crate::daemon::ledger_key;
 use crate::domain::chain::chain;
 use crate::domain::event::Act;
 use crate::domain::id::{Bytes, DepositId, Digest};
@@ -47,7 +47,7 @@ pub(super) fn rebuild(data: &Path) -> Result<Exit, Failure> {
 pub(super) fn run(data: &Path, passphrase_file: Option<&Path>) -> Result<Exit, Failure> {
     let place = Place::new(data);
     let config = place.config()?;
-    let mut own_key = None;
+    let mut own = None;
     // Before anything is looked at: what a running server holds would look damaged.
     refuse_served(place.store()).map_err(not_opened)?;
     if passphrase_file.is_none() && place.keys_are_sealed() {
@@ -56,7 +56,7 @@ pub(super) fn run(data: &Path, passphrase_file: Option<&Path>) -> Result<Exit, F
         let keys = place.keys(passphrase_file)?;
         Authorities::load(&keys).map_err(failed)?;
         timestamper::check(&keys).map_err(failed)?;
-        own_key = Some(ledger_key(&keys)?);
+        own = Some(keys);
     }
     let mut faults = 0u64;
     let mut report = |what: String| {
@@ -79,9 +79,10 @@ pub(super) fn run(data: &Path, passphrase_file: Option<&Path>) -> Result<Exit, F
         // What is stored is what was written; now, whether what was written is true.
         let store = DiskStore::open(place.store(), &DomainProjector, &Options::default());
         let store = store.map_err(not_opened)?;
-        refuse_strange(&store, &config, own_key.as_ref().map(SigningKey::public).as_ref())?;
-        if let Some(key) = own_key
-            && let Err(fault) = vault::check_log(&store, config.origin.clone(), key)
+        refuse_strange(&store, &config)?;
+        let ledger_keys = own.map(|keys| ledger_key::of(&keys, &store)).transpose()?;
+        if let Some(keys) = ledger_keys
+            && let Err(fault) = vault::check_log(&store, config.origin.clone(), keys)
         {
             faults += 1;
             eprintln!("{PROGRAM}: damage: {}", chain(&fault));

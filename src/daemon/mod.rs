@@ -5,6 +5,7 @@ mod check;
 mod config;
 mod http;
 mod init;
+mod ledger_key;
 mod metrics;
 mod notice;
 mod notify;
@@ -86,6 +87,19 @@ enum Command {
         #[arg(long)]
         data: PathBuf,
         /// Make the next CA the only one; certificates of the other are worth nothing any more
+        #[arg(long)]
+        finish: bool,
+        /// A private file with the passphrase that the vault's keys are sealed under
+        #[arg(long, value_name = "FILE", env = "ESCROWD_PASSPHRASE_FILE")]
+        passphrase_file: Option<PathBuf>,
+    },
+    /// Replace the key that signs the log: begin, and when witnesses and auditors know the new one,
+    /// finish. The vault must not be running
+    RotateLedgerKey {
+        /// Where the vault lives
+        #[arg(long)]
+        data: PathBuf,
+        /// Let the former key sign nothing any more, and remove it
         #[arg(long)]
         finish: bool,
         /// A private file with the passphrase that the vault's keys are sealed under
@@ -174,6 +188,9 @@ pub fn main() -> ExitCode {
         }
         (Ok(_), Command::RotateCa { data, finish, passphrase_file }) => {
             rotate::run(&data, finish, passphrase_file.as_deref())
+        }
+        (Ok(runtime), Command::RotateLedgerKey { data, finish, passphrase_file }) => {
+            runtime.block_on(ledger_key::run(&data, finish, passphrase_file.as_deref()))
         }
         (Ok(_), Command::Rebuild { data }) => check::rebuild(&data),
         (Ok(_), Command::Backup { data, to }) => backup::backup(&data, &to),

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::domain::handover::SignedHandover;
 use crate::domain::id::{
     AgreementId, DepositId, Digest, MemberPath, PublicKey, RequestId, Signature,
 };
@@ -101,6 +102,8 @@ pub enum Note {
     },
     /// The vault's CAs are others than it told last.
     AuthoritiesChanged(CaEdition),
+    /// Another key signs the log from now on.
+    LedgerKeyChanged(SignedHandover),
     /// Somebody looked. One entry stands for a member's looks of one kind within a minute.
     Access {
         /// Who.

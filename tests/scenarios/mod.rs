@@ -15,6 +15,7 @@ mod full_disk;
 mod http;
 mod index;
 mod invitations;
+mod ledger_key;
 mod liar;
 mod log;
 mod lost_homes;

@@ -85,12 +85,12 @@ pub(in crate::cli) fn verify_all(
             )
             .about(path.display())
         })?;
-        if let Some(log) = log.filter(|log| **log != receipt.log) {
+        let verified = verify(&receipt).map_err(|fault| unverified(path, &fault))?;
+        if let Some(log) = log.filter(|log| !verified.is_of(log)) {
             let message = format!("{} is of another log, or another signer", path.display());
             let hint = format!("compare {log} with the receipt's {}", receipt.log);
             return Err(Failure::failed("OTHER_LOG", message, hint).about(path.display()));
         }
-        let verified = verify(&receipt).map_err(|fault| unverified(path, &fault))?;
         let named = |digest: &Digest| {
             let names = verified.events.iter().filter_map(|proved| proved.names());
             names.into_iter().find_map(|(named, what)| (named == *digest).then_some(what))

@@ -87,7 +87,8 @@ pub async fn receipt(
         ));
     }
     let mut service = LogServiceClient::new(session.channel());
-    let mut receipt = Receipt { log: log_key(&session.vault)?, events: Vec::new() };
+    let (log, handovers) = (log_key(&session.vault)?, session.vault.handovers.clone());
+    let mut receipt = Receipt { log, handovers, events: Vec::new() };
     for entry in entries.into_values() {
         receipt.events.push(prove(&mut service, entry).await?);
     }

@@ -12,6 +12,7 @@ pub use members::vouching;
 pub use verify::{Proved, Unverified, Verified, is_beginning, verify};
 
 use crate::crypto::note::NoteKey;
+use crate::domain::handover::SignedHandover;
 use crate::ledger::Salt;
 use crate::ledger::entry::Label;
 
@@ -23,6 +24,8 @@ pub const EVENTS_MAX: usize = 1_000;
 pub struct Receipt {
     /// Who signs the log.
     pub log: NoteKey,
+    /// How the log's earlier keys were handed over, in order.
+    pub handovers: Vec<SignedHandover>,
     /// The events, as they stand in the log.
     pub events: Vec<Logged>,
 }
