@@ -17,7 +17,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Barrier};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use escrow_vault::client::acts::deposit;
 use escrow_vault::client::archive::pack::Plan;
@@ -28,14 +28,18 @@ use escrow_vault::crypto::release_key::{ReleaseKey, deal, number};
 use escrow_vault::crypto::request_point::RequestSecret;
 use escrow_vault::crypto::seal::{Origin, Sealer};
 use escrow_vault::crypto::signature::{self, SigningKey};
-use escrow_vault::domain::id::{AgreementId, Bytes, OrganisationName};
-use escrow_vault::domain::statement::Content;
+use escrow_vault::crypto::statement;
+use escrow_vault::domain::event::{Note, SignedText};
+use escrow_vault::domain::id::{AgreementId, Bytes, MemberPath, OrganisationName};
+use escrow_vault::domain::statement::{Content, Invitation, Log, Made, Statement};
 use escrow_vault::domain::stream::Stream;
+use escrow_vault::domain::time::{Span, Timestamp};
 use escrow_vault::ledger::merkle::{self, Node};
 use escrow_vault::ledger::{Entry, LabelKey};
 use escrow_vault::store::{
     Batch, DiskStore, Options, Projector, ReadError, ReadRecord, Records, Store as _,
 };
+use escrow_vault::vault::{DomainProjector, Quota, SystemClock, Talker, Vault as LocalVault};
 use rand_core::OsRng;
 use serde_json::Value;
 
@@ -58,9 +62,10 @@ impl Row {
 fn main() {
     let wanted: Vec<String> =
         std::env::args().skip(1).filter(|arg| !arg.starts_with('-')).collect();
-    let measures: [(&str, fn()); 6] = [
+    let measures: [(&str, fn()); 7] = [
         ("bulk", bulk),
         ("durable", durable),
+        ("statements", statements),
         ("memory", memory),
         ("contribution", contribution),
         ("start", start),
@@ -107,6 +112,90 @@ fn durable() {
         let peer = format!("fdatasync of 4 KiB: {syncs:.0}/s");
         Row { what, ours, peer, ratio: rate / syncs }.print();
     }
+}
+
+/// Statements that are durable and acknowledged one by one, beside the same without signing a
+/// checkpoint behind each batch: the vault alone, in this process. The log's hashes are in the index
+/// either way. Medians of five runs of each, in turn.
+fn statements() {
+    const RUNS: usize = 5;
+    let place = Path::new(env!("CARGO_TARGET_TMPDIR"));
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+    let dir = tempfile::Builder::new().prefix("statements").tempdir_in(place).unwrap();
+    let syncs = syncs_per_second(&dir.path().join("syncs"));
+    for (clients, each, what, beside) in [
+        (1, 400, "statements/s, 1 at a time", "the same beside the disk"),
+        (64, 100, "statements/s, 64 at a time", "the same beside the disk"),
+    ] {
+        let mut rates = [const { Vec::new() }; 2];
+        for _ in 0..RUNS {
+            for (rates, has_log) in rates.iter_mut().zip([true, false]) {
+                let dir = tempfile::Builder::new().prefix("vault").tempdir_in(place).unwrap();
+                rates.push(runtime.block_on(stated(dir.path(), has_log, clients, each)));
+            }
+        }
+        let [with, without] = rates.map(|mut rates| {
+            rates.sort_by(f64::total_cmp);
+            rates[RUNS / 2]
+        });
+        let row = |what, peer, ratio| Row { what, ours: format!("{with:.0}/s"), peer, ratio };
+        row(what, format!("without checkpoints: {without:.0}/s"), with / without).print();
+        row(beside, format!("fdatasync of 4 KiB: {syncs:.0}/s"), with / syncs).print();
+    }
+}
+
+/// So many invitations a second by the operator, `clients` at a time.
+async fn stated(dir: &Path, has_log: bool, clients: u32, each: u32) -> f64 {
+    let options = Options { reserve_bytes: 0, may_begin: true, ..Options::default() };
+    let store = DiskStore::open(dir, &DomainProjector, &options).unwrap();
+    let [ledger, operator] = [(), ()].map(|()| SigningKey::generate(&mut OsRng));
+    let founded = Note::Founded {
+        ledger_key: ledger.public(),
+        operator_key: operator.public(),
+        ca_sha256: Bytes([7; 32]),
+    };
+    let log = Log { origin: "vault.example/escrow".parse().unwrap(), generation: 1 };
+    let (origin, clock, quota) = (log.origin.clone(), Arc::new(SystemClock), Quota::default());
+    let vault = match has_log {
+        true => LocalVault::open(store, origin, ledger, clock, quota),
+        false => LocalVault::open_without_log(store, origin, ledger, clock, quota),
+    };
+    let vault = Arc::new(vault.unwrap());
+    vault.found(founded).await.unwrap();
+    let invitation = |number: u32| {
+        let mut nonce = [0; 16];
+        nonce[..4].copy_from_slice(&number.to_be_bytes());
+        let now = Timestamp::from(SystemTime::now());
+        let by = MemberPath::operator();
+        let invitation = Invitation {
+            made: Made { by, at: now, nonce: Bytes(nonce), log: log.clone() },
+            member: format!("organisation-{number}/ann").parse().unwrap(),
+            secret_sha256: signature::sha256(&nonce),
+            expires_at: now.after(Span::days(1)),
+        };
+        statement::sign(&operator, &Statement::from(invitation)).unwrap()
+    };
+    let group = |client: u32| (0..each).map(|nth| invitation(client * each + nth)).collect();
+    let groups: Vec<Vec<SignedText>> = (0..clients).map(group).collect();
+    let began = Instant::now();
+    let clients: Vec<_> = groups
+        .into_iter()
+        .map(|group| {
+            let vault = Arc::clone(&vault);
+            tokio::spawn(async move {
+                for signed in group {
+                    vault.submit(Talker::Operator, vec![signed], Vec::new()).await.unwrap();
+                }
+            })
+        })
+        .collect();
+    let count = clients.len() as u32 * each;
+    for client in clients {
+        client.await.unwrap();
+    }
+    let rate = f64::from(count) / began.elapsed().as_secs_f64();
+    vault.close().await;
+    rate
 }
 
 /// Peak memory of server and client with 4 GiB in and out, beside the same with 64 MiB.

@@ -29,7 +29,7 @@ use crate::store::{Batch, Blob, CommitError, ReadError, Store, StreamHead, is_fu
 use crate::vault::clock::Steady;
 use crate::vault::error::VaultError;
 use crate::vault::halt::Halt;
-use crate::vault::log::Published;
+use crate::vault::log::{Published, Publishing};
 use crate::vault::measures::{Measures, Tally};
 use crate::vault::quota::{self, Quota};
 use crate::vault::records;
@@ -194,7 +194,8 @@ pub(super) struct Desk<S: Store> {
     watchers: Watchers,
     measures: Measures,
     quota: Quota,
-    published: Published,
+    /// `None` where the log is left out.
+    published: Option<Published>,
 }
 
 /// A batch while it is being decided.
@@ -239,9 +240,16 @@ impl<S: Store> Desk<S> {
         clock: Arc<Steady>,
         (watchers, measures): (Watchers, Measures),
         quota: Quota,
+        log: Publishing,
     ) -> Result<Self, ReadError> {
-        let mut published = Published::resume(store.as_ref(), &scribe)?;
-        published.catch_up(store.as_ref(), &scribe)?;
+        let published = match log {
+            Publishing::Done => {
+                let mut published = Published::resume(store.as_ref(), &scribe)?;
+                published.catch_up(store.as_ref(), &scribe)?;
+                Some(published)
+            }
+            Publishing::LeftOut => None,
+        };
         Ok(Self { store, scribe, clock, watchers, measures, quota, published })
     }
 
@@ -282,8 +290,10 @@ impl<S: Store> Desk<S> {
                 if !entries.is_empty() {
                     self.measures.committed(began.elapsed(), entries.len(), &tally);
                     // What was acknowledged is covered by a checkpoint.
-                    let published = self.published.catch_up(self.store.as_ref(), &self.scribe);
-                    published.map_err(|fault| CommitError::Unknown(io::Error::other(fault)))?;
+                    if let Some(published) = &mut self.published {
+                        let published = published.catch_up(self.store.as_ref(), &self.scribe);
+                        published.map_err(|fault| CommitError::Unknown(io::Error::other(fault)))?;
+                    }
                 }
                 self.watchers.tell(entries.iter().map(|entry| &entry.stream));
                 for (reply, outcome) in answers {

@@ -23,6 +23,15 @@ use crate::vault::{LedgerKeys, Scribe, Talker, Vault, identity};
 /// Entries that are read back and hashed at a time.
 const ENTRIES_PER_PAGE: usize = 256;
 
+/// Whether checkpoints are signed and published.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Publishing {
+    /// Before anything is acknowledged.
+    Done,
+    /// Never, to measure what it costs.
+    LeftOut,
+}
+
 /// How far the log has been published.
 #[derive(Debug, Default)]
 pub(super) struct Published {

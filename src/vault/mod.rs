@@ -67,6 +67,7 @@ use crate::store::{Blob, ReadError, Room, Store};
 use crate::vault::attachments::Attachments;
 use crate::vault::clock::Steady;
 use crate::vault::committer::{Committer, Desk, Work};
+use crate::vault::log::Publishing;
 use crate::vault::looks::Looks;
 use crate::vault::measures::Measures;
 use crate::vault::quota::Reserved;
@@ -112,7 +113,21 @@ impl<S: Store> Vault<S> {
         let identity = identity(&store)?;
         let generation = identity.as_ref().map_or(1, |vault| vault.generation);
         let scribe = Scribe::new(Log { origin, generation }, keys.into(), identity.as_ref())?;
-        Self::open_in(store, scribe, clock, quota)
+        Self::open_in(store, scribe, clock, quota, Publishing::Done)
+    }
+
+    /// Opens a vault that signs no checkpoint: for a benchmark of what that costs, and for nothing
+    /// else, as no client believes such a vault.
+    #[doc(hidden)]
+    pub fn open_without_log(
+        store: S,
+        origin: Text,
+        keys: impl Into<LedgerKeys>,
+        clock: Arc<dyn Clock>,
+        quota: Quota,
+    ) -> Result<Self, ReadError> {
+        let scribe = Scribe::new(Log { origin, generation: 1 }, keys.into(), None)?;
+        Self::open_in(store, scribe, clock, quota, Publishing::LeftOut)
     }
 
     fn open_in(
@@ -120,6 +135,7 @@ impl<S: Store> Vault<S> {
         scribe: Scribe,
         clock: Arc<dyn Clock>,
         quota: Quota,
+        log: Publishing,
     ) -> Result<Self, ReadError> {
         let quota = quota.granted();
         let (store, scribe) = (Arc::new(store), Arc::new(scribe));
@@ -128,7 +144,7 @@ impl<S: Store> Vault<S> {
         let measures = Measures::default();
         let told = (watchers.clone(), measures.clone());
         let clock = Arc::new(Steady::from(committer::last_at(store.as_ref())?, clock));
-        let desk = Desk::new(store.clone(), scribe.clone(), clock.clone(), told, quota)?;
+        let desk = Desk::new(store.clone(), scribe.clone(), clock.clone(), told, quota, log)?;
         let committer = Committer::start(desk, halt.clone())?;
         let (looks, reserved) = (Looks::default(), Reserved::default());
         Ok(Self {

@@ -26,6 +26,7 @@ use crate::vault::clock::Clock;
 use crate::vault::committer::Work;
 use crate::vault::error::VaultError;
 use crate::vault::halt::{Halt, Shown};
+use crate::vault::log::Publishing;
 use crate::vault::quota::Quota;
 use crate::vault::{LedgerKeys, Scribe, Vault, identity, records};
 
@@ -59,7 +60,7 @@ impl<S: Store> Vault<S> {
         let (identity, size) = (identity(&store)?, store.ledger_size());
         let generation = identity.as_ref().map_or(1, |vault| vault.generation).max(shown) + 1;
         let scribe = Scribe::new(Log { origin, generation }, keys, identity.as_ref())?;
-        let vault = Self::open_in(store, scribe, clock, quota)?;
+        let vault = Self::open_in(store, scribe, clock, quota, Publishing::Done)?;
         let note = Note::Recovered { generation, size };
         vault.committer.submit(Work::Note { stream: Stream::Vault, note }).await?;
         Ok(vault)
