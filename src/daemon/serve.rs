@@ -177,7 +177,7 @@ pub(super) async fn run(
     Ok(Exit::Done)
 }
 
-async fn bind(address: &str, hint: &str) -> Result<TcpListener, Failure> {
+pub(super) async fn bind(address: &str, hint: &str) -> Result<TcpListener, Failure> {
     TcpListener::bind(address).await.map_err(|fault| {
         Failure::failed("LISTEN", format!("cannot listen on {address}: {fault}"), hint)
     })
@@ -320,7 +320,7 @@ pub(super) fn progress(manager: &Manager, batches: &Cell<u64>) -> impl Fn(u64, u
 }
 
 /// Text for people at a terminal, JSON lines for machines; `RUST_LOG` chooses what.
-fn log_to_stderr() {
+pub(super) fn log_to_stderr() {
     let wanted = std::env::var("RUST_LOG").ok().and_then(|text| text.parse::<Targets>().ok());
     let ours = || Targets::new().with_default(Level::WARN).with_target("escrow_vault", Level::INFO);
     let text = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);

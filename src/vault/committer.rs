@@ -333,6 +333,7 @@ impl<S: Store> Desk<S> {
                     // What was acknowledged is covered by a checkpoint.
                     let published = self.published.catch_up(self.store.as_ref(), &self.scribe);
                     published.map_err(|fault| CommitError::Unknown(io::Error::other(fault)))?;
+                    self.watchers.publish(self.published.size());
                 }
                 self.watchers.tell(entries.iter().map(|entry| &entry.stream));
                 for (reply, outcome) in answers {
