@@ -273,12 +273,7 @@ mod tests {
             ),
             ("no line", TEXT.to_owned(), "OK\n".to_owned(), NoteFault::Malformed),
             ("no end", TEXT.to_owned(), line.trim_end().to_owned(), NoteFault::Malformed),
-            (
-                "two notes",
-                TEXT.to_owned(),
-                format!("{line}\n{line}"),
-                NoteFault::Malformed,
-            ),
+            ("two notes", TEXT.to_owned(), format!("{line}\n{line}"), NoteFault::Malformed),
         ] {
             assert_eq!(named.line_among(&text, &lines), Err(expected), "{what}");
         }

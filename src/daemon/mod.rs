@@ -14,6 +14,7 @@ mod recover;
 mod rotate;
 mod serve;
 mod witness;
+mod witnesses;
 
 use std::path::PathBuf;
 use std::process::ExitCode;

@@ -10,6 +10,9 @@ use crate::ledger::checkpoint::{base64, parse_base64, parse_number};
 /// Most hashes that may be handed in.
 pub const HASHES_MAX: usize = 63;
 
+/// What a witness says of the size that it answers with instead of a cosignature.
+pub const SIZE_TYPE: &str = "text/x.tlog.size";
+
 /// A checkpoint for a witness. Whether anything in it is true, nobody has looked.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Submission {

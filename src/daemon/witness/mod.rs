@@ -31,6 +31,7 @@ use crate::daemon::notify::Manager;
 use crate::daemon::serve::{bind, log_to_stderr};
 use crate::daemon::witness::books::{Books, Refused, Unopened};
 use crate::domain::chain::chain;
+use crate::ledger::submission::SIZE_TYPE;
 
 const LIMITS: Limits = Limits { connections: 64, connection_max: Duration::from_secs(30) };
 /// A note, and before it a proof of 63 lines.
@@ -38,8 +39,6 @@ const BODY_BYTES_MAX: usize = NOTE_BYTES_MAX + 4 * 1_024;
 const KEY: &str = "witness.key";
 const KEY_BYTES_MAX: usize = 1_024;
 const TEXT: &str = "text/plain; charset=utf-8";
-/// What C2SP tlog-witness says that a size is.
-const SIZE: &str = "text/x.tlog.size";
 /// Where the last note of a log is, before its name.
 const LAST: &str = "checkpoint/";
 const WHAT_THERE_IS: &str =
@@ -204,7 +203,7 @@ fn refusal(refused: &Refused) -> Response<Full<Bytes>> {
         Refused::Unsigned => StatusCode::FORBIDDEN,
         Refused::Stale(size) | Refused::OtherRoot(size) => {
             let size = format!("{size}\n");
-            return http::answer(StatusCode::CONFLICT, (CONTENT_TYPE, SIZE), size);
+            return http::answer(StatusCode::CONFLICT, (CONTENT_TYPE, SIZE_TYPE), size);
         }
         Refused::Unproven(_) => StatusCode::UNPROCESSABLE_ENTITY,
         Refused::Disk(_) => {
