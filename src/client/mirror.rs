@@ -37,6 +37,8 @@ pub const ENTRIES_MAX: u64 = 1 << 28;
 const LEAF_BYTES: usize = size_of::<Leaf>();
 /// Length of a hash.
 const HASH_BYTES: usize = size_of::<Digest>();
+/// The file with the newest checkpoint that witnesses had cosigned.
+const WITNESSED: &str = "witnessed";
 /// Leaves that are read back at a time.
 const LEAVES_PER_READ: u64 = 4_096;
 
@@ -76,9 +78,9 @@ impl Mirror {
             let last = self.last(&keys)?;
             let seen = last.as_ref().map(|last| last.note.clone()).unwrap_or_default();
             let told = answered(service.checkpoint(CheckpointRequest { seen })).await?.into_inner();
-            let next = believe(&key, &told)?;
+            let next = believe(&key, &told.checkpoint)?;
             if let Some(last) = &last
-                && let Err(fault) = continues(last, &next, &told)
+                && let Err(fault) = continues(last, &next, &told.proof)
             {
                 let aside = set_aside(evidence, last, &next)?;
                 return Err(ClientError::Untrue(format!(
@@ -89,12 +91,21 @@ impl Mirror {
                     aside.display()
                 )));
             }
+            let witnessed = witnessed(&keys, &next, &told)?;
             let leaves = self.fetch(&mut service, last.as_ref(), &next).await?;
             // Unless another program was quicker: then its checkpoint is the one to go on from.
             if self.keep(&keys, last.as_ref(), &next, leaves)? {
+                if let Some(note) = witnessed {
+                    keyfile::replace(&self.dir.join(WITNESSED), note.as_bytes())?;
+                }
                 return Ok(next);
             }
         }
+    }
+
+    /// Whether the vault has shown that witnesses cosign its log.
+    pub fn is_witnessed(&self) -> bool {
+        self.dir.join(WITNESSED).exists()
     }
 
     /// Forgets the copy, whose last checkpoint goes to `aside`: the log is another one now.
@@ -329,15 +340,14 @@ fn note_key(vault: &VaultInfo, key: PublicKey) -> Result<NoteKey, ClientError> {
     key.map_err(|fault| ClientError::Untrue(fault.to_string()))
 }
 
-fn believe(key: &NoteKey, told: &CheckpointResponse) -> Result<Mirrored, ClientError> {
-    let note = &told.checkpoint;
+fn believe(key: &NoteKey, note: &str) -> Result<Mirrored, ClientError> {
     let text = key.verify(note).map_err(|fault| {
         ClientError::Untrue(format!("a checkpoint of its log that is none: {fault}"))
     })?;
     let checkpoint: Checkpoint =
         text.parse().map_err(|_| untrue("a checkpoint of its log that cannot be read"))?;
     match checkpoint.origin == key.name() {
-        true => Ok(Mirrored { checkpoint, note: note.clone() }),
+        true => Ok(Mirrored { checkpoint, note: note.to_owned() }),
         false => Err(untrue("a checkpoint of another log")),
     }
 }
@@ -346,14 +356,35 @@ fn believe(key: &NoteKey, told: &CheckpointResponse) -> Result<Mirrored, ClientE
 fn continues(
     last: &Mirrored,
     next: &Mirrored,
-    told: &CheckpointResponse,
+    proof: &[bytes::Bytes],
 ) -> Result<(), merkle::Unproven> {
     let hashes: Option<Vec<Digest>> =
-        told.proof.iter().map(|hash| hash.as_ref().try_into().ok().map(Bytes)).collect();
+        proof.iter().map(|hash| hash.as_ref().try_into().ok().map(Bytes)).collect();
     let hashes = hashes.filter(|hashes| hashes.len() <= PROOF_HASHES_MAX);
-    let hashes = hashes.ok_or(merkle::Unproven::Length(told.proof.len()))?;
+    let hashes = hashes.ok_or(merkle::Unproven::Length(proof.len()))?;
     let (last, next) = (&last.checkpoint, &next.checkpoint);
     merkle::check_consistency((last.size, &last.root), (next.size, &next.root), &hashes)
+}
+
+/// The checkpoint that enough witnesses have cosigned, as the vault says: one of this log which the
+/// newest continues. Whether they have, whoever relies on it finds out by a policy.
+fn witnessed<'t>(
+    keys: &[NoteKey],
+    next: &Mirrored,
+    told: &'t CheckpointResponse,
+) -> Result<Option<&'t str>, ClientError> {
+    let note = told.witnessed.as_str();
+    if note.is_empty() && told.witnessed_proof.is_empty() {
+        return Ok(None);
+    }
+    // It may be of before the key was changed.
+    let signer = keys.iter().find(|key| key.verify(note).is_ok()).or(keys.first());
+    let signer = signer.ok_or_else(|| untrue("a log without a key"))?;
+    let witnessed = believe(signer, note)?;
+    continues(&witnessed, next, &told.witnessed_proof).map_err(|fault| {
+        ClientError::Untrue(format!("that witnesses have seen a log which is not its own: {fault}"))
+    })?;
+    Ok(Some(note))
 }
 
 /// Keeps two checkpoints that cannot both be true.

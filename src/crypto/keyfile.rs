@@ -117,6 +117,18 @@ pub fn lock(path: &Path) -> Result<File, KeyFileError> {
     Ok(file)
 }
 
+/// Takes the lock of this name until it is dropped; `None` where somebody holds it.
+pub fn try_lock(path: &Path) -> Result<Option<File>, KeyFileError> {
+    let mut options = OpenOptions::new();
+    let opened = options.append(true).create(true).mode(0o600).open(path);
+    let file = opened.map_err(failure("open", path))?;
+    match file.try_lock() {
+        Ok(()) => Ok(Some(file)),
+        Err(fs::TryLockError::WouldBlock) => Ok(None),
+        Err(fs::TryLockError::Error(fault)) => Err(failure("lock", path)(fault)),
+    }
+}
+
 /// Reads a secret of at most `bytes_max` bytes from a regular file that group and others have no
 /// access to.
 pub fn read(path: &Path, bytes_max: usize) -> Result<Zeroizing<Vec<u8>>, KeyFileError> {

@@ -4,6 +4,7 @@
 //! outside pass [`point`] first, headers [`header`], JSON [`strict_json`].
 
 pub mod contribution;
+pub mod cosignature;
 pub mod handover;
 pub mod header;
 pub mod keyfile;
@@ -13,6 +14,7 @@ pub mod note;
 pub mod open;
 pub mod pem;
 pub mod point;
+pub mod policy;
 pub mod proofs;
 pub mod release_key;
 pub mod request_point;

@@ -43,11 +43,9 @@ pub enum NoteFault {
 impl NoteKey {
     /// A key of this name, which has no blanks and no `+`.
     pub fn new(name: &str, key: PublicKey) -> Result<Self, Malformed> {
-        let is_name = !name.is_empty()
-            && !name.contains(|c: char| c.is_whitespace() || c.is_control() || c == '+');
         let rule = "not empty, without blanks and +";
         let malformed = || Malformed::new(name, "a name of a key for notes", rule);
-        is_name.then(|| Self { name: name.to_owned(), key }).ok_or_else(malformed)
+        is_name(name).then(|| Self { name: name.to_owned(), key }).ok_or_else(malformed)
     }
 
     /// Its name.
@@ -60,15 +58,8 @@ impl NoteKey {
         &self.key
     }
 
-    /// The first four bytes of a digest of name and key: how signature lines name it.
     fn id(&self) -> [u8; 4] {
-        let mut hash = Sha256::new();
-        hash.update(self.name.as_bytes());
-        hash.update([b'\n', ED25519]);
-        hash.update(self.key.0);
-        let mut id = [0; 4];
-        id.iter_mut().zip(hash.finalize()).for_each(|(to, from)| *to = from);
-        id
+        id(&self.name, ED25519, &self.key)
     }
 
     /// Signs a text of whole lines. The key must be this one's.
@@ -78,8 +69,7 @@ impl NoteKey {
 
     /// The line that says so below a note of this text. The key must be this one's.
     pub fn line(&self, key: &SigningKey, text: &str) -> String {
-        let signed = [&self.id()[..], &key.sign_raw(text.as_bytes()).0].concat();
-        format!("{DASH}{} {}\n", self.name, BASE64_STANDARD.encode(signed))
+        line(&self.name, self.id(), &key.sign_raw(text.as_bytes()).0)
     }
 
     /// The text of a note that this key has signed. Signatures of other keys say nothing here.
@@ -87,7 +77,7 @@ impl NoteKey {
         let (text, lines) = split(note)?;
         let mut is_signed = false;
         for line in lines {
-            let (name, id, signature) = line?;
+            let Line { name, id, signature, .. } = line?;
             if name != self.name || id != self.id() {
                 continue;
             }
@@ -101,27 +91,90 @@ impl NoteKey {
             false => Err(NoteFault::Unsigned(self.name.clone())),
         }
     }
+
+    /// The same note with this key's signatures and no others, for which anybody could be the source.
+    pub fn alone(&self, note: &str) -> Result<String, NoteFault> {
+        let text = self.verify(note)?;
+        let mut alone = format!("{text}\n");
+        for line in split(note)?.1 {
+            let line = line?;
+            if line.name == self.name && line.id == self.id() {
+                alone.extend([line.whole, "\n"]);
+            }
+        }
+        Ok(alone)
+    }
 }
 
 /// Largest note, in bytes.
 pub const NOTE_BYTES_MAX: usize = 64 * 1024;
 
-type Line<'n> = Result<(&'n str, [u8; 4], Vec<u8>), NoteFault>;
+/// A signature line of a note.
+pub(super) struct Line<'n> {
+    /// Who signed.
+    pub name: &'n str,
+    /// By which key: see [`id`].
+    pub id: [u8; 4],
+    /// As its kind of key makes them.
+    pub signature: Vec<u8>,
+    /// The line as it is, without its end.
+    pub whole: &'n str,
+}
+
+/// Whether a key may be called so.
+pub(super) fn is_name(name: &str) -> bool {
+    !name.is_empty() && !name.contains(|c: char| c.is_whitespace() || c.is_control() || c == '+')
+}
+
+/// The first four bytes of a digest of name and key: how signature lines name a key.
+pub(super) fn id(name: &str, algorithm: u8, key: &PublicKey) -> [u8; 4] {
+    let mut hash = Sha256::new();
+    hash.update(name.as_bytes());
+    hash.update([b'\n', algorithm]);
+    hash.update(key.0);
+    let mut id = [0; 4];
+    id.iter_mut().zip(hash.finalize()).for_each(|(to, from)| *to = from);
+    id
+}
+
+/// A signature line with its end.
+pub(super) fn line(name: &str, id: [u8; 4], signature: &[u8]) -> String {
+    format!("{DASH}{name} {}\n", BASE64_STANDARD.encode([&id[..], signature].concat()))
+}
+
+/// A key as C2SP writes it.
+pub(super) fn vkey(name: &str, algorithm: u8, key: &PublicKey) -> String {
+    let encoded = BASE64_STANDARD.encode([&[algorithm], &key.0[..]].concat());
+    format!("{name}+{}+{encoded}", hex::encode(id(name, algorithm, key)))
+}
+
+/// Name and key of a key for this kind of signature, as it is written and in no other spelling.
+pub(super) fn parse_vkey(text: &str, algorithm: u8) -> Option<(&str, PublicKey)> {
+    let (name, rest) = text.split_once('+').filter(|(name, _)| is_name(name))?;
+    let (_, key) = rest.split_once('+')?;
+    let key = BASE64_STANDARD.decode(key).ok()?;
+    let (kind, key) = key.split_first()?;
+    let key = Bytes(key.try_into().ok().filter(|_| *kind == algorithm)?);
+    // With its id right, it is written as it was read.
+    (vkey(name, algorithm, &key) == text).then_some((name, key))
+}
 
 /// A note's text with its last newline, and its signature lines.
-fn split(note: &str) -> Result<(&str, impl Iterator<Item = Line<'_>>), NoteFault> {
+pub(super) fn split(
+    note: &str,
+) -> Result<(&str, impl Iterator<Item = Result<Line<'_>, NoteFault>>), NoteFault> {
     let is_strange = note.len() > NOTE_BYTES_MAX || note.contains(|c| c < ' ' && c != '\n');
     let at = note.rfind("\n\n").filter(|_| !is_strange).ok_or(NoteFault::Malformed)?;
     let (text, rest) = note.split_at(at + 1);
     let lines = rest.strip_prefix('\n').and_then(|rest| rest.strip_suffix('\n'));
     let lines = lines.ok_or(NoteFault::Malformed)?.split('\n');
-    let parsed = lines.map(|line| {
+    let parsed = lines.map(|whole| {
         let parsed = || {
-            let (name, signed) = line.strip_prefix(DASH)?.split_once(' ')?;
+            let (name, signed) = whole.strip_prefix(DASH)?.split_once(' ')?;
             let signed = BASE64_STANDARD.decode(signed).ok()?;
             let (id, signature) = signed.split_first_chunk()?;
             let is_whole = !name.is_empty() && !signature.is_empty();
-            is_whole.then(|| (name, *id, signature.to_vec()))
+            is_whole.then(|| Line { name, id: *id, signature: signature.to_vec(), whole })
         };
         parsed().ok_or(NoteFault::Malformed)
     });
@@ -130,8 +183,7 @@ fn split(note: &str) -> Result<(&str, impl Iterator<Item = Line<'_>>), NoteFault
 
 impl fmt::Display for NoteKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let key = BASE64_STANDARD.encode([&[ED25519], &self.key.0[..]].concat());
-        write!(f, "{}+{}+{key}", self.name, hex::encode(self.id()))
+        f.write_str(&vkey(&self.name, ED25519, &self.key))
     }
 }
 
@@ -141,16 +193,8 @@ impl FromStr for NoteKey {
     fn from_str(text: &str) -> Result<Self, Malformed> {
         let rule = "NAME+ID+KEY as C2SP signed-note writes an Ed25519 key";
         let malformed = || Malformed::new(text, "a verifier key", rule);
-        let parsed = || {
-            let (name, rest) = text.split_once('+')?;
-            let (_, key) = rest.split_once('+')?;
-            let key = BASE64_STANDARD.decode(key).ok()?;
-            let (algorithm, key) = key.split_first()?;
-            let key = Bytes(key.try_into().ok().filter(|_| *algorithm == ED25519)?);
-            Self::new(name, key).ok()
-        };
-        // With its id right, it is written as it was read.
-        parsed().filter(|key| key.to_string() == text).ok_or_else(malformed)
+        let (name, key) = parse_vkey(text, ED25519).ok_or_else(malformed)?;
+        Ok(Self { name: name.to_owned(), key })
     }
 }
 
@@ -222,6 +266,9 @@ mod tests {
         // Another's line beside it changes nothing.
         let both = format!("{note}— witness.example AAAAAAAA\n");
         assert_eq!(named.verify(&both), Ok(TEXT));
+        assert_eq!(named.alone(&both), Ok(note.clone()));
+        assert_eq!(named.alone(&note), Ok(note.clone()));
+        assert_eq!(stranger.alone(&note), Err(NoteFault::Unsigned(stranger.name().to_owned())));
         assert_eq!(
             named.verify(&format!("{note}— witness.example ?\n")),
             Err(NoteFault::Malformed)

@@ -53,8 +53,13 @@ pub(super) struct Config {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct PublicLog {
-    /// Where auditors and witnesses find it, over plain HTTP.
-    pub listen: String,
+    /// Where auditors find it, over plain HTTP.
+    #[serde(default)]
+    pub listen: Option<String>,
+    /// Which witnesses are asked to cosign it, and how many are enough: a file of C2SP tlog-policy,
+    /// beside the configuration unless its path is absolute.
+    #[serde(default)]
+    pub policy: Option<PathBuf>,
 }
 
 /// `[metrics]`

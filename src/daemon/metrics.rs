@@ -21,6 +21,7 @@ use prometheus_client::registry::Registry;
 use tokio::net::TcpListener;
 
 use crate::daemon::http::{self, Limits};
+use crate::daemon::witnesses;
 use crate::domain::time::Timestamp;
 use crate::server::accept::Incoming;
 use crate::server::call_counts::CallCounts;
@@ -78,12 +79,13 @@ struct CertificateLabel {
 }
 
 impl Metrics {
-    /// What this vault, its door and its calls count, and how many batches were applied to the
+    /// What this vault, its door, its calls and its witnesses count, and how many batches were applied to the
     /// index before the vault was ready.
     pub(super) fn new(
         vault: &Arc<Vault<DiskStore>>,
         incoming: &Incoming,
         calls: &CallCounts,
+        witnesses: &witnesses::Measures,
         batches_caught_up: u64,
     ) -> Self {
         let mut registry = Registry::default();
@@ -129,6 +131,7 @@ impl Metrics {
         vault.register(ours);
         incoming.register(ours);
         calls.register(ours);
+        witnesses.register(ours);
         Self { registry, vault: Arc::clone(vault), gauges }
     }
 

@@ -4,6 +4,7 @@ mod backup;
 mod check;
 mod config;
 mod http;
+mod http_client;
 mod init;
 mod ledger_key;
 mod metrics;
@@ -13,6 +14,8 @@ mod public;
 mod recover;
 mod rotate;
 mod serve;
+mod witness;
+mod witnesses;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -23,6 +26,7 @@ use clap_complete::Shell;
 use crate::cli::failure::{Exit, Failure};
 use crate::cli::manual;
 use crate::cli::output::Output;
+use crate::crypto::note::NoteKey;
 use crate::daemon::serve::Until;
 
 /// The program's name in messages, and the name under which `escrow demo` starts it.
@@ -134,6 +138,24 @@ enum Command {
         #[arg(long)]
         complete: bool,
     },
+    /// Witness logs of others: cosigns what only grows, over plain HTTP (C2SP tlog-witness). Prints
+    /// the witness's key
+    Witness {
+        /// Where the witness keeps its key, made at the first start, and what it has seen
+        #[arg(long)]
+        data: PathBuf,
+        /// Where to listen
+        #[arg(long, value_name = "ADDR")]
+        listen: String,
+        /// The key of a log to be witnessed, as its operator gave it to you (C2SP vkey); repeat for
+        /// more
+        #[arg(long, required = true, value_name = "VKEY")]
+        log: Vec<NoteKey>,
+        /// What the witness is called in its key, for good: such as witness.orient-display.example
+        /// [default: made of its key]
+        #[arg(long)]
+        name: Option<String>,
+    },
     /// Go on from an earlier state of the vault, openly, in a new generation of its log
     Recover {
         /// Where the vault lives
@@ -199,6 +221,9 @@ pub fn main() -> ExitCode {
         }
         (Ok(runtime), Command::Recover { data, passphrase_file }) => {
             runtime.block_on(recover::run(&data, passphrase_file.as_deref()))
+        }
+        (Ok(runtime), Command::Witness { data, listen, log, name }) => {
+            runtime.block_on(witness::run(&data, &listen, log, name.as_deref()))
         }
         (Ok(_), Command::Completions { shell }) => {
             let output = Output { json: false, yes: false };

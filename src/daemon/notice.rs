@@ -56,7 +56,7 @@ enum Why {
         /// The ledger key's signature over them.
         signature: Signature,
     },
-    /// A client was given this checkpoint, and the vault's log does not bear it out.
+    /// A client or witness was given this checkpoint, and the vault's log does not bear it out.
     LogSetBack {
         /// The checkpoint, as the lines of a signed note.
         checkpoint: Vec<String>,
@@ -156,8 +156,8 @@ impl Notice {
             Why::LogSetBack { checkpoint } => {
                 let size = checkpoint.get(1).map_or("more", String::as_str);
                 format!(
-                    "it was set back to an earlier state: a client was given a checkpoint of its \
-                     log with {size} entries, which are not there any more, or not the same"
+                    "it was set back to an earlier state: a client or witness was given a checkpoint \
+                     of its log with {size} entries, which are not there any more, or not the same"
                 )
             }
         }

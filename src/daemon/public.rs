@@ -55,9 +55,14 @@ pub(super) async fn serve(
 fn show(vault: &Vault<DiskStore>, path: &str, is_read: bool) -> Response<Full<Bytes>> {
     let tile = path.strip_prefix('/').and_then(|path| path.parse::<Tile>().ok());
     let shown = match (path, tile) {
-        ("/checkpoint", _) if is_read => vault.checkpoint().map(|note| {
-            Some(lasting(http::answer(StatusCode::OK, (CONTENT_TYPE, TEXT), note), FRESH))
-        }),
+        ("/checkpoint", _) if is_read => match vault.shown_checkpoint() {
+            Ok(Some(note)) => {
+                let shown = http::answer(StatusCode::OK, (CONTENT_TYPE, TEXT), note);
+                Ok(Some(lasting(shown, FRESH)))
+            }
+            Ok(None) => return unwitnessed(),
+            Err(fault) => Err(fault),
+        },
         (_, Some(tile)) if is_read => vault.tile(&tile).map(|bytes| {
             let ok = |bytes: Vec<u8>| http::answer(StatusCode::OK, (CONTENT_TYPE, BYTES), bytes);
             bytes.map(|bytes| lasting(ok(bytes), LASTING))
@@ -105,6 +110,12 @@ fn log(fault: &VaultError) {
 fn lasting(mut response: Response<Full<Bytes>>, how: &'static str) -> Response<Full<Bytes>> {
     response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static(how));
     response
+}
+
+/// Not that it is not there: enough witnesses may have cosigned it in a moment.
+fn unwitnessed() -> Response<Full<Bytes>> {
+    let why = "not enough witnesses have cosigned the log yet\n";
+    http::answer(StatusCode::SERVICE_UNAVAILABLE, (CONTENT_TYPE, TEXT), why)
 }
 
 fn unavailable() -> Response<Full<Bytes>> {

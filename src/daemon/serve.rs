@@ -26,6 +26,7 @@ use crate::daemon::metrics::{Certificate, Metrics};
 use crate::daemon::notice::{self, Notice};
 use crate::daemon::notify::Manager;
 use crate::daemon::public;
+use crate::daemon::witnesses::{self, Witnesses};
 use crate::domain::chain::chain;
 use crate::domain::time::Timestamp;
 use crate::server::accept::{Limits, accept};
@@ -89,13 +90,26 @@ pub(super) async fn run(
     let timestamper = timestamper::take_up(&keys, credentials.authorities().issuing(), now());
     let timestamper = Arc::new(ArcSwap::from_pointee(timestamper.map_err(failed)?));
     tell_authorities(&vault, &credentials.authorities()).await?;
+    tracing::info!(key = %vault.log_key(), "the log's key, for witnesses and auditors");
+    let witnessing = witnesses::Measures::default();
+    let policy = config.log.as_ref().and_then(|log| log.policy.as_deref());
+    let witnesses = policy.map(|policy| Witnesses::new(&vault, &place, policy, witnessing.clone()));
+    let mut witnesses = witnesses.transpose()?;
+    if let Some(witnesses) = &mut witnesses {
+        witnesses.look_first().await;
+    }
+    // Nobody is served by a vault that its own witnesses know to have been set back.
+    let shown = vault.halted().borrow().clone();
+    if let Some(halt) = shown {
+        return Err(halted_by(halt, &place, &vault).await?);
+    }
 
     let address = listen.unwrap_or(config.listen);
     let listener = bind(&address, "choose another address with --listen HOST:PORT").await?;
     let bound = listener.local_addr().map_err(failed)?;
     let incoming = accept(listener, credentials.tls(), Limits::default());
     let calls = CallCounts::new();
-    let metrics = Arc::new(Metrics::new(&vault, &incoming, &calls, caught_up.get()));
+    let metrics = Arc::new(Metrics::new(&vault, &incoming, &calls, &witnessing, caught_up.get()));
     show_certificates(&metrics, &credentials, &timestamper);
     if let Some(shown) = &config.metrics {
         let hint = "choose another address under [metrics] in escrowd.toml";
@@ -104,9 +118,9 @@ pub(super) async fn run(
         tracing::info!(address = %bound, "metrics are shown");
         tokio::spawn(Arc::clone(&metrics).serve(listener));
     }
-    if let Some(shown) = &config.log {
+    if let Some(address) = config.log.as_ref().and_then(|log| log.listen.as_deref()) {
         let hint = "choose another address under [log] in escrowd.toml";
-        let listener = bind(&shown.listen, hint).await?;
+        let listener = bind(address, hint).await?;
         let bound = listener.local_addr().map_err(failed)?;
         tracing::info!(address = %bound, "the log is shown to anybody");
         let timestamper = Arc::clone(&timestamper);
@@ -132,6 +146,9 @@ pub(super) async fn run(
             tracing::warn!(error = chain(&fault), "quarantine not looked through");
         }
     });
+    if let Some(witnesses) = witnesses {
+        tokio::spawn(witnesses.run());
+    }
     manager.ready();
     let mut input_closed = std::pin::pin!(input_closed(until));
 
@@ -178,7 +195,7 @@ pub(super) async fn run(
     Ok(Exit::Done)
 }
 
-async fn bind(address: &str, hint: &str) -> Result<TcpListener, Failure> {
+pub(super) async fn bind(address: &str, hint: &str) -> Result<TcpListener, Failure> {
     TcpListener::bind(address).await.map_err(|fault| {
         Failure::failed("LISTEN", format!("cannot listen on {address}: {fault}"), hint)
     })
@@ -321,7 +338,7 @@ pub(super) fn progress(manager: &Manager, batches: &Cell<u64>) -> impl Fn(u64, u
 }
 
 /// Text for people at a terminal, JSON lines for machines; `RUST_LOG` chooses what.
-fn log_to_stderr() {
+pub(super) fn log_to_stderr() {
     let wanted = std::env::var("RUST_LOG").ok().and_then(|text| text.parse::<Targets>().ok());
     let ours = || Targets::new().with_default(Level::WARN).with_target("escrow_vault", Level::INFO);
     let text = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);

@@ -44,6 +44,24 @@ pub(super) fn parse_number(text: &str) -> Option<u64> {
     (number.to_string() == text).then_some(number)
 }
 
+impl Checkpoint {
+    /// Reads the text of a checkpoint of any log. What other logs add in lines behind the third one
+    /// says nothing here.
+    pub fn of_any_log(text: &str) -> Result<Self, Malformed> {
+        let ends = text.match_indices('\n').map(|(at, _)| at + 1);
+        let third = ends.take(3).last().unwrap_or(0);
+        let (first, more) = text.split_at_checked(third).unwrap_or((text, ""));
+        let is_whole = more.is_empty() || more.ends_with('\n') && !more.contains("\n\n");
+        let rule =
+            "three lines: the log's name, its size, its root in Base64; then others, none empty";
+        let malformed = || Malformed::new(text, "a checkpoint", rule);
+        match is_whole && !more.starts_with('\n') {
+            true => first.parse(),
+            false => Err(malformed()),
+        }
+    }
+}
+
 impl fmt::Display for Checkpoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}\n{}\n{}\n", self.origin, self.size, base64(&self.root))
@@ -100,6 +118,19 @@ mod tests {
             let other = text.replacen(from, to, 1);
             assert_ne!(other, text, "{from:?}");
             assert!(other.parse::<Checkpoint>().is_err(), "{other:?}");
+        }
+    }
+
+    #[test]
+    fn other_logs_may_add_lines() {
+        let text = checkpoint().to_string();
+        assert_eq!(Checkpoint::of_any_log(&text), Ok(checkpoint()));
+        assert_eq!(Checkpoint::of_any_log(&format!("{text}more\nand more\n")), Ok(checkpoint()));
+        for other in ["", "\n\n\n", "a\n7\n"] {
+            assert!(Checkpoint::of_any_log(other).is_err(), "{other:?}");
+        }
+        for more in ["\n", "more", "more\n\nmore\n", "\nmore\n"] {
+            assert!(Checkpoint::of_any_log(&format!("{text}{more}")).is_err(), "{more:?}");
         }
     }
 }

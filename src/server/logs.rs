@@ -6,6 +6,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status};
 
 use crate::crypto::note::NOTE_BYTES_MAX;
+use crate::domain::id::Digest;
 use crate::domain::refusal::Refusal;
 use crate::domain::stream::Stream;
 use crate::server::caller::talker;
@@ -42,9 +43,17 @@ impl<S: Store> LogService for Logs<S> {
             }
             vault.continued(seen)
         });
-        let Continued { checkpoint, proof } = within(continued).await?;
-        let proof = proof.into_iter().map(|hash| hash.0.to_vec().into()).collect();
-        Ok(Response::new(CheckpointResponse { checkpoint, proof }))
+        let Continued { checkpoint, proof, witnessed } = within(continued).await?;
+        let hashes = |proof: Vec<Digest>| {
+            proof.into_iter().map(|hash| hash.0.to_vec().into()).collect::<Vec<_>>()
+        };
+        let (witnessed, witnessed_proof) = witnessed.unwrap_or_default();
+        Ok(Response::new(CheckpointResponse {
+            checkpoint,
+            proof: hashes(proof),
+            witnessed,
+            witnessed_proof: hashes(witnessed_proof),
+        }))
     }
 
     async fn prove(

@@ -291,8 +291,9 @@ impl<S: Store> Desk<S> {
                     self.measures.committed(began.elapsed(), entries.len(), &tally);
                     // What was acknowledged is covered by a checkpoint.
                     if let Some(published) = &mut self.published {
-                        let published = published.catch_up(self.store.as_ref(), &self.scribe);
-                        published.map_err(|fault| CommitError::Unknown(io::Error::other(fault)))?;
+                        let caught_up = published.catch_up(self.store.as_ref(), &self.scribe);
+                        caught_up.map_err(|fault| CommitError::Unknown(io::Error::other(fault)))?;
+                        self.watchers.publish(published.size());
                     }
                 }
                 self.watchers.tell(entries.iter().map(|entry| &entry.stream));

@@ -3,7 +3,6 @@
 
 use std::sync::Arc;
 
-use crate::crypto::note::NoteFault;
 use crate::domain::id::Digest;
 use crate::domain::refusal::Refusal;
 use crate::domain::statement::Log;
@@ -12,12 +11,11 @@ use crate::domain::text::Text;
 use crate::ledger::checkpoint::{self, Checkpoint};
 use crate::ledger::edge::Edge;
 use crate::ledger::entry::Leaf;
-use crate::ledger::merkle::{self, Node};
+use crate::ledger::merkle;
 use crate::ledger::proof::Proof;
 use crate::ledger::tile::{Content, Tile};
 use crate::store::{ReadError, Store};
 use crate::vault::error::VaultError;
-use crate::vault::halt::{Halt, Shown};
 use crate::vault::{LedgerKeys, Scribe, Talker, Vault, identity};
 
 /// Entries that are read back and hashed at a time.
@@ -60,6 +58,11 @@ impl Published {
         }
         let is_current = scribe.is_signed_now(&note);
         Ok(Self { size, note: Some(note), is_current })
+    }
+
+    /// How many entries have been published.
+    pub(super) fn size(&self) -> u64 {
+        self.size
     }
 
     /// Publishes all that is stored. An error means that nothing more may be signed.
@@ -131,6 +134,9 @@ pub struct Continued {
     pub checkpoint: String,
     /// Hashes as RFC 9162 has them; none where there is nothing to prove.
     pub proof: Vec<Digest>,
+    /// The newest checkpoint that enough witnesses have cosigned, if there is one, and the proof that
+    /// the other continues it.
+    pub witnessed: Option<(String, Vec<Digest>)>,
 }
 
 impl<S: Store> Vault<S> {
@@ -142,19 +148,20 @@ impl<S: Store> Vault<S> {
     /// The newest checkpoint, and that it continues one that this vault signed before. Where it does
     /// not, this vault was set back, and halts.
     pub fn continued(&self, seen: Option<&str>) -> Result<Continued, VaultError> {
+        // Before the newest, which so is never behind it.
+        let witnessed = self.witnessed();
         let checkpoint = self.checkpoint()?;
-        let Some(seen) = seen else { return Ok(Continued { checkpoint, proof: Vec::new() }) };
-        let foreign = |_: NoteFault| VaultError::Malformed("a checkpoint of another log");
-        let earlier = parse(self.scribe.opened(seen).map_err(foreign)?)?;
         let now = parse(self.scribe.opened(&checkpoint).map_err(|_| VaultError::Unavailable)?)?;
-        let node = |node: Node| self.store.node(node);
-        if earlier.size > now.size || merkle::root(earlier.size, node)? != earlier.root {
-            tracing::error!(size = earlier.size, "the log was set back; halting");
-            self.halt.send_replace(Some(Halt::SetBack(Shown::Checkpoint(seen.to_owned()))));
-            return Err(VaultError::SetBack);
-        }
-        let proof = merkle::consistency(earlier.size, now.size, node)?;
-        Ok(Continued { checkpoint, proof })
+        let from = |size| merkle::consistency(size, now.size, |node| self.store.node(node));
+        let proof = match seen {
+            Some(seen) => from(self.bear_out(seen)?)?,
+            None => Vec::new(),
+        };
+        let witnessed = witnessed.map(|witnessed| {
+            let proof = from(witnessed.size)?;
+            Ok::<_, VaultError>((witnessed.note.clone(), proof))
+        });
+        Ok(Continued { checkpoint, proof, witnessed: witnessed.transpose()? })
     }
 
     /// Where an event of a stream that the talker may read is in the log, and that it is there.
@@ -170,8 +177,13 @@ impl<S: Store> Vault<S> {
         let position = entry.map(|entry| entry.position);
         let missing = || Refusal::NotFound(format!("event {sequence}"));
         let position = position.ok_or_else(missing)?;
-        // Read after the entry, so that it covers it.
-        let checkpoint = self.checkpoint()?;
+        // What witnesses have seen proves more; the newest is read after the entry and covers it.
+        // One that an earlier key has signed would not go with the key of today.
+        let witnessed = self.witnessed().filter(|it| position < it.size);
+        let checkpoint = match witnessed.filter(|it| self.scribe.is_signed_now(&it.note)) {
+            Some(witnessed) => witnessed.note.clone(),
+            None => self.checkpoint()?,
+        };
         let text = self.scribe.opened(&checkpoint);
         let size = parse(text.map_err(|_| VaultError::Unavailable)?)?.size;
         let hashes = merkle::inclusion(position, size, |node| self.store.node(node))?;
@@ -205,6 +217,6 @@ impl<S: Store> Vault<S> {
     }
 }
 
-fn parse(text: &str) -> Result<Checkpoint, VaultError> {
+pub(super) fn parse(text: &str) -> Result<Checkpoint, VaultError> {
     text.parse().map_err(|_| VaultError::Malformed("a checkpoint of another log"))
 }

@@ -27,6 +27,7 @@ mod standing;
 mod tests;
 mod usage;
 mod watching;
+mod witnessed;
 
 use std::sync::Arc;
 
@@ -49,6 +50,7 @@ pub use crate::vault::records::DomainProjector;
 pub use crate::vault::recovery::Remembered;
 pub use crate::vault::scribe::Scribe;
 pub use crate::vault::watching::{Hint, Watching};
+pub use crate::vault::witnessed::Witnessed;
 
 use crate::crypto::proofs::{self, Unproven};
 use crate::crypto::{signature, statement};
@@ -72,6 +74,7 @@ use crate::vault::looks::Looks;
 use crate::vault::measures::Measures;
 use crate::vault::quota::Reserved;
 use crate::vault::watching::Watchers;
+use crate::vault::witnessed::Witnessing;
 
 /// Whoever is connected, as its certificate says. May talk; whoever signed has acted.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -99,6 +102,7 @@ pub struct Vault<S: Store> {
     halt: watch::Sender<Option<Halt>>,
     watchers: Watchers,
     measures: Measures,
+    witnessing: Witnessing,
 }
 
 impl<S: Store> Vault<S> {
@@ -158,6 +162,7 @@ impl<S: Store> Vault<S> {
             halt,
             watchers,
             measures,
+            witnessing: Witnessing::default(),
         })
     }
 

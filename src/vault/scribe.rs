@@ -22,8 +22,10 @@ pub struct Scribe {
     pub key: SigningKey,
     /// The key before, which signs checkpoints, too.
     former: Option<SigningKey>,
-    /// All keys that the log has had, as signers of checkpoints, the ledger key first.
-    note_keys: Vec<NoteKey>,
+    /// The ledger key, as the signer of checkpoints.
+    note_key: NoteKey,
+    /// The keys that the log has had before, the newest first.
+    earlier: Vec<NoteKey>,
 }
 
 impl Scribe {
@@ -31,42 +33,61 @@ impl Scribe {
     pub fn new(log: Log, keys: LedgerKeys, identity: Option<&Identity>) -> Result<Self, ReadError> {
         let LedgerKeys { current, former } = keys;
         let origin = checkpoint::origin(&log);
-        let earlier = identity.into_iter().flat_map(|vault| vault.handovers.iter().rev());
-        let known = [current.public()].into_iter().chain(earlier.map(|it| it.handover.from));
-        let note_keys = known.map(|key| NoteKey::new(&origin, key)).collect::<Result<_, _>>();
-        let misnamed = |fault: Malformed| ReadError::Damaged {
-            what: "the log's name".to_owned(),
-            how: fault.to_string(),
+        let named = |key: PublicKey| {
+            NoteKey::new(&origin, key).map_err(|fault: Malformed| ReadError::Damaged {
+                what: "the log's name".to_owned(),
+                how: fault.to_string(),
+            })
         };
-        Ok(Self { note_keys: note_keys.map_err(misnamed)?, log, key: current, former })
+        let earlier = identity.into_iter().flat_map(|vault| vault.handovers.iter().rev());
+        let earlier = earlier.map(|signed| named(signed.handover.from));
+        let (note_key, earlier) = (named(current.public())?, earlier.collect::<Result<_, _>>()?);
+        Ok(Self { log, key: current, former, note_key, earlier })
+    }
+
+    /// Who signs checkpoints now.
+    pub fn note_key(&self) -> &NoteKey {
+        &self.note_key
+    }
+
+    /// Who has ever signed them, the newest first.
+    pub fn note_keys(&self) -> impl Iterator<Item = &NoteKey> {
+        [&self.note_key].into_iter().chain(&self.earlier)
     }
 
     /// Signs a checkpoint, as a note.
     pub fn sign_checkpoint(&self, checkpoint: &Checkpoint) -> String {
         let text = checkpoint.to_string();
-        let signers = [Some(&self.key), self.former.as_ref()].into_iter().flatten();
-        let lines = signers.filter_map(|key| {
-            let signer = self.note_keys.iter().find(|it| *it.key() == key.public())?;
+        let former = self.former.iter().filter_map(|key| {
+            let signer = self.earlier.iter().find(|it| *it.key() == key.public())?;
             Some(signer.line(key, &text))
         });
-        let lines: String = lines.collect();
-        format!("{text}\n{lines}")
+        let former: String = former.collect();
+        format!("{text}\n{}{former}", self.note_key.line(&self.key, &text))
     }
 
     /// Whether the ledger key of today has signed a note.
     pub fn is_signed_now(&self, note: &str) -> bool {
-        self.note_keys.first().is_some_and(|key| key.verify(note).is_ok())
+        self.note_key.verify(note).is_ok()
     }
 
     /// The text of a note that a key of this log has signed.
     pub fn opened<'n>(&self, note: &'n str) -> Result<&'n str, NoteFault> {
-        let unsigned = Err(NoteFault::Unsigned(checkpoint::origin(&self.log)));
-        self.note_keys.iter().fold(unsigned, |found, key| found.or_else(|_| key.verify(note)))
+        self.by_a_key(|key| key.verify(note))
+    }
+
+    /// A note with a signature of this log and no others.
+    pub fn alone(&self, note: &str) -> Result<String, NoteFault> {
+        self.by_a_key(|key| key.alone(note))
+    }
+
+    fn by_a_key<T>(&self, read: impl Fn(&NoteKey) -> Result<T, NoteFault>) -> Result<T, NoteFault> {
+        self.earlier.iter().fold(read(&self.note_key), |found, key| found.or_else(|_| read(key)))
     }
 
     /// Whether a key of this log has signed these bytes under a tag.
     pub fn has_signed(&self, tag: &str, bytes: &[u8], by: &Signature) -> bool {
-        let mut keys = self.note_keys.iter().map(NoteKey::key);
+        let mut keys = self.note_keys().map(NoteKey::key);
         keys.any(|key: &PublicKey| signature::verify(key, tag, bytes, by).is_ok())
     }
 

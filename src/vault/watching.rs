@@ -30,12 +30,14 @@ pub enum Hint {
 pub(super) struct Watchers {
     hints: broadcast::Sender<Stream>,
     dismissed: Arc<watch::Sender<bool>>,
+    published: Arc<watch::Sender<u64>>,
 }
 
 impl Default for Watchers {
     fn default() -> Self {
         let (hints, _) = broadcast::channel(HINTS_MAX);
-        Self { hints, dismissed: Arc::new(watch::Sender::new(false)) }
+        let (dismissed, published) = (watch::Sender::new(false), watch::Sender::new(0));
+        Self { hints, dismissed: Arc::new(dismissed), published: Arc::new(published) }
     }
 }
 
@@ -46,6 +48,15 @@ impl Watchers {
             // An error means that nobody watches.
             drop(self.hints.send(stream.clone()));
         }
+    }
+
+    /// Tells that a checkpoint of so many entries has been published. Nobody is waited for.
+    pub(super) fn publish(&self, size: u64) {
+        self.published.send_replace(size);
+    }
+
+    pub(super) fn published(&self) -> watch::Receiver<u64> {
+        self.published.subscribe()
     }
 
     pub(super) fn dismiss(&self) {

@@ -49,7 +49,8 @@ pub(super) fn checkpoint(log: &[Leaf], history: &History, seen: &str) -> Checkpo
     let earlier = text.parse::<Checkpoint>().map_or(0, |seen| seen.size);
     let proof = merkle::consistency(earlier, size, node).unwrap();
     let proof = proof.into_iter().map(|hash| hash.0.to_vec().into()).collect();
-    CheckpointResponse { checkpoint: history.checkpoint(size, root), proof }
+    let checkpoint = history.checkpoint(size, root);
+    CheckpointResponse { checkpoint, proof, ..CheckpointResponse::default() }
 }
 
 /// Its leaves in parts.
