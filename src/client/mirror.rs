@@ -5,7 +5,7 @@
 //! without being there. Leaves are verified against the signed root before they are kept, so the
 //! files here are believed as far as their hashes lead to it, and fetched anew where they don't.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::fs;
 use std::io::{ErrorKind, Seek as _, SeekFrom, Write as _};
 use std::os::unix::fs::FileExt as _;
@@ -24,8 +24,9 @@ use crate::domain::stream::Stream;
 use crate::domain::time::Timestamp;
 use crate::ledger::Entry;
 use crate::ledger::checkpoint::{self, Checkpoint};
-use crate::ledger::entry::{Label, Leaf};
+use crate::ledger::entry::Leaf;
 use crate::ledger::merkle::{self, Node, PROOF_HASHES_MAX};
+use crate::ledger::scan::{Scan, Unborne};
 use crate::wire::limit::LEAVES_PER_PART;
 use crate::wire::v1::log_service_client::LogServiceClient;
 use crate::wire::v1::{CheckpointRequest, CheckpointResponse, ScanRequest};
@@ -129,39 +130,16 @@ impl Mirror {
         stream: &Stream,
         entries: &[Entry],
     ) -> Result<(), ClientError> {
-        let Some(first) = entries.first() else { return Ok(()) };
         let path = self.checked_file(stream);
         let checked = checked(&path)?.unwrap_or(0);
-        if checked >= size {
+        if checked >= size || entries.is_empty() {
             return Ok(());
         }
-        let positions: HashMap<Label, (u64, Option<u64>)> = {
-            // The one behind the last is the first that could be withheld.
-            let last = entries.len() as u64;
-            let known = entries.iter().map(|entry| (entry.sequence, Some(entry.position)));
-            let all = known.chain([(last + 1, None)]);
-            all.map(|(sequence, at)| (first.label_key.label(sequence), (sequence, at))).collect()
-        };
-        let mut met = 0;
-        self.leaves(checked, size, |position, leaf| {
-            let (label, _) = split(leaf);
-            let Some((sequence, at)) = positions.get(&label) else { return Ok(()) };
-            let which = usize::try_from(sequence - 1).ok().and_then(|index| entries.get(index));
-            let what = match (at, which) {
-                (Some(at), Some(entry)) if *at == position && entry.leaf() == *leaf => {
-                    met += 1;
-                    return Ok(());
-                }
-                (Some(at), Some(_)) if *at == position => "is another one in its log",
-                (Some(_), _) => "is in its log a second time, or elsewhere than it says",
-                (None, _) => "is in its log, but is not shown",
-            };
-            Err(ClientError::Untrue(format!("event {sequence} of {stream} {what}")))
-        })?;
-        let within = entries.iter().filter(|entry| (checked..size).contains(&entry.position));
-        if within.count() != met {
-            return Err(ClientError::Untrue(format!("events of {stream} are not in its log")));
-        }
+        let unborne = |fault: Unborne| ClientError::Untrue(fault.to_string());
+        let mut scan = Scan::default();
+        scan.seek(entries).map_err(unborne)?;
+        let looked = |position, leaf: &Leaf| scan.leaf(position, leaf).map_err(unborne);
+        self.leaves(checked, size, looked)?;
         Ok(keyfile::replace(&path, size.to_string().as_bytes())?)
     }
 
@@ -375,13 +353,6 @@ fn grown(at: u64, edge: &Edge, leaves: &[u8]) -> Option<Edge> {
 
 fn root_of(size: u64, edge: &Edge) -> Option<Digest> {
     merkle::root(size, |node| edge.get(&node).copied().ok_or(())).ok()
-}
-
-fn split(leaf: &Leaf) -> (Label, Digest) {
-    let (mut label, mut commitment) = ([0; 16], [0; 32]);
-    label.iter_mut().zip(leaf.0).for_each(|(to, from)| *to = from);
-    commitment.iter_mut().zip(leaf.0.into_iter().skip(16)).for_each(|(to, from)| *to = from);
-    (Bytes(label), Bytes(commitment))
 }
 
 /// Up to which position a stream has been compared with the log.

@@ -7,6 +7,7 @@ pub mod entry;
 pub mod head;
 pub mod merkle;
 pub mod proof;
+pub mod scan;
 pub mod tile;
 
 pub use entry::{Entry, LabelKey, Salt};
