@@ -5,7 +5,6 @@
 //! without being there. Leaves are verified against the signed root before they are kept, so the
 //! files here are believed as far as their hashes lead to it, and fetched anew where they don't.
 
-use std::collections::BTreeMap;
 use std::fs;
 use std::io::{ErrorKind, Seek as _, SeekFrom, Write as _};
 use std::os::unix::fs::FileExt as _;
@@ -24,8 +23,9 @@ use crate::domain::stream::Stream;
 use crate::domain::time::Timestamp;
 use crate::ledger::Entry;
 use crate::ledger::checkpoint::{self, Checkpoint};
+use crate::ledger::edge::Edge;
 use crate::ledger::entry::Leaf;
-use crate::ledger::merkle::{self, Node, PROOF_HASHES_MAX};
+use crate::ledger::merkle::{self, PROOF_HASHES_MAX};
 use crate::ledger::scan::{Scan, Unborne};
 use crate::wire::limit::LEAVES_PER_PART;
 use crate::wire::v1::log_service_client::LogServiceClient;
@@ -54,9 +54,6 @@ pub struct Mirrored {
     /// The same as it was signed.
     pub note: String,
 }
-
-/// The hashes of the perfect subtrees that a log consists of.
-type Edge = BTreeMap<Node, Digest>;
 
 impl Mirror {
     /// The copy in this directory of a home.
@@ -177,28 +174,28 @@ impl Mirror {
                 "update this program",
             ));
         }
-        let kept = last.and_then(|last| Some((last.checkpoint.size, self.edge(last)?)));
-        let (from, mut edge) = kept.unwrap_or_default();
+        let mut edge = last.and_then(|last| self.edge(last)).unwrap_or_default();
+        let from = edge.size();
         let staged = || tempfile::tempfile_in(&self.dir);
         let failed = |fault: std::io::Error| home_fault(&self.dir, &fault);
-        let (mut at, mut leaves) = (from, staged().map_err(failed)?);
-        if at < *size {
+        let mut leaves = staged().map_err(failed)?;
+        if from < *size {
             let request = ScanRequest { from, end: *size };
             let mut parts = answered(service.scan(request)).await?.into_inner();
-            while at < *size {
+            while edge.size() < *size {
                 let part = answered(parts.message()).await?.unwrap_or_default().leaves;
-                let count = part.len() / LEAF_BYTES;
-                let fits = (1..=LEAVES_PER_PART).contains(&count) && count as u64 <= *size - at;
-                if part.len() % LEAF_BYTES != 0 || !fits {
+                let (told, rest) = part.as_chunks::<LEAF_BYTES>();
+                let is_some = (1..=LEAVES_PER_PART).contains(&told.len());
+                let fits = is_some && told.len() as u64 <= *size - edge.size();
+                if !rest.is_empty() || !fits {
                     return Err(untrue("a log without all of its leaves"));
                 }
-                edge = grown(at, &edge, &part).ok_or_else(|| untrue("leaves out of place"))?;
-                at += count as u64;
+                told.iter().for_each(|leaf| edge.push(merkle::leaf_hash(leaf), |_, _| ()));
                 leaves.write_all(&part).map_err(failed)?;
             }
         }
-        match root_of(*size, &edge) == Some(*root) {
-            true => Ok(Fetched { from, end: at, leaves, edge }),
+        match edge.root() == *root {
+            true => Ok(Fetched { from, leaves, edge }),
             false => Err(untrue("leaves that are not those of its signed log")),
         }
     }
@@ -216,7 +213,7 @@ impl Mirror {
         if now.as_ref().map(|now| &now.note) != last.map(|last| &last.note) {
             return Ok(false);
         }
-        if last.is_some_and(|last| last.note == next.note) && fetched.from == fetched.end {
+        if last.is_some_and(|last| last.note == next.note) && fetched.from == fetched.edge.size() {
             return Ok(true);
         }
         let path = self.leaves_file();
@@ -231,7 +228,7 @@ impl Mirror {
             file.sync_data()
         };
         written().map_err(|fault| home_fault(&path, &fault))?;
-        let edge: Vec<u8> = fetched.edge.values().rev().flat_map(|hash| hash.0).collect();
+        let edge: Vec<u8> = fetched.edge.hashes().iter().flat_map(|hash| hash.0).collect();
         keyfile::replace(&self.edge_file(), &edge)?;
         // Last, so that it never speaks of leaves that are not there.
         keyfile::replace(&self.checkpoint_file(), next.note.as_bytes())?;
@@ -244,10 +241,9 @@ impl Mirror {
         let bytes = keyfile::read(&self.edge_file(), PROOF_HASHES_MAX * HASH_BYTES).ok()?;
         let leaves = fs::metadata(self.leaves_file()).ok()?.len();
         let (hashes, rest) = bytes.as_chunks::<HASH_BYTES>();
-        let edge: Edge = merkle::peaks(*size).zip(hashes.iter().copied().map(Bytes)).collect();
-        let is_whole = rest.is_empty() && hashes.len() == edge.len();
+        let edge = Edge::of(*size, hashes.iter().copied().map(Bytes).collect())?;
         let is_there = leaves >= *size * LEAF_BYTES as u64;
-        (is_whole && is_there && root_of(*size, &edge)? == *root).then_some(edge)
+        (rest.is_empty() && is_there && edge.root() == *root).then_some(edge)
     }
 
     /// Reads the kept leaves from one position to before another.
@@ -292,7 +288,6 @@ impl Mirror {
 /// Leaves that were fetched and verified.
 struct Fetched {
     from: u64,
-    end: u64,
     leaves: fs::File,
     edge: Edge,
 }
@@ -339,20 +334,6 @@ fn set_aside(evidence: &Path, last: &Mirrored, next: &Mirrored) -> Result<PathBu
     keyfile::replace(&dir.join("checkpoint-before"), last.note.as_bytes())?;
     keyfile::replace(&dir.join("checkpoint-now"), next.note.as_bytes())?;
     Ok(dir)
-}
-
-/// The edge once these leaves have come to it.
-fn grown(at: u64, edge: &Edge, leaves: &[u8]) -> Option<Edge> {
-    let (leaves, _) = leaves.as_chunks::<LEAF_BYTES>();
-    let hashes = leaves.iter().map(|leaf| merkle::leaf_hash(leaf));
-    let mut grown = merkle::grow(at, hashes, |node| edge.get(&node).copied().ok_or(())).ok()?;
-    grown.extend(edge);
-    let end = at + leaves.len() as u64;
-    merkle::peaks(end).map(|node| Some((node, *grown.get(&node)?))).collect()
-}
-
-fn root_of(size: u64, edge: &Edge) -> Option<Digest> {
-    merkle::root(size, |node| edge.get(&node).copied().ok_or(())).ok()
 }
 
 /// Up to which position a stream has been compared with the log.

@@ -1,7 +1,6 @@
 //! The log as it is signed and proved. The order is: entries durable, then read back and hashed,
 //! then their root signed, then the checkpoint put in the place of the one before.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::crypto::note::NoteFault;
@@ -12,6 +11,7 @@ use crate::domain::statement::Log;
 use crate::domain::stream::Stream;
 use crate::domain::text::Text;
 use crate::ledger::checkpoint::{self, Checkpoint};
+use crate::ledger::edge::Edge;
 use crate::ledger::entry::Leaf;
 use crate::ledger::merkle::{self, Node};
 use crate::ledger::proof::Proof;
@@ -88,23 +88,18 @@ fn unborne(size: u64, how: &str) -> ReadError {
 /// The root over the first `size` entries, those from `first` on read back from where they are
 /// durable. What the index makes of them must be the same.
 fn reread<S: Store>(store: &S, first: u64, size: u64) -> Result<Digest, ReadError> {
-    let mut grown: BTreeMap<Node, Digest> = BTreeMap::new();
-    let mut at = first;
-    while at < size {
-        let count = usize::try_from(size - at).unwrap_or(usize::MAX).min(ENTRIES_PER_PAGE);
-        let entries = store.read_ledger(at, count)?;
-        let leaves = entries.iter().map(|entry| merkle::leaf_hash(&entry.leaf().0));
-        // Only the right edge is needed further: what is complete is in the index.
-        let more = merkle::grow(at, leaves, |node| known(store, &grown, node))?;
-        at += entries.len() as u64;
-        let edge: Vec<Node> = merkle::peaks(at).collect();
-        grown.extend(more);
-        grown.retain(|node, _| edge.contains(node));
+    let mut edge = Edge::read(first, |node| store.node(node))?;
+    while edge.size() < size {
+        let count = usize::try_from(size - edge.size()).unwrap_or(usize::MAX);
+        let entries = store.read_ledger(edge.size(), count.min(ENTRIES_PER_PAGE))?;
         if entries.is_empty() {
             return Err(unborne(size, "entries are missing"));
         }
+        for entry in entries {
+            edge.push(merkle::leaf_hash(&entry.leaf().0), |_, _| ());
+        }
     }
-    let root = merkle::root(size, |node| known(store, &grown, node))?;
+    let root = edge.root();
     match merkle::root(size, |node| store.node(node))? == root {
         true => Ok(root),
         false => {
@@ -112,14 +107,6 @@ fn reread<S: Store>(store: &S, first: u64, size: u64) -> Result<Digest, ReadErro
             Err(ReadError::Index { what: "log".to_owned(), how })
         }
     }
-}
-
-fn known<S: Store>(
-    store: &S,
-    grown: &BTreeMap<Node, Digest>,
-    node: Node,
-) -> Result<Digest, ReadError> {
-    grown.get(&node).copied().map_or_else(|| store.node(node), Ok)
 }
 
 /// A checkpoint with the proof that its log continues an earlier one.

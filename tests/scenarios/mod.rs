@@ -12,6 +12,7 @@ mod damaged_keys;
 mod demo;
 mod faults;
 mod full_disk;
+mod http;
 mod index;
 mod invitations;
 mod liar;

@@ -42,12 +42,11 @@ pub(super) async fn receipt(
             return Err(Failure::failed("WRONG_KIND", message, hint).about(named));
         }
     };
-    let made = receipt::receipt(session, &subject).await?;
+    let (made, verified) = receipt::receipt(session, &subject).await?;
     keep(&made, out).map_err(|fault| {
         let message = format!("cannot write {}: {fault}", out.display());
         Failure::failed("OUTPUT", message, "name a place where you may write, with room in it")
     })?;
-    let verified = verify(&made).map_err(|fault| unverified(out, &fault))?;
     show(output, &verified, out, None)?;
     output.say(&format!("Anybody can verify it: escrow verify {}", out.display()));
     Ok(Exit::Done)

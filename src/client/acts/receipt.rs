@@ -7,7 +7,7 @@ use tonic::transport::Channel;
 use crate::client::chronicle::{Believed, Followed};
 use crate::client::error::{ClientError, chain};
 use crate::client::mirror::log_key;
-use crate::client::receipt::{EVENTS_MAX, Logged, Receipt, verify, vouching};
+use crate::client::receipt::{EVENTS_MAX, Logged, Receipt, Verified, verify, vouching};
 use crate::client::session::Session;
 use crate::client::silence::answered;
 use crate::domain::event::{Act, Note};
@@ -61,12 +61,15 @@ impl Subject {
     }
 }
 
-/// Makes a receipt of what the session has followed.
-pub async fn receipt(session: &Session, subject: &Subject) -> Result<Receipt, ClientError> {
+/// Makes a receipt of what the session has followed, and what it proves.
+pub async fn receipt(
+    session: &Session,
+    subject: &Subject,
+) -> Result<(Receipt, Verified), ClientError> {
     let stream = subject.stream(&session.owner.path);
     let followed = session.followed(&stream).into_iter();
     let events: Vec<(&Believed, &Entry)> = followed
-        .flat_map(|followed| followed.events().iter().zip(followed.entries()))
+        .flat_map(with_entries)
         .filter(|(believed, _)| subject.is_about(believed))
         .collect();
     let mut entries: BTreeMap<u64, &Entry> = BTreeMap::new();
@@ -89,9 +92,9 @@ pub async fn receipt(session: &Session, subject: &Subject) -> Result<Receipt, Cl
         receipt.events.push(prove(&mut service, entry).await?);
     }
     // What does not stand here would not stand anywhere.
-    verify(&receipt)
+    let verified = verify(&receipt)
         .map_err(|fault| ClientError::Untrue(format!("proofs of its log: {}", chain(&fault))))?;
-    Ok(receipt)
+    Ok((receipt, verified))
 }
 
 async fn prove(

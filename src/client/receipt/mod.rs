@@ -9,7 +9,7 @@ mod verify;
 
 pub use archive::{Malformed, read, write};
 pub use members::vouching;
-pub use verify::{Proved, Unverified, Verified, verify};
+pub use verify::{Proved, Unverified, Verified, is_beginning, verify};
 
 use crate::crypto::note::NoteKey;
 use crate::ledger::Salt;

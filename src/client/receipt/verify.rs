@@ -95,7 +95,7 @@ pub fn verify(receipt: &Receipt) -> Result<Verified, Unverified> {
 }
 
 /// Statements by which members come to be.
-pub(super) fn is_beginning(statement: &Statement) -> bool {
+pub fn is_beginning(statement: &Statement) -> bool {
     matches!(
         statement,
         Statement::Organisation(_) | Statement::Join(_) | Statement::Confirmation(_)
