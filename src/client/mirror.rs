@@ -140,6 +140,14 @@ impl Mirror {
         Ok(keyfile::replace(&path, size.to_string().as_bytes())?)
     }
 
+    /// The first `size` leaves, which must have been mirrored, as bytes. Whoever puts them to use holds
+    /// them against the checkpoint.
+    pub fn copied(&self, size: u64) -> Result<impl std::io::Read + use<>, ClientError> {
+        let path = self.leaves_file();
+        let file = fs::File::open(&path).map_err(|fault| home_fault(&path, &fault))?;
+        Ok(std::io::Read::take(file, size * LEAF_BYTES as u64))
+    }
+
     /// The last checkpoint that was kept, if it is one of this log.
     fn last(&self, key: &NoteKey) -> Result<Option<Mirrored>, ClientError> {
         let path = self.checkpoint_file();

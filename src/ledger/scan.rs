@@ -127,9 +127,17 @@ mod tests {
             ("another label key", |_, s| s[1][0].label_key.0[0] ^= 1, "1 of org_bb is not in its"),
             ("another place", |_, s| s[0][1].position = 2, "2 of org_a is not in its log where"),
             ("a place behind the end", |_, s| s[0][1].position = 7, "org_a is in its log a second"),
-            ("an event more than the log has", |l, _| drop(l.pop()), "2 of org_bb is said to be beh"),
+            (
+                "an event more than the log has",
+                |l, _| drop(l.pop()),
+                "2 of org_bb is said to be beh",
+            ),
             ("one place for two", |_, s| s[1][1].position = 3, "2 of org_bb is said to be where"),
-            ("it is there twice", |l, s| l.push(s[0][0].leaf()), "1 of org_a is in its log a second"),
+            (
+                "it is there twice",
+                |l, s| l.push(s[0][0].leaf()),
+                "1 of org_a is in its log a second",
+            ),
         ];
         for (what, lie, why) in rows {
             let (mut leaves, mut streams) = log();
