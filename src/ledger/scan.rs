@@ -129,7 +129,7 @@ mod tests {
             ("a place behind the end", |_, s| s[0][1].position = 7, "org_a is in its log a second"),
             (
                 "an event more than the log has",
-                |l, _| drop(l.pop()),
+                |l, _| l.truncate(4),
                 "2 of org_bb is said to be beh",
             ),
             ("one place for two", |_, s| s[1][1].position = 3, "2 of org_bb is said to be where"),
