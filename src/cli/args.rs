@@ -7,7 +7,9 @@ use clap_complete::Shell;
 
 use crate::crypto::note::NoteKey;
 use crate::crypto::timestamp::Hash;
-use crate::domain::id::{Fingerprint, MemberName, MemberPath, OrganisationName, RuleName};
+use crate::domain::id::{
+    Fingerprint, Malformed, MemberName, MemberPath, OrganisationName, RuleName,
+};
 use crate::domain::request::State;
 use crate::domain::text::Text;
 use crate::domain::time::{Span, Timestamp};
@@ -73,7 +75,11 @@ A request is retrieved once: its secret is erased when the bundle is open.";
 
 const AUDIT: &str = "\
 Example: escrow audit agr_2bxq7k --about dep_7hq2mk --since 2026-11-01T00:00:00.000Z
-Kinds are those that --json puts out.";
+Kinds are those that --json puts out.
+
+An export holds every event that you may see of the agreement, and the log it stands in, so that \
+anybody can replay it without the vault: escrow verify. It tells whoever has it what the statements \
+say; it opens nothing.";
 
 const RECEIPT: &str = "\
 Example: escrow receipt dep_2bxq7k --out recipe-receipt.tgz
@@ -82,8 +88,11 @@ verifies them without this program. It tells whoever has it what the statements 
 purposes; never contents.";
 
 const VERIFY: &str = "\
-Example: escrow verify recipe-receipt.tgz --file recipe.pdf
-Exits with 1 where anything is off. What is proved and what is not stands in the receipt's README.txt.";
+Examples:
+  escrow verify recipe-receipt.tgz --file recipe.pdf
+  escrow verify recipe-audit.tgz --org hanbit-parts=FINGERPRINT --checkpoint theirs
+Exits with 1 where anything is off, and says the first thing that is. What is proved and what is not \
+stands in the README.txt within.";
 
 /// Deposit confidential bundles with an institution, and hand them out only when two agree.
 ///
@@ -160,18 +169,22 @@ pub enum Command {
         #[arg(long, value_name = "DIR")]
         out: PathBuf,
     },
-    /// Verify receipts: by anybody, without a home and without the vault
+    /// Verify receipts and exports: by anybody, without a home and without the vault
     #[command(after_help = VERIFY)]
     Verify {
-        /// Receipts
-        #[arg(required = true, value_name = "RECEIPT")]
+        /// Receipts, or exported agreements
+        #[arg(required = true, value_name = "FILE")]
         receipts: Vec<PathBuf>,
-        /// A file that has to be the registered document, or the sealed bundle
+        /// A file that has to be the registered document or the sealed bundle; in an export, evidence
+        /// or the contract, too
         #[arg(long, value_name = "DOCUMENT")]
         file: Option<PathBuf>,
         /// The log's key, as you know it from elsewhere (C2SP vkey)
         #[arg(long, value_name = "VKEY")]
         log: Option<NoteKey>,
+        /// What else is known from elsewhere
+        #[command(flatten)]
+        compare: Compare,
     },
     /// What takes a member's home and a connection.
     #[command(flatten)]
@@ -368,7 +381,47 @@ pub enum MemberCommand {
         /// What to leave out
         #[command(flatten)]
         only: Only,
+        /// Write all of it to a file that does not exist yet, such as audit.tgz, for anybody to verify
+        #[arg(
+            long,
+            value_name = "FILE",
+            conflicts_with_all = ["by", "about", "kind", "since", "until"]
+        )]
+        export: Option<PathBuf>,
     },
+}
+
+/// What a verifier knows from elsewhere.
+#[derive(Debug, Default, Args)]
+pub struct Compare {
+    /// A checkpoint or proof of the log from elsewhere, which an export has to continue; repeat for
+    /// more
+    #[arg(long, value_name = "NOTE")]
+    pub checkpoint: Vec<PathBuf>,
+    /// The fingerprint of an organisation's key, as you know it; repeat for more
+    #[arg(long, value_name = "ORG=FINGERPRINT")]
+    pub org: Vec<Pin>,
+}
+
+/// An organisation's key.
+#[derive(Debug, Clone)]
+pub struct Pin {
+    /// Whose.
+    pub organisation: OrganisationName,
+    /// Its fingerprint.
+    pub fingerprint: Fingerprint,
+}
+
+impl std::str::FromStr for Pin {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (organisation, fingerprint) =
+            text.split_once('=').ok_or("an organisation, = and its fingerprint")?;
+        let organisation = organisation.parse().map_err(|fault: Malformed| fault.to_string())?;
+        let fingerprint = fingerprint.parse().map_err(|fault: Malformed| fault.to_string())?;
+        Ok(Self { organisation, fingerprint })
+    }
 }
 
 /// What of an audit is told: all that fits every one of these.

@@ -94,9 +94,13 @@ async fn run(cli: Cli) -> Result<Exit, Failure> {
         Command::Agreement(AgreementCommand::Template { name }) => {
             commands::agreement::template(&output, name.as_deref())
         }
-        Command::Verify { receipts, file, log } => {
-            commands::receipt::verify_all(&output, &receipts, file.as_deref(), log.as_ref())
-        }
+        Command::Verify { receipts, file, log, compare } => commands::receipt::verify_all(
+            &output,
+            &receipts,
+            file.as_deref(),
+            log.as_ref(),
+            &compare,
+        ),
         Command::Completions { shell } => {
             output.text(&manual::completions(Cli::command(), shell))?;
             Ok(Exit::Done)

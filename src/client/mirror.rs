@@ -5,7 +5,6 @@
 //! without being there. Leaves are verified against the signed root before they are kept, so the
 //! files here are believed as far as their hashes lead to it, and fetched anew where they don't.
 
-use std::collections::HashMap;
 use std::fs;
 use std::io::{ErrorKind, Seek as _, SeekFrom, Write as _};
 use std::os::unix::fs::FileExt as _;
@@ -25,8 +24,9 @@ use crate::domain::time::Timestamp;
 use crate::ledger::Entry;
 use crate::ledger::checkpoint::{self, Checkpoint};
 use crate::ledger::edge::Edge;
-use crate::ledger::entry::{Label, Leaf};
+use crate::ledger::entry::Leaf;
 use crate::ledger::merkle::{self, PROOF_HASHES_MAX};
+use crate::ledger::scan::{Scan, Unborne};
 use crate::wire::limit::LEAVES_PER_PART;
 use crate::wire::v1::log_service_client::LogServiceClient;
 use crate::wire::v1::{CheckpointRequest, CheckpointResponse, ScanRequest};
@@ -138,39 +138,25 @@ impl Mirror {
         stream: &Stream,
         entries: &[Entry],
     ) -> Result<(), ClientError> {
-        let Some(first) = entries.first() else { return Ok(()) };
         let path = self.checked_file(stream);
         let checked = checked(&path)?.unwrap_or(0);
-        if checked >= size {
+        if checked >= size || entries.is_empty() {
             return Ok(());
         }
-        let positions: HashMap<Label, (u64, Option<u64>)> = {
-            // The one behind the last is the first that could be withheld.
-            let last = entries.len() as u64;
-            let known = entries.iter().map(|entry| (entry.sequence, Some(entry.position)));
-            let all = known.chain([(last + 1, None)]);
-            all.map(|(sequence, at)| (first.label_key.label(sequence), (sequence, at))).collect()
-        };
-        let mut met = 0;
-        self.leaves(checked, size, |position, leaf| {
-            let Some((sequence, at)) = positions.get(&label(leaf)) else { return Ok(()) };
-            let which = usize::try_from(sequence - 1).ok().and_then(|index| entries.get(index));
-            let what = match (at, which) {
-                (Some(at), Some(entry)) if *at == position && entry.leaf() == *leaf => {
-                    met += 1;
-                    return Ok(());
-                }
-                (Some(at), Some(_)) if *at == position => "is another one in its log",
-                (Some(_), _) => "is in its log a second time, or elsewhere than it says",
-                (None, _) => "is in its log, but is not shown",
-            };
-            Err(ClientError::Untrue(format!("event {sequence} of {stream} {what}")))
-        })?;
-        let within = entries.iter().filter(|entry| (checked..size).contains(&entry.position));
-        if within.count() != met {
-            return Err(ClientError::Untrue(format!("events of {stream} are not in its log")));
-        }
+        let unborne = |fault: Unborne| ClientError::Untrue(fault.to_string());
+        let mut scan = Scan::default();
+        scan.seek(entries).map_err(unborne)?;
+        let looked = |position, leaf: &Leaf| scan.leaf(position, leaf).map_err(unborne);
+        self.leaves(checked, size, looked)?;
         Ok(keyfile::replace(&path, size.to_string().as_bytes())?)
+    }
+
+    /// The first `size` leaves, which must have been mirrored, as bytes. Whoever puts them to use holds
+    /// them against the checkpoint.
+    pub fn copied(&self, size: u64) -> Result<impl std::io::Read + use<>, ClientError> {
+        let path = self.leaves_file();
+        let file = fs::File::open(&path).map_err(|fault| home_fault(&path, &fault))?;
+        Ok(std::io::Read::take(file, size * LEAF_BYTES as u64))
     }
 
     /// The last checkpoint that was kept, if it is one of this log.
@@ -396,13 +382,6 @@ fn set_aside(evidence: &Path, last: &Mirrored, next: &Mirrored) -> Result<PathBu
     keyfile::replace(&dir.join("checkpoint-before"), last.note.as_bytes())?;
     keyfile::replace(&dir.join("checkpoint-now"), next.note.as_bytes())?;
     Ok(dir)
-}
-
-/// The label that a leaf begins with.
-fn label(leaf: &Leaf) -> Label {
-    let mut label = Label::default();
-    label.0.iter_mut().zip(leaf.0).for_each(|(to, from)| *to = from);
-    label
 }
 
 /// Up to which position a stream has been compared with the log.

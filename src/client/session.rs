@@ -146,6 +146,11 @@ impl Session {
         Ok(())
     }
 
+    /// How far the home's copy of the log reaches; `None` where the vault is not relied on.
+    pub fn mirrored(&self) -> Option<&Mirrored> {
+        self.mirrored.as_ref()
+    }
+
     /// Refuses where the vault was recovered since this home was last here.
     pub fn is_of_this_generation(&self) -> Result<(), ClientError> {
         match self.generation == self.vault.log.generation {

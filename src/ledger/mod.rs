@@ -8,6 +8,7 @@ pub mod entry;
 pub mod head;
 pub mod merkle;
 pub mod proof;
+pub mod scan;
 pub mod submission;
 pub mod tile;
 

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use super::{World, copy_dir, id};
 
-fn back_up(world: &World, name: &str) -> String {
+pub(super) fn back_up(world: &World, name: &str) -> String {
     let to = world.path(name).display().to_string();
     let done = world.escrowd(&["backup", "--to", &to]);
     assert_eq!(done.code, 0, "{}", done.err);
@@ -13,7 +13,7 @@ fn back_up(world: &World, name: &str) -> String {
 }
 
 /// Restores over what is there.
-fn restore(world: &World, from: &str, arguments: &[&str]) {
+pub(super) fn restore(world: &World, from: &str, arguments: &[&str]) {
     fs::remove_dir_all(world.data()).unwrap();
     let done = world.escrowd(&[&["restore", "--from", from], arguments].concat());
     assert_eq!(done.code, 0, "{}", done.err);

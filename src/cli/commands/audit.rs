@@ -1,6 +1,9 @@
 //! `audit`: who did and saw what.
 
+use std::path::Path;
+
 use crate::cli::args::Only;
+use crate::cli::commands::export;
 use crate::cli::commands::find::{self, Found};
 use crate::cli::failure::{Exit, Failure};
 use crate::cli::output::Output;
@@ -18,8 +21,12 @@ pub(super) async fn audit(
     session: &mut Session,
     named: &str,
     only: &Only,
+    out: Option<&Path>,
 ) -> Result<Exit, Failure> {
     let agreement = find::agreement(session, named).await?;
+    if let Some(out) = out {
+        return export::export(output, session, &agreement.id, out).await;
+    }
     let chosen = Chosen::among(session, &agreement.id, only).await?;
     let accesses = session.accesses(&agreement.id).await?;
     let stream = Stream::Agreement(agreement.id.clone());
@@ -134,7 +141,8 @@ const KINDS: [&str; 33] = [
     "unreadable",
 ];
 
-fn view(believed: &Believed, agreement: &AgreementId) -> AuditView {
+/// An event as an audit of this agreement tells it.
+pub(super) fn view(believed: &Believed, agreement: &AgreementId) -> AuditView {
     let Believed { event, stated, .. } = believed;
     let (kind, member, subject) = match (stated, &event.act) {
         (Some(stated), _) => {

@@ -5,6 +5,7 @@ pub(super) mod agreement;
 mod approve;
 pub(super) mod audit;
 pub(super) mod deposit;
+mod export;
 mod find;
 pub(super) mod identity;
 pub(super) mod receipt;
@@ -81,8 +82,8 @@ pub(super) async fn run(
             release::retrieve(output, session, &request, &out, raw).await
         }
         MemberCommand::Receipt { id, out } => receipt::receipt(output, session, &id, &out).await,
-        MemberCommand::Audit { agreement, only } => {
-            audit::audit(output, session, &agreement, &only).await
+        MemberCommand::Audit { agreement, only, export } => {
+            audit::audit(output, session, &agreement, &only, export.as_deref()).await
         }
     }
 }

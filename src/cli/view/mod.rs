@@ -1,10 +1,12 @@
 //! Records as commands put them out: the fields scripts may rely on, and their text for people.
 
+mod export;
 mod proved;
 mod registration;
 mod request;
 mod terms;
 
+pub use export::{Compared, ExportView};
 pub use proved::ProvedView;
 pub use registration::RegistrationView;
 pub use request::{RequestView, document, may_object_text};
@@ -59,6 +61,11 @@ pub struct PartyView {
 }
 
 impl AgreementView {
+    /// In one line, for people.
+    pub fn line(&self) -> String {
+        format!("{} \"{}\", {}", self.id, self.title, self.state_text())
+    }
+
     fn state_text(&self) -> String {
         match self.suspended {
             true => format!("{}, suspended until every party has run `escrow resume`", self.state),
@@ -371,6 +378,12 @@ pub struct AuditView {
 }
 
 impl AuditView {
+    /// Who did it and when, for people.
+    pub fn deed(&self) -> String {
+        let by = self.member.as_ref().map(|member| format!("{member} ")).unwrap_or_default();
+        format!("{by}{} at {}", self.kind.replace('_', " "), self.at)
+    }
+
     /// For a table.
     pub fn row(&self) -> Vec<String> {
         let member = self.member.as_ref().map(ToString::to_string).unwrap_or_default();

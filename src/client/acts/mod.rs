@@ -2,6 +2,7 @@
 
 pub mod agreement;
 pub mod deposit;
+pub mod export;
 pub mod identity;
 pub mod joining;
 pub mod notice;

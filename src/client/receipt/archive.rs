@@ -2,69 +2,40 @@
 
 use std::io::{Read, Write};
 
-use flate2::Compression;
-use flate2::read::GzDecoder;
-use flate2::write::GzEncoder;
-use tar::{Archive, Builder, EntryType, Header};
-
+use crate::client::packed::{Kind, Malformed, Packer, line, whole};
 use crate::client::receipt::{EVENTS_MAX, Logged, Receipt};
 use crate::crypto::note::{NOTE_BYTES_MAX, NoteKey};
 use crate::crypto::strict_json;
 use crate::domain::event::Event;
 use crate::domain::handover::SignedHandover;
 
-/// The directory that everything is in.
-const DIR: &str = "receipt";
+/// How one is packed.
+pub static RECEIPT: Kind =
+    Kind { dir: "receipt", name: "a receipt", unpacked_bytes_max: 256 << 20 };
 /// How the log's keys were handed over.
 const HANDOVERS: &str = "log.handovers.json";
-/// What a receipt unpacks to at most, in bytes.
-const UNPACKED_BYTES_MAX: u64 = 256 << 20;
 /// The script that verifies a receipt without this program.
 const SCRIPT: &str = include_str!("verify.sh");
 /// What is proved and what is not.
 const README: &str = include_str!("README.txt");
 
-/// Why a file is not a receipt.
-#[derive(Debug, thiserror::Error)]
-pub enum Malformed {
-    /// It is no gzipped tar, or it is cut short.
-    #[error("it is not a gzipped tar archive, or not all of it")]
-    Archive(#[source] std::io::Error),
-    /// It holds what no receipt holds.
-    #[error("it is not a receipt: {0}")]
-    Receipt(String),
-}
-
 /// Writes a receipt.
 pub fn write(receipt: &Receipt, to: impl Write) -> std::io::Result<()> {
-    let mut tar = Builder::new(GzEncoder::new(to, Compression::default()));
-    put(&mut tar, "README.txt", README.as_bytes(), 0o644)?;
-    put(&mut tar, "verify.sh", SCRIPT.as_bytes(), 0o755)?;
-    put(&mut tar, "log.vkey", format!("{}\n", receipt.log).as_bytes(), 0o644)?;
+    let mut tar = Packer::new(&RECEIPT, to);
+    tar.put("README.txt", README.as_bytes())?;
+    tar.put_script("verify.sh", SCRIPT.as_bytes())?;
+    tar.put("log.vkey", format!("{}\n", receipt.log).as_bytes())?;
     if !receipt.handovers.is_empty() {
-        put(&mut tar, HANDOVERS, &serde_json::to_vec(&receipt.handovers)?, 0o644)?;
+        tar.put(HANDOVERS, &serde_json::to_vec(&receipt.handovers)?)?;
     }
     for (number, logged) in (1..).zip(&receipt.events) {
         let name = |part: &str| format!("{number:04}/{part}");
-        put(&mut tar, &name("event.json"), &logged.payload, 0o644)?;
-        put(&mut tar, &name("salt"), format!("{}\n", logged.salt).as_bytes(), 0o644)?;
-        put(&mut tar, &name("label"), format!("{}\n", logged.label).as_bytes(), 0o644)?;
-        put(&mut tar, &name("event.tlog-proof"), logged.proof.as_bytes(), 0o644)?;
+        tar.put(&name("event.json"), &logged.payload)?;
+        tar.put(&name("salt"), format!("{}\n", logged.salt).as_bytes())?;
+        tar.put(&name("label"), format!("{}\n", logged.label).as_bytes())?;
+        tar.put(&name("event.tlog-proof"), logged.proof.as_bytes())?;
     }
-    tar.into_inner()?.finish().map(drop)
-}
-
-fn put(
-    tar: &mut Builder<impl Write>,
-    name: &str,
-    content: &[u8],
-    mode: u32,
-) -> std::io::Result<()> {
-    let mut header = Header::new_ustar();
-    header.set_size(content.len() as u64);
-    header.set_mode(mode);
-    header.set_entry_type(EntryType::Regular);
-    tar.append_data(&mut header, format!("{DIR}/{name}"), content)
+    tar.finish()
 }
 
 /// The parts of an event as they are read.
@@ -78,38 +49,21 @@ struct Parts {
 
 /// Reads a receipt; what it says is not verified yet.
 pub fn read(from: impl Read) -> Result<Receipt, Malformed> {
-    // One byte more than is allowed, so that reaching the limit is told from ending there.
-    let mut archive = Archive::new(GzDecoder::new(from).take(UNPACKED_BYTES_MAX));
     let (mut log, mut handovers, mut events) = (None, None, Vec::<Parts>::new());
-    let refused = |what: String| Malformed::Receipt(what);
-    for entry in archive.entries().map_err(Malformed::Archive)?.raw(true) {
-        let mut entry = entry.map_err(Malformed::Archive)?;
-        let name = String::from_utf8_lossy(&entry.path_bytes()).into_owned();
-        // Whoever has unpacked a receipt and packed it again has these in it.
-        if entry.header().entry_type() == EntryType::Directory {
-            continue;
-        }
-        if entry.header().entry_type() != EntryType::Regular {
-            return Err(refused(format!("{name:?} is not a file")));
-        }
-        let part = name.strip_prefix(DIR).and_then(|rest| rest.strip_prefix('/'));
-        let part = part.ok_or_else(|| refused(format!("{name:?} does not belong in one")))?;
+    RECEIPT.read(from, |part, _, content| {
         let bytes_max = match part.rsplit_once('/').map_or(part, |(_, file)| file) {
             "event.json" => Event::BYTES_MAX,
             "event.tlog-proof" | "README.txt" | "verify.sh" | HANDOVERS => NOTE_BYTES_MAX,
             _ => 1_024,
         };
-        let mut content = Vec::new();
-        let limit = bytes_max as u64 + 1;
-        (&mut entry).take(limit).read_to_end(&mut content).map_err(Malformed::Archive)?;
-        if content.len() > bytes_max {
-            return Err(refused(format!("{name:?} is too large")));
-        }
+        let content = whole(&RECEIPT, part, content, bytes_max)?;
+        let refused = || RECEIPT.refused(format!("{part:?} does not belong there"));
         match part.split_once('/') {
             None if part == "log.vkey" && log.is_none() => log = Some(content),
             None if part == HANDOVERS && handovers.is_none() => {
                 let read = strict_json::parse(&content, NOTE_BYTES_MAX);
-                handovers = Some(read.map_err(|_| refused(format!("{name:?} cannot be read")))?);
+                let unread = |_| RECEIPT.refused(format!("{part:?} cannot be read"));
+                handovers = Some(read.map_err(unread)?);
             }
             // For people; what counts is not in them.
             None if part == "README.txt" || part == "verify.sh" => {}
@@ -129,18 +83,17 @@ pub fn read(from: impl Read) -> Result<Receipt, Malformed> {
                 });
                 match place.filter(|place| place.is_none()) {
                     Some(place) => *place = Some(content),
-                    None => return Err(refused(format!("{name:?} does not belong there"))),
+                    None => return Err(refused()),
                 }
             }
-            None => return Err(refused(format!("{name:?} does not belong in one"))),
+            None => return Err(refused()),
         }
-    }
-    // To its very end, where its checksum is.
-    std::io::copy(&mut archive.into_inner(), &mut std::io::sink()).map_err(Malformed::Archive)?;
+        Ok(())
+    })?;
     let log = log.as_deref().and_then(line).and_then(|text| text.parse::<NoteKey>().ok());
-    let log = log.ok_or_else(|| refused("log.vkey is missing or no verifier key".to_owned()))?;
+    let log = log.ok_or_else(|| RECEIPT.refused("log.vkey is missing or no verifier key"))?;
     let events = (1..).zip(events).map(|(number, parts): (usize, Parts)| {
-        logged(parts).ok_or_else(|| refused(format!("event {number} is not whole")))
+        logged(parts).ok_or_else(|| RECEIPT.refused(format!("event {number} is not whole")))
     });
     let handovers: Vec<SignedHandover> = handovers.unwrap_or_default();
     Ok(Receipt { log, handovers, events: events.collect::<Result<_, _>>()? })
@@ -153,9 +106,4 @@ fn logged(parts: Parts) -> Option<Logged> {
         label: line(&parts.label?)?.parse().ok()?,
         proof: String::from_utf8(parts.proof?).ok()?,
     })
-}
-
-/// The one line of a file.
-fn line(content: &[u8]) -> Option<&str> {
-    std::str::from_utf8(content).ok()?.strip_suffix('\n')
 }

@@ -7,7 +7,7 @@ mod archive;
 mod members;
 mod verify;
 
-pub use archive::{Malformed, read, write};
+pub use archive::{RECEIPT, read, write};
 pub use members::vouching;
 pub use verify::{Proved, Unverified, Verified, is_beginning, verify};
 

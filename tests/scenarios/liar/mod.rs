@@ -6,6 +6,7 @@
 //! stated against it is acknowledged and never reaches the vault.
 
 mod deliveries;
+mod exports;
 mod fields;
 mod histories;
 mod history;

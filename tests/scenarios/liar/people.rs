@@ -145,7 +145,7 @@ fn promise_13_an_organisation_with_another_key_is_refused_at_first_contact() {
 }
 
 /// The statement by which a member of hanbit-parts joined.
-fn joined(history: &History, name: &str) -> SignedText {
+pub(super) fn joined(history: &History, name: &str) -> SignedText {
     let is_its = |signed: &SignedText| {
         let statement = statement::parse(signed).unwrap().statement;
         let is_join = matches!(statement, Statement::Join(_));
@@ -154,12 +154,12 @@ fn joined(history: &History, name: &str) -> SignedText {
     statements(&history.streams()[&organisation("hanbit-parts")]).find(is_its).unwrap()
 }
 
-fn made(history: &History, by: &str) -> Made {
+pub(super) fn made(history: &History, by: &str) -> Made {
     let nonce = Bytes(std::array::from_fn(|_| rand_core::RngCore::next_u32(&mut OsRng) as u8));
     Made { by: path(by), at: SystemTime::now().into(), nonce, log: history.log().clone() }
 }
 
-fn sign(key: &SigningKey, statement: impl Into<Statement>) -> SignedText {
+pub(super) fn sign(key: &SigningKey, statement: impl Into<Statement>) -> SignedText {
     statement::sign(key, &statement.into()).unwrap()
 }
 
@@ -195,7 +195,7 @@ fn confirmation(
     sign(key, Confirmation { made, member: path(member), join_sha256, administrator: true })
 }
 
-fn consent(history: &History, stage: &Stage, key: &SigningKey, by: &str) -> SignedText {
+pub(super) fn consent(history: &History, stage: &Stage, key: &SigningKey, by: &str) -> SignedText {
     let made = made(history, by);
     let Stream::Agreement(agreement) = stage.agreement.clone() else { unreachable!() };
     let saw = history.stands(&stage.agreement);
