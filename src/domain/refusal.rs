@@ -128,6 +128,14 @@ pub enum Refusal {
     /// A rule that isn't in the terms.
     #[error("the terms have no rule named {0}")]
     NoSuchRule(RuleName),
+    /// A duty that would be over before it began.
+    #[error("the duty would be due at {by}, and it is {now}")]
+    DutyPast {
+        /// When it would be due.
+        by: Timestamp,
+        /// The vault's time.
+        now: Timestamp,
+    },
     /// Not for this member's role, under this rule.
     #[error("{who} may not {what} under rule {rule}")]
     NotEntitled {
@@ -178,6 +186,7 @@ impl Refusal {
             Self::DepositedBefore(_) => "DEPOSITED_BEFORE",
             Self::DepositIs(_) => "DEPOSIT_STATE",
             Self::NoSuchRule(_) => "NO_SUCH_RULE",
+            Self::DutyPast { .. } => "DUTY_PAST",
             Self::NotEntitled { .. } => "NOT_ENTITLED",
             Self::OwnRequest(_) => "OWN_REQUEST",
             Self::RequestIs(_) => "REQUEST_STATE",
@@ -244,6 +253,7 @@ impl Refusal {
             Self::DepositedBefore(_) => "nothing more to do; use that deposit",
             Self::DepositIs(_) => "choose another deposit; see `escrow deposits`",
             Self::NoSuchRule(_) => "see the rules with `escrow show` and the agreement's id",
+            Self::DutyPast { .. } => "name a day that is still to come, such as 2027-03-01",
             Self::NotEntitled { .. } => "see who may with `escrow show` and the agreement's id",
             Self::OwnRequest(_) => "another member has to consent",
             Self::RequestIs(state) => return state.remedy().to_owned(),

@@ -162,6 +162,7 @@ fn code(refusal: &Refusal) -> Code {
         | Refusal::OriginUnproven
         | Refusal::DepositIs(_)
         | Refusal::NoSuchRule(_)
+        | Refusal::DutyPast { .. }
         | Refusal::RequestIs(_) => Code::FailedPrecondition,
     }
 }

@@ -131,7 +131,7 @@ impl<S: Store> Committer<S> {
 }
 
 /// Whether these are taken even when the disk is full: what stops a release, takes authority away,
-/// or says that something was seen or handed out.
+/// or says that something was seen or handed out, or what became of it.
 fn is_urgent(group: &[(SignedText, Stated)]) -> bool {
     group.iter().all(|(_, stated)| match stated.statement {
         Statement::Objection(_)
@@ -140,7 +140,8 @@ fn is_urgent(group: &[(SignedText, Stated)]) -> bool {
         | Statement::RevocationNotice(_)
         | Statement::Seen(_)
         | Statement::Renewal(_)
-        | Statement::Retrieval(_) => true,
+        | Statement::Retrieval(_)
+        | Statement::Acknowledgement(_) => true,
         Statement::Invitation(_)
         | Statement::Organisation(_)
         | Statement::Join(_)

@@ -459,6 +459,7 @@ fn may_be_submitted(statement: &Statement) -> bool {
         | Statement::Seen(_)
         | Statement::Notification(_)
         | Statement::Objection(_)
-        | Statement::Withdrawal(_) => true,
+        | Statement::Withdrawal(_)
+        | Statement::Acknowledgement(_) => true,
     }
 }

@@ -7,7 +7,7 @@ mod terms;
 
 pub use proved::ProvedView;
 pub use registration::RegistrationView;
-pub use request::{RequestView, document, may_object_text};
+pub use request::{DutyView, RequestView, document, duty_text, may_object_text};
 pub use terms::{RuleView, terms_text};
 
 use serde::Serialize;
@@ -368,6 +368,9 @@ pub struct AuditView {
     pub outcome: &'static str,
     /// Digest of the member's statement.
     pub statement_sha256: Option<Digest>,
+    /// Of a request under a duty: where that stands now, by this computer's clock.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub duty: Option<DutyView>,
 }
 
 impl AuditView {

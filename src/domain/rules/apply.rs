@@ -125,6 +125,9 @@ pub fn apply(states: &mut States, stated: &Stated, at: Timestamp, sequence: u64)
         Statement::Retrieval(s) => {
             with(states.request_mut(&s.request.id), |r| r.retrieved(at));
         }
+        Statement::Acknowledgement(s) => {
+            with(states.request_mut(&s.request.id), |r| r.acknowledged(s, at));
+        }
     }
 }
 

@@ -136,6 +136,7 @@ statements! {
     Objection = "escrow-vault/objection/v1",
     Withdrawal = "escrow-vault/withdrawal/v1",
     Retrieval = "escrow-vault/retrieval/v1",
+    Acknowledgement = "escrow-vault/acknowledgement/v1",
 }
 
 impl Statement {
@@ -166,6 +167,7 @@ impl Statement {
             Self::Objection(s) => Some(&s.ground),
             Self::Withdrawal(s) => Some(&s.ground),
             Self::Retrieval(s) => Some(&s.ground),
+            Self::Acknowledgement(s) => Some(&s.ground),
         }
     }
 }
