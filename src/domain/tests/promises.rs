@@ -16,7 +16,7 @@ use crate::domain::id::{AgreementId, DepositId, Digest, MemberPath, RequestId};
 use crate::domain::request::State;
 use crate::domain::soundness;
 use crate::domain::statement::{
-    self as say, Reason, RequestRef, Stated, Statement, Withdrawal, Withdrawn,
+    self as say, Acknowledged, Reason, RequestRef, Stated, Statement, Withdrawal, Withdrawn,
 };
 use crate::domain::terms::{Rule, Terms};
 use crate::domain::time::{Span, Timestamp};
@@ -33,6 +33,7 @@ enum Try {
     TakeBack,
     Settle,
     Retrieve,
+    Acknowledge,
     Deposit,
     Terminate,
     /// Says again what was said before, by anybody.
@@ -91,6 +92,7 @@ fn step() -> impl Strategy<Value = Step> {
         1 => Just(Try::TakeBack),
         3 => Just(Try::Settle),
         6 => Just(Try::Retrieve),
+        4 => Just(Try::Acknowledge),
         1 => Just(Try::Deposit),
         1 => Just(Try::Terminate),
         2 => Just(Try::Repeat),
@@ -286,6 +288,7 @@ impl Trial {
             | Try::TakeBack
             | Try::Settle
             | Try::Retrieve
+            | Try::Acknowledge
             | Try::Deposit
             | Try::Terminate
             | Try::Repeat
@@ -327,6 +330,11 @@ impl Trial {
             Try::TakeBack => world.withdrawal(&by, &case?, Withdrawn::Request).into(),
             Try::Settle => world.withdrawal(&by, &case?, Withdrawn::Objection).into(),
             Try::Retrieve => world.retrieval(&by, &case?).into(),
+            Try::Acknowledge => {
+                let what =
+                    [Acknowledged::Received, Acknowledged::Returned, Acknowledged::Destroyed];
+                world.acknowledgement(&by, &case?, *step.who.get(&what)).into()
+            }
             Try::Deposit => world.deposit(&by, &self.agreement).into(),
             Try::Terminate => world.termination(&by, &self.agreement).into(),
             Try::Confirm | Try::Revoke | Try::RevokeAgain | Try::Reseal => {
@@ -350,6 +358,8 @@ impl Trial {
             (Lie::Saw, Statement::Withdrawal(s)) => s.ground.saw = earlier,
             (Lie::Digest, Statement::Consent(s)) => s.request.sha256 = other,
             (Lie::Digest, Statement::Contribution(s)) => s.request.sha256 = other,
+            (Lie::Saw, Statement::Acknowledgement(s)) => s.ground.saw = earlier,
+            (Lie::Digest, Statement::Acknowledgement(s)) => s.request.sha256 = other,
             (Lie::Digest, Statement::Request(s)) => s.bundle_sha256 = other,
             _ => {}
         }
@@ -380,6 +390,7 @@ impl Trial {
             &stated.statement,
             Statement::Objection(_)
                 | Statement::Seen(_)
+                | Statement::Acknowledgement(_)
                 | Statement::Withdrawal(Withdrawal { withdrawn: Withdrawn::Request, .. })
         );
         let is_recent = saw >= Some(self.floor) || only_blocks;
@@ -410,6 +421,8 @@ impl Trial {
                     notified: Vec::new(),
                     is_withdrawn: false,
                     is_released: false,
+                    is_retrieved: false,
+                    acknowledged: Vec::new(),
                 });
             }
             Statement::Consent(s) => {
@@ -479,6 +492,20 @@ impl Trial {
                 let entry = self.entry(&s.request);
                 prop_assert!(entry.is_released && by == entry.requester);
                 prop_assert!(!damaged.contains(&entry.deposit));
+                entry.is_retrieved = true;
+            }
+            Statement::Acknowledgement(s) => {
+                let entry = self.entry(&s.request);
+                prop_assert_eq!(s.request.sha256, entry.case.request.sha256, "promise 4");
+                prop_assert!(entry.is_retrieved, "of what was not handed out");
+                let is_requesters = own == entry.requester.organisation;
+                let came_back = s.what == Acknowledged::Returned;
+                let is_depositors = entry.terms.depositor() == Some(&own);
+                prop_assert!(is_requesters || (came_back && is_depositors), "by who has no say");
+                let said = (own, s.what);
+                prop_assert!(!entry.acknowledged.contains(&said), "the same twice");
+                entry.acknowledged.push(said);
+                self.feats.insert("acknowledged");
             }
             Statement::Termination(_) => {}
             Statement::Reseal(s) => {
@@ -585,6 +612,9 @@ impl Trial {
             prop_assert_eq!(state == State::Withdrawn, entry.is_withdrawn, "{}", state);
             prop_assert_eq!(request.consents.len(), entry.consents.len());
             prop_assert_eq!(request.contributions.len(), entry.contributions.len());
+            let said = request.acknowledgements.iter();
+            let said: Vec<_> = said.map(|it| (it.by.organisation.clone(), it.what)).collect();
+            prop_assert_eq!(&said, &entry.acknowledged, "said stays said");
             prop_assert_eq!(&request.terms, &entry.terms, "promise 5");
             if state == State::Satisfied {
                 entry.is_due(self.world.now)?;
@@ -684,6 +714,7 @@ fn the_trials_reach_every_state_and_all_that_may_befall_members() {
     // Of a hundred trials.
     for (feat, least) in [
         ("confirmed", 25),
+        ("acknowledged", 10),
         ("revoked", 25),
         ("revoked a second time", 10),
         ("a share is passed on", 25),
