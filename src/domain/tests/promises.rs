@@ -32,8 +32,8 @@ enum Try {
     Object,
     TakeBack,
     Settle,
+    /// And, once it was, to say what became of it.
     Retrieve,
-    Acknowledge,
     Deposit,
     Terminate,
     /// Says again what was said before, by anybody.
@@ -92,7 +92,6 @@ fn step() -> impl Strategy<Value = Step> {
         1 => Just(Try::TakeBack),
         3 => Just(Try::Settle),
         6 => Just(Try::Retrieve),
-        4 => Just(Try::Acknowledge),
         1 => Just(Try::Deposit),
         1 => Just(Try::Terminate),
         2 => Just(Try::Repeat),
@@ -158,6 +157,10 @@ struct Trial {
     /// What came to pass, so that it can be told whether anything did.
     feats: BTreeSet<&'static str>,
 }
+
+/// All that can be said of a bundle.
+const ACKNOWLEDGED: [Acknowledged; 3] =
+    [Acknowledged::Received, Acknowledged::Returned, Acknowledged::Destroyed];
 
 /// Everybody's name in every organisation, the first's that of who has its key at home.
 const NAMES: [&str; 4] = ["one", "two", "three", PENDING];
@@ -288,7 +291,6 @@ impl Trial {
             | Try::TakeBack
             | Try::Settle
             | Try::Retrieve
-            | Try::Acknowledge
             | Try::Deposit
             | Try::Terminate
             | Try::Repeat
@@ -329,12 +331,10 @@ impl Trial {
             Try::Object => world.objection(&by, &case?).into(),
             Try::TakeBack => world.withdrawal(&by, &case?, Withdrawn::Request).into(),
             Try::Settle => world.withdrawal(&by, &case?, Withdrawn::Objection).into(),
-            Try::Retrieve => world.retrieval(&by, &case?).into(),
-            Try::Acknowledge => {
-                let what =
-                    [Acknowledged::Received, Acknowledged::Returned, Acknowledged::Destroyed];
-                world.acknowledgement(&by, &case?, *step.who.get(&what)).into()
+            Try::Retrieve if entry.is_some_and(|entry| entry.is_retrieved) => {
+                world.acknowledgement(&by, &case?, *step.who.get(&ACKNOWLEDGED)).into()
             }
+            Try::Retrieve => world.retrieval(&by, &case?).into(),
             Try::Deposit => world.deposit(&by, &self.agreement).into(),
             Try::Terminate => world.termination(&by, &self.agreement).into(),
             Try::Confirm | Try::Revoke | Try::RevokeAgain | Try::Reseal => {
@@ -631,12 +631,14 @@ impl Trial {
 
     /// Everybody says honestly what is due, as often as it takes.
     fn finish(&mut self) -> Result<(), TestCaseError> {
-        let say: [fn(&mut World, &str, &Case) -> Statement; 5] = [
+        let say: [fn(&mut World, &str, &Case) -> Statement; 7] = [
             |world, by, case| world.sight(by, case).into(),
             |world, by, case| world.withdrawal(by, case, Withdrawn::Objection).into(),
             |world, by, case| world.consent(by, case).into(),
             |world, by, case| world.contribution(by, case).into(),
             |world, by, case| world.retrieval(by, case).into(),
+            |world, by, case| world.acknowledgement(by, case, Acknowledged::Returned).into(),
+            |world, by, case| world.acknowledgement(by, case, Acknowledged::Destroyed).into(),
         ];
         for say in say {
             for entry in 0..self.entries.len() {
@@ -714,7 +716,7 @@ fn the_trials_reach_every_state_and_all_that_may_befall_members() {
     // Of a hundred trials.
     for (feat, least) in [
         ("confirmed", 25),
-        ("acknowledged", 10),
+        ("acknowledged", 2),
         ("revoked", 25),
         ("revoked a second time", 10),
         ("a share is passed on", 25),
