@@ -193,6 +193,46 @@ impl Refusal {
         }
     }
 
+    /// Whether the parties of an agreement are told of who was refused so. Not where a client looks
+    /// again and repeats what it meant by itself, and not where it was done before: that happens to
+    /// whoever is a moment late, and there is nothing in it to be kept from.
+    pub fn is_told(&self) -> bool {
+        match self {
+            Self::Outdated { .. } | Self::Already { .. } => false,
+            Self::NotFound(_)
+            | Self::OtherLog
+            | Self::WrongKey(_)
+            | Self::Pending(_)
+            | Self::Revoked(_)
+            | Self::NotAdministrator(_)
+            | Self::Early { .. }
+            | Self::Backdated { .. }
+            | Self::Late { .. }
+            | Self::TooLong
+            | Self::Forked
+            | Self::NotInvited(_)
+            | Self::AlreadyJoined(_)
+            | Self::KeysTaken(_)
+            | Self::OrganisationExists(_)
+            | Self::Limit { .. }
+            | Self::Mismatch(_)
+            | Self::Unsound(_)
+            | Self::PartyMissing(_)
+            | Self::NotDepositor(_)
+            | Self::AgreementIs(_)
+            | Self::Suspended(_)
+            | Self::HasShare(_)
+            | Self::OriginUnproven
+            | Self::DepositedBefore(_)
+            | Self::DepositIs(_)
+            | Self::NoSuchRule(_)
+            | Self::DutyPast { .. }
+            | Self::NotEntitled { .. }
+            | Self::OwnRequest(_)
+            | Self::RequestIs(_) => true,
+        }
+    }
+
     /// What to do next.
     pub fn hint(&self) -> String {
         match self {

@@ -128,6 +128,13 @@ impl<S: Store> Committer<S> {
         sent.map_err(|_| VaultError::Stopping)?;
         outcome.await.map_err(|_| VaultError::Stopping)?
     }
+
+    /// Hands in a job that nobody waits for, unless too many wait already. Whether it was taken.
+    pub(super) fn offer(&self, work: Work<S>) -> bool {
+        let jobs = self.jobs.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let (reply, _) = oneshot::channel();
+        jobs.is_some_and(|jobs| jobs.try_send(Job { work, reply }).is_ok())
+    }
 }
 
 /// Whether these are taken even when the disk is full: what stops a release, takes authority away,
@@ -308,6 +315,11 @@ impl<S: Store> Desk<S> {
                 }
                 Work::Statements { group, blobs, bundle } => {
                     self.decide(&mut draft, group, blobs, bundle)
+                }
+                // What is kept free is not for strangers to fill.
+                Work::Note { note: Note::Refused { .. }, .. } if !has_room => {
+                    self.measures.attempt_dropped();
+                    Err(VaultError::Full)
                 }
                 Work::Note { stream, note } => self.note(&mut draft, stream, note),
                 Work::Lost { .. } if !has_room => Err(VaultError::Full),

@@ -5,7 +5,7 @@ use crate::cli::commands::find::{self, Found};
 use crate::cli::commands::release::{every_request, now};
 use crate::cli::failure::{Exit, Failure};
 use crate::cli::output::Output;
-use crate::cli::view::{AuditView, DutyView};
+use crate::cli::view::{AuditView, DutyView, RefusedView};
 use crate::client::chronicle::Believed;
 use crate::client::session::Session;
 use crate::domain::event::{Act, Look, Note};
@@ -119,7 +119,7 @@ impl<'o> Chosen<'o> {
 }
 
 /// Every kind of event that an audit may tell.
-const KINDS: [&str; 35] = [
+const KINDS: [&str; 36] = [
     "proposed",
     "dealt_release_key",
     "accepted",
@@ -151,6 +151,7 @@ const KINDS: [&str; 35] = [
     "fetched_share",
     "listed_agreements",
     "looked_at_registrations",
+    "was_refused",
     "was_handed_bundle",
     "was_found_damaged",
     "was_found_whole",
@@ -167,6 +168,13 @@ fn view(believed: &Believed, agreement: &AgreementId) -> AuditView {
         (None, Act::Noted(note)) => noted(note, agreement),
         (None, Act::Stated(_)) => ("unreadable", None, agreement.to_string()),
     };
+    let (refused, refused_sha256) = match &event.act {
+        Act::Noted(Note::Refused { attempt, code, statement_sha256, .. }) => {
+            let refused = RefusedView { attempt: attempt.to_string(), code: code.clone() };
+            (Some(refused), *statement_sha256)
+        }
+        Act::Noted(_) | Act::Stated(_) => (None, None),
+    };
     AuditView {
         stream: event.stream.clone(),
         sequence: event.sequence,
@@ -175,8 +183,9 @@ fn view(believed: &Believed, agreement: &AgreementId) -> AuditView {
         organisation: member.as_ref().map(|member| member.organisation.clone()),
         member,
         subject,
-        outcome: "accepted",
-        statement_sha256: stated.as_ref().map(|stated| stated.digest),
+        outcome: if refused.is_some() { "refused" } else { "accepted" },
+        statement_sha256: stated.as_ref().map(|stated| stated.digest).or(refused_sha256),
+        refused,
         duty: None,
     }
 }
@@ -236,6 +245,10 @@ fn noted(note: &Note, agreement: &AgreementId) -> (&'static str, Option<MemberPa
                 Look::Registrations => "looked_at_registrations",
             };
             (kind, Some(by.clone()), agreement.to_string())
+        }
+        Note::Refused { by, request, .. } => {
+            let subject = request.as_ref().map_or(agreement.to_string(), ToString::to_string);
+            ("was_refused", Some(by.clone()), subject)
         }
         Note::HandedOut { by, request } => {
             ("was_handed_bundle", Some(by.clone()), request.to_string())

@@ -167,7 +167,7 @@ pub fn apply_note(states: &mut States, note: &Note, at: Timestamp, sequence: u64
             quarantine.remove(deposit);
             states.put(Key::Quarantine, Record::Quarantine(quarantine));
         }
-        Note::Access { .. } | Note::HandedOut { .. } => {}
+        Note::Access { .. } | Note::Refused { .. } | Note::HandedOut { .. } => {}
     }
 }
 

@@ -124,6 +124,6 @@ pub fn reads_of_note(note: &Note) -> Vec<Key> {
         Note::Quarantined { deposit } | Note::FoundWhole { deposit } => {
             vec![Key::Deposit(deposit.clone()), Key::Quarantine]
         }
-        Note::Access { .. } | Note::HandedOut { .. } => Vec::new(),
+        Note::Access { .. } | Note::Refused { .. } | Note::HandedOut { .. } => Vec::new(),
     }
 }
