@@ -5,12 +5,14 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
+use crate::cli::due::DueDate;
 use crate::crypto::note::NoteKey;
 use crate::crypto::timestamp::Hash;
 use crate::domain::id::{
     Fingerprint, Malformed, MemberName, MemberPath, OrganisationName, RuleName,
 };
 use crate::domain::request::State;
+use crate::domain::statement::{Acknowledged, Duty, DutyKind};
 use crate::domain::text::Text;
 use crate::domain::time::{Span, Timestamp};
 
@@ -62,7 +64,13 @@ certificate of the CA that vouches for it:
   openssl ts -verify -data lab-notebook.pdf -in reg_….tsr -CAfile reg_….pem";
 
 const REQUEST: &str = "\
-Example: escrow request dep_4mzt2c --rule joint --purpose 'second source for line 7'
+Examples:
+  escrow request dep_4mzt2c --rule joint --purpose 'second source for line 7'
+  escrow request dep_4mzt2c --rule joint --purpose 'audit of 2026' --destroy-by 2027-03-01
+
+A day lasts until its end in UTC; a time is written 2027-03-01T12:00:00Z. What you promise to do by \
+then is signed with the request, and every approver reads it: `escrow acknowledge` says that it was \
+done.
 `escrow show` with the agreement's id has the rules. Only the home that requests can retrieve.";
 
 const APPROVE: &str = "\
@@ -72,6 +80,12 @@ again, --wait or `escrow attend` contributes your share then.";
 const RETRIEVE: &str = "\
 Example: escrow retrieve req_7hq2mk --out ./received
 A request is retrieved once: its secret is erased when the bundle is open.";
+
+const ACKNOWLEDGE: &str = "\
+Example: escrow acknowledge req_7hq2mk --destroyed
+Each organisation says each of these once, and cannot take it back. A duty to destroy is fulfilled \
+by --destroyed alone, a duty to return by --returned of the requester's organisation; the \
+depositor's own --returned, that it has it back, is shown beside it.";
 
 const AUDIT: &str = "\
 Example: escrow audit agr_2bxq7k --about dep_7hq2mk --since 2026-11-01T00:00:00.000Z
@@ -305,12 +319,19 @@ pub enum MemberCommand {
         /// A document that supports it, named by digest; repeat for more
         #[arg(long, value_name = "FILE")]
         evidence: Vec<PathBuf>,
+        /// What you promise to do with the bundle
+        #[command(flatten)]
+        duty: Promised,
     },
-    /// List requests, with what each wants of you: consent, share, retrieve, or that you may object
+    /// List requests, with what each wants of you: consent, share, retrieve, acknowledge, or that
+    /// you may object
     Requests {
         /// Only those that wait for you
         #[arg(long)]
         waiting_for_me: bool,
+        /// Only those whose bundle should have been returned or destroyed by now
+        #[arg(long)]
+        overdue: bool,
     },
     /// Do what is due from you on a request: consent, contribute your share, or both
     #[command(after_help = APPROVE)]
@@ -352,6 +373,15 @@ pub enum MemberCommand {
         /// Write what was sealed as one file, without unpacking
         #[arg(long)]
         raw: bool,
+    },
+    /// Say what became of a bundle that was handed out
+    #[command(after_help = ACKNOWLEDGE)]
+    Acknowledge {
+        /// Which request
+        request: String,
+        /// Which of these
+        #[command(flatten)]
+        what: Became,
     },
     /// Tell of requests as they change, until interrupted
     Watch {
@@ -421,6 +451,53 @@ impl std::str::FromStr for Pin {
         let organisation = organisation.parse().map_err(|fault: Malformed| fault.to_string())?;
         let fingerprint = fingerprint.parse().map_err(|fault: Malformed| fault.to_string())?;
         Ok(Self { organisation, fingerprint })
+    }
+}
+
+/// What a requester promises.
+#[derive(Debug, Args)]
+#[group(multiple = false)]
+pub struct Promised {
+    /// To return the bundle by the end of this day, UTC, or by this time
+    #[arg(long, value_name = "DATE")]
+    pub return_by: Option<DueDate>,
+    /// To destroy it, with every copy, by the end of this day, UTC, or by this time
+    #[arg(long, value_name = "DATE")]
+    pub destroy_by: Option<DueDate>,
+}
+
+impl Promised {
+    /// As it is signed.
+    pub fn duty(&self) -> Option<Duty> {
+        let duty = |kind| move |DueDate(by)| Duty { kind, by };
+        let to_return = self.return_by.map(duty(DutyKind::Return));
+        to_return.or_else(|| self.destroy_by.map(duty(DutyKind::Destroy)))
+    }
+}
+
+/// What became of a bundle.
+#[derive(Debug, Args)]
+#[group(required = true, multiple = false)]
+pub struct Became {
+    /// Your organisation, which requested it, has received it
+    #[arg(long)]
+    pub received: bool,
+    /// It went back to the depositor; or, if that is you, you have it back
+    #[arg(long)]
+    pub returned: bool,
+    /// Your organisation, which requested it, has destroyed it with every copy
+    #[arg(long)]
+    pub destroyed: bool,
+}
+
+impl Became {
+    /// As it is signed. One of them was given.
+    pub fn what(&self) -> Acknowledged {
+        match self {
+            Self { destroyed: true, .. } => Acknowledged::Destroyed,
+            Self { returned: true, .. } => Acknowledged::Returned,
+            Self { .. } => Acknowledged::Received,
+        }
     }
 }
 

@@ -3,6 +3,7 @@
 pub mod args;
 mod commands;
 mod demo;
+mod due;
 pub mod failure;
 mod interrupt;
 pub(crate) mod manual;

@@ -100,7 +100,8 @@ pub fn check(states: &States, stated: &Stated) -> Result<(), Unproven> {
         | Statement::Notification(_)
         | Statement::Objection(_)
         | Statement::Withdrawal(_)
-        | Statement::Retrieval(_) => Ok(()),
+        | Statement::Retrieval(_)
+        | Statement::Acknowledgement(_) => Ok(()),
     }
 }
 

@@ -170,6 +170,24 @@ mod tests {
     }
 
     #[test]
+    fn what_is_left_out_is_not_written_as_null() {
+        let key = SigningKey::generate(&mut OsRng);
+        let Some(Statement::Request(mut request)) =
+            one_of_each().into_iter().find(|statement| matches!(statement, Statement::Request(_)))
+        else {
+            panic!("no request");
+        };
+        request.duty = None;
+        let mut signed = sign(&key, &Statement::from(request.clone())).unwrap();
+        assert_eq!(verify(&signed).unwrap().statement, request.clone().into());
+        assert!(!signed.statement.contains("duty"), "as it was written before there were duties");
+        signed.statement = signed.statement.replacen(r#""point":"#, r#""duty":null,"point":"#, 1);
+        signed.signature = key.sign(Statement::from(request).tag(), signed.statement.as_bytes());
+        let refused = verify(&signed).unwrap_err();
+        assert!(matches!(refused, StatementFault::Json(_)), "a second spelling: {refused:?}");
+    }
+
+    #[test]
     fn every_type_is_accepted_under_its_own_tag_only() {
         let key = SigningKey::generate(&mut OsRng);
         let signed = |text: &str, tag: &str| {

@@ -1,12 +1,14 @@
 //! Events: accepted statements plus what the vault adds, and what the vault notes by itself.
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 
 use crate::domain::handover::SignedHandover;
 use crate::domain::id::{
     AgreementId, DepositId, Digest, MemberPath, PublicKey, RequestId, Signature,
 };
-use crate::domain::statement::Log;
+use crate::domain::statement::{Log, StatementType};
 use crate::domain::stream::Stream;
 use crate::domain::time::Timestamp;
 
@@ -111,6 +113,20 @@ pub enum Note {
         /// At what.
         look: Look,
     },
+    /// Somebody was refused. One entry stands for what a member tries within a minute, where it is
+    /// the same and refused alike. What was tried is named, and nothing of it copied.
+    Refused {
+        /// Who was connected, whoever's words it brought.
+        by: MemberPath,
+        /// What it tried.
+        attempt: Attempt,
+        /// The refusal's name for programs.
+        code: String,
+        /// What request of the agreement it was about, where a party tried it.
+        request: Option<RequestId>,
+        /// Digest of the statement that was not accepted.
+        statement_sha256: Option<Digest>,
+    },
     /// Contributions and bundle were handed to the requester.
     HandedOut {
         /// To whom.
@@ -163,4 +179,28 @@ pub enum Look {
     Agreements,
     /// What the organisation has registered.
     Registrations,
+}
+
+/// What somebody tried.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Attempt {
+    /// To look at this.
+    Look(Look),
+    /// To state something of this type; a deposit comes with its bundle, and a retrieval is to be
+    /// answered with one.
+    State(StatementType),
+}
+
+impl fmt::Display for Attempt {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Look(Look::Stream) => f.write_str("look_at_agreement"),
+            Self::Look(Look::Accesses) => f.write_str("look_at_accesses"),
+            Self::Look(Look::Share) => f.write_str("fetch_share"),
+            Self::Look(Look::Agreements) => f.write_str("list_agreements"),
+            Self::Look(Look::Registrations) => f.write_str("look_at_registrations"),
+            Self::State(kind) => f.write_str(&kind.word()),
+        }
+    }
 }

@@ -5,7 +5,8 @@ use std::fmt;
 use serde::Serialize;
 
 use crate::domain::id::{MemberPath, OrganisationName, Role};
-use crate::domain::request::{Request, State};
+use crate::domain::request::{DutyState, Request, State};
+use crate::domain::statement::{Acknowledged, Duty};
 use crate::domain::time::Timestamp;
 
 /// Something a request still lacks.
@@ -48,6 +49,17 @@ pub enum Missing {
         /// Whose member that is.
         organisation: OrganisationName,
     },
+    /// The requester's organisation has to say that it did what it took upon itself.
+    Acknowledgement {
+        /// Which organisation.
+        organisation: OrganisationName,
+        /// What it has to acknowledge.
+        acknowledged: Acknowledged,
+        /// Until when.
+        due_at: Timestamp,
+        /// Whether that is over.
+        is_overdue: bool,
+    },
 }
 
 /// What a request wants of one member.
@@ -60,6 +72,8 @@ pub enum Wanted {
     Share,
     /// That the member takes delivery.
     Retrieve,
+    /// That the member's organisation does its duty, and says so.
+    Acknowledge,
     /// Nothing; but the member's organisation may object while it is not released.
     MayObject,
 }
@@ -89,17 +103,39 @@ pub fn wanted(request: &Request, member: &MemberPath, now: Timestamp) -> Option<
         }
         State::Open | State::Notice | State::Objected | State::Satisfied => objection(),
         State::Released => (request.requester() == member).then_some(Wanted::Retrieve),
-        State::Retrieved | State::Withdrawn | State::Expired => None,
+        State::Retrieved => {
+            let is_own = request.requester().organisation == *organisation;
+            (is_own && owed(request, now).is_some()).then_some(Wanted::Acknowledge)
+        }
+        State::Withdrawn | State::Expired => None,
+    }
+}
+
+/// What the requester's organisation still owes, and whether it is late.
+fn owed(request: &Request, now: Timestamp) -> Option<(Duty, bool)> {
+    match request.duty(now)? {
+        (_, DutyState::Fulfilled { .. }) => None,
+        (duty, DutyState::Open) => Some((duty, false)),
+        (duty, DutyState::Overdue) => Some((duty, true)),
     }
 }
 
 /// What a request lacks at some moment, in the order in which it can be supplied. Nothing for a
-/// request that has ended.
+/// request that has ended, unless something is owed for what was handed out.
 pub fn missing(request: &Request, now: Timestamp) -> Vec<Missing> {
     let state = request.state(now);
     let mut found = Vec::new();
     match state {
-        State::Withdrawn | State::Expired | State::Retrieved => return found,
+        State::Withdrawn | State::Expired => return found,
+        State::Retrieved => {
+            let owed = owed(request, now).map(|(duty, is_overdue)| Missing::Acknowledgement {
+                organisation: request.requester().organisation.clone(),
+                acknowledged: duty.kind.fulfilled_by(),
+                due_at: duty.by,
+                is_overdue,
+            });
+            return owed.into_iter().collect();
+        }
         State::Released => {
             let organisation = request.requester().organisation.clone();
             return vec![Missing::Retrieval { organisation }];
@@ -157,6 +193,11 @@ impl fmt::Display for Missing {
             }
             Self::Retrieval { organisation } => {
                 write!(f, "retrieval by the requester of {organisation}")
+            }
+            Self::Acknowledgement { organisation, acknowledged, due_at, is_overdue } => {
+                let due = if *is_overdue { "overdue since" } else { "due by" };
+                let what = acknowledged.noun();
+                write!(f, "acknowledgement of {what} by {organisation}, {due} {due_at}")
             }
         }
     }

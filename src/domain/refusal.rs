@@ -128,6 +128,14 @@ pub enum Refusal {
     /// A rule that isn't in the terms.
     #[error("the terms have no rule named {0}")]
     NoSuchRule(RuleName),
+    /// A duty that would be over before it began.
+    #[error("the duty would be due at {by}, and it is {now}")]
+    DutyPast {
+        /// When it would be due.
+        by: Timestamp,
+        /// The vault's time.
+        now: Timestamp,
+    },
     /// Not for this member's role, under this rule.
     #[error("{who} may not {what} under rule {rule}")]
     NotEntitled {
@@ -178,9 +186,50 @@ impl Refusal {
             Self::DepositedBefore(_) => "DEPOSITED_BEFORE",
             Self::DepositIs(_) => "DEPOSIT_STATE",
             Self::NoSuchRule(_) => "NO_SUCH_RULE",
+            Self::DutyPast { .. } => "DUTY_PAST",
             Self::NotEntitled { .. } => "NOT_ENTITLED",
             Self::OwnRequest(_) => "OWN_REQUEST",
             Self::RequestIs(_) => "REQUEST_STATE",
+        }
+    }
+
+    /// Whether the parties of an agreement are told of who was refused so. Not where a client looks
+    /// again and repeats what it meant by itself, and not where it was done before: that happens to
+    /// whoever is a moment late, and there is nothing in it to be kept from.
+    pub fn is_told(&self) -> bool {
+        match self {
+            Self::Outdated { .. } | Self::Already { .. } => false,
+            Self::NotFound(_)
+            | Self::OtherLog
+            | Self::WrongKey(_)
+            | Self::Pending(_)
+            | Self::Revoked(_)
+            | Self::NotAdministrator(_)
+            | Self::Early { .. }
+            | Self::Backdated { .. }
+            | Self::Late { .. }
+            | Self::TooLong
+            | Self::Forked
+            | Self::NotInvited(_)
+            | Self::AlreadyJoined(_)
+            | Self::KeysTaken(_)
+            | Self::OrganisationExists(_)
+            | Self::Limit { .. }
+            | Self::Mismatch(_)
+            | Self::Unsound(_)
+            | Self::PartyMissing(_)
+            | Self::NotDepositor(_)
+            | Self::AgreementIs(_)
+            | Self::Suspended(_)
+            | Self::HasShare(_)
+            | Self::OriginUnproven
+            | Self::DepositedBefore(_)
+            | Self::DepositIs(_)
+            | Self::NoSuchRule(_)
+            | Self::DutyPast { .. }
+            | Self::NotEntitled { .. }
+            | Self::OwnRequest(_)
+            | Self::RequestIs(_) => true,
         }
     }
 
@@ -244,6 +293,7 @@ impl Refusal {
             Self::DepositedBefore(_) => "nothing more to do; use that deposit",
             Self::DepositIs(_) => "choose another deposit; see `escrow deposits`",
             Self::NoSuchRule(_) => "see the rules with `escrow show` and the agreement's id",
+            Self::DutyPast { .. } => "name a day that is still to come, such as 2027-03-01",
             Self::NotEntitled { .. } => "see who may with `escrow show` and the agreement's id",
             Self::OwnRequest(_) => "another member has to consent",
             Self::RequestIs(state) => return state.remedy().to_owned(),

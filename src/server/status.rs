@@ -9,6 +9,7 @@ use tonic_types::{ErrorDetails, StatusExt as _};
 use crate::domain::chain::chain;
 use crate::domain::refusal::Refusal;
 use crate::store::ReadError;
+use crate::vault::error::{BAD_BUNDLE, UNPROVEN};
 use crate::vault::{BundleFault, OverQuota, VaultError};
 use crate::wire::convert::BadField;
 
@@ -49,7 +50,7 @@ pub(super) fn answer(error: VaultError) -> Status {
         }
         VaultError::Unproven(fault) => {
             let hint = "make it again; do not reuse parts of other statements or files";
-            status(Code::InvalidArgument, "UNPROVEN", chain(&fault), hint)
+            status(Code::InvalidArgument, UNPROVEN, chain(&fault), hint)
         }
         VaultError::Bundle(fault) => {
             let hint = match &fault {
@@ -58,7 +59,7 @@ pub(super) fn answer(error: VaultError) -> Status {
                     "deposit it again, and do not change the file meanwhile"
                 }
             };
-            status(Code::InvalidArgument, "BAD_BUNDLE", chain(&fault), hint)
+            status(Code::InvalidArgument, BAD_BUNDLE, chain(&fault), hint)
         }
         VaultError::Malformed(what) => {
             let hint = "use the `escrow` program of this vault's version";
@@ -162,6 +163,7 @@ fn code(refusal: &Refusal) -> Code {
         | Refusal::OriginUnproven
         | Refusal::DepositIs(_)
         | Refusal::NoSuchRule(_)
+        | Refusal::DutyPast { .. }
         | Refusal::RequestIs(_) => Code::FailedPrecondition,
     }
 }

@@ -126,10 +126,17 @@ impl<S: Store> Committer<S> {
         sent.map_err(|_| VaultError::Stopping)?;
         outcome.await.map_err(|_| VaultError::Stopping)?
     }
+
+    /// Hands in a job that nobody waits for, unless too many wait already. Whether it was taken.
+    pub(super) fn offer(&self, work: Work<S>) -> bool {
+        let jobs = self.jobs.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let (reply, _) = oneshot::channel();
+        jobs.is_some_and(|jobs| jobs.try_send(Job { work, reply }).is_ok())
+    }
 }
 
 /// Whether these are taken even when the disk is full: what stops a release, takes authority away,
-/// or says that something was seen or handed out.
+/// or says that something was seen or handed out, or what became of it.
 fn is_urgent(group: &[(SignedText, Stated)]) -> bool {
     group.iter().all(|(_, stated)| match stated.statement {
         Statement::Objection(_)
@@ -138,7 +145,8 @@ fn is_urgent(group: &[(SignedText, Stated)]) -> bool {
         | Statement::RevocationNotice(_)
         | Statement::Seen(_)
         | Statement::Renewal(_)
-        | Statement::Retrieval(_) => true,
+        | Statement::Retrieval(_)
+        | Statement::Acknowledgement(_) => true,
         Statement::Invitation(_)
         | Statement::Organisation(_)
         | Statement::Join(_)
@@ -266,6 +274,11 @@ impl<S: Store> Desk<S> {
                 }
                 Work::Statements { group, blobs, bundle } => {
                     self.decide(&mut draft, group, blobs, bundle)
+                }
+                // What is kept free is not for strangers to fill.
+                Work::Note { note: Note::Refused { .. }, .. } if !has_room => {
+                    self.measures.attempt_dropped();
+                    Err(VaultError::Full)
                 }
                 Work::Note { stream, note } => self.note(&mut draft, stream, note),
                 Work::Lost { .. } if !has_room => Err(VaultError::Full),

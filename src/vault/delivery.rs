@@ -12,6 +12,7 @@ use crate::domain::states::{Key, States};
 use crate::domain::stream::Stream;
 use crate::store::{Blob, ReadError, Store};
 use crate::vault::attachments;
+use crate::vault::attempts::Tried;
 use crate::vault::committer::{Done, Work};
 use crate::vault::error::VaultError;
 use crate::vault::intake::{Arrived, Intake};
@@ -44,6 +45,7 @@ pub struct Incoming<S: Store> {
     id: DepositId,
     intake: Intake<S>,
     reservation: Option<Reservation>,
+    tried: Tried,
 }
 
 impl<S: Store> Incoming<S> {
@@ -51,26 +53,32 @@ impl<S: Store> Incoming<S> {
     pub async fn write(self, bytes: Buffer) -> Result<Self, VaultError> {
         let mut incoming = self;
         let written = tokio::task::spawn_blocking(move || {
-            incoming.vault.still_stands(&incoming.talker)?;
-            incoming.intake.write(&bytes)?;
-            Ok(incoming)
+            let standing = incoming.vault.still_stands(&incoming.talker);
+            let written = standing.and_then(|()| incoming.intake.write(&bytes));
+            (incoming, written)
         });
-        written.await.map_err(|_| VaultError::Unavailable)?
+        match written.await.map_err(|_| VaultError::Unavailable)? {
+            (incoming, Ok(())) => Ok(incoming),
+            (Self { vault, tried, .. }, Err(refused)) => vault.telling(tried, Err(refused)).await,
+        }
     }
 
     /// Ends the bundle; bundle and event are durable on return.
     pub async fn finish(self) -> Result<Done, VaultError> {
-        let Self { vault, group, id, intake, talker: _, reservation } = self;
-        let arrived = tokio::task::spawn_blocking(move || intake.finish()).await;
-        let (mut blobs, mut bundle) = (Vec::new(), None);
-        match arrived.map_err(|_| VaultError::Unavailable)?? {
-            Arrived::Small(bytes) => blobs.push(Blob { name: id.to_string(), bytes }),
-            Arrived::Large(staged) => bundle = Some((id, staged)),
-        }
-        let done = vault.committer.submit(Work::Statements { group, blobs, bundle }).await;
+        let Self { vault, group, id, intake, talker: _, reservation, tried } = self;
+        let done = async {
+            let arrived = tokio::task::spawn_blocking(move || intake.finish()).await;
+            let (mut blobs, mut bundle) = (Vec::new(), None);
+            match arrived.map_err(|_| VaultError::Unavailable)?? {
+                Arrived::Small(bytes) => blobs.push(Blob { name: id.to_string(), bytes }),
+                Arrived::Large(staged) => bundle = Some((id, staged)),
+            }
+            vault.committer.submit(Work::Statements { group, blobs, bundle }).await
+        };
+        let done = done.await;
         // Only now: what is stored by this is counted from its event.
         drop(reservation);
-        done
+        vault.telling(tried, done).await
     }
 }
 
@@ -81,27 +89,39 @@ impl<S: Store> Vault<S> {
         talker: Talker,
         signed: SignedText,
     ) -> Result<Incoming<S>, VaultError> {
-        self.blocking(move |vault| {
-            let group = verify(vec![signed])?;
-            let [(signed, stated)] = group.as_slice() else {
-                return Err(VaultError::Malformed("not a deposit"));
-            };
-            let Statement::Deposit(deposit) = stated.statement.clone() else {
-                return Err(VaultError::Malformed("not a deposit"));
-            };
-            vault.may_carry(&talker, stated)?;
-            vault.prepare(&group, Vec::new())?;
-            let id = DepositId::of(&stated.digest);
-            let bytes = deposit.size.saturating_add(signed.statement.len() as u64);
-            let reservation = vault.reserve(stated, bytes)?;
-            let intake = Intake::begin(vault.store.as_ref(), deposit).inspect_err(|fault| {
-                if let VaultError::Full = fault {
-                    vault.measures.refused_as_full();
-                }
-            })?;
-            Ok(Incoming { vault: Arc::clone(vault), talker, group, id, intake, reservation })
-        })
-        .await
+        let (tried, begun) = self
+            .blocking(move |vault| {
+                let group = verify(vec![signed])?;
+                let tried = Tried::to_state(&talker, &group);
+                Ok((tried.clone(), vault.admit(talker, group, tried)))
+            })
+            .await?;
+        self.telling(tried, begun).await
+    }
+
+    fn admit(
+        self: &Arc<Self>,
+        talker: Talker,
+        group: Vec<(SignedText, Stated)>,
+        tried: Tried,
+    ) -> Result<Incoming<S>, VaultError> {
+        let [(signed, stated)] = group.as_slice() else {
+            return Err(VaultError::Malformed("not a deposit"));
+        };
+        let Statement::Deposit(deposit) = stated.statement.clone() else {
+            return Err(VaultError::Malformed("not a deposit"));
+        };
+        self.may_carry(&talker, stated)?;
+        self.prepare(&group, Vec::new())?;
+        let id = DepositId::of(&stated.digest);
+        let bytes = deposit.size.saturating_add(signed.statement.len() as u64);
+        let reservation = self.reserve(stated, bytes)?;
+        let intake = Intake::begin(self.store.as_ref(), deposit).inspect_err(|fault| {
+            if let VaultError::Full = fault {
+                self.measures.refused_as_full();
+            }
+        })?;
+        Ok(Incoming { vault: Arc::clone(self), talker, group, id, intake, reservation, tried })
     }
 
     /// Reserves a deposit's part of its organisation's quota. One that was accepted before is
@@ -126,25 +146,46 @@ impl<S: Store> Vault<S> {
         talker: Talker,
         signed: SignedText,
     ) -> Result<Delivery<S>, VaultError> {
-        let (group, retrieval) = self
+        let (tried, judged) = self
             .blocking(move |vault| {
                 let group = verify(vec![signed])?;
-                let [(_, stated)] = group.as_slice() else {
-                    return Err(VaultError::Malformed("not a retrieval"));
-                };
-                let Statement::Retrieval(retrieval) = stated.statement.clone() else {
-                    return Err(VaultError::Malformed("not a retrieval"));
-                };
-                vault.may_carry(&talker, stated)?;
-                // Others may carry statements in, but deliveries go to who is named as receiver.
-                if vault.reader(&talker)? != retrieval.made.by {
-                    return Err(Refusal::WrongKey(retrieval.made.by).into());
-                }
-                vault.prepare(&group, Vec::new())?;
-                vault.holds_still(&group)?;
-                Ok((group, retrieval))
+                let tried = Tried::to_state(&talker, &group);
+                Ok((tried, vault.may_be_delivered(&talker, &group).map(|it| (group, it))))
             })
             .await?;
+        let delivered = async {
+            let (group, retrieval) = judged?;
+            self.hand_out(group, retrieval).await
+        };
+        self.telling(tried, delivered.await).await
+    }
+
+    fn may_be_delivered(
+        &self,
+        talker: &Talker,
+        group: &[(SignedText, Stated)],
+    ) -> Result<Retrieval, VaultError> {
+        let [(_, stated)] = group else {
+            return Err(VaultError::Malformed("not a retrieval"));
+        };
+        let Statement::Retrieval(retrieval) = stated.statement.clone() else {
+            return Err(VaultError::Malformed("not a retrieval"));
+        };
+        self.may_carry(talker, stated)?;
+        // Others may carry statements in, but deliveries go to who is named as receiver.
+        if self.reader(talker)? != retrieval.made.by {
+            return Err(Refusal::WrongKey(retrieval.made.by).into());
+        }
+        self.prepare(group, Vec::new())?;
+        self.holds_still(group)?;
+        Ok(retrieval)
+    }
+
+    async fn hand_out(
+        self: &Arc<Self>,
+        group: Vec<(SignedText, Stated)>,
+        retrieval: Retrieval,
+    ) -> Result<Delivery<S>, VaultError> {
         let (contributions, bundle) = self.gather(&retrieval).await?;
         let work = Work::Statements { group, blobs: Vec::new(), bundle: None };
         let done = self.committer.submit(work).await?;

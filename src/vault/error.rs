@@ -62,6 +62,36 @@ pub enum VaultError {
     Encoding(#[source] serde_json::Error),
 }
 
+/// The code of a proof that does not hold.
+pub const UNPROVEN: &str = "UNPROVEN";
+/// The code of a bundle that was not admitted.
+pub const BAD_BUNDLE: &str = "BAD_BUNDLE";
+
+impl VaultError {
+    /// By which code an agreement's parties are told of this, if they are. Not where it says more of
+    /// the vault, or of what the operator grants an organisation, than of what was tried; and what
+    /// nobody signed is no statement.
+    pub(super) fn told_as(&self) -> Option<&'static str> {
+        match self {
+            Self::Refused(refusal) => refusal.is_told().then(|| refusal.code()),
+            Self::Unproven(_) => Some(UNPROVEN),
+            Self::Bundle(_) => Some(BAD_BUNDLE),
+            Self::Statement(_)
+            | Self::Malformed(_)
+            | Self::Unavailable
+            | Self::Quota(_)
+            | Self::Full
+            | Self::SetBack
+            | Self::NewGeneration { .. }
+            | Self::ContributionLost(_)
+            | Self::Stopping
+            | Self::Read(_)
+            | Self::Disk(_)
+            | Self::Encoding(_) => None,
+        }
+    }
+}
+
 impl From<std::io::Error> for VaultError {
     fn from(error: std::io::Error) -> Self {
         if is_full(&error) { Self::Full } else { Self::Disk(error) }

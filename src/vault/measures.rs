@@ -15,6 +15,7 @@ pub(super) struct Measures {
     seconds: Histogram,
     events: Histogram,
     full: Counter,
+    attempts_dropped: Counter,
     deposits: Counter,
     deposit_bytes: Counter,
     quarantined: Counter,
@@ -50,6 +51,7 @@ impl Default for Measures {
             seconds: Histogram::new(exponential_buckets(0.000_25, 2.0, 16)),
             events: Histogram::new(exponential_buckets(1.0, 2.0, 9)),
             full: Counter::default(),
+            attempts_dropped: Counter::default(),
             deposits: Counter::default(),
             deposit_bytes: Counter::default(),
             quarantined: Counter::default(),
@@ -72,12 +74,19 @@ impl Measures {
         self.full.inc();
     }
 
+    /// That somebody was refused was not entered: there is too much of it, or no room.
+    pub(super) fn attempt_dropped(&self) {
+        self.attempts_dropped.inc();
+    }
+
     pub(super) fn register(&self, registry: &mut Registry) {
         let seconds = "How long it took to make a batch of events durable";
         registry.register("commit_seconds", seconds, self.seconds.clone());
         registry.register("commit_events", "Events in a batch", self.events.clone());
         let full = "Refusals for want of space on the disk";
         registry.register("refused_disk_full", full, self.full.clone());
+        let dropped = "Refused attempts that were not entered: too many at a time, or no room";
+        registry.register("refused_attempts_dropped", dropped, self.attempts_dropped.clone());
         registry.register("deposits", "Deposits since the start", self.deposits.clone());
         let bytes = "Bytes deposited since the start";
         registry.register("deposit_bytes", bytes, self.deposit_bytes.clone());

@@ -5,6 +5,7 @@
 //! counts. Every read is entered into the ledger before anything is shown.
 
 mod attachments;
+mod attempts;
 mod authorities;
 pub mod clock;
 mod committer;
@@ -67,6 +68,7 @@ use crate::domain::text::Text;
 use crate::domain::time::Timestamp;
 use crate::store::{Blob, ReadError, Room, Store};
 use crate::vault::attachments::Attachments;
+use crate::vault::attempts::{Attempts, Tried};
 use crate::vault::clock::Steady;
 use crate::vault::committer::{Committer, Desk, Work};
 use crate::vault::log::Publishing;
@@ -97,6 +99,7 @@ pub struct Vault<S: Store> {
     clock: Arc<Steady>,
     committer: Committer<S>,
     looks: Looks,
+    attempts: Attempts,
     quota: Quota,
     reserved: Reserved,
     halt: watch::Sender<Option<Halt>>,
@@ -150,13 +153,15 @@ impl<S: Store> Vault<S> {
         let clock = Arc::new(Steady::from(committer::last_at(store.as_ref())?, clock));
         let desk = Desk::new(store.clone(), scribe.clone(), clock.clone(), told, quota, log)?;
         let committer = Committer::start(desk, halt.clone())?;
-        let (looks, reserved) = (Looks::default(), Reserved::default());
+        let (looks, attempts) = (Looks::default(), Attempts::default());
+        let reserved = Reserved::default();
         Ok(Self {
             store,
             scribe,
             clock,
             committer,
             looks,
+            attempts,
             quota,
             reserved,
             halt,
@@ -239,21 +244,42 @@ impl<S: Store> Vault<S> {
         group: Vec<SignedText>,
         attachments: Vec<Buffer>,
     ) -> Result<Done, VaultError> {
-        let (group, blobs) = self
+        let (tried, prepared) = self
             .blocking(move |vault| {
                 let group = verify(group)?;
-                if group.iter().any(|(_, stated)| !may_be_submitted(&stated.statement)) {
-                    return Err(VaultError::Malformed(
-                        "statements of this type are handed in elsewhere",
-                    ));
-                }
-                for (_, stated) in &group {
-                    vault.may_carry(&talker, stated)?;
-                }
-                let blobs = vault.prepare(&group, attachments)?;
-                Ok((group, blobs))
+                let tried = Tried::to_state(&talker, &group);
+                Ok((tried, vault.take_in(&talker, group, attachments)))
             })
             .await?;
+        let done = async {
+            let (group, blobs) = prepared?;
+            self.enter_all(group, blobs).await
+        };
+        self.telling(tried, done.await).await
+    }
+
+    /// Judges statements that come by themselves, and gathers what they name.
+    fn take_in(
+        &self,
+        talker: &Talker,
+        group: Vec<(SignedText, Stated)>,
+        attachments: Vec<Buffer>,
+    ) -> Result<(Vec<(SignedText, Stated)>, Vec<Blob>), VaultError> {
+        if group.iter().any(|(_, stated)| !may_be_submitted(&stated.statement)) {
+            return Err(VaultError::Malformed("statements of this type are handed in elsewhere"));
+        }
+        for (_, stated) in &group {
+            self.may_carry(talker, stated)?;
+        }
+        let blobs = self.prepare(&group, attachments)?;
+        Ok((group, blobs))
+    }
+
+    async fn enter_all(
+        self: &Arc<Self>,
+        group: Vec<(SignedText, Stated)>,
+        blobs: Vec<Blob>,
+    ) -> Result<Done, VaultError> {
         let resumed: Vec<_> = group
             .iter()
             .filter_map(|(_, stated)| {
@@ -485,6 +511,7 @@ fn may_be_submitted(statement: &Statement) -> bool {
         | Statement::Seen(_)
         | Statement::Notification(_)
         | Statement::Objection(_)
-        | Statement::Withdrawal(_) => true,
+        | Statement::Withdrawal(_)
+        | Statement::Acknowledgement(_) => true,
     }
 }

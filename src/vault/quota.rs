@@ -164,7 +164,8 @@ pub(super) fn check(
         | Statement::Notification(_)
         | Statement::Objection(_)
         | Statement::Withdrawal(_)
-        | Statement::Retrieval(_) => Ok(()),
+        | Statement::Retrieval(_)
+        | Statement::Acknowledgement(_) => Ok(()),
     }
 }
 

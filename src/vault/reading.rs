@@ -11,6 +11,7 @@ use crate::ledger::Entry;
 use crate::ledger::head::SignedHead;
 use crate::store::Store;
 use crate::vault::attachments;
+use crate::vault::attempts::Tried;
 use crate::vault::committer::Work;
 use crate::vault::error::VaultError;
 use crate::vault::{Talker, Vault};
@@ -42,13 +43,25 @@ impl<S: Store> Vault<S> {
         stream: Stream,
         named: Option<Fingerprint>,
     ) -> Result<Reading, VaultError> {
-        let reader = self.onlooker(&talker)?;
-        self.may_read(&reader, &stream, named)?;
         let look = match &stream {
             Stream::AgreementAccesses(_) | Stream::OrganisationAccesses(_) => Look::Accesses,
             Stream::OrganisationRegistrations(_) => Look::Registrations,
             Stream::Vault | Stream::Organisation(_) | Stream::Agreement(_) => Look::Stream,
         };
+        let tried = Tried::to_look(&talker, &stream, look);
+        let opened = self.open_for(talker, stream, look, named).await;
+        self.telling(tried, opened).await
+    }
+
+    async fn open_for(
+        &self,
+        talker: Talker,
+        stream: Stream,
+        look: Look,
+        named: Option<Fingerprint>,
+    ) -> Result<Reading, VaultError> {
+        let reader = self.onlooker(&talker)?;
+        self.may_read(&reader, &stream, named)?;
         self.enter(&reader, &stream, look).await?;
         let stands = self.store.head(&stream)?;
         let head = self.scribe.sign(&stream, self.clock.now(), stands)?;
@@ -85,7 +98,13 @@ impl<S: Store> Vault<S> {
         talker: Talker,
         id: AgreementId,
     ) -> Result<Vec<u8>, VaultError> {
-        let reader = self.reader(&talker)?;
+        let tried = Tried::to_look(&talker, &Stream::Agreement(id.clone()), Look::Share);
+        let fetched = self.fetch(&talker, id).await;
+        self.telling(tried, fetched).await
+    }
+
+    async fn fetch(&self, talker: &Talker, id: AgreementId) -> Result<Vec<u8>, VaultError> {
+        let reader = self.reader(talker)?;
         let stream = Stream::Agreement(id.clone());
         self.may_read(&reader, &stream, None)?;
         let mut states = States::default();

@@ -92,6 +92,7 @@ fn metrics_count_and_name_nobody_and_alerts_and_dashboard_ask_for_nothing_else()
         ("escrow_connections_open", 0.0),
         ("escrow_connections_anonymous", 0.0),
         ("escrow_refused_disk_full_total", 0.0),
+        ("escrow_refused_attempts_dropped_total", 0.0),
         ("escrow_index_caught_up_batches", 0.0),
     ] {
         reaches(&address, series, wanted);

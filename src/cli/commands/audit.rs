@@ -5,14 +5,15 @@ use std::path::Path;
 use crate::cli::args::Only;
 use crate::cli::commands::export;
 use crate::cli::commands::find::{self, Found};
+use crate::cli::commands::release::{every_request, now};
 use crate::cli::failure::{Exit, Failure};
 use crate::cli::output::Output;
-use crate::cli::view::AuditView;
+use crate::cli::view::{AuditView, DutyView, RefusedView};
 use crate::client::chronicle::Believed;
 use crate::client::session::Session;
 use crate::domain::event::{Act, Look, Note};
 use crate::domain::id::{AgreementId, DepositId, MemberPath, OrganisationName, RequestId};
-use crate::domain::statement::{Stated, Statement, Withdrawn};
+use crate::domain::statement::{Acknowledged, Stated, Statement, Withdrawn};
 use crate::domain::stream::Stream;
 
 /// `escrow audit`
@@ -37,9 +38,25 @@ pub(super) async fn audit(
         .collect();
     events.sort_by_key(|believed| believed.position);
     let views = events.into_iter().map(|event| view(event, &agreement.id));
-    let views: Vec<_> = views.filter(|view| chosen.has(view)).collect();
+    let mut views: Vec<_> = views.filter(|view| chosen.has(view)).collect();
+    let duties = duties(session, &agreement.id);
+    for view in views.iter_mut().filter(|view| view.kind == "requested") {
+        view.duty = duties.iter().find(|(of, _)| *of == view.subject).map(|(_, it)| it.clone());
+    }
     output.list(&views, &["AT", "WHAT", "BY", "CONCERNING"], AuditView::row)?;
+    // Whatever was left out of the list.
+    for (request, duty) in
+        duties.iter().filter(|(of, duty)| duty.is_overdue() && chosen.is_about(of))
+    {
+        output.warn(format!("{request} is overdue: {}", duty.text()));
+    }
     Ok(Exit::Done)
+}
+
+/// The duties under which deposits of an agreement were requested.
+fn duties(session: &Session, agreement: &AgreementId) -> Vec<(String, DutyView)> {
+    let requests = every_request(session).into_iter().filter(|it| it.agreement == *agreement);
+    requests.filter_map(|it| Some((it.id.to_string(), DutyView::of(&it, now())?))).collect()
 }
 
 /// What of an audit is wanted.
@@ -100,12 +117,16 @@ impl<'o> Chosen<'o> {
             && kind.as_ref().is_none_or(|kind| view.kind == kind)
             && since.is_none_or(|since| view.at >= since)
             && until.is_none_or(|until| view.at < until)
-            && self.subjects.as_ref().is_none_or(|subjects| subjects.contains(&view.subject))
+            && self.is_about(&view.subject)
+    }
+
+    fn is_about(&self, subject: &String) -> bool {
+        self.subjects.as_ref().is_none_or(|subjects| subjects.contains(subject))
     }
 }
 
 /// Every kind of event that an audit may tell.
-const KINDS: [&str; 33] = [
+const KINDS: &[&str] = &[
     "proposed",
     "dealt_release_key",
     "accepted",
@@ -124,6 +145,9 @@ const KINDS: [&str; 33] = [
     "withdrew_request",
     "withdrew_objection",
     "retrieved",
+    "acknowledged_receipt",
+    "acknowledged_return",
+    "acknowledged_destruction",
     "acted_outside",
     "founded",
     "was_recovered",
@@ -135,6 +159,7 @@ const KINDS: [&str; 33] = [
     "fetched_share",
     "listed_agreements",
     "looked_at_registrations",
+    "was_refused",
     "was_handed_bundle",
     "was_found_damaged",
     "was_found_whole",
@@ -152,6 +177,13 @@ pub(super) fn view(believed: &Believed, agreement: &AgreementId) -> AuditView {
         (None, Act::Noted(note)) => noted(note, agreement),
         (None, Act::Stated(_)) => ("unreadable", None, agreement.to_string()),
     };
+    let (refused, refused_sha256) = match &event.act {
+        Act::Noted(Note::Refused { attempt, code, statement_sha256, .. }) => {
+            let refused = RefusedView { attempt: attempt.to_string(), code: code.clone() };
+            (Some(refused), *statement_sha256)
+        }
+        Act::Noted(_) | Act::Stated(_) => (None, None),
+    };
     AuditView {
         stream: event.stream.clone(),
         sequence: event.sequence,
@@ -160,8 +192,10 @@ pub(super) fn view(believed: &Believed, agreement: &AgreementId) -> AuditView {
         organisation: member.as_ref().map(|member| member.organisation.clone()),
         member,
         subject,
-        outcome: "accepted",
-        statement_sha256: stated.as_ref().map(|stated| stated.digest),
+        outcome: if refused.is_some() { "refused" } else { "accepted" },
+        statement_sha256: stated.as_ref().map(|stated| stated.digest).or(refused_sha256),
+        refused,
+        duty: None,
     }
 }
 
@@ -189,6 +223,11 @@ fn deed(stated: &Stated, agreement: &AgreementId) -> (&'static str, String) {
             Withdrawn::Objection => ("withdrew_objection", s.request.id.to_string()),
         },
         Statement::Retrieval(s) => ("retrieved", s.request.id.to_string()),
+        Statement::Acknowledgement(s) => match s.what {
+            Acknowledged::Received => ("acknowledged_receipt", s.request.id.to_string()),
+            Acknowledged::Returned => ("acknowledged_return", s.request.id.to_string()),
+            Acknowledged::Destroyed => ("acknowledged_destruction", s.request.id.to_string()),
+        },
         Statement::Invitation(_)
         | Statement::Organisation(_)
         | Statement::Join(_)
@@ -216,6 +255,10 @@ fn noted(note: &Note, agreement: &AgreementId) -> (&'static str, Option<MemberPa
                 Look::Registrations => "looked_at_registrations",
             };
             (kind, Some(by.clone()), agreement.to_string())
+        }
+        Note::Refused { by, request, .. } => {
+            let subject = request.as_ref().map_or(agreement.to_string(), ToString::to_string);
+            ("was_refused", Some(by.clone()), subject)
         }
         Note::HandedOut { by, request } => {
             ("was_handed_bundle", Some(by.clone()), request.to_string())

@@ -1,5 +1,6 @@
 //! The commands, one file a subject.
 
+mod acknowledge;
 mod after;
 pub(super) mod agreement;
 mod approve;
@@ -57,11 +58,15 @@ pub(super) async fn run(
         }
         MemberCommand::Registrations => registration::list(output, session).await,
         MemberCommand::Show { id } => release::show(output, session, &id).await,
-        MemberCommand::Request { deposit, rule, purpose, evidence } => {
-            release::request(output, session, &deposit, rule, purpose, &evidence).await
+        MemberCommand::Request { deposit, rule, purpose, evidence, duty } => {
+            let duty = duty.duty();
+            release::request(output, session, &deposit, (rule, purpose, duty), &evidence).await
         }
-        MemberCommand::Requests { waiting_for_me } => {
-            release::list(output, session, waiting_for_me).await
+        MemberCommand::Requests { waiting_for_me, overdue } => {
+            release::list(output, session, waiting_for_me, overdue).await
+        }
+        MemberCommand::Acknowledge { request, what } => {
+            acknowledge::acknowledge(output, session, &request, what.what()).await
         }
         MemberCommand::Approve { request, notified, wait } => {
             approve::approve(output, session, &request, notified.as_deref(), wait).await
@@ -110,6 +115,7 @@ fn needs_organisation(command: &MemberCommand) -> bool {
         | MemberCommand::Object { .. }
         | MemberCommand::Withdraw { .. }
         | MemberCommand::Retrieve { .. }
+        | MemberCommand::Acknowledge { .. }
         | MemberCommand::Watch { .. }
         | MemberCommand::Attend
         | MemberCommand::Receipt { .. }

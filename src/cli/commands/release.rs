@@ -10,7 +10,9 @@ use crate::cli::commands::find::{self, Found};
 use crate::cli::commands::registration;
 use crate::cli::failure::{Exit, Failure};
 use crate::cli::output::{Output, Progress, fields, size};
-use crate::cli::view::{AgreementView, DepositView, RequestView, RuleView, document};
+use crate::cli::view::{
+    AgreementView, DepositView, DutyView, RequestView, RuleView, document, duty_text,
+};
 use crate::client::acts::notice;
 use crate::client::acts::release::{self, Matter, Wish};
 use crate::client::error::ClientError;
@@ -20,7 +22,7 @@ use crate::domain::outlook;
 use crate::domain::refusal::Refusal;
 use crate::domain::request::Request;
 use crate::domain::rules;
-use crate::domain::statement::Withdrawn;
+use crate::domain::statement::{Duty, Withdrawn};
 use crate::domain::text::Text;
 use crate::domain::time::Timestamp;
 
@@ -60,8 +62,7 @@ pub(super) async fn request(
     output: &Output,
     session: &mut Session,
     deposit: &str,
-    rule: RuleName,
-    purpose: Text,
+    (rule, purpose, duty): (RuleName, Text, Option<Duty>),
     evidence: &[PathBuf],
 ) -> Result<Exit, Failure> {
     let (agreement, deposit) = find::deposit(session, deposit).await?;
@@ -70,7 +71,7 @@ pub(super) async fn request(
     let evidence = evidence.collect::<Result<Vec<_>, _>>()?;
     let found = session.states().deposit(&deposit).ok_or_else(|| not_found(deposit.as_str()))?;
     let documents = evidence.iter().map(document).collect::<Vec<_>>();
-    let shown = fields(&[
+    let mut shown = vec![
         ("deposit", format!("{deposit} ({})", found.statement.label)),
         ("agreement", format!("{} ({})", agreement.id, agreement.terms.title)),
         (
@@ -79,8 +80,10 @@ pub(super) async fn request(
         ),
         ("purpose", purpose.to_string()),
         ("evidence", if documents.is_empty() { "none".to_owned() } else { documents.join("\n") }),
-    ]);
-    let wish = Wish { deposit, rule, purpose, evidence };
+    ];
+    shown.extend(duty.iter().map(|duty| ("duty", duty_text(duty))));
+    let shown = fields(&shown);
+    let wish = Wish { deposit, rule, purpose, evidence, duty };
     let draft = release::draft(session, &agreement, wish).await?;
     output.ask(&format!("{shown}\nThis requests the bundle; every party reads it."))?;
     let id = release::request(session, draft).await?;
@@ -96,10 +99,15 @@ pub(super) async fn list(
     output: &Output,
     session: &mut Session,
     waiting_for_me: bool,
+    overdue: bool,
 ) -> Result<Exit, Failure> {
     let (own, now) = (session.owner.path.clone(), now());
-    let is_shown =
-        |request: &Request| !waiting_for_me || outlook::wanted(request, &own, now).is_some();
+    let is_overdue =
+        |request: &Request| DutyView::of(request, now).is_some_and(|duty| duty.is_overdue());
+    let is_shown = |request: &Request| {
+        (!waiting_for_me || outlook::wanted(request, &own, now).is_some())
+            && (!overdue || is_overdue(request))
+    };
     look_at_all(session, is_shown).await?;
     let views: Vec<_> = every_request(session)
         .iter()
@@ -256,7 +264,7 @@ pub(super) fn view(matter: &Matter) -> RequestView {
     RequestView::new(&matter.request, Some(&matter.deposit), now())
 }
 
-fn show_request(output: &Output, matter: &Matter) -> Result<(), Failure> {
+pub(super) fn show_request(output: &Output, matter: &Matter) -> Result<(), Failure> {
     output.record(&view(matter), RequestView::text)
 }
 

@@ -9,7 +9,7 @@ mod terms;
 pub use export::{Compared, ExportView};
 pub use proved::ProvedView;
 pub use registration::RegistrationView;
-pub use request::{RequestView, document, may_object_text};
+pub use request::{DutyView, RequestView, document, duty_text, may_object_text};
 pub use terms::{RuleView, terms_text};
 
 use serde::Serialize;
@@ -375,6 +375,21 @@ pub struct AuditView {
     pub outcome: &'static str,
     /// Digest of the member's statement.
     pub statement_sha256: Option<Digest>,
+    /// Of an attempt that was refused: what it was, and why not.
+    #[serde(flatten)]
+    pub refused: Option<RefusedView>,
+    /// Of a request under a duty: where that stands now, by this computer's clock.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub duty: Option<DutyView>,
+}
+
+/// What somebody tried, and the code of its refusal.
+#[derive(Debug, Serialize)]
+pub struct RefusedView {
+    /// What was tried, in one word: a type of statement, or a way to look.
+    pub attempt: String,
+    /// The refusal's code.
+    pub code: String,
 }
 
 impl AuditView {
@@ -387,6 +402,10 @@ impl AuditView {
     /// For a table.
     pub fn row(&self) -> Vec<String> {
         let member = self.member.as_ref().map(ToString::to_string).unwrap_or_default();
-        vec![self.at.to_string(), self.kind.replace('_', " "), member, self.subject.clone()]
+        let words = |name: &str| name.replace('_', " ");
+        let tried = self.refused.as_ref();
+        let tried = tried.map(|tried| format!(": {} ({})", words(&tried.attempt), tried.code));
+        let what = format!("{}{}", words(self.kind), tried.unwrap_or_default());
+        vec![self.at.to_string(), what, member, self.subject.clone()]
     }
 }

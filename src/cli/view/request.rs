@@ -8,8 +8,8 @@ use crate::domain::id::{
     AgreementId, DepositId, MemberPath, OrganisationName, RequestId, RuleName,
 };
 use crate::domain::outlook::{Missing, Wanted, missing};
-use crate::domain::request;
-use crate::domain::statement::Evidence;
+use crate::domain::request::{self, DutyState};
+use crate::domain::statement::{Acknowledged, Duty, DutyKind, Evidence};
 use crate::domain::text::Text;
 use crate::domain::time::Timestamp;
 
@@ -38,6 +38,7 @@ pub struct RequestView {
     requester: MemberPath,
     purpose: Text,
     evidence: Vec<Evidence>,
+    duty: Option<DutyView>,
     state: &'static str,
     opened_at: Timestamp,
     notice_ends_at: Timestamp,
@@ -47,6 +48,7 @@ pub struct RequestView {
     seen: Vec<SightView>,
     notifications: Vec<NotificationView>,
     objections: Vec<ObjectionView>,
+    acknowledgements: Vec<AcknowledgementView>,
     missing: Vec<Missing>,
     #[serde(skip_serializing_if = "Option::is_none")]
     wanted: Option<Wanted>,
@@ -97,6 +99,69 @@ struct ObjectionView {
     withdrawn_at: Option<Timestamp>,
 }
 
+/// What became of a bundle, as somebody says.
+#[derive(Debug, Serialize)]
+struct AcknowledgementView {
+    what: Acknowledged,
+    member: MemberPath,
+    organisation: OrganisationName,
+    at: Timestamp,
+}
+
+/// What a requester has taken upon itself, and whether it has done so, by this computer's clock.
+#[derive(Debug, Clone, Serialize)]
+pub struct DutyView {
+    kind: DutyKind,
+    due_at: Timestamp,
+    state: &'static str,
+    fulfilled_at: Option<Timestamp>,
+    #[serde(skip)]
+    confirmed: Option<String>,
+}
+
+/// A duty in one line, as it is signed.
+pub fn duty_text(duty: &Duty) -> String {
+    format!("{} by {}", duty.kind.word(), duty.by)
+}
+
+impl DutyView {
+    /// The duty of a request, if it has one, at this moment.
+    pub fn of(request: &request::Request, now: Timestamp) -> Option<Self> {
+        let (duty, state) = request.duty(now)?;
+        let fulfilled_at = match state {
+            DutyState::Fulfilled { at } => Some(at),
+            DutyState::Open | DutyState::Overdue => None,
+        };
+        let requester = &request.requester().organisation;
+        let depositor = request.terms.depositor().filter(|depositor| *depositor != requester);
+        let back = depositor.and_then(|who| request.acknowledgement(who, Acknowledged::Returned));
+        Some(Self {
+            kind: duty.kind,
+            due_at: duty.by,
+            state: state.word(),
+            fulfilled_at,
+            confirmed: back.map(|back| format!("{} has it back since {}", back.by, back.at)),
+        })
+    }
+
+    /// Whether the time is over and nothing was said.
+    pub fn is_overdue(&self) -> bool {
+        self.state == DutyState::Overdue.word()
+    }
+
+    /// For people.
+    pub fn text(&self) -> String {
+        let duty = duty_text(&Duty { kind: self.kind, by: self.due_at });
+        let state = match self.fulfilled_at {
+            Some(at) if at > self.due_at => format!("fulfilled late, at {at}"),
+            Some(at) => format!("fulfilled at {at}"),
+            None => self.state.to_owned(),
+        };
+        let confirmed = self.confirmed.iter().map(|confirmed| format!("; {confirmed}"));
+        format!("{duty}: {state}{}", confirmed.collect::<String>())
+    }
+}
+
 impl RequestView {
     /// A request as it is believed, at this moment.
     pub fn new(
@@ -133,6 +198,12 @@ impl RequestView {
             at: objection.at,
             withdrawn_at: objection.withdrawn.as_ref().map(|act| act.at),
         });
+        let acknowledgements = request.acknowledgements.iter().map(|said| AcknowledgementView {
+            what: said.what,
+            member: said.by.clone(),
+            organisation: organisation(&said.by),
+            at: said.at,
+        });
         Self {
             id: request.id.clone(),
             agreement: request.agreement.clone(),
@@ -143,6 +214,7 @@ impl RequestView {
             requester: request.requester().clone(),
             purpose: request.statement.purpose.clone(),
             evidence: request.statement.evidence.clone(),
+            duty: DutyView::of(request, now),
             state: request.state(now).word(),
             opened_at: request.opened_at,
             notice_ends_at: request.notice_ends_at,
@@ -152,6 +224,7 @@ impl RequestView {
             seen: seen.collect(),
             notifications: notifications.collect(),
             objections: objections.collect(),
+            acknowledgements: acknowledgements.collect(),
             missing: missing(request, now),
             wanted: None,
             notice_runs: now < request.notice_ends_at,
@@ -188,7 +261,7 @@ impl RequestView {
             .notifications
             .iter()
             .map(|n| format!("{} at {}: {}", n.member, n.at, document(&n.evidence)));
-        fields(&[
+        let mut pairs = vec![
             ("request", self.id.to_string()),
             ("deposit", format!("{}{label}", self.deposit)),
             ("agreement", format!("{}, terms version {}", self.agreement, self.agreement_version)),
@@ -196,6 +269,9 @@ impl RequestView {
             ("requester", self.requester.to_string()),
             ("purpose", self.purpose.to_string()),
             ("evidence", lines(evidence.collect())),
+        ];
+        pairs.extend(self.duty.iter().map(|duty| ("duty", duty.text())));
+        pairs.extend([
             ("state", self.state.to_owned()),
             ("opened", self.opened_at.to_string()),
             ("notice ends", self.notice_ends_at.to_string()),
@@ -205,8 +281,15 @@ impl RequestView {
             ("seen by", lines(seen.collect())),
             ("notified", lines(notified.collect())),
             ("objections", lines(objections.collect())),
-            ("missing", lines(self.missing.iter().map(ToString::to_string).collect())),
-        ])
+        ]);
+        if !self.acknowledgements.is_empty() {
+            let said = self.acknowledgements.iter();
+            let said = said.map(|a| format!("{} by {} at {}", a.what.noun(), a.member, a.at));
+            pairs.push(("acknowledged", lines(said.collect())));
+        }
+        let missing = self.missing.iter().map(ToString::to_string);
+        pairs.push(("missing", lines(missing.collect())));
+        fields(&pairs)
     }
 
     /// For a table, with what the request wants of whoever looks at it.
@@ -221,6 +304,7 @@ impl RequestView {
             Wanted::Consent => "consent".to_owned(),
             Wanted::Share => "share".to_owned(),
             Wanted::Retrieve => "retrieve".to_owned(),
+            Wanted::Acknowledge => "acknowledge".to_owned(),
             Wanted::MayObject => may_object_text(self.objectable_until()),
         }
     }

@@ -27,8 +27,8 @@ use crate::domain::refusal::Refusal;
 use crate::domain::request::{self, Request, State};
 use crate::domain::rules;
 use crate::domain::statement::{
-    self, Consent, Content, Evidence, Notification, Objection, RequestRef, Retrieval, Sealing,
-    Seen, Withdrawal, Withdrawn,
+    self, Acknowledged, Acknowledgement, Consent, Content, Duty, Evidence, Notification, Objection,
+    RequestRef, Retrieval, Sealing, Seen, Withdrawal, Withdrawn,
 };
 use crate::domain::text::Text;
 use crate::domain::time::Timestamp;
@@ -103,6 +103,8 @@ pub struct Wish {
     pub purpose: Text,
     /// With what support.
     pub evidence: Vec<Evidence>,
+    /// What the requester takes upon itself.
+    pub duty: Option<Duty>,
 }
 
 /// A request ready to be signed.
@@ -142,10 +144,11 @@ pub async fn draft(
         rule: wish.rule,
         purpose: wish.purpose,
         evidence: wish.evidence,
+        duty: wish.duty,
         point: secret.point(),
         proof: secret.prove(&purpose, &mut OsRng),
     };
-    request::decide_request(agreement, &deposit, &statement)?;
+    request::decide_request(agreement, &deposit, &statement, now())?;
     Ok(Draft { statement, secret })
 }
 
@@ -297,6 +300,31 @@ pub fn withdrawal(
 /// Takes back a request or an objection.
 pub async fn withdraw(session: &Session, withdrawal: Withdrawal) -> Result<(), ClientError> {
     let signed = session.sign(&withdrawal.into())?;
+    session.submit(vec![signed], Vec::new()).await
+}
+
+/// A statement of what became of a bundle that was handed out, if the rules take it.
+pub fn acknowledgement(
+    session: &Session,
+    matter: &Matter,
+    what: Acknowledged,
+) -> Result<Acknowledgement, ClientError> {
+    let acknowledgement = Acknowledgement {
+        made: session.made(),
+        ground: session.ground(&matter.agreement.id),
+        request: named(&matter.request),
+        what,
+    };
+    request::decide_acknowledgement(&matter.request, &acknowledgement, now())?;
+    Ok(acknowledgement)
+}
+
+/// Says what became of a bundle.
+pub async fn acknowledge(
+    session: &Session,
+    acknowledgement: Acknowledgement,
+) -> Result<(), ClientError> {
+    let signed = session.sign(&acknowledgement.into())?;
     session.submit(vec![signed], Vec::new()).await
 }
 

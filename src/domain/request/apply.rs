@@ -2,7 +2,9 @@
 
 use crate::domain::agreement::Agreement;
 use crate::domain::id::{Digest, MemberPath, RequestId};
-use crate::domain::request::{Act, Notified, Objection, Outcome, Request, Sight, Spent};
+use crate::domain::request::{
+    Acknowledgement, Act, Notified, Objection, Outcome, Request, Sight, Spent,
+};
 use crate::domain::statement::{self, Withdrawn};
 use crate::domain::time::Timestamp;
 
@@ -31,6 +33,7 @@ impl Request {
             sights: Vec::new(),
             notifications: Vec::new(),
             objections: Vec::new(),
+            acknowledgements: Vec::new(),
             outcome: Outcome::Undecided,
         }
     }
@@ -99,5 +102,11 @@ impl Request {
             }
             Outcome::Undecided | Outcome::Withdrawn { .. } => {}
         }
+    }
+
+    /// Somebody said what became of the bundle.
+    pub fn acknowledged(&mut self, stated: &statement::Acknowledgement, at: Timestamp) {
+        let (by, what) = (stated.made.by.clone(), stated.what);
+        self.acknowledgements.push(Acknowledgement { by, at, what });
     }
 }

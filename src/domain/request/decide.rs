@@ -6,7 +6,7 @@ use crate::domain::id::MemberPath;
 use crate::domain::refusal::Refusal;
 use crate::domain::request::{OpenRequests, Request, State};
 use crate::domain::rules::CLOCK_SKEW_MAX;
-use crate::domain::statement::{self, RequestRef, Withdrawn};
+use crate::domain::statement::{self, Acknowledged, RequestRef, Withdrawn};
 use crate::domain::time::Timestamp;
 
 /// Documents that may support one request.
@@ -23,6 +23,7 @@ pub fn decide_request(
     agreement: &Agreement,
     deposit: &Deposit,
     request: &statement::Request,
+    now: Timestamp,
 ) -> Result<(), Refusal> {
     agreement.in_force()?;
     deposit.is_stored()?;
@@ -43,6 +44,9 @@ pub fn decide_request(
     }
     if request.evidence.len() > EVIDENCE_MAX {
         return Err(Refusal::Limit { what: "documents with this request", limit: EVIDENCE_MAX });
+    }
+    if let Some(duty) = request.duty.filter(|duty| duty.by <= now) {
+        return Err(Refusal::DutyPast { by: duty.by, now });
     }
     let rule = agreement
         .terms
@@ -215,6 +219,37 @@ pub fn decide_retrieval(
     }
     request.refuse_unless(now, &[State::Released, State::Retrieved])?;
     deposit.is_stored()
+}
+
+/// May this be acknowledged? Each organisation says each thing once.
+pub fn decide_acknowledgement(
+    request: &Request,
+    acknowledgement: &statement::Acknowledgement,
+    now: Timestamp,
+) -> Result<(), Refusal> {
+    let (by, what) = (&acknowledgement.made.by, acknowledgement.what);
+    let own = &by.organisation;
+    request.is_meant(&acknowledgement.request)?;
+    if !request.may_acknowledge(own, what) {
+        return Err(request.not_entitled(
+            by,
+            match what {
+                Acknowledged::Received => "acknowledge receipt",
+                Acknowledged::Returned => "acknowledge the return",
+                Acknowledged::Destroyed => "acknowledge the destruction",
+            },
+        ));
+    }
+    request.refuse_unless(now, &[State::Retrieved])?;
+    if request.acknowledgement(own, what).is_some() {
+        let what = match what {
+            Acknowledged::Received => "acknowledged receipt",
+            Acknowledged::Returned => "acknowledged the return",
+            Acknowledged::Destroyed => "acknowledged the destruction",
+        };
+        return Err(Refusal::Already { who: own.to_string(), what });
+    }
+    Ok(())
 }
 
 impl Request {

@@ -2,8 +2,10 @@
 
 mod apply;
 mod decide;
+mod duty;
 
 pub use decide::*;
+pub use duty::{Acknowledgement, DutyState};
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -52,6 +54,9 @@ pub struct Request {
     pub notifications: Vec<Notified>,
     /// What was said against it.
     pub objections: Vec<Objection>,
+    /// What was said of the bundle since it was handed out.
+    #[serde(default)]
+    pub acknowledgements: Vec<Acknowledgement>,
     /// How it ended, if it did.
     pub outcome: Outcome,
 }

@@ -125,6 +125,9 @@ pub fn apply(states: &mut States, stated: &Stated, at: Timestamp, sequence: u64)
         Statement::Retrieval(s) => {
             with(states.request_mut(&s.request.id), |r| r.retrieved(at));
         }
+        Statement::Acknowledgement(s) => {
+            with(states.request_mut(&s.request.id), |r| r.acknowledged(s, at));
+        }
     }
 }
 
@@ -172,7 +175,7 @@ pub fn apply_note(states: &mut States, note: &Note, at: Timestamp, sequence: u64
             quarantine.remove(deposit);
             states.put(Key::Quarantine, Record::Quarantine(quarantine));
         }
-        Note::Access { .. } | Note::HandedOut { .. } => {}
+        Note::Access { .. } | Note::Refused { .. } | Note::HandedOut { .. } => {}
     }
 }
 

@@ -108,7 +108,7 @@ pub fn holds(
         Statement::Request(s) => {
             let agreement = grounded(states, own, stated, &s.ground, circumstances)?;
             let deposit = deposit(states, &s.deposit, agreement)?;
-            request::decide_request(agreement, deposit, s)?;
+            request::decide_request(agreement, deposit, s, now)?;
             request::decide_one_more(states.open_requests(&agreement.id, &made.by), now)
         }
         Statement::Consent(s) => {
@@ -142,6 +142,10 @@ pub fn holds(
             let request = request(states, &s.request, agreement)?;
             let deposit = deposit(states, &request.deposit, agreement)?;
             request::decide_retrieval(&request, deposit, s, now)
+        }
+        Statement::Acknowledgement(s) => {
+            let agreement = grounded(states, own, stated, &s.ground, circumstances)?;
+            request::decide_acknowledgement(&request(states, &s.request, agreement)?, s, now)
         }
     }
 }
@@ -248,9 +252,10 @@ fn resting<'s>(
     Ok(agreement)
 }
 
-/// Whether a statement only blocks or takes away. Such a one holds whatever its signer had not seen
-/// yet: the floor rises by what others do, and must keep nobody from objecting. To take back an
-/// objection is not among these; it lets a release go on.
+/// Whether a statement only blocks or takes away, or tells what is over. Such a one holds whatever
+/// its signer had not seen yet: the floor rises by what others do, and must keep nobody from
+/// objecting, nor from saying in time that a duty was done. To take back an objection is not among
+/// these; it lets a release go on.
 fn holds_blindly(statement: &Statement) -> bool {
     match statement {
         Statement::Withdrawal(s) => match s.withdrawn {
@@ -260,7 +265,8 @@ fn holds_blindly(statement: &Statement) -> bool {
         Statement::Objection(_)
         | Statement::Seen(_)
         | Statement::RevocationNotice(_)
-        | Statement::Declination(_) => true,
+        | Statement::Declination(_)
+        | Statement::Acknowledgement(_) => true,
         Statement::Invitation(_)
         | Statement::Organisation(_)
         | Statement::Join(_)

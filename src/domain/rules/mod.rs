@@ -63,6 +63,7 @@ pub fn stream(stated: &Stated) -> Stream {
         Statement::Objection(s) => in_agreement(&s.ground),
         Statement::Withdrawal(s) => in_agreement(&s.ground),
         Statement::Retrieval(s) => in_agreement(&s.ground),
+        Statement::Acknowledgement(s) => in_agreement(&s.ground),
     }
 }
 

@@ -60,7 +60,8 @@ pub fn reads(stated: &Stated) -> Vec<Key> {
         | Statement::Notification(_)
         | Statement::Objection(_)
         | Statement::Withdrawal(_)
-        | Statement::Retrieval(_) => {}
+        | Statement::Retrieval(_)
+        | Statement::Acknowledgement(_) => {}
     }
     keys.extend(request_named(statement).cloned().map(Key::Request));
     keys
@@ -76,6 +77,7 @@ pub fn request_named(statement: &Statement) -> Option<&RequestId> {
         Statement::Objection(s) => Some(&s.request.id),
         Statement::Withdrawal(s) => Some(&s.request.id),
         Statement::Retrieval(s) => Some(&s.request.id),
+        Statement::Acknowledgement(s) => Some(&s.request.id),
         Statement::Invitation(_)
         | Statement::Organisation(_)
         | Statement::Join(_)
@@ -122,6 +124,6 @@ pub fn reads_of_note(note: &Note) -> Vec<Key> {
         Note::Quarantined { deposit } | Note::FoundWhole { deposit } => {
             vec![Key::Deposit(deposit.clone()), Key::Quarantine]
         }
-        Note::Access { .. } | Note::HandedOut { .. } => Vec::new(),
+        Note::Access { .. } | Note::Refused { .. } | Note::HandedOut { .. } => Vec::new(),
     }
 }

@@ -13,9 +13,14 @@ pub use organisation::*;
 pub use registration::*;
 pub use release::*;
 
+use std::fmt;
+use std::str::FromStr;
+
 use serde::{Deserialize, Serialize};
 
-use crate::domain::id::{AgreementId, Digest, Element, MemberPath, Nonce, PublicKey};
+use crate::domain::id::{
+    AgreementId, Digest, Element, Malformed, MemberPath, Nonce, PublicKey, serde_as_text,
+};
 use crate::domain::text::Text;
 use crate::domain::time::Timestamp;
 
@@ -97,6 +102,11 @@ macro_rules! statements {
                 match self { $(Self::$name(_) => $tag,)* }
             }
 
+            /// The same as a value of its own.
+            pub fn kind(&self) -> StatementType {
+                StatementType(self.tag())
+            }
+
             /// By whom, when, for which log.
             pub fn made(&self) -> &Made {
                 match self { $(Self::$name(statement) => &statement.made,)* }
@@ -136,7 +146,39 @@ statements! {
     Objection = "escrow-vault/objection/v1",
     Withdrawal = "escrow-vault/withdrawal/v1",
     Retrieval = "escrow-vault/retrieval/v1",
+    Acknowledgement = "escrow-vault/acknowledgement/v1",
 }
+
+/// One of the types there are, written as its tag.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct StatementType(&'static str);
+
+impl StatementType {
+    /// As one word.
+    pub fn word(self) -> String {
+        let Self(tag) = self;
+        let word = tag.split('/').nth(1).unwrap_or(tag);
+        word.replace('-', "_")
+    }
+}
+
+impl fmt::Display for StatementType {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.0)
+    }
+}
+
+impl FromStr for StatementType {
+    type Err = Malformed;
+
+    fn from_str(text: &str) -> Result<Self, Malformed> {
+        let known = Statement::TYPES.iter().find(|tag| **tag == text);
+        let unknown = || Malformed::new(text, "a type of statement", "one that this program has");
+        known.map(|tag| Self(tag)).ok_or_else(unknown)
+    }
+}
+
+serde_as_text!(StatementType);
 
 impl Statement {
     /// What it rests on, for statements inside an agreement.
@@ -166,6 +208,7 @@ impl Statement {
             Self::Objection(s) => Some(&s.ground),
             Self::Withdrawal(s) => Some(&s.ground),
             Self::Retrieval(s) => Some(&s.ground),
+            Self::Acknowledgement(s) => Some(&s.ground),
         }
     }
 }

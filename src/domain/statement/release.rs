@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::domain::id::{DepositId, Digest, Element, RequestId, RuleName};
 use crate::domain::statement::{Ground, Knowledge, Made};
 use crate::domain::text::Text;
+use crate::domain::time::Timestamp;
 
 /// What lies inside a bundle, as far as the depositor says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -83,6 +84,26 @@ pub struct Evidence {
     pub size: u64,
 }
 
+/// What is to become of what a requester was handed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DutyKind {
+    /// It goes back to the depositor.
+    Return,
+    /// It is destroyed.
+    Destroy,
+}
+
+/// What a requester takes upon itself by asking. Those who approve read it with the request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Duty {
+    /// What is to be done.
+    pub kind: DutyKind,
+    /// Until when.
+    pub by: Timestamp,
+}
+
 /// Asks for one deposit under one rule.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -111,6 +132,9 @@ pub struct Request {
     pub purpose: Text,
     /// With what support.
     pub evidence: Vec<Evidence>,
+    /// What the requester takes upon itself; left out where that is nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub duty: Option<Duty>,
     /// The requester's fresh point *R*, to which contributions are blinded.
     pub point: Element,
     /// That the requester knows its logarithm.
@@ -230,4 +254,30 @@ pub struct Retrieval {
     pub ground: Ground,
     /// Of which request.
     pub request: RequestRef,
+}
+
+/// What is said of a bundle that was handed out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Acknowledged {
+    /// It was received.
+    Received,
+    /// It went back to the depositor; where the depositor says so, it came back.
+    Returned,
+    /// It was destroyed, with every copy.
+    Destroyed,
+}
+
+/// Says what became of a bundle that was handed out. The signer's word, as a delivery note is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Acknowledgement {
+    /// By a member of the requester's organisation; a return also by one of the depositor.
+    pub made: Made,
+    /// Under which agreement.
+    pub ground: Ground,
+    /// On which request.
+    pub request: RequestRef,
+    /// What became of it.
+    pub what: Acknowledged,
 }

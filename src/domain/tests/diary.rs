@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use super::terms::is_met;
 use super::world::Case;
 use crate::domain::id::{DepositId, MemberPath, OrganisationName, Role};
-use crate::domain::statement::Reason;
+use crate::domain::statement::{Acknowledged, Reason};
 use crate::domain::terms::{Rule, Terms};
 use crate::domain::time::Timestamp;
 
@@ -112,6 +112,9 @@ pub(super) struct Entry {
     pub notified: Vec<(MemberPath, Timestamp)>,
     pub is_withdrawn: bool,
     pub is_released: bool,
+    pub is_retrieved: bool,
+    /// What was said of the bundle, each by each organisation once.
+    pub acknowledged: Vec<(OrganisationName, Acknowledged)>,
 }
 
 /// Who objected when, and who took it back when.

@@ -2,6 +2,7 @@
 //! keys are any bytes unlike each other.
 
 mod diary;
+mod duty;
 mod identity;
 pub(crate) mod json;
 mod limits;

@@ -16,7 +16,7 @@ use crate::domain::id::{AgreementId, DepositId, Digest, MemberPath, RequestId};
 use crate::domain::request::State;
 use crate::domain::soundness;
 use crate::domain::statement::{
-    self as say, Reason, RequestRef, Stated, Statement, Withdrawal, Withdrawn,
+    self as say, Acknowledged, Reason, RequestRef, Stated, Statement, Withdrawal, Withdrawn,
 };
 use crate::domain::terms::{Rule, Terms};
 use crate::domain::time::{Span, Timestamp};
@@ -32,6 +32,7 @@ enum Try {
     Object,
     TakeBack,
     Settle,
+    /// And, once it was, to say what became of it.
     Retrieve,
     Deposit,
     Terminate,
@@ -156,6 +157,10 @@ struct Trial {
     /// What came to pass, so that it can be told whether anything did.
     feats: BTreeSet<&'static str>,
 }
+
+/// All that can be said of a bundle.
+const ACKNOWLEDGED: [Acknowledged; 3] =
+    [Acknowledged::Received, Acknowledged::Returned, Acknowledged::Destroyed];
 
 /// Everybody's name in every organisation, the first's that of who has its key at home.
 const NAMES: [&str; 4] = ["one", "two", "three", PENDING];
@@ -326,6 +331,9 @@ impl Trial {
             Try::Object => world.objection(&by, &case?).into(),
             Try::TakeBack => world.withdrawal(&by, &case?, Withdrawn::Request).into(),
             Try::Settle => world.withdrawal(&by, &case?, Withdrawn::Objection).into(),
+            Try::Retrieve if entry.is_some_and(|entry| entry.is_retrieved) => {
+                world.acknowledgement(&by, &case?, *step.who.get(&ACKNOWLEDGED)).into()
+            }
             Try::Retrieve => world.retrieval(&by, &case?).into(),
             Try::Deposit => world.deposit(&by, &self.agreement).into(),
             Try::Terminate => world.termination(&by, &self.agreement).into(),
@@ -350,6 +358,8 @@ impl Trial {
             (Lie::Saw, Statement::Withdrawal(s)) => s.ground.saw = earlier,
             (Lie::Digest, Statement::Consent(s)) => s.request.sha256 = other,
             (Lie::Digest, Statement::Contribution(s)) => s.request.sha256 = other,
+            (Lie::Saw, Statement::Acknowledgement(s)) => s.ground.saw = earlier,
+            (Lie::Digest, Statement::Acknowledgement(s)) => s.request.sha256 = other,
             (Lie::Digest, Statement::Request(s)) => s.bundle_sha256 = other,
             _ => {}
         }
@@ -380,6 +390,7 @@ impl Trial {
             &stated.statement,
             Statement::Objection(_)
                 | Statement::Seen(_)
+                | Statement::Acknowledgement(_)
                 | Statement::Withdrawal(Withdrawal { withdrawn: Withdrawn::Request, .. })
         );
         let is_recent = saw >= Some(self.floor) || only_blocks;
@@ -410,6 +421,8 @@ impl Trial {
                     notified: Vec::new(),
                     is_withdrawn: false,
                     is_released: false,
+                    is_retrieved: false,
+                    acknowledged: Vec::new(),
                 });
             }
             Statement::Consent(s) => {
@@ -479,6 +492,20 @@ impl Trial {
                 let entry = self.entry(&s.request);
                 prop_assert!(entry.is_released && by == entry.requester);
                 prop_assert!(!damaged.contains(&entry.deposit));
+                entry.is_retrieved = true;
+            }
+            Statement::Acknowledgement(s) => {
+                let entry = self.entry(&s.request);
+                prop_assert_eq!(s.request.sha256, entry.case.request.sha256, "promise 4");
+                prop_assert!(entry.is_retrieved, "of what was not handed out");
+                let is_requesters = own == entry.requester.organisation;
+                let came_back = s.what == Acknowledged::Returned;
+                let is_depositors = entry.terms.depositor() == Some(&own);
+                prop_assert!(is_requesters || (came_back && is_depositors), "by who has no say");
+                let said = (own, s.what);
+                prop_assert!(!entry.acknowledged.contains(&said), "the same twice");
+                entry.acknowledged.push(said);
+                self.feats.insert("acknowledged");
             }
             Statement::Termination(_) => {}
             Statement::Reseal(s) => {
@@ -585,6 +612,9 @@ impl Trial {
             prop_assert_eq!(state == State::Withdrawn, entry.is_withdrawn, "{}", state);
             prop_assert_eq!(request.consents.len(), entry.consents.len());
             prop_assert_eq!(request.contributions.len(), entry.contributions.len());
+            let said = request.acknowledgements.iter();
+            let said: Vec<_> = said.map(|it| (it.by.organisation.clone(), it.what)).collect();
+            prop_assert_eq!(&said, &entry.acknowledged, "said stays said");
             prop_assert_eq!(&request.terms, &entry.terms, "promise 5");
             if state == State::Satisfied {
                 entry.is_due(self.world.now)?;
@@ -601,12 +631,14 @@ impl Trial {
 
     /// Everybody says honestly what is due, as often as it takes.
     fn finish(&mut self) -> Result<(), TestCaseError> {
-        let say: [fn(&mut World, &str, &Case) -> Statement; 5] = [
+        let say: [fn(&mut World, &str, &Case) -> Statement; 7] = [
             |world, by, case| world.sight(by, case).into(),
             |world, by, case| world.withdrawal(by, case, Withdrawn::Objection).into(),
             |world, by, case| world.consent(by, case).into(),
             |world, by, case| world.contribution(by, case).into(),
             |world, by, case| world.retrieval(by, case).into(),
+            |world, by, case| world.acknowledgement(by, case, Acknowledged::Returned).into(),
+            |world, by, case| world.acknowledgement(by, case, Acknowledged::Destroyed).into(),
         ];
         for say in say {
             for entry in 0..self.entries.len() {
@@ -684,6 +716,7 @@ fn the_trials_reach_every_state_and_all_that_may_befall_members() {
     // Of a hundred trials.
     for (feat, least) in [
         ("confirmed", 25),
+        ("acknowledged", 2),
         ("revoked", 25),
         ("revoked a second time", 10),
         ("a share is passed on", 25),

@@ -57,6 +57,16 @@ pub(super) fn consented(rule: &str) -> (World, Case) {
     (world, case)
 }
 
+/// A request of yuki's whose bundle was handed out.
+pub(super) fn retrieved() -> (World, Case) {
+    let (mut world, case) = consented("joint");
+    let contribution = world.contribution(SORA, &case);
+    world.accept(contribution);
+    let retrieval = world.retrieval(YUKI, &case);
+    world.accept(retrieval);
+    (world, case)
+}
+
 fn contribute(world: &mut World, by: &str, case: &Case) -> Result<(), Refusal> {
     let contribution = world.contribution(by, case);
     world.try_say(contribution)

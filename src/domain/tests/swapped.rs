@@ -5,14 +5,16 @@ mod beginnings;
 
 use serde_json::{Value, json};
 
-use super::scenario::{JUN, KENJI, MINJI, SORA, YUKI, asked, consented, deposited, parties};
+use super::scenario::{
+    JUN, KENJI, MINJI, SORA, YUKI, asked, consented, deposited, parties, retrieved,
+};
 use super::terms::{terms, three_party};
 use super::world::{Case, World, bytes, key_of};
 use crate::domain::id::{AgreementId, DepositId, PublicKey, RequestId};
 use crate::domain::refusal::Refusal;
 use crate::domain::rules::{CLOCK_SKEW_MAX, VALIDITY_MAX};
-use crate::domain::statement::{Reason, Sealing, Statement, Withdrawal, Withdrawn};
-use crate::domain::time::Span;
+use crate::domain::statement::{Acknowledged, Reason, Sealing, Statement, Withdrawal, Withdrawn};
+use crate::domain::time::{Span, Timestamp};
 
 const NEW: &str = "hanbit-parts/noa";
 
@@ -111,13 +113,14 @@ fn grounded(world: &World, statement: &Statement) -> Vec<Swap> {
         no("/ground/saw/sequence", ground.saw.sequence - 1, Refusal::Forked),
         no("/ground/saw/sequence", 0, Refusal::Forked),
         no("/ground/saw/commitment", bytes::<32>("another"), Refusal::Forked),
-        // What only blocks or takes away holds whatever its signer had not seen.
+        // What only blocks, takes away or tells what is over holds whatever its signer had not seen.
         if matches!(
             statement,
             Statement::Objection(_)
                 | Statement::Seen(_)
                 | Statement::RevocationNotice(_)
                 | Statement::Declination(_)
+                | Statement::Acknowledgement(_)
                 | Statement::Withdrawal(Withdrawal { withdrawn: Withdrawn::Request, .. })
         ) {
             free("/ground/saw", saw(floor - 1))
@@ -201,6 +204,9 @@ fn promise_4_a_request_pins_what_it_is_about() {
             Refusal::Limit { what: "documents with this request", limit: 32 },
         ),
         free("/evidence", vec![&request.evidence[0]; 32]),
+        free("/duty/kind", "return"),
+        free("/duty/by", Timestamp::from_millis(world.now.as_millis() + 1)),
+        no("/duty/by", world.now, Refusal::DutyPast { by: world.now, now: world.now }),
         // The point and its proof are checked by whoever can do the mathematics.
         free("/point", bytes::<32>("another")),
         free("/proof/commitment", bytes::<32>("another")),
@@ -308,6 +314,17 @@ fn promise_4_a_retrieval_is_of_one_request() {
     let mut swaps = grounded(&world, &retrieval.clone().into());
     about(&mut swaps, &mut world, &case, &other);
     check(&world, retrieval, swaps);
+}
+
+#[test]
+fn promise_4_an_acknowledgement_is_of_one_request() {
+    let (mut world, case) = retrieved();
+    let other = with_second(&mut world);
+    let said = world.acknowledgement(YUKI, &case, Acknowledged::Destroyed);
+    let mut swaps = grounded(&world, &said.clone().into());
+    about(&mut swaps, &mut world, &case, &other);
+    swaps.extend([free("/what", "received"), free("/what", "returned")]);
+    check(&world, said, swaps);
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! Who may do what: every command by everybody, and strangers are told nothing.
 
 use super::scenario::{
-    DANA, EVE, JUN, KENJI, MINJI, SORA, YUKI, asked, consented, deposited, parties,
+    DANA, EVE, JUN, KENJI, MINJI, SORA, YUKI, asked, consented, deposited, parties, retrieved,
 };
 use super::terms::{terms, three_party};
 use super::world::{Case, World, bytes, key_of, path};
@@ -9,7 +9,7 @@ use crate::domain::event::Note;
 use crate::domain::id::{AgreementId, DepositId, RequestId};
 use crate::domain::refusal::Refusal;
 use crate::domain::rules;
-use crate::domain::statement::{Reason, RequestRef, Stated, Statement, Withdrawn};
+use crate::domain::statement::{Acknowledged, Reason, RequestRef, Stated, Statement, Withdrawn};
 use crate::domain::states::States;
 use crate::domain::stream::Stream;
 use crate::domain::time::Span;
@@ -44,6 +44,9 @@ const TABLE: &str = "
     take back       may   may   ok    ok    may   may   pend  none  key
     settle          ok    ok    none  none  none  none  pend  none  key
     retrieve        may   may   ok    may   may   may   pend  none  key
+    received        may   may   ok    ok    may   may   pend  none  key
+    returned        ok    ok    ok    ok    may   may   pend  none  key
+    destroyed       may   may   ok    ok    may   may   pend  none  key
 ";
 
 fn word(outcome: Result<(), Refusal>) -> &'static str {
@@ -162,6 +165,15 @@ fn command(name: &str) -> Due {
             world.accept(contribution);
             about((world, case), World::retrieval)
         }
+        "received" => about(retrieved(), |world, by, case| {
+            world.acknowledgement(by, case, Acknowledged::Received)
+        }),
+        "returned" => about(retrieved(), |world, by, case| {
+            world.acknowledgement(by, case, Acknowledged::Returned)
+        }),
+        "destroyed" => about(retrieved(), |world, by, case| {
+            world.acknowledgement(by, case, Acknowledged::Destroyed)
+        }),
         other => panic!("no command {other}"),
     }
 }
@@ -203,7 +215,7 @@ fn everybody_may_exactly_what_their_role_may() {
         assert_eq!(outcomes, expected, "{name}");
         tried += outcomes.len();
     }
-    assert_eq!(tried, 21 * ACTORS.len());
+    assert_eq!(tried, 24 * ACTORS.len());
 }
 
 /// The same statement about things that aren't there.
@@ -230,6 +242,7 @@ fn about_nothing(mut statement: Statement) -> Statement {
         Statement::Objection(s) => (s.ground.agreement, s.request) = (agreement, request),
         Statement::Withdrawal(s) => (s.ground.agreement, s.request) = (agreement, request),
         Statement::Retrieval(s) => (s.ground.agreement, s.request) = (agreement, request),
+        Statement::Acknowledgement(s) => (s.ground.agreement, s.request) = (agreement, request),
         Statement::Invitation(_)
         | Statement::Organisation(_)
         | Statement::Join(_)

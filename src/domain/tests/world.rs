@@ -10,8 +10,8 @@ use crate::domain::refusal::Refusal;
 use crate::domain::request::{Request, State};
 use crate::domain::rules::{self, Circumstances};
 use crate::domain::statement::{
-    self as say, Content, Evidence, Ground, Holder, Kind, Knowledge, Log, Made, RequestRef, Saw,
-    SealedShare, Sealing, Stated, Statement, Withdrawn,
+    self as say, Acknowledged, Content, Duty, DutyKind, Evidence, Ground, Holder, Kind, Knowledge,
+    Log, Made, RequestRef, Saw, SealedShare, Sealing, Stated, Statement, Withdrawn,
 };
 use crate::domain::states::{Key, Record, States};
 use crate::domain::stream::Stream;
@@ -421,6 +421,7 @@ impl World {
             rule: rule.parse().unwrap(),
             purpose: "audit of line 7".parse().unwrap(),
             evidence: vec![Evidence { name, sha256: self.fresh(), size: 10 }],
+            duty: Some(Duty { kind: DutyKind::Destroy, by: self.now.after(Span::days(90)) }),
             point: self.fresh(),
             proof: self.knowledge(),
         }
@@ -468,5 +469,15 @@ impl World {
     pub(super) fn retrieval(&mut self, by: &str, case: &Case) -> say::Retrieval {
         let (made, ground) = (self.made(by), self.ground(&case.agreement));
         say::Retrieval { made, ground, request: case.request.clone() }
+    }
+
+    pub(super) fn acknowledgement(
+        &mut self,
+        by: &str,
+        case: &Case,
+        what: Acknowledged,
+    ) -> say::Acknowledgement {
+        let (made, ground) = (self.made(by), self.ground(&case.agreement));
+        say::Acknowledgement { made, ground, request: case.request.clone(), what }
     }
 }

@@ -148,6 +148,7 @@ impl<'w> Past<'w> {
                 header_sha256: header.sha256,
                 rule: "bankruptcy".parse().unwrap(),
                 purpose: "an audit".parse().unwrap(),
+                duty: None,
                 evidence: Vec::new(),
                 point: secret.point(),
             }
