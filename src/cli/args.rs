@@ -172,6 +172,10 @@ pub enum Command {
         /// The log's key, as you know it from elsewhere (C2SP vkey)
         #[arg(long, value_name = "VKEY")]
         log: Option<NoteKey>,
+        /// The roots of time-stamping authorities, in PEM, that are to be believed and no others
+        /// [default: those that came along, which you compare]
+        #[arg(long, value_name = "FILE")]
+        tsa_ca: Option<PathBuf>,
     },
     /// What takes a member's home and a connection.
     #[command(flatten)]

@@ -94,8 +94,9 @@ async fn run(cli: Cli) -> Result<Exit, Failure> {
         Command::Agreement(AgreementCommand::Template { name }) => {
             commands::agreement::template(&output, name.as_deref())
         }
-        Command::Verify { receipts, file, log } => {
-            commands::receipt::verify_all(&output, &receipts, file.as_deref(), log.as_ref())
+        Command::Verify { receipts, file, log, tsa_ca } => {
+            let (file, tsa_ca) = (file.as_deref(), tsa_ca.as_deref());
+            commands::receipt::verify_all(&output, &receipts, file, log.as_ref(), tsa_ca)
         }
         Command::Completions { shell } => {
             output.text(&manual::completions(Cli::command(), shell))?;

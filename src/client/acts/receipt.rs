@@ -7,7 +7,7 @@ use tonic::transport::Channel;
 use crate::client::chronicle::{Believed, Followed};
 use crate::client::error::{ClientError, chain};
 use crate::client::mirror::log_key;
-use crate::client::receipt::{EVENTS_MAX, Logged, Receipt, verify, vouching};
+use crate::client::receipt::{DocumentStamp, EVENTS_MAX, Logged, Receipt, verify, vouching};
 use crate::client::session::Session;
 use crate::client::silence::answered;
 use crate::domain::event::{Act, Note};
@@ -61,14 +61,20 @@ impl Subject {
     }
 }
 
-/// Makes a receipt of what the session has followed.
-pub async fn receipt(session: &Session, subject: &Subject) -> Result<Receipt, ClientError> {
+/// Makes a receipt of what the session has followed, with the time-stamp that the home keeps of
+/// what was registered.
+pub async fn receipt(
+    session: &Session,
+    subject: &Subject,
+    mut stamp: Option<DocumentStamp>,
+) -> Result<Receipt, ClientError> {
     let stream = subject.stream(&session.owner.path);
     let followed = session.followed(&stream).into_iter();
     let events: Vec<(&Believed, &Entry)> = followed
         .flat_map(|followed| followed.events().iter().zip(followed.entries()))
         .filter(|(believed, _)| subject.is_about(believed))
         .collect();
+    let of_stamp = events.first().map(|(_, entry)| entry.position);
     let mut entries: BTreeMap<u64, &Entry> = BTreeMap::new();
     for (believed, entry) in events {
         entries.insert(entry.position, entry);
@@ -86,7 +92,11 @@ pub async fn receipt(session: &Session, subject: &Subject) -> Result<Receipt, Cl
     let mut service = LogServiceClient::new(session.channel());
     let mut receipt = Receipt { log: log_key(&session.vault)?, events: Vec::new() };
     for entry in entries.into_values() {
-        receipt.events.push(prove(&mut service, entry).await?);
+        let mut logged = prove(&mut service, entry).await?;
+        if Some(entry.position) == of_stamp {
+            logged.stamp = stamp.take();
+        }
+        receipt.events.push(logged);
     }
     // What does not stand here would not stand anywhere.
     verify(&receipt)
@@ -105,6 +115,7 @@ async fn prove(
         salt: entry.salt,
         label: entry.label_key.label(entry.sequence),
         proof,
+        stamp: None,
     })
 }
 

@@ -5,16 +5,22 @@ use std::io::{Read, Write};
 use flate2::Compression;
 use flate2::read::GzDecoder;
 use flate2::write::GzEncoder;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject as _;
 use tar::{Archive, Builder, EntryType, Header};
 
-use crate::client::receipt::{EVENTS_MAX, Logged, Receipt};
+use crate::client::receipt::{DocumentStamp, EVENTS_MAX, Logged, Receipt};
 use crate::crypto::note::{NOTE_BYTES_MAX, NoteKey};
+use crate::crypto::pem::pem;
+use crate::crypto::timestamp::TOKEN_BYTES_MAX;
 use crate::domain::event::Event;
 
 /// The directory that everything is in.
 const DIR: &str = "receipt";
 /// What a receipt unpacks to at most, in bytes.
 const UNPACKED_BYTES_MAX: u64 = 256 << 20;
+/// Largest certificate in PEM, in bytes.
+const CERTIFICATE_BYTES_MAX: usize = 16 * 1024;
 /// The script that verifies a receipt without this program.
 const SCRIPT: &str = include_str!("verify.sh");
 /// What is proved and what is not.
@@ -43,6 +49,10 @@ pub fn write(receipt: &Receipt, to: impl Write) -> std::io::Result<()> {
         put(&mut tar, &name("salt"), format!("{}\n", logged.salt).as_bytes(), 0o644)?;
         put(&mut tar, &name("label"), format!("{}\n", logged.label).as_bytes(), 0o644)?;
         put(&mut tar, &name("event.tlog-proof"), logged.proof.as_bytes(), 0o644)?;
+        if let Some(stamp) = &logged.stamp {
+            put(&mut tar, &name("document.tsr"), &stamp.token, 0o644)?;
+            put(&mut tar, &name("tsa-ca.pem"), pem("CERTIFICATE", &stamp.ca).as_bytes(), 0o644)?;
+        }
     }
     tar.into_inner()?.finish().map(drop)
 }
@@ -67,6 +77,8 @@ struct Parts {
     salt: Option<Vec<u8>>,
     label: Option<Vec<u8>>,
     proof: Option<Vec<u8>>,
+    token: Option<Vec<u8>>,
+    token_ca: Option<Vec<u8>>,
 }
 
 /// Reads a receipt; what it says is not verified yet.
@@ -90,6 +102,8 @@ pub fn read(from: impl Read) -> Result<Receipt, Malformed> {
         let bytes_max = match part.rsplit_once('/').map_or(part, |(_, file)| file) {
             "event.json" => Event::BYTES_MAX,
             "event.tlog-proof" | "README.txt" | "verify.sh" => NOTE_BYTES_MAX,
+            "document.tsr" => TOKEN_BYTES_MAX,
+            "tsa-ca.pem" => CERTIFICATE_BYTES_MAX,
             _ => 1_024,
         };
         let mut content = Vec::new();
@@ -114,6 +128,8 @@ pub fn read(from: impl Read) -> Result<Receipt, Malformed> {
                     "salt" => Some(&mut parts.salt),
                     "label" => Some(&mut parts.label),
                     "event.tlog-proof" => Some(&mut parts.proof),
+                    "document.tsr" => Some(&mut parts.token),
+                    "tsa-ca.pem" => Some(&mut parts.token_ca),
                     _ => None,
                 });
                 match place.filter(|place| place.is_none()) {
@@ -135,7 +151,16 @@ pub fn read(from: impl Read) -> Result<Receipt, Malformed> {
 }
 
 fn logged(parts: Parts) -> Option<Logged> {
+    let stamp = match (parts.token, parts.token_ca) {
+        (Some(token), Some(ca)) => {
+            let ca = CertificateDer::from_pem_slice(&ca).ok()?.to_vec();
+            Some(DocumentStamp { token, ca })
+        }
+        (None, None) => None,
+        (Some(_), None) | (None, Some(_)) => return None,
+    };
     Some(Logged {
+        stamp,
         payload: parts.payload?,
         salt: line(&parts.salt?)?.parse().ok()?,
         label: line(&parts.label?)?.parse().ok()?,

@@ -26,4 +26,4 @@ pub use authority::{Authority, AuthorityFault, answer};
 pub use hash::{Hash, Imprint, Imprinting};
 pub use policy::{POLICY, Policy};
 pub use request::{REQUEST_BYTES_MAX, request};
-pub use verify::{Stamp, StampRefused, TOKEN_BYTES_MAX, Trusted, imprint, verify};
+pub use verify::{Stamp, StampRefused, TOKEN_BYTES_MAX, Trusted, imprint, verify, verify_under};

@@ -170,6 +170,25 @@ pub fn verify(
     Ok(stamp)
 }
 
+/// The same under several CAs, of which one is enough: what the token says, and which vouches for it.
+pub fn verify_under<'c, C: AsRef<[u8]>>(
+    token: &[u8],
+    imprint: &Imprint,
+    cas: &'c [C],
+    at: Option<Timestamp>,
+) -> Result<(Stamp, &'c [u8]), StampRefused> {
+    let mut refused = StampRefused::Untrusted;
+    for ca in cas.iter().map(AsRef::as_ref) {
+        let trusted = Trusted { authorities: &[ca], others: &[] };
+        match verify(token, imprint, trusted, at) {
+            Ok(stamp) => return Ok((stamp, ca)),
+            Err(StampRefused::Untrusted) => {}
+            Err(other) => refused = other,
+        }
+    }
+    Err(refused)
+}
+
 /// What a token, or the response that it came in, says that it is of. Nothing of it is verified:
 /// for whoever has no document at hand, and verifies it against this.
 pub fn imprint(token: &[u8]) -> Result<Imprint, StampRefused> {
