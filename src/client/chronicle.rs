@@ -249,7 +249,12 @@ fn replay(
         }
         (
             None,
-            Act::Noted(Note::Founded { .. } | Note::Recovered { .. } | Note::AuthoritiesChanged(_)),
+            Act::Noted(
+                Note::Founded { .. }
+                | Note::Recovered { .. }
+                | Note::AuthoritiesChanged(_)
+                | Note::TimestamperChanged(_),
+            ),
         ) => Err(broken("it concerns the vault itself".to_owned())),
         (None, Act::Noted(note)) => {
             if let Note::Resumed { agreement, generation, by } = note {

@@ -47,16 +47,17 @@ pub(super) fn rebuild(data: &Path) -> Result<Exit, Failure> {
 pub(super) fn run(data: &Path, passphrase_file: Option<&Path>) -> Result<Exit, Failure> {
     let place = Place::new(data);
     let config = place.config()?;
-    let mut own_key = None;
+    let (mut own_key, mut opened) = (None, None);
     // Before anything is looked at: what a running server holds would look damaged.
     refuse_served(place.store()).map_err(not_opened)?;
     if passphrase_file.is_none() && place.keys_are_sealed() {
         eprintln!("The vault's keys are sealed and not checked; --passphrase-file opens them.");
     } else {
         let keys = place.keys(passphrase_file)?;
-        Authorities::load(&keys).map_err(failed)?;
-        timestamper::check(&keys).map_err(failed)?;
+        let authorities = Authorities::load(&keys).map_err(failed)?;
+        timestamper::check(&keys, &authorities, None).map_err(failed)?;
         own_key = Some(ledger_key(&keys)?);
+        opened = Some((keys, authorities));
     }
     let mut faults = 0u64;
     let mut report = |what: String| {
@@ -85,6 +86,10 @@ pub(super) fn run(data: &Path, passphrase_file: Option<&Path>) -> Result<Exit, F
         {
             faults += 1;
             eprintln!("{PROGRAM}: damage: {}", chain(&fault));
+        }
+        if let Some((keys, authorities)) = &opened {
+            let told = vault::told_timestamper(&store).map_err(failed)?;
+            timestamper::check(keys, authorities, told).map_err(failed)?;
         }
         audit(&store, &mut |what| {
             faults += 1;

@@ -115,7 +115,7 @@ async fn build(
         let message = crate::client::error::chain(&fault);
         Failure::failed("BAD_HOST", message, "give a name or IP address with --host")
     })?;
-    timestamper::take_up(&keys, authority, now).map_err(failed)?;
+    let timestamper = timestamper::take_up(&keys, authority, now).map_err(failed)?;
     let ledger_key = SigningKey::generate(&mut OsRng);
     write_ledger_key(&keys, &ledger_key)?;
     place.write_config(&config)?;
@@ -150,6 +150,7 @@ async fn build(
     let (origin, clock) = (config.origin.clone(), Arc::new(SystemClock));
     let vault = Vault::open(store, origin, ledger_key, clock, config.quota).map_err(failed)?;
     vault.found(founded).await.map_err(failed)?;
+    vault.tell_timestamper(&timestamper.edition).await.map_err(failed)?;
     vault.close().await;
     Ok(config)
 }

@@ -92,6 +92,15 @@ enum Command {
         #[arg(long, value_name = "FILE", env = "ESCROWD_PASSPHRASE_FILE")]
         passphrase_file: Option<PathBuf>,
     },
+    /// Make the vault's next time-stamping key. The vault may be running, and takes it up by SIGHUP
+    RotateTsa {
+        /// Where the vault lives
+        #[arg(long)]
+        data: PathBuf,
+        /// A private file with the passphrase that the vault's keys are sealed under
+        #[arg(long, value_name = "FILE", env = "ESCROWD_PASSPHRASE_FILE")]
+        passphrase_file: Option<PathBuf>,
+    },
     /// Make the index anew from the journal. The vault must not be running
     Rebuild {
         /// Where the vault lives
@@ -174,6 +183,9 @@ pub fn main() -> ExitCode {
         }
         (Ok(_), Command::RotateCa { data, finish, passphrase_file }) => {
             rotate::run(&data, finish, passphrase_file.as_deref())
+        }
+        (Ok(_), Command::RotateTsa { data, passphrase_file }) => {
+            rotate::tsa(&data, passphrase_file.as_deref())
         }
         (Ok(_), Command::Rebuild { data }) => check::rebuild(&data),
         (Ok(_), Command::Backup { data, to }) => backup::backup(&data, &to),

@@ -19,6 +19,7 @@ use tracing_subscriber::util::SubscriberInitExt as _;
 
 use crate::cli::failure::{Exit, Failure};
 use crate::crypto::keyring::Keyring;
+use crate::crypto::timestamp;
 use crate::daemon::check::probe_in_child;
 use crate::daemon::config::{Place, failed, ledger_key, not_opened, refuse_strange};
 use crate::daemon::metrics::{Certificate, Metrics};
@@ -85,8 +86,8 @@ pub(super) async fn run(
     let vault = Vault::open(store, origin, ledger_key, clock, config.quota);
     let vault = Arc::new(vault.map_err(failed)?);
     // It may make a key: so only now, when the lock is held.
-    let timestamper = timestamper::take_up(&keys, credentials.authorities().issuing(), now());
-    let timestamper = Arc::new(ArcSwap::from_pointee(timestamper.map_err(failed)?));
+    let timestamper = take_up_timestamper(&vault, &keys, &credentials.authorities()).await?;
+    let timestamper = Arc::new(ArcSwap::from_pointee(timestamper));
     tell_authorities(&vault, &credentials.authorities()).await?;
 
     let address = listen.unwrap_or(config.listen);
@@ -231,8 +232,7 @@ async fn reload(
         let hosts = place.config()?.hosts;
         let authorities = Authorities::load(keys).map_err(failed)?;
         let ready = Credentials::ready(authorities, hosts, now()).map_err(failed)?;
-        let stamps = timestamper::take_up(keys, ready.authorities().issuing(), now());
-        let stamps = stamps.map_err(failed)?;
+        let stamps = take_up_timestamper(vault, keys, ready.authorities()).await?;
         tell_authorities(vault, ready.authorities()).await?;
         credentials.take_up(ready);
         // Behind it: whoever is given a token can find out by which CA.
@@ -260,6 +260,21 @@ async fn tell_authorities(
         tracing::info!(edition = authorities.edition(), "the ledger tells of other CAs");
     }
     Ok(())
+}
+
+/// The authority that stamps times, once the ledger tells of it.
+async fn take_up_timestamper(
+    vault: &Vault<DiskStore>,
+    keys: &Keyring,
+    authorities: &Authorities,
+) -> Result<timestamp::Authority, Failure> {
+    let told = vault.told_timestamper().map_err(failed)?;
+    let taken = timestamper::take_up_told(keys, authorities, told, now()).map_err(failed)?;
+    if vault.tell_timestamper(&taken.edition).await.map_err(failed)? {
+        let number = taken.edition.number;
+        tracing::info!(number, "the ledger tells of another time-stamping key");
+    }
+    Ok(taken.authority)
 }
 
 /// Comes back once standard input is closed, if that is to end serving.

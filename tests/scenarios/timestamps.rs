@@ -31,7 +31,7 @@ const QUERY: &str = "application/timestamp-query";
 
 /// A vault's CA and time-stamping authority, and a directory with a document and their
 /// certificates: `ca.pem`, `tsa.pem`.
-struct Office {
+pub(super) struct Office {
     dir: TempDir,
     ca: ca::Authority,
     authority: timestamp::Authority,
@@ -44,12 +44,12 @@ impl Office {
     }
 
     /// One that was opened then, and where it is still that time.
-    fn at(now: Timestamp) -> Self {
+    pub(super) fn at(now: Timestamp) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let keys = dir.path().join("keys");
         escrow_vault::crypto::keyfile::private_dir(&keys).unwrap();
         let ca = ca::Authority::create("Escrow Vault CA", now).unwrap();
-        let authority = timestamper::take_up(&Keyring::at(&keys), &ca, now).unwrap();
+        let authority = timestamper::take_up(&Keyring::at(&keys), &ca, now).unwrap().authority;
         fs::write(dir.path().join("ca.pem"), ca.certificate_pem()).unwrap();
         fs::copy(keys.join("tsa.crt"), dir.path().join("tsa.pem")).unwrap();
         fs::write(dir.path().join("recipe.txt"), "etch for 90 s").unwrap();
@@ -71,6 +71,15 @@ impl Office {
         assert_eq!(answer.status, 200);
         assert_eq!(answer.content_type, "application/timestamp-reply");
         fs::write(self.dir.path().join("answer.tsr"), answer.body).unwrap();
+    }
+
+    /// Its answer to a request.
+    pub(super) fn answers(&self, request: &[u8]) -> Vec<u8> {
+        endpoint(&self.authority, Some(QUERY), request, self.now).body
+    }
+
+    pub(super) fn ca_pem(&self) -> String {
+        self.ca.certificate_pem()
     }
 
     fn file(&self, name: &str) -> Vec<u8> {

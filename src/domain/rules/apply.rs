@@ -141,6 +141,9 @@ pub fn apply_note(states: &mut States, note: &Note, at: Timestamp, sequence: u64
         Note::AuthoritiesChanged(authorities) => {
             states.put(Key::Authorities, Record::Authorities(*authorities));
         }
+        Note::TimestamperChanged(timestamper) => {
+            states.put(Key::Timestamper, Record::Timestamper(*timestamper));
+        }
         Note::Recovered { generation, size } => {
             let vault = states.vault().cloned();
             let next = vault.map(|v| Vault { generation: *generation, began_at: *size, ..v });
