@@ -4,6 +4,7 @@ mod backup;
 mod check;
 mod config;
 mod http;
+mod http_client;
 mod init;
 mod metrics;
 mod notice;
