@@ -98,6 +98,21 @@ impl NoteKey {
     }
 }
 
+impl NoteKey {
+    /// A note that this key has signed, without signatures of others: the same bytes whoever else
+    /// signed it.
+    pub fn alone(&self, note: &str) -> Result<String, NoteFault> {
+        let text = self.verify(note)?;
+        let rest = note.get(text.len() + 1..).unwrap_or_default();
+        let (_, lines) = split(note)?;
+        let own = lines.zip(rest.lines()).find(|(line, _)| {
+            line.as_ref().is_ok_and(|(name, id, _)| *name == self.name && *id == self.id())
+        });
+        let (_, line) = own.ok_or_else(|| NoteFault::Unsigned(self.name.clone()))?;
+        Ok(format!("{text}\n{line}\n"))
+    }
+}
+
 /// Largest note, in bytes.
 pub const NOTE_BYTES_MAX: usize = 64 * 1024;
 
@@ -217,6 +232,11 @@ mod tests {
         // Another's line beside it changes nothing.
         let both = format!("{note}— witness.example AAAAAAAA\n");
         assert_eq!(named.verify(&both), Ok(TEXT));
+        let first = format!("{TEXT}\n— witness.example AAAAAAAA\n{line}\n");
+        for with_others in [&note, &both, &first] {
+            assert_eq!(named.alone(with_others).as_ref(), Ok(&note));
+        }
+        assert_eq!(stranger.alone(&both), Err(NoteFault::Unsigned(stranger.name().to_owned())));
         assert_eq!(
             named.verify(&format!("{note}— witness.example ?\n")),
             Err(NoteFault::Malformed)

@@ -12,7 +12,9 @@ use crate::cli::output::count;
 use crate::crypto::signature::SigningKey;
 use crate::crypto::{signature, statement};
 use crate::daemon::PROGRAM;
+use crate::daemon::check_stamps;
 use crate::daemon::config::{Place, failed, ledger_key, not_opened, refuse_strange};
+use crate::daemon::stamping::shelf;
 use crate::domain::chain::chain;
 use crate::domain::event::Act;
 use crate::domain::id::{Bytes, DepositId, Digest};
@@ -90,6 +92,16 @@ pub(super) fn run(data: &Path, passphrase_file: Option<&Path>) -> Result<Exit, F
         if let Some((keys, authorities)) = &opened {
             let told = vault::told_timestamper(&store).map_err(failed)?;
             timestamper::check(keys, authorities, told).map_err(failed)?;
+        }
+        let mut damage = |what: String| {
+            faults += 1;
+            eprintln!("{PROGRAM}: damage: {what}");
+        };
+        let stamps = check_stamps::check(&shelf(&place), &store, &config.origin, &mut damage);
+        let stamps = stamps.map_err(failed)?;
+        if stamps > 0 {
+            let stamps = count(stamps as u64, "time-stamp", "time-stamps");
+            eprintln!("{stamps} of the log looked through.");
         }
         audit(&store, &mut |what| {
             faults += 1;

@@ -16,6 +16,7 @@ use crate::crypto::statement;
 use crate::domain::event::{Act, Event, Note};
 use crate::domain::id::PublicKey;
 use crate::domain::text::Text;
+use crate::domain::time::Span;
 use crate::store::{DiskStore, OpenError, Store as _, is_full};
 use crate::vault::quota::Quota;
 
@@ -47,6 +48,9 @@ pub(super) struct Config {
     /// Whether and where to show the log to anybody.
     #[serde(default)]
     pub log: Option<PublicLog>,
+    /// How often, and by whom, the log is time-stamped.
+    #[serde(default)]
+    pub timestamps: Timestamps,
     /// What one organisation may take up.
     #[serde(default)]
     pub quota: Quota,
@@ -58,6 +62,26 @@ pub(super) struct Config {
 pub(super) struct PublicLog {
     /// Where auditors and witnesses find it, over plain HTTP.
     pub listen: String,
+}
+
+/// `[timestamps]`
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Timestamps {
+    /// How often, if the log has grown.
+    pub every: Span,
+    /// Where an authority elsewhere answers (RFC 3161, 3.4).
+    pub authority: Option<String>,
+    /// Its roots, in PEM.
+    pub ca: Option<PathBuf>,
+    /// Under which policy its tokens have to be.
+    pub policy: Option<String>,
+}
+
+impl Default for Timestamps {
+    fn default() -> Self {
+        Self { every: Span::days(1), authority: None, ca: None, policy: None }
+    }
 }
 
 /// `[metrics]`
@@ -161,7 +185,18 @@ pub(super) fn ledger_key(keys: &Keyring) -> Result<SigningKey, Failure> {
 impl Config {
     pub(super) fn new(listen: String, public: String, hosts: Vec<String>, origin: Text) -> Self {
         let (format, metrics, log, quota) = (FORMAT, None, None, Quota::default());
-        Self { format, listen, public_address: public, hosts, origin, metrics, log, quota }
+        let timestamps = Timestamps::default();
+        Self {
+            format,
+            listen,
+            public_address: public,
+            hosts,
+            origin,
+            metrics,
+            log,
+            timestamps,
+            quota,
+        }
     }
 
     /// The sample with this vault's values in it; what has a default stays commented out.
@@ -301,6 +336,8 @@ mod tests {
             ("# [metrics]", "[metric]"),
             ("# [metrics]", "[metrics]\nport = 9464"),
             ("# [log]", "[logs]"),
+            ("# [timestamps]", "[timestamps]\nevery = 1"),
+            ("# [timestamps]", "[timestamps]\nauthorities = 1"),
             ("# [quota]", "[quota]\ndeposit = 1"),
             ("# [quota]", "[quota]\ndeposits = -1"),
         ] {

@@ -24,6 +24,7 @@ use crate::daemon::http::{self, Limits};
 use crate::domain::time::Timestamp;
 use crate::server::accept::Incoming;
 use crate::server::call_counts::CallCounts;
+use crate::server::stamps::StampMeasures;
 use crate::store::DiskStore;
 use crate::vault::Vault;
 
@@ -78,12 +79,11 @@ struct CertificateLabel {
 }
 
 impl Metrics {
-    /// What this vault, its door and its calls count, and how many batches were applied to the
-    /// index before the vault was ready.
+    /// What this vault, its door, its calls and its log's time-stamps count, and how many batches
+    /// were applied to the index before the vault was ready.
     pub(super) fn new(
         vault: &Arc<Vault<DiskStore>>,
-        incoming: &Incoming,
-        calls: &CallCounts,
+        (incoming, calls, stamps): (&Incoming, &CallCounts, &StampMeasures),
         batches_caught_up: u64,
     ) -> Self {
         let mut registry = Registry::default();
@@ -129,6 +129,7 @@ impl Metrics {
         vault.register(ours);
         incoming.register(ours);
         calls.register(ours);
+        stamps.register(ours);
         Self { registry, vault: Arc::clone(vault), gauges }
     }
 

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant, SystemTime};
 use arc_swap::ArcSwap;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tracing::Level;
 use tracing_subscriber::Layer as _;
 use tracing_subscriber::filter::Targets;
@@ -26,6 +26,7 @@ use crate::daemon::metrics::{Certificate, Metrics};
 use crate::daemon::notice::{self, Notice};
 use crate::daemon::notify::Manager;
 use crate::daemon::public;
+use crate::daemon::stamping::{External, RENEWED_WITHIN, VaultTime, go_round, shelf};
 use crate::domain::chain::chain;
 use crate::domain::time::Timestamp;
 use crate::server::accept::{Limits, accept};
@@ -34,6 +35,7 @@ use crate::server::call_counts::CallCounts;
 use crate::server::calls::Calls;
 use crate::server::credentials::Credentials;
 use crate::server::service::routes;
+use crate::server::stamps::{Own, Rounds, Schedule, Source, StampMeasures};
 use crate::server::timestamper;
 use crate::server::timestamps::SharedTimestamper;
 use crate::server::transport::configure;
@@ -70,6 +72,7 @@ pub(super) async fn run(
     let mut hangup = signal(SignalKind::hangup()).map_err(failed)?;
     let place = Place::new(data);
     let config = place.config()?;
+    let external = External::of(&config.timestamps, place.store())?;
     let keys = place.keys(passphrase_file)?;
     let authorities = Authorities::load(&keys).map_err(failed)?;
     let ledger_key = ledger_key(&keys)?;
@@ -95,7 +98,8 @@ pub(super) async fn run(
     let bound = listener.local_addr().map_err(failed)?;
     let incoming = accept(listener, credentials.tls(), Limits::default());
     let calls = CallCounts::new();
-    let metrics = Arc::new(Metrics::new(&vault, &incoming, &calls, caught_up.get()));
+    let stamps = StampMeasures::default();
+    let metrics = Arc::new(Metrics::new(&vault, (&incoming, &calls, &stamps), caught_up.get()));
     show_certificates(&metrics, &credentials, &timestamper);
     if let Some(shown) = &config.metrics {
         let hint = "choose another address under [metrics] in escrowd.toml";
@@ -112,6 +116,14 @@ pub(super) async fn run(
         let timestamper = Arc::clone(&timestamper);
         tokio::spawn(public::serve(Arc::clone(&vault), timestamper, listener));
     }
+    let clock = Arc::new(VaultTime(Arc::clone(&vault)));
+    let own = own_timestamps(&credentials, &timestamper, clock.clone());
+    let external = external.map(|external| Arc::new(external) as Arc<dyn Source>);
+    let sources = [own].into_iter().chain(external).collect();
+    let schedule = Schedule { every: config.timestamps.every, within: RENEWED_WITHIN };
+    let rounds = Rounds::new(shelf(&place), schedule, clock, sources, stamps);
+    let hurry = Arc::new(Notify::new());
+    let stamping = tokio::spawn(go_round(Arc::clone(&vault), rounds, Arc::clone(&hurry)));
     let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
     let router = configure(tonic::transport::Server::builder().layer(calls))
         .layer(Calls::new(vault.quota().streams))
@@ -144,6 +156,7 @@ pub(super) async fn run(
                 manager.reloading();
                 reload(&place, &keys, &vault, (&credentials, &timestamper)).await;
                 show_certificates(&metrics, &credentials, &timestamper);
+                hurry.notify_one();
                 manager.ready();
             }
             _ = renewal.tick() => {
@@ -169,6 +182,7 @@ pub(super) async fn run(
     }
     tracing::info!("stopping: open calls may end first");
     manager.stopping(DRAIN_MAX);
+    stamping.abort();
     drop(stop);
     vault.dismiss();
     if tokio::time::timeout(DRAIN_MAX, serving).await.is_err() {
@@ -252,7 +266,7 @@ async fn reload(
 }
 
 /// Tells in the ledger which CAs there are, before anybody is shown them.
-async fn tell_authorities(
+pub(super) async fn tell_authorities(
     vault: &Vault<DiskStore>,
     authorities: &Authorities,
 ) -> Result<(), Failure> {
@@ -262,8 +276,22 @@ async fn tell_authorities(
     Ok(())
 }
 
+/// The vault's own authority, for the log's time-stamps.
+fn own_timestamps(
+    credentials: &Arc<Credentials>,
+    timestamper: &SharedTimestamper,
+    clock: Arc<VaultTime>,
+) -> Arc<dyn Source> {
+    let credentials = Arc::clone(credentials);
+    let cas = move || {
+        let certificates = credentials.authorities().certificates();
+        certificates.iter().map(|ca| ca.to_vec()).collect()
+    };
+    Arc::new(Own { timestamper: Arc::clone(timestamper), cas: Box::new(cas), clock })
+}
+
 /// The authority that stamps times, once the ledger tells of it.
-async fn take_up_timestamper(
+pub(super) async fn take_up_timestamper(
     vault: &Vault<DiskStore>,
     keys: &Keyring,
     authorities: &Authorities,

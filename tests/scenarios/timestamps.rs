@@ -3,7 +3,7 @@
 use std::fs;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpStream;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::SystemTime;
 
@@ -88,7 +88,7 @@ impl Office {
 }
 
 /// Whether it succeeded, and what it said.
-fn openssl(dir: &Path, arguments: &[&str]) -> (bool, String) {
+pub(super) fn openssl(dir: &Path, arguments: &[&str]) -> (bool, String) {
     let ended = Command::new("openssl").args(arguments).current_dir(dir).output().unwrap();
     let said = [ended.stdout, ended.stderr].concat();
     (ended.status.success(), String::from_utf8_lossy(&said).into_owned())
@@ -575,7 +575,7 @@ fn where_the_vault_cannot_stamp_the_registration_stands_and_show_asks_again() {
 }
 
 /// An authority that OpenSSL has made and runs: root, perhaps a CA between, and signer.
-struct Elsewhere {
+pub(super) struct Elsewhere {
     dir: TempDir,
 }
 
@@ -606,7 +606,7 @@ ess_cert_id_alg = NAMED
 
 impl Elsewhere {
     /// `key` as `openssl req -newkey` has it.
-    fn new(key: &[&str], digest: &str, named: &str) -> Self {
+    pub(super) fn new(key: &[&str], digest: &str, named: &str) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let configuration = CONFIGURATION.replace("DIGEST", digest).replace("NAMED", named);
         fs::write(dir.path().join("configuration"), configuration).unwrap();
@@ -662,7 +662,7 @@ impl Elsewhere {
     }
 
     /// Answers a request, with the certificate of the CA between in the answer.
-    fn answer(&self, request: &[u8]) -> Vec<u8> {
+    pub(super) fn answer(&self, request: &[u8]) -> Vec<u8> {
         fs::write(self.dir.path().join("query.tsq"), request).unwrap();
         self.run(&[
             "ts",
@@ -683,6 +683,10 @@ impl Elsewhere {
             "answer.tsr",
         ]);
         fs::read(self.dir.path().join("answer.tsr")).unwrap()
+    }
+
+    pub(super) fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
     }
 
     fn certificate(&self, name: &str) -> CertificateDer<'static> {

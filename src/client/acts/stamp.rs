@@ -43,7 +43,7 @@ pub async fn stamp(
     if !stamp.answers(&nonce) {
         return Err(untrue("a time-stamp that answers another request"));
     }
-    if !is_timely(stamp.at, asked_at, came_at) {
+    if !stamp.is_timely(asked_at, came_at, SKEW_MAX) {
         let at = stamp.at;
         return Err(ClientError::Untrue(format!(
             "a time-stamp of {at}, when this computer's clock said {came_at}"
@@ -87,11 +87,6 @@ async fn newest_cas(session: &Session) -> Result<Vec<Vec<u8>>, ClientError> {
     }
 }
 
-/// Whether a token is of the time between question and answer, as far as two clocks may be apart.
-fn is_timely(at: Timestamp, asked_at: Timestamp, came_at: Timestamp) -> bool {
-    asked_at <= at.after(SKEW_MAX) && at <= came_at.after(SKEW_MAX)
-}
-
 /// That there is no token is no lie.
 fn refused(refused: StampRefused) -> ClientError {
     match refused {
@@ -124,30 +119,4 @@ fn now() -> Timestamp {
 
 fn untrue(what: &str) -> ClientError {
     ClientError::Untrue(what.to_owned())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::domain::time::Span;
-
-    #[test]
-    fn a_token_is_of_the_time_between_question_and_answer_give_or_take_the_clocks() {
-        let asked_at = Timestamp::EPOCH.after(Span::days(1));
-        let came_at = asked_at.after(Span::seconds(60));
-        let skew_millis = i64::try_from(SKEW_MAX.as_duration().as_millis()).unwrap();
-        let beside =
-            |time: Timestamp, millis: i64| Timestamp::from_millis(time.as_millis() + millis);
-        for (at, expected, why) in [
-            (beside(asked_at, -skew_millis - 1), false, "kept from long ago"),
-            (beside(asked_at, -skew_millis), true, "by a clock that is slow"),
-            (beside(asked_at, -999), true, "cut off to a whole second"),
-            (asked_at, true, "at once"),
-            (came_at, true, "at last"),
-            (beside(came_at, skew_millis), true, "by a clock that is fast"),
-            (beside(came_at, skew_millis + 1), false, "yet to come"),
-        ] {
-            assert_eq!(is_timely(at, asked_at, came_at), expected, "{why}");
-        }
-    }
 }

@@ -109,6 +109,10 @@ stamped() {
     openssl ts -reply -in "$1/document.tsr" -token_out -out "$work/token" > /dev/null 2>&1 &&
         said=$(openssl ts -reply -in "$work/token" -token_in -text 2> /dev/null) ||
         fail "$1: its time-stamp cannot be read"
+    # Nor what openssl passes over.
+    openssl ts -reply -in "$1/document.tsr" -out "$work/reply" > /dev/null 2>&1
+    [ "$(hash < "$work/reply")" = "$(hash < "$1/document.tsr")" ] ||
+        fail "$1: its time-stamp has more in it"
     at=${said#*$'\nTime stamp: '} at=${at%%$'\n'*}
     case $said in
     *$'\nHash Algorithm: sha256\n'*) set -- "$1" -digest "$2" ;;
