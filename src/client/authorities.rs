@@ -14,12 +14,16 @@ use crate::client::error::ClientError;
 use crate::client::home::VaultInfo;
 use crate::client::silence::answered;
 use crate::client::trust::Trust;
-use crate::crypto::{signature, strict_json};
+use crate::crypto::{handover, signature, strict_json};
+use crate::domain::handover::{HANDOVERS_MAX, SignedHandover};
 use crate::domain::id::{Bytes, Digest, PublicKey};
 use crate::ledger::authorities::{self, Authorities, Challenge, SignedAuthorities};
 use crate::wire::convert::{BadField, fixed, present};
 use crate::wire::v1::identity_service_client::IdentityServiceClient;
 use crate::wire::v1::{DescribeRequest, DescribeResponse};
+
+/// Largest handover of a ledger key, in bytes of JSON.
+const HANDOVER_BYTES_MAX: usize = 4 * 1024;
 
 /// What the vault at `address` says of itself, once whoever answers on this channel has proved
 /// that it has this ledger key. The operator's key is no part of the proof: it is to be believed
@@ -43,7 +47,8 @@ pub async fn ask_anybody(address: &str, ledger_key: &PublicKey) -> Result<VaultI
     ask(connected.channel, address, ledger_key).await
 }
 
-/// Compares what the vault told now with what is known of it. Whether its CAs have changed since.
+/// Compares what the vault told now with what is known of it. Whether its CAs or its ledger key have
+/// changed since.
 pub fn is_news(known: &VaultInfo, told: &VaultInfo) -> Result<bool, ClientError> {
     // A later generation is told of when it matters; see `escrow resume`.
     if told.log.origin != known.log.origin || told.log.generation < known.log.generation {
@@ -58,7 +63,11 @@ pub fn is_news(known: &VaultInfo, told: &VaultInfo) -> Result<bool, ClientError>
             told.ca_edition, known.ca_edition
         )));
     }
-    Ok(told.ca_edition > known.ca_edition)
+    if told.handovers.get(..known.handovers.len()) != Some(known.handovers.as_slice()) {
+        return Err(untrue("other handovers of its ledger key than it showed before"));
+    }
+    let has_another_key = told.handovers.len() > known.handovers.len();
+    Ok(told.ca_edition > known.ca_edition || has_another_key)
 }
 
 /// How the server's certificate of this vault is verified.
@@ -78,16 +87,29 @@ pub fn is_of_issuing_ca(vault: &VaultInfo, certificate: &[u8]) -> Result<bool, C
 fn believe(
     answer: DescribeResponse,
     address: &str,
-    ledger_key: &PublicKey,
+    known: &PublicKey,
     challenge: &Challenge,
 ) -> Result<VaultInfo, ClientError> {
     let described = present(answer.vault, "vault").map_err(bad_field)?;
     let signed = present(answer.authorities, "authorities").and_then(SignedAuthorities::try_from);
     let SignedAuthorities { authorities, signature } = signed.map_err(bad_field)?;
-    signature::verify(ledger_key, authorities::TAG, &authorities, &signature)
+    let handovers = answer.handovers.iter().take(HANDOVERS_MAX + 1).map(|bytes| {
+        strict_json::parse(bytes, HANDOVER_BYTES_MAX)
+            .map_err(|_| untrue("a handover of its ledger key that cannot be read"))
+    });
+    let handovers: Vec<SignedHandover> = handovers.collect::<Result<_, _>>()?;
+    // Whoever was away while the key changed knows an earlier one.
+    let origin = handovers.first().map(|signed| signed.handover.origin.clone());
+    let keys = origin.as_ref().map(|origin| handover::successors(known, origin, &handovers));
+    let keys = keys.transpose().map_err(|fault| ClientError::Untrue(fault.to_string()))?;
+    let ledger_key = keys.and_then(|keys| keys.last().copied()).unwrap_or(*known);
+    signature::verify(&ledger_key, authorities::TAG, &authorities, &signature)
         .map_err(|_| untrue("CAs that its ledger key did not sign"))?;
     let told: Authorities = strict_json::parse(&authorities, SignedAuthorities::BYTES_MAX)
         .map_err(|_| untrue("a list of CAs that cannot be read"))?;
+    if origin.is_some_and(|origin| origin != told.log.origin) {
+        return Err(untrue("a handover of another log's key"));
+    }
     let next = described.next_ca_certificate;
     let is_signed = |der: &[u8], sha256: &Digest| signature::sha256(der) == *sha256;
     let next_is_signed = match &told.next_ca_sha256 {
@@ -103,7 +125,8 @@ fn believe(
     Ok(VaultInfo {
         address: address.to_owned(),
         log: told.log,
-        ledger_key: *ledger_key,
+        ledger_key,
+        handovers,
         operator_key: fixed(&described.operator_key, "operator_key").map_err(bad_field)?,
         ca_certificate: hex::encode(&described.ca_certificate),
         next_ca_certificate: told.next_ca_sha256.map(|_| hex::encode(&next)),
@@ -170,7 +193,8 @@ mod tests {
         vault: VaultDescription,
         signed: SignedAuthorities,
     ) -> Result<VaultInfo, ClientError> {
-        let answer = DescribeResponse { vault: Some(vault), authorities: Some(signed.into()) };
+        let authorities = Some(signed.into());
+        let answer = DescribeResponse { vault: Some(vault), authorities, handovers: Vec::new() };
         believe(answer, "vault.example:7443", &key().public(), &CHALLENGE)
     }
 
@@ -201,6 +225,53 @@ mod tests {
         ] {
             assert!(matches!(believed(vault, signed), Err(ClientError::Untrue(_))), "{what}");
         }
+    }
+
+    #[test]
+    fn whoever_knows_an_earlier_ledger_key_follows_its_handovers_and_no_others() {
+        let [second, third, stranger] = [2, 3, 4].map(|n| SigningKey::from_bytes(&[n; 32]));
+        let handed = |number, from: &SigningKey, to: &SigningKey, origin: &str| {
+            let which = (origin.parse().unwrap(), number, Timestamp::EPOCH);
+            serde_json::to_vec(&handover::sign(which, from, to)).unwrap()
+        };
+        let own = log().origin;
+        let all =
+            [handed(2, &key(), &second, own.as_str()), handed(3, &second, &third, own.as_str())];
+        let ask = |known: &SigningKey, by: &SigningKey, handovers: &[Vec<u8>]| {
+            let answer = DescribeResponse {
+                vault: Some(description(b"one", b"two")),
+                authorities: Some(signed(by, authorities::TAG, &told()).into()),
+                handovers: handovers.iter().map(|bytes| bytes.clone().into()).collect(),
+            };
+            believe(answer, "vault.example:7443", &known.public(), &CHALLENGE)
+        };
+        for known in [&key(), &second, &third] {
+            let vault = ask(known, &third, &all).unwrap();
+            assert_eq!((vault.ledger_key, vault.handovers.len()), (third.public(), 2));
+            let keys: Vec<_> = vault.ledger_keys().collect();
+            assert_eq!(keys, [third.public(), second.public(), key().public()]);
+        }
+        let foreign = [handed(2, &key(), &third, "other.example/escrow-vault/abc")];
+        let forged = [all[0].clone(), handed(3, &stranger, &third, own.as_str())];
+        let reordered = [all[1].clone(), all[0].clone()];
+        for (what, known, by, handovers) in [
+            ("by the key of before", &key(), &key(), &all[..]),
+            ("by a key that nobody handed over to", &key(), &stranger, &all),
+            ("without the handovers", &key(), &third, &[]),
+            ("not to the end", &key(), &third, &all[..1]),
+            ("from a stranger", &key(), &third, &forged),
+            ("to somebody who knows another key", &stranger, &third, &all),
+            ("of another log", &key(), &third, &foreign),
+            ("in another order", &key(), &third, &reordered),
+            ("unreadable", &key(), &third, &[b"{}".to_vec()]),
+        ] {
+            let answered = ask(known, by, handovers);
+            assert!(matches!(answered, Err(ClientError::Untrue(_))), "{what}");
+        }
+        // What was shown once is shown for ever.
+        let known = ask(&key(), &third, &all).unwrap();
+        assert!(is_news(&ask(&key(), &second, &all[..1]).unwrap(), &known).unwrap());
+        assert!(is_news(&known, &ask(&second, &second, &all[..1]).unwrap()).is_err());
     }
 
     #[test]

@@ -23,6 +23,7 @@ use crate::crypto::keyring::Keyring;
 use crate::crypto::pem::pem;
 use crate::crypto::signature::SigningKey;
 use crate::domain::event::SignedText;
+use crate::domain::handover::SignedHandover;
 use crate::domain::id::{
     AgreementId, Digest, Fingerprint, MemberId, MemberPath, OrganisationName, PublicKey,
     RegistrationId, RequestId,
@@ -43,6 +44,9 @@ pub struct VaultInfo {
     pub log: Log,
     /// The key that signs its heads.
     pub ledger_key: PublicKey,
+    /// How its earlier ledger keys were handed over, in order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub handovers: Vec<SignedHandover>,
     /// The key that invites organisations.
     pub operator_key: PublicKey,
     /// The certificate of the CA that has certified its server, in DER, as hexadecimal.
@@ -60,6 +64,12 @@ fn first_edition() -> u64 {
 }
 
 impl VaultInfo {
+    /// Every key that has signed its log, the newest first.
+    pub fn ledger_keys(&self) -> impl Iterator<Item = PublicKey> {
+        let earlier = self.handovers.iter().rev().map(|signed| signed.handover.from);
+        [self.ledger_key].into_iter().chain(earlier)
+    }
+
     /// The certificates, DER, of the CAs that its server's may be of.
     pub fn cas(&self) -> Result<Vec<Vec<u8>>, ClientError> {
         let all = [Some(&self.ca_certificate), self.next_ca_certificate.as_ref()];
@@ -241,10 +251,13 @@ impl Home {
     pub fn keep_cas(&self, told: &VaultInfo) -> Result<VaultInfo, ClientError> {
         let _held = keyfile::lock(&self.file(LOCK))?;
         let kept = self.vault()?;
-        if told.ca_edition <= kept.ca_edition {
+        let has_another_key = told.handovers.len() > kept.handovers.len();
+        if told.ca_edition <= kept.ca_edition && !has_another_key {
             return Ok(kept);
         }
         let kept = VaultInfo {
+            ledger_key: told.ledger_key,
+            handovers: told.handovers.clone(),
             ca_certificate: told.ca_certificate.clone(),
             next_ca_certificate: told.next_ca_certificate.clone(),
             ca_edition: told.ca_edition,

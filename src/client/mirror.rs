@@ -5,7 +5,7 @@
 //! without being there. Leaves are verified against the signed root before they are kept, so the
 //! files here are believed as far as their hashes lead to it, and fetched anew where they don't.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::fs;
 use std::io::{ErrorKind, Seek as _, SeekFrom, Write as _};
 use std::os::unix::fs::FileExt as _;
@@ -19,13 +19,14 @@ use crate::client::home::VaultInfo;
 use crate::client::silence::answered;
 use crate::crypto::keyfile;
 use crate::crypto::note::{NOTE_BYTES_MAX, NoteKey};
-use crate::domain::id::{Bytes, Digest};
+use crate::domain::id::{Bytes, Digest, PublicKey};
 use crate::domain::stream::Stream;
 use crate::domain::time::Timestamp;
 use crate::ledger::Entry;
 use crate::ledger::checkpoint::{self, Checkpoint};
+use crate::ledger::edge::Edge;
 use crate::ledger::entry::{Label, Leaf};
-use crate::ledger::merkle::{self, Node, PROOF_HASHES_MAX};
+use crate::ledger::merkle::{self, PROOF_HASHES_MAX};
 use crate::wire::limit::LEAVES_PER_PART;
 use crate::wire::v1::log_service_client::LogServiceClient;
 use crate::wire::v1::{CheckpointRequest, CheckpointResponse, ScanRequest};
@@ -54,9 +55,6 @@ pub struct Mirrored {
     pub note: String,
 }
 
-/// The hashes of the perfect subtrees that a log consists of.
-type Edge = BTreeMap<Node, Digest>;
-
 impl Mirror {
     /// The copy in this directory of a home.
     pub(crate) fn new(dir: PathBuf) -> Self {
@@ -72,10 +70,10 @@ impl Mirror {
         evidence: &Path,
     ) -> Result<Mirrored, ClientError> {
         keyfile::private_dir(&self.dir)?;
-        let key = log_key(vault)?;
+        let (key, keys) = (log_key(vault)?, log_keys(vault)?);
         let mut service = LogServiceClient::new(channel);
         loop {
-            let last = self.last(&key)?;
+            let last = self.last(&keys)?;
             let seen = last.as_ref().map(|last| last.note.clone()).unwrap_or_default();
             let told = answered(service.checkpoint(CheckpointRequest { seen })).await?.into_inner();
             let next = believe(&key, &told)?;
@@ -93,7 +91,7 @@ impl Mirror {
             }
             let leaves = self.fetch(&mut service, last.as_ref(), &next).await?;
             // Unless another program was quicker: then its checkpoint is the one to go on from.
-            if self.keep(&key, last.as_ref(), &next, leaves)? {
+            if self.keep(&keys, last.as_ref(), &next, leaves)? {
                 return Ok(next);
             }
         }
@@ -144,8 +142,7 @@ impl Mirror {
         };
         let mut met = 0;
         self.leaves(checked, size, |position, leaf| {
-            let (label, _) = split(leaf);
-            let Some((sequence, at)) = positions.get(&label) else { return Ok(()) };
+            let Some((sequence, at)) = positions.get(&label(leaf)) else { return Ok(()) };
             let which = usize::try_from(sequence - 1).ok().and_then(|index| entries.get(index));
             let what = match (at, which) {
                 (Some(at), Some(entry)) if *at == position && entry.leaf() == *leaf => {
@@ -166,7 +163,7 @@ impl Mirror {
     }
 
     /// The last checkpoint that was kept, if it is one of this log.
-    fn last(&self, key: &NoteKey) -> Result<Option<Mirrored>, ClientError> {
+    fn last(&self, keys: &[NoteKey]) -> Result<Option<Mirrored>, ClientError> {
         let path = self.checkpoint_file();
         if !path.exists() {
             return Ok(None);
@@ -178,7 +175,7 @@ impl Mirror {
             what: "the last checkpoint of the log is damaged".to_owned(),
             hint: RESTORE.to_owned(),
         };
-        let text = key.verify(&note).map_err(|_| damaged())?;
+        let text = keys.iter().find_map(|key| key.verify(&note).ok()).ok_or_else(damaged)?;
         let checkpoint: Checkpoint = text.parse().map_err(|_| damaged())?;
         Ok(Some(Mirrored { checkpoint, note }))
     }
@@ -199,28 +196,28 @@ impl Mirror {
                 "update this program",
             ));
         }
-        let kept = last.and_then(|last| Some((last.checkpoint.size, self.edge(last)?)));
-        let (from, mut edge) = kept.unwrap_or_default();
+        let mut edge = last.and_then(|last| self.edge(last)).unwrap_or_default();
+        let from = edge.size();
         let staged = || tempfile::tempfile_in(&self.dir);
         let failed = |fault: std::io::Error| home_fault(&self.dir, &fault);
-        let (mut at, mut leaves) = (from, staged().map_err(failed)?);
-        if at < *size {
+        let mut leaves = staged().map_err(failed)?;
+        if from < *size {
             let request = ScanRequest { from, end: *size };
             let mut parts = answered(service.scan(request)).await?.into_inner();
-            while at < *size {
+            while edge.size() < *size {
                 let part = answered(parts.message()).await?.unwrap_or_default().leaves;
-                let count = part.len() / LEAF_BYTES;
-                let fits = (1..=LEAVES_PER_PART).contains(&count) && count as u64 <= *size - at;
-                if part.len() % LEAF_BYTES != 0 || !fits {
+                let (told, rest) = part.as_chunks::<LEAF_BYTES>();
+                let is_some = (1..=LEAVES_PER_PART).contains(&told.len());
+                let fits = is_some && told.len() as u64 <= *size - edge.size();
+                if !rest.is_empty() || !fits {
                     return Err(untrue("a log without all of its leaves"));
                 }
-                edge = grown(at, &edge, &part).ok_or_else(|| untrue("leaves out of place"))?;
-                at += count as u64;
+                told.iter().for_each(|leaf| edge.push(merkle::leaf_hash(leaf), |_, _| ()));
                 leaves.write_all(&part).map_err(failed)?;
             }
         }
-        match root_of(*size, &edge) == Some(*root) {
-            true => Ok(Fetched { from, end: at, leaves, edge }),
+        match edge.root() == *root {
+            true => Ok(Fetched { from, leaves, edge }),
             false => Err(untrue("leaves that are not those of its signed log")),
         }
     }
@@ -228,17 +225,17 @@ impl Mirror {
     /// Keeps what was fetched, unless the last checkpoint is another one by now.
     fn keep(
         &self,
-        key: &NoteKey,
+        keys: &[NoteKey],
         last: Option<&Mirrored>,
         next: &Mirrored,
         mut fetched: Fetched,
     ) -> Result<bool, ClientError> {
         let _held = keyfile::lock(&self.dir.join("lock"))?;
-        let now = self.last(key)?;
+        let now = self.last(keys)?;
         if now.as_ref().map(|now| &now.note) != last.map(|last| &last.note) {
             return Ok(false);
         }
-        if last.is_some_and(|last| last.note == next.note) && fetched.from == fetched.end {
+        if last.is_some_and(|last| last.note == next.note) && fetched.from == fetched.edge.size() {
             return Ok(true);
         }
         let path = self.leaves_file();
@@ -253,7 +250,7 @@ impl Mirror {
             file.sync_data()
         };
         written().map_err(|fault| home_fault(&path, &fault))?;
-        let edge: Vec<u8> = fetched.edge.values().rev().flat_map(|hash| hash.0).collect();
+        let edge: Vec<u8> = fetched.edge.hashes().iter().flat_map(|hash| hash.0).collect();
         keyfile::replace(&self.edge_file(), &edge)?;
         // Last, so that it never speaks of leaves that are not there.
         keyfile::replace(&self.checkpoint_file(), next.note.as_bytes())?;
@@ -266,10 +263,9 @@ impl Mirror {
         let bytes = keyfile::read(&self.edge_file(), PROOF_HASHES_MAX * HASH_BYTES).ok()?;
         let leaves = fs::metadata(self.leaves_file()).ok()?.len();
         let (hashes, rest) = bytes.as_chunks::<HASH_BYTES>();
-        let edge: Edge = merkle::peaks(*size).zip(hashes.iter().copied().map(Bytes)).collect();
-        let is_whole = rest.is_empty() && hashes.len() == edge.len();
+        let edge = Edge::of(*size, hashes.iter().copied().map(Bytes).collect())?;
         let is_there = leaves >= *size * LEAF_BYTES as u64;
-        (is_whole && is_there && root_of(*size, &edge)? == *root).then_some(edge)
+        (rest.is_empty() && is_there && edge.root() == *root).then_some(edge)
     }
 
     /// Reads the kept leaves from one position to before another.
@@ -314,14 +310,22 @@ impl Mirror {
 /// Leaves that were fetched and verified.
 struct Fetched {
     from: u64,
-    end: u64,
     leaves: fs::File,
     edge: Edge,
 }
 
-/// The key that signs this vault's log.
+/// The key that signs this vault's log now.
 pub fn log_key(vault: &VaultInfo) -> Result<NoteKey, ClientError> {
-    let key = NoteKey::new(&checkpoint::origin(&vault.log), vault.ledger_key);
+    note_key(vault, vault.ledger_key)
+}
+
+/// Every key that has signed it.
+fn log_keys(vault: &VaultInfo) -> Result<Vec<NoteKey>, ClientError> {
+    vault.ledger_keys().map(|key| note_key(vault, key)).collect()
+}
+
+fn note_key(vault: &VaultInfo, key: PublicKey) -> Result<NoteKey, ClientError> {
+    let key = NoteKey::new(&checkpoint::origin(&vault.log), key);
     key.map_err(|fault| ClientError::Untrue(fault.to_string()))
 }
 
@@ -363,25 +367,11 @@ fn set_aside(evidence: &Path, last: &Mirrored, next: &Mirrored) -> Result<PathBu
     Ok(dir)
 }
 
-/// The edge once these leaves have come to it.
-fn grown(at: u64, edge: &Edge, leaves: &[u8]) -> Option<Edge> {
-    let (leaves, _) = leaves.as_chunks::<LEAF_BYTES>();
-    let hashes = leaves.iter().map(|leaf| merkle::leaf_hash(leaf));
-    let mut grown = merkle::grow(at, hashes, |node| edge.get(&node).copied().ok_or(())).ok()?;
-    grown.extend(edge);
-    let end = at + leaves.len() as u64;
-    merkle::peaks(end).map(|node| Some((node, *grown.get(&node)?))).collect()
-}
-
-fn root_of(size: u64, edge: &Edge) -> Option<Digest> {
-    merkle::root(size, |node| edge.get(&node).copied().ok_or(())).ok()
-}
-
-fn split(leaf: &Leaf) -> (Label, Digest) {
-    let (mut label, mut commitment) = ([0; 16], [0; 32]);
-    label.iter_mut().zip(leaf.0).for_each(|(to, from)| *to = from);
-    commitment.iter_mut().zip(leaf.0.into_iter().skip(16)).for_each(|(to, from)| *to = from);
-    (Bytes(label), Bytes(commitment))
+/// The label that a leaf begins with.
+fn label(leaf: &Leaf) -> Label {
+    let mut label = Label::default();
+    label.0.iter_mut().zip(leaf.0).for_each(|(to, from)| *to = from);
+    label
 }
 
 /// Up to which position a stream has been compared with the log.

@@ -470,8 +470,8 @@ impl Session {
 
     fn replay(&mut self) -> Result<(), ClientError> {
         let VaultInfo { ledger_key, operator_key, .. } = self.vault;
-        let generation = self.vault.log.generation;
-        let vault = Vault { ledger_key, operator_key, generation, began_at: 0 };
+        let (generation, handovers) = (self.vault.log.generation, self.vault.handovers.clone());
+        let vault = Vault { ledger_key, operator_key, generation, began_at: 0, handovers };
         self.replayed.go_on(&vault, &self.streams).map_err(|fault| match fault {
             Untrue::Rules { .. } => ClientError::Untrue(format!(
                 "{fault}; the vault has signed for that, and what it showed is kept in {}",

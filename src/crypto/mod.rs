@@ -4,6 +4,7 @@
 //! outside pass [`point`] first, headers [`header`], JSON [`strict_json`].
 
 pub mod contribution;
+pub mod handover;
 pub mod header;
 pub mod keyfile;
 pub mod keyring;

@@ -73,8 +73,13 @@ impl NoteKey {
 
     /// Signs a text of whole lines. The key must be this one's.
     pub fn sign(&self, key: &SigningKey, text: &str) -> String {
+        format!("{text}\n{}", self.line(key, text))
+    }
+
+    /// The line that says so below a note of this text. The key must be this one's.
+    pub fn line(&self, key: &SigningKey, text: &str) -> String {
         let signed = [&self.id()[..], &key.sign_raw(text.as_bytes()).0].concat();
-        format!("{text}\n{DASH}{} {}\n", self.name, BASE64_STANDARD.encode(signed))
+        format!("{DASH}{} {}\n", self.name, BASE64_STANDARD.encode(signed))
     }
 
     /// The text of a note that this key has signed. Signatures of other keys say nothing here.

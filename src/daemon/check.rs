@@ -9,11 +9,11 @@ use sha2::{Digest as _, Sha256};
 
 use crate::cli::failure::{Exit, Failure};
 use crate::cli::output::count;
-use crate::crypto::signature::SigningKey;
 use crate::crypto::{signature, statement};
 use crate::daemon::PROGRAM;
 use crate::daemon::check_stamps;
-use crate::daemon::config::{Place, failed, ledger_key, not_opened, refuse_strange};
+use crate::daemon::config::{Place, failed, not_opened, refuse_strange};
+use crate::daemon::ledger_key;
 use crate::daemon::stamping::shelf;
 use crate::domain::chain::chain;
 use crate::domain::event::Act;
@@ -49,7 +49,7 @@ pub(super) fn rebuild(data: &Path) -> Result<Exit, Failure> {
 pub(super) fn run(data: &Path, passphrase_file: Option<&Path>) -> Result<Exit, Failure> {
     let place = Place::new(data);
     let config = place.config()?;
-    let (mut own_key, mut opened) = (None, None);
+    let mut own = None;
     // Before anything is looked at: what a running server holds would look damaged.
     refuse_served(place.store()).map_err(not_opened)?;
     if passphrase_file.is_none() && place.keys_are_sealed() {
@@ -58,8 +58,7 @@ pub(super) fn run(data: &Path, passphrase_file: Option<&Path>) -> Result<Exit, F
         let keys = place.keys(passphrase_file)?;
         let authorities = Authorities::load(&keys).map_err(failed)?;
         timestamper::check(&keys, &authorities, None).map_err(failed)?;
-        own_key = Some(ledger_key(&keys)?);
-        opened = Some((keys, authorities));
+        own = Some((keys, authorities));
     }
     let mut faults = 0u64;
     let mut report = |what: String| {
@@ -82,16 +81,15 @@ pub(super) fn run(data: &Path, passphrase_file: Option<&Path>) -> Result<Exit, F
         // What is stored is what was written; now, whether what was written is true.
         let store = DiskStore::open(place.store(), &DomainProjector, &Options::default());
         let store = store.map_err(not_opened)?;
-        refuse_strange(&store, &config, own_key.as_ref().map(SigningKey::public).as_ref())?;
-        if let Some(key) = own_key
-            && let Err(fault) = vault::check_log(&store, config.origin.clone(), key)
-        {
-            faults += 1;
-            eprintln!("{PROGRAM}: damage: {}", chain(&fault));
-        }
-        if let Some((keys, authorities)) = &opened {
+        refuse_strange(&store, &config)?;
+        if let Some((keys, authorities)) = own {
+            let ledger_keys = ledger_key::of(&keys, &store)?;
+            if let Err(fault) = vault::check_log(&store, config.origin.clone(), ledger_keys) {
+                faults += 1;
+                eprintln!("{PROGRAM}: damage: {}", chain(&fault));
+            }
             let told = vault::told_timestamper(&store).map_err(failed)?;
-            timestamper::check(keys, authorities, told).map_err(failed)?;
+            timestamper::check(&keys, &authorities, told).map_err(failed)?;
         }
         let mut damage = |what: String| {
             faults += 1;

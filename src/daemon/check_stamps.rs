@@ -50,7 +50,7 @@ pub(super) fn check(
 /// What the vault's own stream tells.
 #[derive(Default)]
 struct Vaults {
-    ledger_key: Option<PublicKey>,
+    ledger_keys: Vec<PublicKey>,
     generation: u32,
     cas: BTreeSet<Digest>,
 }
@@ -67,12 +67,15 @@ fn told(store: &DiskStore) -> Result<Vaults, ReadError> {
         for event in entries.iter().filter_map(|entry| statement::event(&entry.payload).ok()) {
             match event.act {
                 Act::Noted(Note::Founded { ledger_key, ca_sha256, .. }) => {
-                    told.ledger_key = Some(ledger_key);
+                    told.ledger_keys.push(ledger_key);
                     told.cas.insert(ca_sha256);
                 }
                 Act::Noted(Note::AuthoritiesChanged(cas)) => {
                     told.cas.insert(cas.ca_sha256);
                     told.cas.extend(cas.next_ca_sha256);
+                }
+                Act::Noted(Note::LedgerKeyChanged(signed)) => {
+                    told.ledger_keys.push(signed.handover.to);
                 }
                 Act::Noted(Note::Recovered { generation, .. }) => told.generation = generation,
                 Act::Noted(_) | Act::Stated(_) => {}
@@ -90,11 +93,10 @@ fn is_ours(
     told: &Vaults,
 ) -> Result<Result<(), String>, ReadError> {
     let log = Log { origin: of.clone(), generation: stamped.generation };
-    let key = told.ledger_key.and_then(|key| NoteKey::new(&origin(&log), key).ok());
-    let Some(key) = key else { return Ok(Err("it is of a log that has no key".to_owned())) };
-    let text = match key.verify(&kept.checkpoint) {
-        Ok(text) => text,
-        Err(fault) => return Ok(Err(format!("its checkpoint is not the log's: {fault}"))),
+    let name = origin(&log);
+    let mut keys = told.ledger_keys.iter().filter_map(|key| NoteKey::new(&name, *key).ok());
+    let Some(text) = keys.find_map(|key| key.verify(&kept.checkpoint).ok()) else {
+        return Ok(Err("its checkpoint is not the log's".to_owned()));
     };
     let Ok(Checkpoint { size, root, .. }) = text.parse() else {
         return Ok(Err("its checkpoint cannot be read".to_owned()));

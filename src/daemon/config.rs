@@ -11,10 +11,8 @@ use crate::cli::failure::Failure;
 use crate::cli::passphrase;
 use crate::crypto::keyfile::{self, KeyFileError};
 use crate::crypto::keyring::{Keyring, KeyringError};
-use crate::crypto::signature::SigningKey;
 use crate::crypto::statement;
 use crate::domain::event::{Act, Event, Note};
-use crate::domain::id::PublicKey;
 use crate::domain::text::Text;
 use crate::domain::time::Span;
 use crate::store::{DiskStore, OpenError, Store as _, is_full};
@@ -23,7 +21,6 @@ use crate::vault::quota::Quota;
 /// The format of data directories this program makes and reads.
 const FORMAT: u32 = 1;
 const FILE: &str = "escrowd.toml";
-const LEDGER_KEY: &str = "ledger.key";
 /// The commented configuration that every vault begins with, with values to be replaced.
 const SAMPLE: &str = include_str!("../../deploy/escrowd.toml");
 
@@ -167,21 +164,6 @@ impl Place {
     }
 }
 
-/// Keeps the key that signs heads.
-pub(super) fn write_ledger_key(keys: &Keyring, key: &SigningKey) -> Result<(), Failure> {
-    keys.write_new(LEDGER_KEY, &key.to_bytes()[..]).map_err(failed)
-}
-
-/// The key that signs heads.
-pub(super) fn ledger_key(keys: &Keyring) -> Result<SigningKey, Failure> {
-    let bytes = keys.read(LEDGER_KEY, 32).map_err(failed)?;
-    let seed: Result<&[u8; 32], _> = bytes.as_slice().try_into();
-    seed.map(SigningKey::from_bytes).map_err(|_| {
-        let message = format!("{}: not a ledger key", keys.dir().join(LEDGER_KEY).display());
-        Failure::failed("BAD_KEY", message, "restore it from your backup")
-    })
-}
-
 impl Config {
     pub(super) fn new(listen: String, public: String, hosts: Vec<String>, origin: Text) -> Self {
         let (format, metrics, log, quota) = (FORMAT, None, None, Quota::default());
@@ -225,29 +207,25 @@ fn toml_config(text: &str) -> Result<Config, String> {
     toml::from_str(text).map_err(|fault| fault.to_string())
 }
 
-/// Refuses where configuration or ledger key are not those the vault was founded with: what they
-/// name and sign would be believed by nobody.
-pub(super) fn refuse_strange(
-    store: &DiskStore,
-    config: &Config,
-    ledger_key: Option<&PublicKey>,
-) -> Result<(), Failure> {
+/// Refuses where the configuration is not that of the vault that is stored: what it names would be
+/// believed by nobody.
+pub(super) fn refuse_strange(store: &DiskStore, config: &Config) -> Result<(), Failure> {
     let first = store.read_ledger(0, 1).map_err(failed)?;
     let event = first.first().and_then(|entry| statement::event(&entry.payload).ok());
-    let Some(Event { log, act: Act::Noted(Note::Founded { ledger_key: founded, .. }), .. }) = event
-    else {
-        let hint = "keep a copy of the directory, and restore it from a backup";
-        return Err(Failure::failed("DAMAGED", "the ledger does not begin with a vault", hint));
+    let Some(Event { log, act: Act::Noted(Note::Founded { .. }), .. }) = event else {
+        return Err(not_a_vault());
     };
-    let what = if log.origin != config.origin {
-        FILE.to_owned()
-    } else if ledger_key.is_some_and(|key| *key != founded) {
-        format!("keys/{LEDGER_KEY}")
-    } else {
+    if log.origin == config.origin {
         return Ok(());
-    };
-    let message = format!("{what} is not the one that this vault was founded with");
-    Err(Failure::failed("OTHER_VAULT", message, "restore it from your backup").about(what))
+    }
+    let message = format!("{FILE} is not the one that this vault was founded with");
+    Err(Failure::failed("OTHER_VAULT", message, "restore it from your backup").about(FILE))
+}
+
+/// What is stored is no vault's.
+pub(super) fn not_a_vault() -> Failure {
+    let hint = "keep a copy of the directory, and restore it from a backup";
+    Failure::failed("DAMAGED", "the ledger does not begin with a vault", hint)
 }
 
 /// Why the store does not open, and what to do.

@@ -14,7 +14,8 @@ use crate::client::connect;
 use crate::client::home::{Home, Owner, VaultInfo};
 use crate::crypto::keyfile;
 use crate::crypto::signature::SigningKey;
-use crate::daemon::config::{Config, Place, failed, not_opened, write_ledger_key};
+use crate::daemon::config::{Config, Place, failed, not_opened};
+use crate::daemon::ledger_key;
 use crate::domain::event::Note;
 use crate::domain::id::MemberPath;
 use crate::domain::statement::Log;
@@ -116,8 +117,8 @@ async fn build(
         Failure::failed("BAD_HOST", message, "give a name or IP address with --host")
     })?;
     let timestamper = timestamper::take_up(&keys, authority, now).map_err(failed)?;
-    let ledger_key = SigningKey::generate(&mut OsRng);
-    write_ledger_key(&keys, &ledger_key)?;
+    let first = SigningKey::generate(&mut OsRng);
+    ledger_key::write_first(&keys, &first)?;
     place.write_config(&config)?;
 
     let log = Log { origin: config.origin.clone(), generation: 1 };
@@ -132,7 +133,8 @@ async fn build(
     home.set_vault(&VaultInfo {
         address: config.public_address.clone(),
         log,
-        ledger_key: ledger_key.public(),
+        ledger_key: first.public(),
+        handovers: Vec::new(),
         operator_key: keys.statement.public(),
         ca_certificate: hex::encode(authority.certificate()),
         next_ca_certificate: None,
@@ -141,14 +143,14 @@ async fn build(
     home.set_owner(&Owner { path: MemberPath::operator(), id: None })?;
 
     let founded = Note::Founded {
-        ledger_key: ledger_key.public(),
+        ledger_key: first.public(),
         operator_key: keys.statement.public(),
         ca_sha256: authority.fingerprint(),
     };
     let options = Options { may_begin: true, ..Options::default() };
     let store = DiskStore::open(place.store(), &DomainProjector, &options).map_err(not_opened)?;
     let (origin, clock) = (config.origin.clone(), Arc::new(SystemClock));
-    let vault = Vault::open(store, origin, ledger_key, clock, config.quota).map_err(failed)?;
+    let vault = Vault::open(store, origin, first, clock, config.quota).map_err(failed)?;
     vault.found(founded).await.map_err(failed)?;
     vault.tell_timestamper(&timestamper.edition).await.map_err(failed)?;
     vault.close().await;

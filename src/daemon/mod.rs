@@ -7,6 +7,7 @@ mod config;
 mod http;
 mod http_client;
 mod init;
+mod ledger_key;
 mod metrics;
 mod notice;
 mod notify;
@@ -91,6 +92,19 @@ enum Command {
         #[arg(long)]
         data: PathBuf,
         /// Make the next CA the only one; certificates of the other are worth nothing any more
+        #[arg(long)]
+        finish: bool,
+        /// A private file with the passphrase that the vault's keys are sealed under
+        #[arg(long, value_name = "FILE", env = "ESCROWD_PASSPHRASE_FILE")]
+        passphrase_file: Option<PathBuf>,
+    },
+    /// Replace the key that signs the log: begin, and when witnesses and auditors know the new one,
+    /// finish. The vault must not be running
+    RotateLedgerKey {
+        /// Where the vault lives
+        #[arg(long)]
+        data: PathBuf,
+        /// Let the former key sign nothing any more, and remove it
         #[arg(long)]
         finish: bool,
         /// A private file with the passphrase that the vault's keys are sealed under
@@ -201,6 +215,9 @@ pub fn main() -> ExitCode {
         }
         (Ok(_), Command::RotateCa { data, finish, passphrase_file }) => {
             rotate::run(&data, finish, passphrase_file.as_deref())
+        }
+        (Ok(runtime), Command::RotateLedgerKey { data, finish, passphrase_file }) => {
+            runtime.block_on(ledger_key::run(&data, finish, passphrase_file.as_deref()))
         }
         (Ok(_), Command::RotateTsa { data, passphrase_file }) => {
             rotate::tsa(&data, passphrase_file.as_deref())

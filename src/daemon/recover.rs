@@ -7,7 +7,8 @@ use std::sync::Arc;
 use crate::cli::failure::{Exit, Failure};
 use crate::client::home::Home;
 use crate::daemon::check::probe_in_child;
-use crate::daemon::config::{Place, failed, ledger_key, not_opened, refuse_strange};
+use crate::daemon::config::{Place, failed, not_opened, refuse_strange};
+use crate::daemon::ledger_key;
 use crate::daemon::notice::Notice;
 use crate::daemon::notify::Manager;
 use crate::daemon::serve::progress;
@@ -18,7 +19,7 @@ use crate::vault::{DomainProjector, SystemClock, Vault};
 pub(super) async fn run(data: &Path, passphrase_file: Option<&Path>) -> Result<Exit, Failure> {
     let place = Place::new(data);
     let config = place.config()?;
-    let ledger_key = ledger_key(&place.keys(passphrase_file)?)?;
+    let keys = place.keys(passphrase_file)?;
     let shown = match Notice::on(&place) {
         Ok(notice) => notice.map_or(0, |notice| notice.generation()),
         // What a damaged notice showed is shown again by whoever showed it.
@@ -44,9 +45,10 @@ pub(super) async fn run(data: &Path, passphrase_file: Option<&Path>) -> Result<E
         opened => opened,
     };
     let store = store.map_err(not_opened)?;
-    refuse_strange(&store, &config, Some(&ledger_key.public()))?;
+    refuse_strange(&store, &config)?;
+    let ledger_keys = ledger_key::of(&keys, &store)?;
     let (origin, clock) = (config.origin.clone(), Arc::new(SystemClock));
-    let vault = Vault::recover(store, origin, ledger_key, clock, config.quota, shown)
+    let vault = Vault::recover(store, origin, ledger_keys, clock, config.quota, shown)
         .await
         .map_err(failed)?;
     let log = vault.log().clone();

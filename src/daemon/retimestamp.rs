@@ -10,7 +10,8 @@ use crate::cli::failure::{Exit, Failure};
 use crate::cli::output::count;
 use crate::daemon::PROGRAM;
 use crate::daemon::check::probe_in_child;
-use crate::daemon::config::{Place, failed, ledger_key, not_opened, refuse_strange};
+use crate::daemon::config::{Place, failed, not_opened, refuse_strange};
+use crate::daemon::ledger_key;
 use crate::daemon::notice;
 use crate::daemon::serve::{take_up_timestamper, tell_authorities};
 use crate::daemon::stamping::{External, VaultTime, shelf};
@@ -30,13 +31,13 @@ pub(super) async fn run(
     let external = External::of(&config.timestamps, place.store())?;
     let keys = place.keys(passphrase_file)?;
     let authorities = Authorities::load(&keys).map_err(failed)?;
-    let ledger_key = ledger_key(&keys)?;
     notice::refuse(&place)?;
     let options = Options { probe: Some(&probe_in_child), ..Options::default() };
     let store = DiskStore::open(place.store(), &DomainProjector, &options).map_err(not_opened)?;
-    refuse_strange(&store, &config, Some(&ledger_key.public()))?;
+    refuse_strange(&store, &config)?;
+    let ledger_keys = ledger_key::of(&keys, &store)?;
     let (origin, clock) = (config.origin.clone(), Arc::new(SystemClock));
-    let vault = Vault::open(store, origin, ledger_key, clock, config.quota).map_err(failed)?;
+    let vault = Vault::open(store, origin, ledger_keys, clock, config.quota).map_err(failed)?;
     let vault = Arc::new(vault);
     // What signs is told first, here as in a vault that is served.
     let timestamper = take_up_timestamper(&vault, &keys, &authorities).await?;

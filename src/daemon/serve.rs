@@ -21,7 +21,8 @@ use crate::cli::failure::{Exit, Failure};
 use crate::crypto::keyring::Keyring;
 use crate::crypto::timestamp;
 use crate::daemon::check::probe_in_child;
-use crate::daemon::config::{Place, failed, ledger_key, not_opened, refuse_strange};
+use crate::daemon::config::{Place, failed, not_opened, refuse_strange};
+use crate::daemon::ledger_key;
 use crate::daemon::metrics::{Certificate, Metrics};
 use crate::daemon::notice::{self, Notice};
 use crate::daemon::notify::Manager;
@@ -75,7 +76,6 @@ pub(super) async fn run(
     let external = External::of(&config.timestamps, place.store())?;
     let keys = place.keys(passphrase_file)?;
     let authorities = Authorities::load(&keys).map_err(failed)?;
-    let ledger_key = ledger_key(&keys)?;
     notice::refuse(&place)?;
     let credentials = Credentials::new(authorities, config.hosts.clone(), now()).map_err(failed)?;
     let credentials = Arc::new(credentials);
@@ -84,9 +84,10 @@ pub(super) async fn run(
     let options =
         Options { probe: Some(&probe_in_child), progress: Some(&progress), ..Options::default() };
     let store = DiskStore::open(place.store(), &DomainProjector, &options).map_err(not_opened)?;
-    refuse_strange(&store, &config, Some(&ledger_key.public()))?;
+    refuse_strange(&store, &config)?;
+    let ledger_keys = ledger_key::of(&keys, &store)?;
     let (origin, clock) = (config.origin.clone(), Arc::new(SystemClock));
-    let vault = Vault::open(store, origin, ledger_key, clock, config.quota);
+    let vault = Vault::open(store, origin, ledger_keys, clock, config.quota);
     let vault = Arc::new(vault.map_err(failed)?);
     // It may make a key: so only now, when the lock is held.
     let timestamper = take_up_timestamper(&vault, &keys, &credentials.authorities()).await?;

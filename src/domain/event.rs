@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::domain::handover::SignedHandover;
 use crate::domain::id::{
     AgreementId, DepositId, Digest, MemberPath, PublicKey, RequestId, Signature,
 };
@@ -103,6 +104,8 @@ pub enum Note {
     AuthoritiesChanged(CaEdition),
     /// The key that stamps times is another than the vault told last.
     TimestamperChanged(TsaEdition),
+    /// Another key signs the log from now on.
+    LedgerKeyChanged(SignedHandover),
     /// Somebody looked. One entry stands for a member's looks of one kind within a minute.
     Access {
         /// Who.

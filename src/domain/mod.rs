@@ -7,6 +7,7 @@ pub mod agreement;
 pub mod chain;
 pub mod deposit;
 pub mod event;
+pub mod handover;
 pub mod id;
 pub mod needs;
 pub mod organisation;

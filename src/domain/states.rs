@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::domain::agreement::Agreement;
 use crate::domain::deposit::Deposit;
 use crate::domain::event::{CaEdition, TsaEdition};
+use crate::domain::handover::SignedHandover;
 use crate::domain::id::{
     AgreementId, DepositId, Digest, MemberPath, OrganisationName, PublicKey, RegistrationId,
     RequestId,
@@ -122,7 +123,7 @@ pub enum Record {
 /// What a vault is, from its first event and its recoveries.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Vault {
-    /// The key that signs heads.
+    /// The key that signs heads now.
     pub ledger_key: PublicKey,
     /// The key that invites organisations.
     pub operator_key: PublicKey,
@@ -130,6 +131,9 @@ pub struct Vault {
     pub generation: u32,
     /// Events in the ledger when it began.
     pub began_at: u64,
+    /// How its earlier ledger keys were handed over, in order.
+    #[serde(default)]
+    pub handovers: Vec<SignedHandover>,
 }
 
 /// Where a statement was accepted.

@@ -3,8 +3,6 @@
 //! Of a tree only the roots of perfect subtrees are kept ([`Node`]); everything else is hashed from
 //! them. Nothing here can panic, whatever the numbers are: what does not fit is a [`Unproven`].
 
-use std::collections::BTreeMap;
-
 use sha2::{Digest as _, Sha256};
 
 use crate::domain::id::{Bytes, Digest};
@@ -79,28 +77,6 @@ pub fn completed(position: u64) -> impl Iterator<Item = Node> {
     let levels = u8::try_from((!position).trailing_zeros()).unwrap_or(64);
     (0..=levels)
         .map(move |level| Node { level, index: position.checked_shr(level.into()).unwrap_or(0) })
-}
-
-/// Hashes the nodes that new leaves complete. `leaves` are the hashes of the leaves from
-/// `first` on; `read` knows the nodes of the tree before.
-pub fn grow<E>(
-    first: u64,
-    leaves: impl IntoIterator<Item = Digest>,
-    read: impl Fn(Node) -> Result<Digest, E>,
-) -> Result<BTreeMap<Node, Digest>, E> {
-    let mut grown: BTreeMap<Node, Digest> = BTreeMap::new();
-    for (position, leaf) in (first..).zip(leaves) {
-        let mut hash = leaf;
-        for node in completed(position) {
-            if let Some(below) = node.level.checked_sub(1) {
-                let left = Node { level: below, index: 2 * node.index };
-                let left = grown.get(&left).copied().map_or_else(|| read(left), Ok)?;
-                hash = node_hash(&left, &hash);
-            }
-            grown.insert(node, hash);
-        }
-    }
-    Ok(grown)
 }
 
 /// The root of the tree of the first `size` leaves.

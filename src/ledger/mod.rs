@@ -3,6 +3,7 @@
 
 pub mod authorities;
 pub mod checkpoint;
+pub mod edge;
 pub mod entry;
 pub mod head;
 pub mod merkle;

@@ -55,7 +55,11 @@ impl<S: Store> IdentityService for Identities<S> {
                 .unwrap_or_default(),
         };
         let authorities = Some(signed.map_err(answer)?.into());
-        Ok(Response::new(DescribeResponse { vault: Some(vault), authorities }))
+        let handovers =
+            founded.handovers.iter().map(serde_json::to_vec).collect::<Result<Vec<_>, _>>();
+        let handovers = handovers.map_err(VaultError::Encoding).map_err(answer)?;
+        let handovers = handovers.into_iter().map(Into::into).collect();
+        Ok(Response::new(DescribeResponse { vault: Some(vault), authorities, handovers }))
     }
 
     async fn join(&self, request: Request<JoinRequest>) -> Result<Response<JoinResponse>, Status> {

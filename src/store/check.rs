@@ -3,13 +3,14 @@
 //! Changes nothing in the journal and the bundles. Memory grows with the number of streams, not
 //! with events or bundles. An index that lags behind the journal, as after a crash, is no fault.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::path::{Path, PathBuf};
 
 use crate::domain::id::{DepositId, Digest};
 use crate::domain::stream::Stream;
-use crate::ledger::merkle::{self, Node};
+use crate::ledger::edge::Edge;
+use crate::ledger::merkle;
 use crate::store::batches::{BadBatch, Batches, StoredBatch, tail_was_followed};
 use crate::store::bundles::Bundles;
 use crate::store::catch_up::INDEX_NAME;
@@ -108,7 +109,7 @@ impl DiskStore {
             heads: HashMap::new(),
             bundle_ids: HashSet::new(),
             met: false,
-            edge: BTreeMap::new(),
+            edge: Edge::default(),
             indexed: [0; 6],
             checked: Checked::default(),
         };
@@ -133,8 +134,8 @@ struct Check<'a> {
     bundle_ids: HashSet<DepositId>,
     /// Whether the recorded head was found in the journal.
     met: bool,
-    /// The perfect subtrees that the log consists of so far.
-    edge: BTreeMap<Node, Digest>,
+    /// Of the log so far.
+    edge: Edge,
     /// What the index should hold, in the order of [`Index::counts`].
     indexed: [u64; 6],
     checked: Checked,
@@ -226,20 +227,23 @@ impl Check<'_> {
     /// The log's hashes are those of the entries. Behind damage they cannot be known.
     fn log(&mut self, batch: &StoredBatch, indexed: bool) {
         let Some((first, _)) = batch.entries.first() else { return };
-        let leaves = batch.entries.iter().map(|(entry, _)| merkle::leaf_hash(&entry.leaf().0));
-        let known = |node: Node| self.edge.get(&node).copied().ok_or(());
-        let Ok(grown) = merkle::grow(first.position, leaves, known) else { return };
-        if indexed && let Some((index, path)) = &self.index {
-            self.indexed[5] += grown.len() as u64;
-            let is_other = |(node, hash): &(&Node, &Digest)| !matches!(index.node(**node), Ok(found) if found == **hash);
-            if let Some((node, _)) = grown.iter().find(is_other) {
-                let how = format!("node {} of level {} of the log", node.index, node.level);
-                (self.report)(index_fault(path, &format!("{how} is another one in it")));
-            }
+        if first.position != self.edge.size() {
+            return;
         }
-        self.edge.extend(grown);
-        let edge: HashSet<Node> = merkle::peaks(batch.commit.size).collect();
-        self.edge.retain(|node, _| edge.contains(node));
+        let mut other = None;
+        for (entry, _) in &batch.entries {
+            self.edge.push(merkle::leaf_hash(&entry.leaf().0), |node, hash| {
+                let Some((index, _)) = self.index.as_ref().filter(|_| indexed) else { return };
+                self.indexed[5] += 1;
+                if !matches!(index.node(node), Ok(found) if found == hash) {
+                    other.get_or_insert(node);
+                }
+            });
+        }
+        if let (Some(node), Some((_, path))) = (other, &self.index) {
+            let how = format!("node {} of level {} of the log", node.index, node.level);
+            (self.report)(index_fault(path, &format!("{how} is another one in it")));
+        }
     }
 
     fn batch(&mut self, path: &Path, batch: StoredBatch, segment: u32) {

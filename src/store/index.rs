@@ -16,6 +16,7 @@ use std::time::{Duration, Instant};
 use crate::domain::id::{Bytes, Digest};
 use crate::domain::stream::Stream;
 use crate::ledger::Entry;
+use crate::ledger::edge::Edge;
 use crate::ledger::entry::Leaf;
 use crate::ledger::merkle::{self, Node};
 use crate::store::frame::{BundleRecord, Fields, Identity};
@@ -159,14 +160,16 @@ impl Index {
     /// The nodes of the log that entries complete: leaves as they are, above them hashes.
     fn grown(&self, entries: &[(Entry, Location)]) -> Result<Vec<(Node, Vec<u8>)>, ReadError> {
         let Some((first, _)) = entries.first() else { return Ok(Vec::new()) };
-        let leaves: Vec<Leaf> = entries.iter().map(|(entry, _)| entry.leaf()).collect();
-        let hashes = leaves.iter().map(|leaf| merkle::leaf_hash(&leaf.0));
-        let grown = merkle::grow(first.position, hashes, |node| self.node(node))?;
-        let above = grown.into_iter().filter(|(node, _)| node.level > 0);
-        let above = above.map(|(node, hash)| (node, hash.0.to_vec()));
-        let leaves = (first.position..).zip(leaves);
-        let leaves = leaves.map(|(index, leaf)| (Node { level: 0, index }, leaf.0.to_vec()));
-        Ok(leaves.chain(above).collect())
+        let mut edge = Edge::read(first.position, |node| self.node(node))?;
+        let mut grown = Vec::new();
+        for (entry, _) in entries {
+            let leaf = entry.leaf();
+            edge.push(merkle::leaf_hash(&leaf.0), |node, hash| {
+                let value = if node.level == 0 { leaf.0.to_vec() } else { hash.0.to_vec() };
+                grown.push((node, value));
+            });
+        }
+        Ok(grown)
     }
 
     /// What the log shows of an entry.

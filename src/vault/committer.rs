@@ -13,20 +13,17 @@ use std::time::Instant;
 use rand_core::{OsRng, RngCore};
 use tokio::sync::{mpsc, oneshot, watch};
 
-use crate::crypto::note::NoteKey;
-use crate::crypto::signature::{self, SigningKey};
+use crate::crypto::signature;
 use crate::domain::chain::chain;
 use crate::domain::event::{Act, ENGINE, Event, EventType, Note, SignedText};
-use crate::domain::id::{AgreementId, Bytes, DepositId, Malformed};
+use crate::domain::id::{AgreementId, Bytes, DepositId};
 use crate::domain::refusal::Refusal;
 use crate::domain::rules::{self, Circumstances};
-use crate::domain::statement::{Log, Saw, Stated, Statement};
+use crate::domain::statement::{Stated, Statement};
 use crate::domain::states::{Accepted, States};
 use crate::domain::stream::Stream;
 use crate::domain::time::Timestamp;
-use crate::ledger::authorities::{self, Authorities, SignedAuthorities};
-use crate::ledger::checkpoint;
-use crate::ledger::head::{self, Head, HeadType, SignedHead};
+use crate::ledger::head::SignedHead;
 use crate::ledger::{Entry, LabelKey};
 use crate::store::{Batch, Blob, CommitError, ReadError, Store, StreamHead, is_full};
 use crate::vault::clock::Steady;
@@ -36,6 +33,7 @@ use crate::vault::log::Published;
 use crate::vault::measures::{Measures, Tally};
 use crate::vault::quota::{self, Quota};
 use crate::vault::records;
+use crate::vault::scribe::Scribe;
 use crate::vault::watching::Watchers;
 
 /// Jobs in one batch.
@@ -185,53 +183,6 @@ impl Load {
         self.blobs += blobs.len();
         self.bytes += bytes + blobs.iter().map(|blob| blob.bytes.len()).sum::<usize>();
         first || (self.blobs <= BATCH_BLOBS_MAX && self.bytes <= BATCH_BYTES_MAX)
-    }
-}
-
-/// What signs for the vault.
-pub struct Scribe {
-    /// Of which log.
-    pub log: Log,
-    /// The ledger key.
-    pub key: SigningKey,
-    /// The same, as the signer of the log's checkpoints.
-    pub note_key: NoteKey,
-}
-
-impl Scribe {
-    /// Signs for this log with this key.
-    pub fn new(log: Log, key: SigningKey) -> Result<Self, ReadError> {
-        let note_key = NoteKey::new(&checkpoint::origin(&log), key.public());
-        let misnamed = |fault: Malformed| ReadError::Damaged {
-            what: "the log's name".to_owned(),
-            how: fault.to_string(),
-        };
-        Ok(Self { note_key: note_key.map_err(misnamed)?, log, key })
-    }
-
-    /// Signs where a stream stands.
-    pub fn sign(
-        &self,
-        stream: &Stream,
-        at: Timestamp,
-        stands: StreamHead,
-    ) -> Result<SignedHead, VaultError> {
-        let saw = Saw { sequence: stands.sequence, commitment: stands.commitment };
-        let (log, stream) = (self.log.clone(), stream.clone());
-        let head = Head { kind: HeadType::V1, log, stream, saw, at };
-        let head = serde_json::to_vec(&head).map_err(VaultError::Encoding)?;
-        let signature = self.key.sign(head::TAG, &head);
-        Ok(SignedHead { head, signature })
-    }
-
-    /// Signs which CAs the vault has.
-    pub fn sign_authorities(
-        &self,
-        authorities: &Authorities,
-    ) -> Result<SignedAuthorities, VaultError> {
-        let authorities = serde_json::to_vec(authorities).map_err(VaultError::Encoding)?;
-        let signature = self.key.sign(authorities::TAG, &authorities);
-        Ok(SignedAuthorities { authorities, signature })
     }
 }
 

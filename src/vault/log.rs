@@ -1,26 +1,24 @@
 //! The log as it is signed and proved. The order is: entries durable, then read back and hashed,
 //! then their root signed, then the checkpoint put in the place of the one before.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::crypto::note::NoteFault;
-use crate::crypto::signature::SigningKey;
 use crate::domain::id::Digest;
 use crate::domain::refusal::Refusal;
 use crate::domain::statement::Log;
 use crate::domain::stream::Stream;
 use crate::domain::text::Text;
 use crate::ledger::checkpoint::{self, Checkpoint};
+use crate::ledger::edge::Edge;
 use crate::ledger::entry::Leaf;
 use crate::ledger::merkle::{self, Node};
 use crate::ledger::proof::Proof;
 use crate::ledger::tile::{Content, Tile};
 use crate::store::{ReadError, Store};
-use crate::vault::committer::Scribe;
 use crate::vault::error::VaultError;
 use crate::vault::halt::{Halt, Shown};
-use crate::vault::{Talker, Vault, generation};
+use crate::vault::{LedgerKeys, Scribe, Talker, Vault, identity};
 
 /// Entries that are read back and hashed at a time.
 const ENTRIES_PER_PAGE: usize = 256;
@@ -30,6 +28,8 @@ const ENTRIES_PER_PAGE: usize = 256;
 pub(super) struct Published {
     size: u64,
     note: Option<String>,
+    /// Whether it is of this generation, and signed by the ledger key of today.
+    is_current: bool,
 }
 
 impl Published {
@@ -37,10 +37,9 @@ impl Published {
     /// its own checkpoint must not sign another.
     pub(super) fn resume<S: Store>(store: &S, scribe: &Scribe) -> Result<Self, ReadError> {
         let Some(note) = store.checkpoint()? else { return Ok(Self::default()) };
-        let key = &scribe.note_key;
-        let Ok(text) = key.verify(&note) else {
+        let Ok(text) = scribe.opened(&note) else {
             // An earlier generation's, or one of a log that this is a recovery of.
-            return Ok(Self { size: 0, note: Some(note) });
+            return Ok(Self { note: Some(note), ..Self::default() });
         };
         let checkpoint: Checkpoint = text.parse().map_err(|_| unborne(0, "it is not one"))?;
         let size = checkpoint.size;
@@ -50,7 +49,8 @@ impl Published {
         if merkle::root(size, |node| store.node(node))? != checkpoint.root {
             return Err(unborne(size, "the entries have another root"));
         }
-        Ok(Self { size, note: Some(note) })
+        let is_current = scribe.is_signed_now(&note);
+        Ok(Self { size, note: Some(note), is_current })
     }
 
     /// Publishes all that is stored. An error means that nothing more may be signed.
@@ -60,23 +60,29 @@ impl Published {
         scribe: &Scribe,
     ) -> Result<(), ReadError> {
         let size = store.ledger_size();
-        if size == self.size && self.note.is_some() {
+        if size == self.size && self.is_current {
             return Ok(());
         }
         let root = reread(store, self.size, size)?;
         let checkpoint = Checkpoint { origin: checkpoint::origin(&scribe.log), size, root };
-        let note = scribe.note_key.sign(&scribe.key, &checkpoint.to_string());
+        let note = scribe.sign_checkpoint(&checkpoint);
         if !store.publish(self.note.as_deref(), &note)? {
             return Err(unborne(size, "another has been published meanwhile"));
         }
-        *self = Self { size, note: Some(note) };
+        *self = Self { size, note: Some(note), is_current: true };
         Ok(())
     }
 }
 
 /// Whether what is stored bears out the checkpoint that was signed last.
-pub fn check_log<S: Store>(store: &S, origin: Text, key: SigningKey) -> Result<(), ReadError> {
-    let scribe = Scribe::new(Log { origin, generation: generation(store)? }, key)?;
+pub fn check_log<S: Store>(
+    store: &S,
+    origin: Text,
+    keys: impl Into<LedgerKeys>,
+) -> Result<(), ReadError> {
+    let identity = identity(store)?;
+    let generation = identity.as_ref().map_or(1, |vault| vault.generation);
+    let scribe = Scribe::new(Log { origin, generation }, keys.into(), identity.as_ref())?;
     Published::resume(store, &scribe).map(drop)
 }
 
@@ -88,23 +94,18 @@ fn unborne(size: u64, how: &str) -> ReadError {
 /// The root over the first `size` entries, those from `first` on read back from where they are
 /// durable. What the index makes of them must be the same.
 fn reread<S: Store>(store: &S, first: u64, size: u64) -> Result<Digest, ReadError> {
-    let mut grown: BTreeMap<Node, Digest> = BTreeMap::new();
-    let mut at = first;
-    while at < size {
-        let count = usize::try_from(size - at).unwrap_or(usize::MAX).min(ENTRIES_PER_PAGE);
-        let entries = store.read_ledger(at, count)?;
-        let leaves = entries.iter().map(|entry| merkle::leaf_hash(&entry.leaf().0));
-        // Only the right edge is needed further: what is complete is in the index.
-        let more = merkle::grow(at, leaves, |node| known(store, &grown, node))?;
-        at += entries.len() as u64;
-        let edge: Vec<Node> = merkle::peaks(at).collect();
-        grown.extend(more);
-        grown.retain(|node, _| edge.contains(node));
+    let mut edge = Edge::read(first, |node| store.node(node))?;
+    while edge.size() < size {
+        let count = usize::try_from(size - edge.size()).unwrap_or(usize::MAX);
+        let entries = store.read_ledger(edge.size(), count.min(ENTRIES_PER_PAGE))?;
         if entries.is_empty() {
             return Err(unborne(size, "entries are missing"));
         }
+        for entry in entries {
+            edge.push(merkle::leaf_hash(&entry.leaf().0), |_, _| ());
+        }
     }
-    let root = merkle::root(size, |node| known(store, &grown, node))?;
+    let root = edge.root();
     match merkle::root(size, |node| store.node(node))? == root {
         true => Ok(root),
         false => {
@@ -112,14 +113,6 @@ fn reread<S: Store>(store: &S, first: u64, size: u64) -> Result<Digest, ReadErro
             Err(ReadError::Index { what: "log".to_owned(), how })
         }
     }
-}
-
-fn known<S: Store>(
-    store: &S,
-    grown: &BTreeMap<Node, Digest>,
-    node: Node,
-) -> Result<Digest, ReadError> {
-    grown.get(&node).copied().map_or_else(|| store.node(node), Ok)
 }
 
 /// A checkpoint with the proof that its log continues an earlier one.
@@ -142,10 +135,9 @@ impl<S: Store> Vault<S> {
     pub fn continued(&self, seen: Option<&str>) -> Result<Continued, VaultError> {
         let checkpoint = self.checkpoint()?;
         let Some(seen) = seen else { return Ok(Continued { checkpoint, proof: Vec::new() }) };
-        let key = &self.scribe.note_key;
         let foreign = |_: NoteFault| VaultError::Malformed("a checkpoint of another log");
-        let earlier = parse(key.verify(seen).map_err(foreign)?)?;
-        let now = parse(key.verify(&checkpoint).map_err(|_| VaultError::Unavailable)?)?;
+        let earlier = parse(self.scribe.opened(seen).map_err(foreign)?)?;
+        let now = parse(self.scribe.opened(&checkpoint).map_err(|_| VaultError::Unavailable)?)?;
         let node = |node: Node| self.store.node(node);
         if earlier.size > now.size || merkle::root(earlier.size, node)? != earlier.root {
             tracing::error!(size = earlier.size, "the log was set back; halting");
@@ -171,7 +163,7 @@ impl<S: Store> Vault<S> {
         let position = position.ok_or_else(missing)?;
         // Read after the entry, so that it covers it.
         let checkpoint = self.checkpoint()?;
-        let text = self.scribe.note_key.verify(&checkpoint);
+        let text = self.scribe.opened(&checkpoint);
         let size = parse(text.map_err(|_| VaultError::Unavailable)?)?.size;
         let hashes = merkle::inclusion(position, size, |node| self.store.node(node))?;
         Ok(Proof { position, hashes, checkpoint })

@@ -12,6 +12,7 @@ mod delivery;
 pub mod error;
 mod halt;
 mod intake;
+mod ledger_key;
 mod log;
 mod looks;
 mod measures;
@@ -20,6 +21,7 @@ pub mod quota;
 mod reading;
 mod records;
 mod recovery;
+mod scribe;
 mod standing;
 #[cfg(test)]
 mod tests;
@@ -35,20 +37,21 @@ use tokio::sync::watch;
 
 pub use crate::vault::authorities::told_timestamper;
 pub use crate::vault::clock::{Clock, SystemClock};
-pub use crate::vault::committer::{Done, Scribe};
+pub use crate::vault::committer::Done;
 pub use crate::vault::delivery::{BundleBytes, Delivery, Incoming};
 pub use crate::vault::error::VaultError;
 pub use crate::vault::halt::{Halt, Shown};
 pub use crate::vault::intake::BundleFault;
+pub use crate::vault::ledger_key::LedgerKeys;
 pub use crate::vault::log::{Continued, check_log};
 pub use crate::vault::quota::{OverQuota, Quota, Resource};
 pub use crate::vault::reading::{Part, Reading};
 pub use crate::vault::records::DomainProjector;
 pub use crate::vault::recovery::Remembered;
+pub use crate::vault::scribe::Scribe;
 pub use crate::vault::watching::{Hint, Watching};
 
 use crate::crypto::proofs::{self, Unproven};
-use crate::crypto::signature::SigningKey;
 use crate::crypto::{signature, statement};
 use crate::domain::chain::chain;
 use crate::domain::deposit::Deposit;
@@ -103,12 +106,14 @@ impl<S: Store> Vault<S> {
     pub fn open(
         store: S,
         origin: Text,
-        key: SigningKey,
+        keys: impl Into<LedgerKeys>,
         clock: Arc<dyn Clock>,
         quota: Quota,
     ) -> Result<Self, ReadError> {
-        let generation = generation(&store)?;
-        Self::open_in(store, Scribe::new(Log { origin, generation }, key)?, clock, quota)
+        let identity = identity(&store)?;
+        let generation = identity.as_ref().map_or(1, |vault| vault.generation);
+        let scribe = Scribe::new(Log { origin, generation }, keys.into(), identity.as_ref())?;
+        Self::open_in(store, scribe, clock, quota)
     }
 
     fn open_in(
@@ -374,11 +379,11 @@ pub fn deposit<S: Store>(store: &S, id: &DepositId) -> Result<Option<Deposit>, R
     Ok(states.deposit(id).cloned())
 }
 
-/// The log generation that a store tells of: 1 until a recovery.
-fn generation<S: Store>(store: &S) -> Result<u32, ReadError> {
+/// What a store says it is the vault of; nothing before its first event.
+pub fn identity<S: Store>(store: &S) -> Result<Option<Founded>, ReadError> {
     let mut states = States::default();
     records::load(&mut states, [Key::Vault], &|key| store.record(key))?;
-    Ok(states.vault().map_or(1, |vault| vault.generation))
+    Ok(states.vault().cloned())
 }
 
 /// Rules and proofs. That a party of proposed terms is not there, and that it has another key than

@@ -10,7 +10,6 @@ use std::sync::Arc;
 
 use bytes::Bytes as Buffer;
 
-use crate::crypto::signature::SigningKey;
 use crate::crypto::{signature, statement, strict_json};
 use crate::domain::event::{Act, Note};
 use crate::domain::id::{AgreementId, DepositId, Digest};
@@ -24,11 +23,11 @@ use crate::ledger::head::{self, Head, SignedHead};
 use crate::store::{Blob, ReadError, Store, StreamHead};
 use crate::vault::attachments;
 use crate::vault::clock::Clock;
-use crate::vault::committer::{Scribe, Work};
+use crate::vault::committer::Work;
 use crate::vault::error::VaultError;
 use crate::vault::halt::{Halt, Shown};
 use crate::vault::quota::Quota;
-use crate::vault::{Vault, generation, records};
+use crate::vault::{LedgerKeys, Scribe, Vault, identity, records};
 
 /// Events put back in one batch, unless they are larger.
 const ENTRIES_PER_BATCH: usize = 256;
@@ -52,13 +51,14 @@ impl<S: Store> Vault<S> {
     pub async fn recover(
         store: S,
         origin: Text,
-        key: SigningKey,
+        keys: LedgerKeys,
         clock: Arc<dyn Clock>,
         quota: Quota,
         shown: u32,
     ) -> Result<Self, VaultError> {
-        let (generation, size) = (generation(&store)?.max(shown) + 1, store.ledger_size());
-        let scribe = Scribe::new(Log { origin, generation }, key)?;
+        let (identity, size) = (identity(&store)?, store.ledger_size());
+        let generation = identity.as_ref().map_or(1, |vault| vault.generation).max(shown) + 1;
+        let scribe = Scribe::new(Log { origin, generation }, keys, identity.as_ref())?;
         let vault = Self::open_in(store, scribe, clock, quota)?;
         let note = Note::Recovered { generation, size };
         vault.committer.submit(Work::Note { stream: Stream::Vault, note }).await?;
@@ -172,8 +172,9 @@ impl<S: Store> Vault<S> {
     fn own_head(&self, shown: &SignedHead) -> Result<Head, VaultError> {
         let foreign = || VaultError::Malformed("a head that this vault did not sign");
         let SignedHead { head, signature } = shown;
-        signature::verify(&self.scribe.key.public(), head::TAG, head, signature)
-            .map_err(|_| foreign())?;
+        if !self.scribe.has_signed(head::TAG, head, signature) {
+            return Err(foreign());
+        }
         let read: Head = strict_json::parse(head, SignedHead::BYTES_MAX).map_err(|_| foreign())?;
         if read.log.origin == self.log().origin { Ok(read) } else { Err(foreign()) }
     }

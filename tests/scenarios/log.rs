@@ -1,13 +1,13 @@
 //! The log as strangers see it, and what a home's copy of it finds out.
 
 use std::fs;
-use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 
 use escrow_vault::client::home::Home;
 use escrow_vault::client::mirror::log_key;
 use tlog_tiles::{Hash, HashReader as _, Tile, TileHashReader, TileReader};
 
+use super::http::ask;
 use super::liar::{History, Liar};
 use super::{World, copy_dir};
 
@@ -21,16 +21,6 @@ impl World {
         fs::write(path, config).unwrap();
         address
     }
-}
-
-/// One request, as anybody makes it; head and body of the answer.
-fn ask(address: &str, request: &str) -> (String, Vec<u8>) {
-    let mut tcp = TcpStream::connect(address).unwrap();
-    write!(tcp, "{request} HTTP/1.1\r\nhost: {address}\r\n\r\n").unwrap();
-    let mut answer = Vec::new();
-    tcp.read_to_end(&mut answer).unwrap();
-    let at = answer.windows(4).position(|window| window == b"\r\n\r\n").unwrap();
-    (String::from_utf8(answer[..at].to_vec()).unwrap(), answer[at + 4..].to_vec())
 }
 
 #[track_caller]

@@ -49,6 +49,7 @@ impl Shown {
             operator_key: vault.operator_key,
             generation: 1,
             began_at: 0,
+            handovers: vault.handovers.clone(),
         };
         let mut replayed = Replay::default();
         let believed = replayed.go_on(&keys, &followed);

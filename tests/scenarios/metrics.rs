@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
+use super::http::ask;
 use super::{PEOPLE, World, have};
 
 impl World {
@@ -24,18 +25,9 @@ impl World {
     }
 }
 
-/// One request, as whoever scrapes makes it; head and body of the answer.
-fn ask(address: &str, request: &str) -> (String, String) {
-    let mut tcp = TcpStream::connect(address).unwrap();
-    write!(tcp, "{request} HTTP/1.1\r\nhost: {address}\r\n\r\n").unwrap();
-    let mut answer = String::new();
-    tcp.read_to_string(&mut answer).unwrap();
-    let (head, body) = answer.split_once("\r\n\r\n").unwrap();
-    (head.to_owned(), body.to_owned())
-}
-
 fn scrape(address: &str) -> String {
     let (head, body) = ask(address, "GET /metrics");
+    let body = String::from_utf8(body).unwrap();
     assert!(head.starts_with("HTTP/1.1 200"), "{head}");
     assert!(body.ends_with("# EOF\n"), "{body}");
     body

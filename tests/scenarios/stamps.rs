@@ -271,7 +271,7 @@ fn an_authority_that_lies_over_http_leaves_the_vault_unharmed_and_nothing_behind
     let first: Arc<Mutex<Option<Vec<u8>>>> = Arc::default();
     let keeps = Arc::clone(&first);
     let door = Door::open(move |request| {
-        keeps.lock().unwrap().get_or_insert_with(|| elsewhere.answer(request)).clone();
+        keeps.lock().unwrap().get_or_insert_with(|| elsewhere.answer(request));
         http("503 Service Unavailable", "text/plain", b"later\n")
     });
     world.stamp_by(&format!("authority = \"{}\"\nca = \"{}\"", door.url, root.display()));

@@ -25,7 +25,7 @@ use tonic::Code;
 
 use super::liar::{Liar, Lie};
 use super::wire::{channel, runtime};
-use super::{World, have, id};
+use super::{World, have, http, id};
 
 const QUERY: &str = "application/timestamp-query";
 
@@ -335,16 +335,10 @@ fn a_new_vault_has_an_authority_that_stock_openssl_takes_for_one() {
     }
 }
 
-/// One request over HTTP, as anybody makes it; head and body of the answer.
+/// One request over HTTP; the answer's head, in lower case, and body.
 fn ask(address: &str, head: &str, body: &[u8]) -> (String, Vec<u8>) {
-    let mut tcp = TcpStream::connect(address).unwrap();
-    let length = body.len();
-    let head = format!("{head}\r\nhost: {address}\r\ncontent-length: {length}\r\n\r\n");
-    tcp.write_all(&[head.as_bytes(), body].concat()).unwrap();
-    let mut answer = Vec::new();
-    tcp.read_to_end(&mut answer).unwrap();
-    let at = answer.windows(4).position(|window| window == b"\r\n\r\n").unwrap();
-    (String::from_utf8(answer[..at].to_vec()).unwrap().to_lowercase(), answer[at + 4..].to_vec())
+    let (head, body) = http::send(address, head, body);
+    (head.to_lowercase(), body)
 }
 
 const POST: &str = "POST /tsa HTTP/1.1\r\ncontent-type: application/timestamp-query";

@@ -98,7 +98,7 @@ impl<'o> Chosen<'o> {
 }
 
 /// Every kind of event that an audit may tell.
-const KINDS: [&str; 32] = [
+const KINDS: [&str; 33] = [
     "proposed",
     "dealt_release_key",
     "accepted",
@@ -121,6 +121,7 @@ const KINDS: [&str; 32] = [
     "founded",
     "was_recovered",
     "changed_its_cas",
+    "changed_its_ledger_key",
     "goes_on_after_recovery",
     "looked_at_agreement",
     "looked_at_accesses",
@@ -197,6 +198,7 @@ fn noted(note: &Note, agreement: &AgreementId) -> (&'static str, Option<MemberPa
         Note::Recovered { .. } => ("was_recovered", None, "vault".to_owned()),
         Note::AuthoritiesChanged(_) => ("changed_its_cas", None, "vault".to_owned()),
         Note::TimestamperChanged(_) => ("changed_its_tsa", None, "vault".to_owned()),
+        Note::LedgerKeyChanged(_) => ("changed_its_ledger_key", None, "vault".to_owned()),
         Note::Resumed { agreement, .. } => ("goes_on_after_recovery", None, agreement.to_string()),
         Note::Access { by, look } => {
             let kind = match look {

@@ -11,7 +11,7 @@ use crate::cli::view::ProvedView;
 use crate::client::acts::receipt::{self, Subject};
 use crate::client::acts::stamp;
 use crate::client::receipt::{
-    DocumentStamp, ProvedStamp, Receipt, Verified, read, verify, verify_under, write,
+    DocumentStamp, ProvedStamp, Receipt, Verified, read, verify_under, write,
 };
 use crate::client::session::Session;
 use crate::client::unfinished::Unfinished;
@@ -49,12 +49,11 @@ pub(super) async fn receipt(
         Subject::Registration(id) => kept_stamp(output, session, id),
         Subject::Deposit(..) | Subject::Request(..) => None,
     };
-    let made = receipt::receipt(session, &subject, stamp).await?;
+    let (made, verified) = receipt::receipt(session, &subject, stamp).await?;
     keep(&made, out).map_err(|fault| {
         let message = format!("cannot write {}: {fault}", out.display());
         Failure::failed("OUTPUT", message, "name a place where you may write, with room in it")
     })?;
-    let verified = verify(&made).map_err(|fault| unverified(out, &fault))?;
     show(output, &verified, out, None)?;
     for stamp in verified.events.iter().filter_map(|proved| proved.stamp.as_ref()) {
         output.say(&format!("It holds the document's time-stamp of {}.", stamp.at));
@@ -110,13 +109,13 @@ pub(in crate::cli) fn verify_all(
             )
             .about(path.display())
         })?;
-        if let Some(log) = log.filter(|log| **log != receipt.log) {
+        let verified =
+            verify_under(&receipt, &tsa_cas).map_err(|fault| unverified(path, &fault))?;
+        if let Some(log) = log.filter(|log| !verified.is_of(log)) {
             let message = format!("{} is of another log, or another signer", path.display());
             let hint = format!("compare {log} with the receipt's {}", receipt.log);
             return Err(Failure::failed("OTHER_LOG", message, hint).about(path.display()));
         }
-        let verified =
-            verify_under(&receipt, &tsa_cas).map_err(|fault| unverified(path, &fault))?;
         let named = |digest: &Digest| {
             let names = verified.events.iter().filter_map(|proved| proved.names());
             names.into_iter().find_map(|(named, what)| (named == *digest).then_some(what))

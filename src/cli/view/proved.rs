@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use crate::client::receipt::Proved;
+use crate::client::receipt::{Proved, is_beginning};
 use crate::domain::id::{Digest, Fingerprint, MemberPath};
 use crate::domain::statement::Statement;
 use crate::domain::stream::Stream;
@@ -30,10 +30,6 @@ impl ProvedView {
     /// An event as it was verified.
     pub fn new(proved: &Proved) -> Self {
         let statement = proved.stated.as_ref().map(|stated| &stated.statement);
-        let is_about_members = matches!(
-            statement,
-            Some(Statement::Organisation(_) | Statement::Join(_) | Statement::Confirmation(_))
-        );
         Self {
             position: proved.position,
             log_size: proved.log_size,
@@ -46,7 +42,7 @@ impl ProvedView {
             statement_sha256: proved.statement_sha256(),
             stamped_at: proved.stamp.as_ref().map(|stamp| stamp.at),
             stamp_ca_sha256: proved.stamp.as_ref().map(|stamp| stamp.ca_sha256),
-            is_about_members,
+            is_about_members: statement.is_some_and(is_beginning),
         }
     }
 

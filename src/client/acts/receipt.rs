@@ -7,7 +7,9 @@ use tonic::transport::Channel;
 use crate::client::chronicle::{Believed, Followed};
 use crate::client::error::{ClientError, chain};
 use crate::client::mirror::log_key;
-use crate::client::receipt::{DocumentStamp, EVENTS_MAX, Logged, Receipt, verify, vouching};
+use crate::client::receipt::{
+    DocumentStamp, EVENTS_MAX, Logged, Receipt, Verified, verify, vouching,
+};
 use crate::client::session::Session;
 use crate::client::silence::answered;
 use crate::domain::event::{Act, Note};
@@ -62,16 +64,16 @@ impl Subject {
 }
 
 /// Makes a receipt of what the session has followed, with the time-stamp that the home keeps of
-/// what was registered.
+/// what was registered, and what it proves.
 pub async fn receipt(
     session: &Session,
     subject: &Subject,
     mut stamp: Option<DocumentStamp>,
-) -> Result<Receipt, ClientError> {
+) -> Result<(Receipt, Verified), ClientError> {
     let stream = subject.stream(&session.owner.path);
     let followed = session.followed(&stream).into_iter();
     let events: Vec<(&Believed, &Entry)> = followed
-        .flat_map(|followed| followed.events().iter().zip(followed.entries()))
+        .flat_map(with_entries)
         .filter(|(believed, _)| subject.is_about(believed))
         .collect();
     let of_stamp = events.first().map(|(_, entry)| entry.position);
@@ -90,7 +92,8 @@ pub async fn receipt(
         ));
     }
     let mut service = LogServiceClient::new(session.channel());
-    let mut receipt = Receipt { log: log_key(&session.vault)?, events: Vec::new() };
+    let (log, handovers) = (log_key(&session.vault)?, session.vault.handovers.clone());
+    let mut receipt = Receipt { log, handovers, events: Vec::new() };
     for entry in entries.into_values() {
         let mut logged = prove(&mut service, entry).await?;
         if Some(entry.position) == of_stamp {
@@ -99,9 +102,9 @@ pub async fn receipt(
         receipt.events.push(logged);
     }
     // What does not stand here would not stand anywhere.
-    verify(&receipt)
+    let verified = verify(&receipt)
         .map_err(|fault| ClientError::Untrue(format!("proofs of its log: {}", chain(&fault))))?;
-    Ok(receipt)
+    Ok((receipt, verified))
 }
 
 async fn prove(

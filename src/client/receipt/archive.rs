@@ -12,11 +12,15 @@ use tar::{Archive, Builder, EntryType, Header};
 use crate::client::receipt::{DocumentStamp, EVENTS_MAX, Logged, Receipt};
 use crate::crypto::note::{NOTE_BYTES_MAX, NoteKey};
 use crate::crypto::pem::pem;
+use crate::crypto::strict_json;
 use crate::crypto::timestamp::TOKEN_BYTES_MAX;
 use crate::domain::event::Event;
+use crate::domain::handover::SignedHandover;
 
 /// The directory that everything is in.
 const DIR: &str = "receipt";
+/// How the log's keys were handed over.
+const HANDOVERS: &str = "log.handovers.json";
 /// What a receipt unpacks to at most, in bytes.
 const UNPACKED_BYTES_MAX: u64 = 256 << 20;
 /// Largest certificate in PEM, in bytes.
@@ -43,6 +47,9 @@ pub fn write(receipt: &Receipt, to: impl Write) -> std::io::Result<()> {
     put(&mut tar, "README.txt", README.as_bytes(), 0o644)?;
     put(&mut tar, "verify.sh", SCRIPT.as_bytes(), 0o755)?;
     put(&mut tar, "log.vkey", format!("{}\n", receipt.log).as_bytes(), 0o644)?;
+    if !receipt.handovers.is_empty() {
+        put(&mut tar, HANDOVERS, &serde_json::to_vec(&receipt.handovers)?, 0o644)?;
+    }
     for (number, logged) in (1..).zip(&receipt.events) {
         let name = |part: &str| format!("{number:04}/{part}");
         put(&mut tar, &name("event.json"), &logged.payload, 0o644)?;
@@ -85,7 +92,7 @@ struct Parts {
 pub fn read(from: impl Read) -> Result<Receipt, Malformed> {
     // One byte more than is allowed, so that reaching the limit is told from ending there.
     let mut archive = Archive::new(GzDecoder::new(from).take(UNPACKED_BYTES_MAX));
-    let (mut log, mut events) = (None, Vec::<Parts>::new());
+    let (mut log, mut handovers, mut events) = (None, None, Vec::<Parts>::new());
     let refused = |what: String| Malformed::Receipt(what);
     for entry in archive.entries().map_err(Malformed::Archive)?.raw(true) {
         let mut entry = entry.map_err(Malformed::Archive)?;
@@ -101,7 +108,7 @@ pub fn read(from: impl Read) -> Result<Receipt, Malformed> {
         let part = part.ok_or_else(|| refused(format!("{name:?} does not belong in one")))?;
         let bytes_max = match part.rsplit_once('/').map_or(part, |(_, file)| file) {
             "event.json" => Event::BYTES_MAX,
-            "event.tlog-proof" | "README.txt" | "verify.sh" => NOTE_BYTES_MAX,
+            "event.tlog-proof" | "README.txt" | "verify.sh" | HANDOVERS => NOTE_BYTES_MAX,
             "document.tsr" => TOKEN_BYTES_MAX,
             "tsa-ca.pem" => CERTIFICATE_BYTES_MAX,
             _ => 1_024,
@@ -114,6 +121,10 @@ pub fn read(from: impl Read) -> Result<Receipt, Malformed> {
         }
         match part.split_once('/') {
             None if part == "log.vkey" && log.is_none() => log = Some(content),
+            None if part == HANDOVERS && handovers.is_none() => {
+                let read = strict_json::parse(&content, NOTE_BYTES_MAX);
+                handovers = Some(read.map_err(|_| refused(format!("{name:?} cannot be read")))?);
+            }
             // For people; what counts is not in them.
             None if part == "README.txt" || part == "verify.sh" => {}
             Some((number, file)) => {
@@ -147,7 +158,8 @@ pub fn read(from: impl Read) -> Result<Receipt, Malformed> {
     let events = (1..).zip(events).map(|(number, parts): (usize, Parts)| {
         logged(parts).ok_or_else(|| refused(format!("event {number} is not whole")))
     });
-    Ok(Receipt { log, events: events.collect::<Result<_, _>>()? })
+    let handovers: Vec<SignedHandover> = handovers.unwrap_or_default();
+    Ok(Receipt { log, handovers, events: events.collect::<Result<_, _>>()? })
 }
 
 fn logged(parts: Parts) -> Option<Logged> {

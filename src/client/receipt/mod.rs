@@ -11,9 +11,10 @@ mod verify;
 pub use archive::{Malformed, read, write};
 pub use members::vouching;
 pub use stamp::{DocumentStamp, ProvedStamp};
-pub use verify::{Proved, Unverified, Verified, verify, verify_under};
+pub use verify::{Proved, Unverified, Verified, is_beginning, verify, verify_under};
 
 use crate::crypto::note::NoteKey;
+use crate::domain::handover::SignedHandover;
 use crate::ledger::Salt;
 use crate::ledger::entry::Label;
 
@@ -25,6 +26,8 @@ pub const EVENTS_MAX: usize = 1_000;
 pub struct Receipt {
     /// Who signs the log.
     pub log: NoteKey,
+    /// How the log's earlier keys were handed over, in order.
+    pub handovers: Vec<SignedHandover>,
     /// The events, as they stand in the log.
     pub events: Vec<Logged>,
 }

@@ -3,14 +3,16 @@
 use crate::client::receipt::members::Members;
 use crate::client::receipt::stamp::{self, ProvedStamp};
 use crate::client::receipt::{Logged, Receipt};
-use crate::crypto::note::NoteFault;
+use crate::crypto::handover::{self, HandoverFault};
+use crate::crypto::note::{NoteFault, NoteKey};
 use crate::crypto::statement;
 use crate::crypto::timestamp::StampRefused;
 use crate::domain::event::{Act, Event, Note};
-use crate::domain::id::{Digest, Fingerprint, MemberPath};
+use crate::domain::id::{Digest, Fingerprint, MemberPath, PublicKey};
 use crate::domain::rules;
 use crate::domain::statement::{Stated, Statement};
 use crate::domain::stream::Stream;
+use crate::domain::text::Text;
 use crate::domain::time::Timestamp;
 use crate::ledger::checkpoint::Checkpoint;
 use crate::ledger::entry::commitment;
@@ -22,6 +24,8 @@ use crate::ledger::proof::Proof;
 pub struct Verified {
     /// Which log, in which generation.
     pub origin: String,
+    /// Every key that has signed it as far as this shows, the receipt's own last.
+    pub keys: Vec<PublicKey>,
     /// Its events, in the order of the log.
     pub events: Vec<Proved>,
 }
@@ -52,6 +56,9 @@ pub struct Proved {
 /// Why a receipt does not verify.
 #[derive(Debug, thiserror::Error)]
 pub enum Unverified {
+    /// The log's key did not come to be by handovers.
+    #[error("the key in log.vkey is not one that the log's keys were handed over to: {0}")]
+    Handover(#[source] HandoverFault),
     /// It has no event.
     #[error("it holds no event")]
     Empty,
@@ -84,6 +91,7 @@ pub fn verify(receipt: &Receipt) -> Result<Verified, Unverified> {
 /// The same, with time-stamps of none but these CAs, DER; of those that came along where there are
 /// none.
 pub fn verify_under(receipt: &Receipt, cas: &[Vec<u8>]) -> Result<Verified, Unverified> {
+    let keys = keys(receipt).map_err(Unverified::Handover)?;
     let mut members = Members::default();
     let mut events = Vec::new();
     for (number, logged) in (1..).zip(&receipt.events) {
@@ -106,12 +114,24 @@ pub fn verify_under(receipt: &Receipt, cas: &[Vec<u8>]) -> Result<Verified, Unve
     }
     match events.is_empty() {
         true => Err(Unverified::Empty),
-        false => Ok(Verified { origin: receipt.log.name().to_owned(), events }),
+        false => Ok(Verified { origin: receipt.log.name().to_owned(), keys, events }),
     }
 }
 
+/// The keys that the log has had, up to the one that signed this receipt's checkpoints.
+fn keys(receipt: &Receipt) -> Result<Vec<PublicKey>, HandoverFault> {
+    let Receipt { log, handovers, .. } = receipt;
+    let origin = log.name().rsplit_once('/').map_or(log.name(), |(origin, _)| origin);
+    let origin: Text = origin.parse().map_err(|_| HandoverFault::Unknown)?;
+    let first = handovers.first().map_or(log.key(), |signed| &signed.handover.from);
+    let mut keys = handover::successors(first, &origin, handovers)?;
+    let own = keys.iter().position(|key| key == log.key()).ok_or(HandoverFault::Unknown)?;
+    keys.truncate(own + 1);
+    Ok(keys)
+}
+
 /// Statements by which members come to be.
-pub(super) fn is_beginning(statement: &Statement) -> bool {
+pub fn is_beginning(statement: &Statement) -> bool {
     matches!(
         statement,
         Statement::Organisation(_) | Statement::Join(_) | Statement::Confirmation(_)
@@ -170,6 +190,13 @@ fn is_of(event: &Event, name: &str) -> bool {
     let generation = name.strip_prefix(event.log.origin.as_str());
     let generation = generation.and_then(|rest| rest.strip_prefix('/')?.parse::<u32>().ok());
     generation.is_some_and(|generation| event.log.generation <= generation)
+}
+
+impl Verified {
+    /// Whether this is a key of the log, the receipt's own or one that it was handed over from.
+    pub fn is_of(&self, log: &NoteKey) -> bool {
+        log.name() == self.origin && self.keys.contains(log.key())
+    }
 }
 
 impl Proved {

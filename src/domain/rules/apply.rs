@@ -133,7 +133,8 @@ pub fn apply_note(states: &mut States, note: &Note, at: Timestamp, sequence: u64
     match note {
         Note::Founded { ledger_key, operator_key, ca_sha256 } => {
             let (ledger_key, operator_key) = (*ledger_key, *operator_key);
-            let vault = Vault { ledger_key, operator_key, generation: 1, began_at: 0 };
+            let (generation, began_at, handovers) = (1, 0, Vec::new());
+            let vault = Vault { ledger_key, operator_key, generation, began_at, handovers };
             states.put(Key::Vault, Record::Vault(vault));
             let authorities = CaEdition::first(*ca_sha256);
             states.put(Key::Authorities, Record::Authorities(authorities));
@@ -143,6 +144,13 @@ pub fn apply_note(states: &mut States, note: &Note, at: Timestamp, sequence: u64
         }
         Note::TimestamperChanged(timestamper) => {
             states.put(Key::Timestamper, Record::Timestamper(*timestamper));
+        }
+        Note::LedgerKeyChanged(signed) => {
+            if let Some(mut vault) = states.vault().cloned() {
+                vault.ledger_key = signed.handover.to;
+                vault.handovers.push(signed.clone());
+                states.put(Key::Vault, Record::Vault(vault));
+            }
         }
         Note::Recovered { generation, size } => {
             let vault = states.vault().cloned();

@@ -118,7 +118,7 @@ pub fn reads_of_note(note: &Note) -> Vec<Key> {
         Note::Founded { .. } => vec![Key::Vault, Key::Authorities],
         Note::AuthoritiesChanged(_) => vec![Key::Authorities],
         Note::TimestamperChanged(_) => vec![Key::Timestamper],
-        Note::Recovered { .. } => vec![Key::Vault],
+        Note::Recovered { .. } | Note::LedgerKeyChanged(_) => vec![Key::Vault],
         Note::Resumed { agreement, .. } => vec![Key::Agreement(agreement.clone())],
         Note::Quarantined { deposit } | Note::FoundWhole { deposit } => {
             vec![Key::Deposit(deposit.clone()), Key::Quarantine]

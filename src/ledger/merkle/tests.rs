@@ -1,12 +1,14 @@
 //! Every tree up to a size, every leaf and every earlier tree, and what two other programs make of
 //! them: the crate `tlog_tiles`, and the definition of RFC 6962 written down as it stands there.
 
+use std::collections::BTreeMap;
 use std::convert::Infallible;
 
 use proptest::prelude::*;
 use tlog_tiles::{Hash, HashReader, check_record, check_tree, prove_record, prove_tree};
 
 use super::*;
+use crate::ledger::edge::Edge;
 
 /// Every tree up to so many leaves.
 const SIZE_MAX: u64 = 36;
@@ -17,18 +19,11 @@ struct Tree(BTreeMap<Node, Digest>);
 
 impl Tree {
     fn of(size: u64) -> Self {
-        let mut tree = Self::default();
-        // In batches of different sizes, since a batch reads what earlier ones wrote.
-        let mut first = 0;
-        for batch in (1..).map(|number| number % 7 + 1) {
-            let end = (first + batch).min(size);
-            let leaves = (first..end).map(leaf);
-            let grown = grow(first, leaves, |node| tree.read(node)).unwrap();
-            tree.0.extend(grown);
-            first = end;
-            if first == size {
-                return tree;
-            }
+        let (mut tree, mut edge) = (Self::default(), Edge::default());
+        for position in 0..size {
+            edge.push(leaf(position), |node, hash| {
+                tree.0.insert(node, hash);
+            });
         }
         tree
     }

@@ -175,6 +175,11 @@ const EMPTY: &[(&str, Change)] = &[
     // There is a next CA only while one is being replaced; `authorities` tries that.
     ("Describe vault.next_ca_certificate", Altered),
     ("Describe vault.next_ca_certificate", Dropped),
+    // There is none before the ledger key was changed; `client::authorities` tries these.
+    ("Describe handovers", Altered),
+    ("Describe handovers", Dropped),
+    ("Describe handovers", Repeated),
+    ("Describe handovers", Reordered),
 ];
 
 /// What a vault says that was recovered, and what comes of it for somebody who remembers more.
