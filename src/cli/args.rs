@@ -431,6 +431,10 @@ pub struct Compare {
     /// The fingerprint of an organisation's key, as you know it; repeat for more
     #[arg(long, value_name = "ORG=FINGERPRINT")]
     pub org: Vec<Pin>,
+    /// The roots of time-stamping authorities, in PEM, that are to be believed and no others
+    /// [default: those that came along, which you compare]
+    #[arg(long, value_name = "FILE")]
+    pub tsa_ca: Option<PathBuf>,
 }
 
 /// An organisation's key.

@@ -253,6 +253,7 @@ fn replay(
                 Note::Founded { .. }
                 | Note::Recovered { .. }
                 | Note::AuthoritiesChanged(_)
+                | Note::TimestamperChanged(_)
                 | Note::LedgerKeyChanged(_),
             ),
         ) => Err(broken("it concerns the vault itself".to_owned())),

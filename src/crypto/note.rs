@@ -266,9 +266,11 @@ mod tests {
         // Another's line beside it changes nothing.
         let both = format!("{note}— witness.example AAAAAAAA\n");
         assert_eq!(named.verify(&both), Ok(TEXT));
-        assert_eq!(named.alone(&both), Ok(note.clone()));
-        assert_eq!(named.alone(&note), Ok(note.clone()));
-        assert_eq!(stranger.alone(&note), Err(NoteFault::Unsigned(stranger.name().to_owned())));
+        let first = format!("{TEXT}\n— witness.example AAAAAAAA\n{line}\n");
+        for with_others in [&note, &both, &first] {
+            assert_eq!(named.alone(with_others).as_ref(), Ok(&note));
+        }
+        assert_eq!(stranger.alone(&both), Err(NoteFault::Unsigned(stranger.name().to_owned())));
         assert_eq!(
             named.verify(&format!("{note}— witness.example ?\n")),
             Err(NoteFault::Malformed)

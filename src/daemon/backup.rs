@@ -13,6 +13,7 @@ use crate::crypto::keyfile;
 use crate::daemon::PROGRAM;
 use crate::daemon::config::{Place, failed, not_opened};
 use crate::daemon::notice::Notice;
+use crate::daemon::stamping::STAMPS;
 use crate::store::{DiskStore, Fault};
 
 /// What is not in a backup, or made anew where it is restored.
@@ -39,8 +40,14 @@ pub(super) fn backup(data: &Path, to: &Path) -> Result<Exit, Failure> {
         faults += 1;
         eprintln!("{PROGRAM}: damage: {fault}");
     };
+    // Before the journal: so no backup has a time-stamp of more than is in it.
+    let stamps = data.join(STAMPS);
+    if stamps.exists() {
+        keyfile::private_dir(&to.join(STAMPS)).map_err(failed)?;
+        copy_tree(&stamps, &to.join(STAMPS), &[]).map_err(io_failed(to))?;
+    }
     let copied = DiskStore::back_up(place.store(), to, &mut report).map_err(not_opened)?;
-    let passed_over = [&OF_THE_STORE[..], &PASSED_OVER[..]].concat();
+    let passed_over = [&OF_THE_STORE[..], &PASSED_OVER[..], &[STAMPS]].concat();
     copy_tree(data, to, &passed_over).map_err(io_failed(to))?;
     Notice::backup(copied.entries).put(&copy)?;
     eprintln!(

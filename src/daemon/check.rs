@@ -11,8 +11,10 @@ use crate::cli::failure::{Exit, Failure};
 use crate::cli::output::count;
 use crate::crypto::{signature, statement};
 use crate::daemon::PROGRAM;
+use crate::daemon::check_stamps;
 use crate::daemon::config::{Place, failed, not_opened, refuse_strange};
 use crate::daemon::ledger_key;
+use crate::daemon::stamping::shelf;
 use crate::domain::chain::chain;
 use crate::domain::event::Act;
 use crate::domain::id::{Bytes, DepositId, Digest};
@@ -54,9 +56,9 @@ pub(super) fn run(data: &Path, passphrase_file: Option<&Path>) -> Result<Exit, F
         eprintln!("The vault's keys are sealed and not checked; --passphrase-file opens them.");
     } else {
         let keys = place.keys(passphrase_file)?;
-        Authorities::load(&keys).map_err(failed)?;
-        timestamper::check(&keys).map_err(failed)?;
-        own = Some(keys);
+        let authorities = Authorities::load(&keys).map_err(failed)?;
+        timestamper::check(&keys, &authorities, None).map_err(failed)?;
+        own = Some((keys, authorities));
     }
     let mut faults = 0u64;
     let mut report = |what: String| {
@@ -80,12 +82,24 @@ pub(super) fn run(data: &Path, passphrase_file: Option<&Path>) -> Result<Exit, F
         let store = DiskStore::open(place.store(), &DomainProjector, &Options::default());
         let store = store.map_err(not_opened)?;
         refuse_strange(&store, &config)?;
-        let ledger_keys = own.map(|keys| ledger_key::of(&keys, &store)).transpose()?;
-        if let Some(keys) = ledger_keys
-            && let Err(fault) = vault::check_log(&store, config.origin.clone(), keys)
-        {
+        if let Some((keys, authorities)) = own {
+            let ledger_keys = ledger_key::of(&keys, &store)?;
+            if let Err(fault) = vault::check_log(&store, config.origin.clone(), ledger_keys) {
+                faults += 1;
+                eprintln!("{PROGRAM}: damage: {}", chain(&fault));
+            }
+            let told = vault::told_timestamper(&store).map_err(failed)?;
+            timestamper::check(&keys, &authorities, told).map_err(failed)?;
+        }
+        let mut damage = |what: String| {
             faults += 1;
-            eprintln!("{PROGRAM}: damage: {}", chain(&fault));
+            eprintln!("{PROGRAM}: damage: {what}");
+        };
+        let stamps = check_stamps::check(&shelf(&place), &store, &config.origin, &mut damage);
+        let stamps = stamps.map_err(failed)?;
+        if stamps > 0 {
+            let stamps = count(stamps as u64, "time-stamp", "time-stamps");
+            eprintln!("{stamps} of the log looked through.");
         }
         audit(&store, &mut |what| {
             faults += 1;

@@ -14,6 +14,7 @@ use crate::crypto::keyring::{Keyring, KeyringError};
 use crate::crypto::statement;
 use crate::domain::event::{Act, Event, Note};
 use crate::domain::text::Text;
+use crate::domain::time::Span;
 use crate::store::{DiskStore, OpenError, Store as _, is_full};
 use crate::vault::quota::Quota;
 
@@ -44,6 +45,9 @@ pub(super) struct Config {
     /// Whether and where to show the log to anybody.
     #[serde(default)]
     pub log: Option<PublicLog>,
+    /// How often, and by whom, the log is time-stamped.
+    #[serde(default)]
+    pub timestamps: Timestamps,
     /// What one organisation may take up.
     #[serde(default)]
     pub quota: Quota,
@@ -60,6 +64,26 @@ pub(super) struct PublicLog {
     /// beside the configuration unless its path is absolute.
     #[serde(default)]
     pub policy: Option<PathBuf>,
+}
+
+/// `[timestamps]`
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Timestamps {
+    /// How often, if the log has grown.
+    pub every: Span,
+    /// Where an authority elsewhere answers (RFC 3161, 3.4).
+    pub authority: Option<String>,
+    /// Its roots, in PEM.
+    pub ca: Option<PathBuf>,
+    /// Under which policy its tokens have to be.
+    pub policy: Option<String>,
+}
+
+impl Default for Timestamps {
+    fn default() -> Self {
+        Self { every: Span::days(1), authority: None, ca: None, policy: None }
+    }
 }
 
 /// `[metrics]`
@@ -148,7 +172,18 @@ impl Place {
 impl Config {
     pub(super) fn new(listen: String, public: String, hosts: Vec<String>, origin: Text) -> Self {
         let (format, metrics, log, quota) = (FORMAT, None, None, Quota::default());
-        Self { format, listen, public_address: public, hosts, origin, metrics, log, quota }
+        let timestamps = Timestamps::default();
+        Self {
+            format,
+            listen,
+            public_address: public,
+            hosts,
+            origin,
+            metrics,
+            log,
+            timestamps,
+            quota,
+        }
     }
 
     /// The sample with this vault's values in it; what has a default stays commented out.
@@ -284,6 +319,8 @@ mod tests {
             ("# [metrics]", "[metric]"),
             ("# [metrics]", "[metrics]\nport = 9464"),
             ("# [log]", "[logs]"),
+            ("# [timestamps]", "[timestamps]\nevery = 1"),
+            ("# [timestamps]", "[timestamps]\nauthorities = 1"),
             ("# [quota]", "[quota]\ndeposit = 1"),
             ("# [quota]", "[quota]\ndeposits = -1"),
         ] {

@@ -116,7 +116,7 @@ async fn build(
         let message = crate::client::error::chain(&fault);
         Failure::failed("BAD_HOST", message, "give a name or IP address with --host")
     })?;
-    timestamper::take_up(&keys, authority, now).map_err(failed)?;
+    let timestamper = timestamper::take_up(&keys, authority, now).map_err(failed)?;
     let first = SigningKey::generate(&mut OsRng);
     ledger_key::write_first(&keys, &first)?;
     place.write_config(&config)?;
@@ -152,6 +152,7 @@ async fn build(
     let (origin, clock) = (config.origin.clone(), Arc::new(SystemClock));
     let vault = Vault::open(store, origin, first, clock, config.quota).map_err(failed)?;
     vault.found(founded).await.map_err(failed)?;
+    vault.tell_timestamper(&timestamper.edition).await.map_err(failed)?;
     vault.close().await;
     Ok(config)
 }

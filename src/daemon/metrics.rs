@@ -25,6 +25,7 @@ use crate::daemon::witnesses;
 use crate::domain::time::Timestamp;
 use crate::server::accept::Incoming;
 use crate::server::call_counts::CallCounts;
+use crate::server::stamps::StampMeasures;
 use crate::store::DiskStore;
 use crate::vault::Vault;
 
@@ -79,13 +80,12 @@ struct CertificateLabel {
 }
 
 impl Metrics {
-    /// What this vault, its door, its calls and its witnesses count, and how many batches were applied to the
-    /// index before the vault was ready.
+    /// What this vault, its door, its calls, its witnesses and its log's time-stamps count, and how
+    /// many batches were applied to the index before the vault was ready.
     pub(super) fn new(
         vault: &Arc<Vault<DiskStore>>,
-        incoming: &Incoming,
-        calls: &CallCounts,
-        witnesses: &witnesses::Measures,
+        (incoming, calls): (&Incoming, &CallCounts),
+        (witnesses, stamps): (&witnesses::Measures, &StampMeasures),
         batches_caught_up: u64,
     ) -> Self {
         let mut registry = Registry::default();
@@ -132,6 +132,7 @@ impl Metrics {
         incoming.register(ours);
         calls.register(ours);
         witnesses.register(ours);
+        stamps.register(ours);
         Self { registry, vault: Arc::clone(vault), gauges }
     }
 

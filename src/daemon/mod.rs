@@ -2,6 +2,7 @@
 
 mod backup;
 mod check;
+mod check_stamps;
 mod config;
 mod http;
 mod http_client;
@@ -12,8 +13,10 @@ mod notice;
 mod notify;
 mod public;
 mod recover;
+mod retimestamp;
 mod rotate;
 mod serve;
+mod stamping;
 mod witness;
 mod witnesses;
 
@@ -28,6 +31,7 @@ use crate::cli::manual;
 use crate::cli::output::Output;
 use crate::crypto::note::NoteKey;
 use crate::daemon::serve::Until;
+use crate::domain::time::Span;
 
 /// The program's name in messages, and the name under which `escrow demo` starts it.
 pub const PROGRAM: &str = "escrowd";
@@ -106,6 +110,28 @@ enum Command {
         /// Let the former key sign nothing any more, and remove it
         #[arg(long)]
         finish: bool,
+        /// A private file with the passphrase that the vault's keys are sealed under
+        #[arg(long, value_name = "FILE", env = "ESCROWD_PASSPHRASE_FILE")]
+        passphrase_file: Option<PathBuf>,
+    },
+    /// Make the vault's next time-stamping key. The vault may be running, and takes it up by SIGHUP
+    RotateTsa {
+        /// Where the vault lives
+        #[arg(long)]
+        data: PathBuf,
+        /// A private file with the passphrase that the vault's keys are sealed under
+        #[arg(long, value_name = "FILE", env = "ESCROWD_PASSPHRASE_FILE")]
+        passphrase_file: Option<PathBuf>,
+    },
+    /// Renew the time-stamps of the log that come near their end. The vault must not be running: one
+    /// that runs does so by itself, once a day and on SIGHUP
+    Retimestamp {
+        /// Where the vault lives
+        #[arg(long)]
+        data: PathBuf,
+        /// How near
+        #[arg(long, value_name = "SPAN", default_value = "730d")]
+        within: Span,
         /// A private file with the passphrase that the vault's keys are sealed under
         #[arg(long, value_name = "FILE", env = "ESCROWD_PASSPHRASE_FILE")]
         passphrase_file: Option<PathBuf>,
@@ -213,6 +239,12 @@ pub fn main() -> ExitCode {
         }
         (Ok(runtime), Command::RotateLedgerKey { data, finish, passphrase_file }) => {
             runtime.block_on(ledger_key::run(&data, finish, passphrase_file.as_deref()))
+        }
+        (Ok(_), Command::RotateTsa { data, passphrase_file }) => {
+            rotate::tsa(&data, passphrase_file.as_deref())
+        }
+        (Ok(runtime), Command::Retimestamp { data, within, passphrase_file }) => {
+            runtime.block_on(retimestamp::run(&data, within, passphrase_file.as_deref()))
         }
         (Ok(_), Command::Rebuild { data }) => check::rebuild(&data),
         (Ok(_), Command::Backup { data, to }) => backup::backup(&data, &to),

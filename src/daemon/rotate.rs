@@ -1,4 +1,5 @@
-//! `escrowd rotate-ca`: another CA, without anybody having to join again.
+//! `escrowd rotate-ca`: another CA, without anybody having to join again. `escrowd rotate-tsa`:
+//! another key that stamps times.
 
 use std::path::Path;
 use std::time::SystemTime;
@@ -6,9 +7,11 @@ use std::time::SystemTime;
 use crate::cli::failure::{Exit, Failure};
 use crate::client::error::chain;
 use crate::daemon::config::{Place, failed};
+use crate::domain::event::TsaEdition;
 use crate::domain::time::Timestamp;
 use crate::server::authorities::Authorities;
 use crate::server::ca::CaError;
+use crate::server::timestamper;
 
 pub(super) fn run(
     data: &Path,
@@ -41,6 +44,30 @@ pub(super) fn run(
         eprintln!("certificates renewed by it. Later: escrowd rotate-ca --data {shown} --finish");
     }
     eprintln!("Back up {shown}/keys now.");
+    Ok(Exit::Done)
+}
+
+/// `escrowd rotate-tsa`
+pub(super) fn tsa(data: &Path, passphrase_file: Option<&Path>) -> Result<Exit, Failure> {
+    let place = Place::new(data);
+    place.config()?;
+    let keys = place.keys(passphrase_file)?;
+    let authorities = Authorities::load(&keys).map_err(failed)?;
+    let now = Timestamp::from(SystemTime::now());
+    let next = timestamper::rotate(&keys, authorities.issuing(), now).map_err(failed)?;
+    let TsaEdition { number, certificate_sha256 } = next.edition;
+    let expires_at = next.authority.expires_at();
+    eprintln!(
+        "The next time-stamping key has number {number}; its certificate, {certificate_sha256}, \
+         is good until {expires_at}."
+    );
+    eprintln!(
+        "A running vault goes over to it when it gets SIGHUP, another one at its next start:"
+    );
+    eprintln!(
+        "then its ledger tells of it, and the key of before is removed. What that one signed"
+    );
+    eprintln!("goes on verifying. Back up {}/keys then.", data.display());
     Ok(Exit::Done)
 }
 

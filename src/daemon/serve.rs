@@ -10,7 +10,7 @@ use std::time::{Duration, Instant, SystemTime};
 use arc_swap::ArcSwap;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tracing::Level;
 use tracing_subscriber::Layer as _;
 use tracing_subscriber::filter::Targets;
@@ -19,6 +19,7 @@ use tracing_subscriber::util::SubscriberInitExt as _;
 
 use crate::cli::failure::{Exit, Failure};
 use crate::crypto::keyring::Keyring;
+use crate::crypto::timestamp;
 use crate::daemon::check::probe_in_child;
 use crate::daemon::config::{Place, failed, not_opened, refuse_strange};
 use crate::daemon::ledger_key;
@@ -26,6 +27,7 @@ use crate::daemon::metrics::{Certificate, Metrics};
 use crate::daemon::notice::{self, Notice};
 use crate::daemon::notify::Manager;
 use crate::daemon::public;
+use crate::daemon::stamping::{External, RENEWED_WITHIN, VaultTime, go_round, shelf};
 use crate::daemon::witnesses::{self, Witnesses};
 use crate::domain::chain::chain;
 use crate::domain::time::Timestamp;
@@ -35,6 +37,7 @@ use crate::server::call_counts::CallCounts;
 use crate::server::calls::Calls;
 use crate::server::credentials::Credentials;
 use crate::server::service::routes;
+use crate::server::stamps::{Own, Rounds, Schedule, Source, StampMeasures};
 use crate::server::timestamper;
 use crate::server::timestamps::SharedTimestamper;
 use crate::server::transport::configure;
@@ -71,6 +74,7 @@ pub(super) async fn run(
     let mut hangup = signal(SignalKind::hangup()).map_err(failed)?;
     let place = Place::new(data);
     let config = place.config()?;
+    let external = External::of(&config.timestamps, place.store())?;
     let keys = place.keys(passphrase_file)?;
     let authorities = Authorities::load(&keys).map_err(failed)?;
     notice::refuse(&place)?;
@@ -87,8 +91,8 @@ pub(super) async fn run(
     let vault = Vault::open(store, origin, ledger_keys, clock, config.quota);
     let vault = Arc::new(vault.map_err(failed)?);
     // It may make a key: so only now, when the lock is held.
-    let timestamper = timestamper::take_up(&keys, credentials.authorities().issuing(), now());
-    let timestamper = Arc::new(ArcSwap::from_pointee(timestamper.map_err(failed)?));
+    let timestamper = take_up_timestamper(&vault, &keys, &credentials.authorities()).await?;
+    let timestamper = Arc::new(ArcSwap::from_pointee(timestamper));
     tell_authorities(&vault, &credentials.authorities()).await?;
     tracing::info!(key = %vault.log_key(), "the log's key, for witnesses and auditors");
     let witnessing = witnesses::Measures::default();
@@ -109,7 +113,10 @@ pub(super) async fn run(
     let bound = listener.local_addr().map_err(failed)?;
     let incoming = accept(listener, credentials.tls(), Limits::default());
     let calls = CallCounts::new();
-    let metrics = Arc::new(Metrics::new(&vault, &incoming, &calls, &witnessing, caught_up.get()));
+    let stamps = StampMeasures::default();
+    let counted = (&incoming, &calls);
+    let metrics = Metrics::new(&vault, counted, (&witnessing, &stamps), caught_up.get());
+    let metrics = Arc::new(metrics);
     show_certificates(&metrics, &credentials, &timestamper);
     if let Some(shown) = &config.metrics {
         let hint = "choose another address under [metrics] in escrowd.toml";
@@ -126,6 +133,14 @@ pub(super) async fn run(
         let timestamper = Arc::clone(&timestamper);
         tokio::spawn(public::serve(Arc::clone(&vault), timestamper, listener));
     }
+    let clock = Arc::new(VaultTime(Arc::clone(&vault)));
+    let own = own_timestamps(&credentials, &timestamper, clock.clone());
+    let external = external.map(|external| Arc::new(external) as Arc<dyn Source>);
+    let sources = [own].into_iter().chain(external).collect();
+    let schedule = Schedule { every: config.timestamps.every, within: RENEWED_WITHIN };
+    let rounds = Rounds::new(shelf(&place), schedule, clock, sources, stamps);
+    let hurry = Arc::new(Notify::new());
+    let stamping = tokio::spawn(go_round(Arc::clone(&vault), rounds, Arc::clone(&hurry)));
     let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
     let router = configure(tonic::transport::Server::builder().layer(calls))
         .layer(Calls::new(vault.quota().streams))
@@ -161,6 +176,7 @@ pub(super) async fn run(
                 manager.reloading();
                 reload(&place, &keys, &vault, (&credentials, &timestamper)).await;
                 show_certificates(&metrics, &credentials, &timestamper);
+                hurry.notify_one();
                 manager.ready();
             }
             _ = renewal.tick() => {
@@ -186,6 +202,7 @@ pub(super) async fn run(
     }
     tracing::info!("stopping: open calls may end first");
     manager.stopping(DRAIN_MAX);
+    stamping.abort();
     drop(stop);
     vault.dismiss();
     if tokio::time::timeout(DRAIN_MAX, serving).await.is_err() {
@@ -249,8 +266,7 @@ async fn reload(
         let hosts = place.config()?.hosts;
         let authorities = Authorities::load(keys).map_err(failed)?;
         let ready = Credentials::ready(authorities, hosts, now()).map_err(failed)?;
-        let stamps = timestamper::take_up(keys, ready.authorities().issuing(), now());
-        let stamps = stamps.map_err(failed)?;
+        let stamps = take_up_timestamper(vault, keys, ready.authorities()).await?;
         tell_authorities(vault, ready.authorities()).await?;
         credentials.take_up(ready);
         // Behind it: whoever is given a token can find out by which CA.
@@ -270,7 +286,7 @@ async fn reload(
 }
 
 /// Tells in the ledger which CAs there are, before anybody is shown them.
-async fn tell_authorities(
+pub(super) async fn tell_authorities(
     vault: &Vault<DiskStore>,
     authorities: &Authorities,
 ) -> Result<(), Failure> {
@@ -278,6 +294,35 @@ async fn tell_authorities(
         tracing::info!(edition = authorities.edition(), "the ledger tells of other CAs");
     }
     Ok(())
+}
+
+/// The vault's own authority, for the log's time-stamps.
+fn own_timestamps(
+    credentials: &Arc<Credentials>,
+    timestamper: &SharedTimestamper,
+    clock: Arc<VaultTime>,
+) -> Arc<dyn Source> {
+    let credentials = Arc::clone(credentials);
+    let cas = move || {
+        let certificates = credentials.authorities().certificates();
+        certificates.iter().map(|ca| ca.to_vec()).collect()
+    };
+    Arc::new(Own { timestamper: Arc::clone(timestamper), cas: Box::new(cas), clock })
+}
+
+/// The authority that stamps times, once the ledger tells of it.
+pub(super) async fn take_up_timestamper(
+    vault: &Vault<DiskStore>,
+    keys: &Keyring,
+    authorities: &Authorities,
+) -> Result<timestamp::Authority, Failure> {
+    let told = vault.told_timestamper().map_err(failed)?;
+    let taken = timestamper::take_up_told(keys, authorities, told, now()).map_err(failed)?;
+    if vault.tell_timestamper(&taken.edition).await.map_err(failed)? {
+        let number = taken.edition.number;
+        tracing::info!(number, "the ledger tells of another time-stamping key");
+    }
+    Ok(taken.authority)
 }
 
 /// Comes back once standard input is closed, if that is to end serving.

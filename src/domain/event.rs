@@ -104,6 +104,8 @@ pub enum Note {
     },
     /// The vault's CAs are others than it told last.
     AuthoritiesChanged(CaEdition),
+    /// The key that stamps times is another than the vault told last.
+    TimestamperChanged(TsaEdition),
     /// Another key signs the log from now on.
     LedgerKeyChanged(SignedHandover),
     /// Somebody looked. One entry stands for a member's looks of one kind within a minute.
@@ -163,6 +165,16 @@ impl CaEdition {
     pub fn first(ca_sha256: Digest) -> Self {
         Self { edition: 1, ca_sha256, next_ca_sha256: None }
     }
+}
+
+/// Which key of a vault stamps times.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TsaEdition {
+    /// The number of the key, from 1.
+    pub number: u32,
+    /// SHA-256 of its certificate, DER.
+    pub certificate_sha256: Digest,
 }
 
 /// What somebody looked at.

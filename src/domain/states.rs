@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::domain::agreement::Agreement;
 use crate::domain::deposit::Deposit;
-use crate::domain::event::CaEdition;
+use crate::domain::event::{CaEdition, TsaEdition};
 use crate::domain::handover::SignedHandover;
 use crate::domain::id::{
     AgreementId, DepositId, Digest, MemberPath, OrganisationName, PublicKey, RegistrationId,
@@ -26,6 +26,8 @@ pub enum Key {
     Vault,
     /// Which CAs the vault told of last.
     Authorities,
+    /// Which key that stamps times the vault told of last.
+    Timestamper,
     /// An organisation.
     Organisation(OrganisationName),
     /// An agreement.
@@ -64,6 +66,7 @@ impl fmt::Display for Key {
         match self {
             Self::Vault => f.write_str("vault"),
             Self::Authorities => f.write_str("authorities"),
+            Self::Timestamper => f.write_str("timestamper"),
             Self::Organisation(name) => write!(f, "organisation/{name}"),
             Self::Agreement(id) => write!(f, "agreement/{id}"),
             Self::Party(name, id) => write!(f, "{}{id}", Self::party_prefix(name)),
@@ -89,6 +92,8 @@ pub enum Record {
     Vault(Vault),
     /// Which CAs the vault told of last.
     Authorities(CaEdition),
+    /// Which key that stamps times the vault told of last.
+    Timestamper(TsaEdition),
     /// An organisation.
     Organisation(Organisation),
     /// An agreement.
@@ -230,6 +235,14 @@ impl States {
             return None;
         };
         Some(authorities)
+    }
+
+    /// Which key that stamps times the vault told of last.
+    pub fn timestamper(&self) -> Option<&TsaEdition> {
+        let Some(Record::Timestamper(timestamper)) = self.records.get(&Key::Timestamper) else {
+            return None;
+        };
+        Some(timestamper)
     }
 
     /// The deposit of this bundle in this agreement.

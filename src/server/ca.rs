@@ -129,6 +129,18 @@ pub enum CaError {
     /// A member's certificate signing request was refused.
     #[error("the certificate signing request is refused")]
     Csr(#[from] CsrRefused),
+    /// The certificate that stamps times is not there.
+    #[error("{path} is missing, and the ledger tells of it; restore it from a backup, or have the next key made with `escrowd rotate-tsa`", path = path.display())]
+    TimestamperLost {
+        /// Which file.
+        path: PathBuf,
+    },
+    /// The certificate that stamps times is one that nobody made.
+    #[error("{path} is neither the certificate that the ledger tells of nor of the vault's CA; restore it from a backup, or have the next key made with `escrowd rotate-tsa`", path = path.display())]
+    TimestamperAltered {
+        /// Which file.
+        path: PathBuf,
+    },
     /// The vault's time-stamping authority is not one.
     #[error("the vault's time-stamping authority cannot be used")]
     Timestamping(#[from] AuthorityFault),

@@ -25,6 +25,7 @@ mod places;
 mod recoveries;
 pub mod service;
 mod shares;
+pub mod stamps;
 mod statements;
 mod status;
 mod streams;

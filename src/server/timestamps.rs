@@ -58,7 +58,7 @@ pub fn endpoint(
 }
 
 /// A response to a request, with a number of its own.
-fn answered(authority: &Authority, request: &[u8], now: Timestamp) -> Vec<u8> {
+pub(super) fn answered(authority: &Authority, request: &[u8], now: Timestamp) -> Vec<u8> {
     let mut serial = [0; 16];
     OsRng.fill_bytes(&mut serial);
     answer(request, authority, now, &serial)

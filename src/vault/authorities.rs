@@ -1,13 +1,21 @@
-//! Which CAs the vault has: told in the ledger, and proved to whoever asks.
+//! Which CAs the vault has, told in the ledger and proved to whoever asks; and which key stamps
+//! times.
 
-use crate::domain::event::{CaEdition, Note};
+use crate::domain::event::{CaEdition, Note, TsaEdition};
 use crate::domain::states::{Key, States};
 use crate::domain::stream::Stream;
 use crate::ledger::authorities::{Authorities, AuthoritiesType, Challenge, SignedAuthorities};
-use crate::store::Store;
-use crate::vault::Vault;
+use crate::store::{ReadError, Store};
 use crate::vault::committer::Work;
 use crate::vault::error::VaultError;
+use crate::vault::{Vault, records};
+
+/// Which key that stamps times a store tells of, if it tells of one.
+pub fn told_timestamper<S: Store>(store: &S) -> Result<Option<TsaEdition>, ReadError> {
+    let mut states = States::default();
+    records::load(&mut states, [Key::Timestamper], &|key| store.record(key))?;
+    Ok(states.timestamper().copied())
+}
 
 impl<S: Store> Vault<S> {
     /// Tells in the vault's stream that these are its CAs, durably, if they are others than it told
@@ -19,6 +27,22 @@ impl<S: Store> Vault<S> {
             return Ok(false);
         }
         let note = Note::AuthoritiesChanged(*now);
+        self.committer.submit(Work::Note { stream: Stream::Vault, note }).await?;
+        Ok(true)
+    }
+
+    /// Which key that stamps times was told last, if any was.
+    pub fn told_timestamper(&self) -> Result<Option<TsaEdition>, VaultError> {
+        Ok(told_timestamper(self.store.as_ref())?)
+    }
+
+    /// Tells in the vault's stream that this key stamps times, durably, if it is another than it
+    /// told last. To be done before it signs anything. Whether it was news.
+    pub async fn tell_timestamper(&self, now: &TsaEdition) -> Result<bool, VaultError> {
+        if self.told_timestamper()? == Some(*now) {
+            return Ok(false);
+        }
+        let note = Note::TimestamperChanged(*now);
         self.committer.submit(Work::Note { stream: Stream::Vault, note }).await?;
         Ok(true)
     }
@@ -113,6 +137,29 @@ mod tests {
                 }
                 let vault = open(directory.path());
                 assert!(!vault.tell_authorities(&now).await.unwrap(), "{why}: index {has_index}");
+                vault.close().await;
+            }
+        }
+        // And so is which key stamps times.
+        let tsa = |number, certificate_sha256| TsaEdition { number, certificate_sha256 };
+        for (now, why) in [
+            (tsa(1, first), "the first, of which none was told"),
+            (tsa(2, second), "the next"),
+            (tsa(2, other), "another of the same number"),
+        ] {
+            for has_index in [true, true, false] {
+                if !has_index {
+                    DiskStore::set_index_aside(directory.path()).unwrap();
+                }
+                let vault = open(directory.path());
+                let is_news = expected.last() != Some(&Note::TimestamperChanged(now));
+                assert_eq!(vault.tell_timestamper(&now).await.unwrap(), is_news, "{why}");
+                assert!(!vault.tell_timestamper(&now).await.unwrap(), "{why}: again");
+                if is_news {
+                    expected.push(Note::TimestamperChanged(now));
+                }
+                assert_eq!(told(&vault), expected, "{why}: index {has_index}");
+                assert_eq!(vault.told_timestamper().unwrap(), Some(now), "{why}");
                 vault.close().await;
             }
         }

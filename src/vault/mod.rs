@@ -37,6 +37,7 @@ use prometheus_client::registry::Registry;
 use sha2::Digest as _;
 use tokio::sync::watch;
 
+pub use crate::vault::authorities::told_timestamper;
 pub use crate::vault::clock::{Clock, SystemClock};
 pub use crate::vault::committer::Done;
 pub use crate::vault::delivery::{BundleBytes, Delivery, Incoming};

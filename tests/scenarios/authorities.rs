@@ -8,13 +8,16 @@ use escrow_vault::client::home::Home;
 use escrow_vault::client::trust::Trust;
 use escrow_vault::client::{ConnectFault, Refusal};
 use escrow_vault::crypto::keyring::Keyring;
-use escrow_vault::crypto::statement;
-use escrow_vault::domain::event::{Act, CaEdition, Note};
+use escrow_vault::crypto::pem::pem;
+use escrow_vault::crypto::{signature, statement};
+use escrow_vault::domain::event::{Act, CaEdition, Note, TsaEdition};
 use escrow_vault::domain::id::Digest;
 use escrow_vault::domain::stream::Stream;
 use escrow_vault::server::ca::Authority;
 use escrow_vault::store::{DiskStore, Options, Store as _};
 use escrow_vault::vault::DomainProjector;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject as _;
 
 use super::{Beside, World, copy_dir};
 
@@ -183,15 +186,33 @@ fn a_vault_restored_to_an_older_ca_is_noticed() {
     assert!(noticed.error()["message"].as_str().unwrap().contains("old backup"));
 }
 
-/// What a vault that is stopped has told of its CAs in its own stream, in order.
-fn told(world: &World) -> Vec<CaEdition> {
+/// What a vault that is stopped has noted in its own stream, in order.
+fn noted(world: &World) -> Vec<Note> {
     let store = DiskStore::open(&world.data(), &DomainProjector, &Options::default()).unwrap();
     let entries = store.read_stream(&Stream::Vault, 1, 1_000).unwrap();
     let acts = entries.iter().map(|entry| statement::event(&entry.payload).unwrap().act);
-    let told = acts.filter_map(|act| match act {
-        Act::Noted(Note::Founded { ca_sha256, .. }) => Some(CaEdition::first(ca_sha256)),
-        Act::Noted(Note::AuthoritiesChanged(authorities)) => Some(authorities),
-        Act::Noted(_) | Act::Stated(_) => None,
+    let noted = acts.filter_map(|act| match act {
+        Act::Noted(note) => Some(note),
+        Act::Stated(_) => None,
+    });
+    noted.collect()
+}
+
+/// What it told of its CAs.
+fn told(world: &World) -> Vec<CaEdition> {
+    let told = noted(world).into_iter().filter_map(|note| match note {
+        Note::Founded { ca_sha256, .. } => Some(CaEdition::first(ca_sha256)),
+        Note::AuthoritiesChanged(authorities) => Some(authorities),
+        _ => None,
+    });
+    told.collect()
+}
+
+/// What it told of the keys that stamp times.
+fn told_timestampers(world: &World) -> Vec<TsaEdition> {
+    let told = noted(world).into_iter().filter_map(|note| match note {
+        Note::TimestamperChanged(timestamper) => Some(timestamper),
+        _ => None,
     });
     told.collect()
 }
@@ -250,4 +271,74 @@ fn the_ledger_tells_every_edition_of_the_cas_once_before_anybody_is_shown_it() {
     world.stop();
     assert_eq!(told(&world), expected);
     assert_eq!(world.escrowd(&["check"]).code, 0);
+}
+
+#[test]
+fn the_ledger_tells_every_key_that_stamps_times_once_and_a_damaged_one_is_not_replaced_in_silence()
+{
+    let mut world = World::new();
+    world.join("hanbit-parts", "minji");
+    let restart = |world: &mut World| {
+        world.stop();
+        world.serve();
+    };
+    let edition = |world: &World, number| {
+        let name = match number {
+            1 => "keys/tsa.crt".to_owned(),
+            _ => format!("keys/tsa-{number}.crt"),
+        };
+        let der = CertificateDer::from_pem_file(world.data().join(name)).unwrap();
+        TsaEdition { number, certificate_sha256: signature::sha256(&der) }
+    };
+    let mut stamped = vec![world.register("hanbit-parts", "page-1", "one")];
+    restart(&mut world);
+    assert!(world.reload());
+    // Made, and taken up with the reload: whoever signs until then is the one that was told.
+    assert_eq!(world.escrowd(&["rotate-tsa"]).code, 0);
+    stamped.push(world.register("hanbit-parts", "page-2", "two"));
+    world.kill();
+    let mut expected = vec![edition(&world, 1)];
+    assert_eq!(told_timestampers(&world), expected);
+    world.serve();
+    assert!(world.reload());
+    restart(&mut world);
+    expected.push(edition(&world, 2));
+    assert_eq!(world.escrowd(&["rotate-tsa"]).code, 0);
+    assert!(world.reload());
+    expected.push(edition(&world, 3));
+    // So is the one that comes with another CA.
+    assert_eq!(world.escrowd(&["rotate-ca"]).code, 0);
+    assert!(world.reload());
+    expected.push(edition(&world, 4));
+    stamped.push(world.register("hanbit-parts", "page-3", "three"));
+    world.kill();
+    assert_eq!(told_timestampers(&world), expected);
+    assert_eq!(world.escrowd(&["rebuild"]).code, 0);
+    world.serve();
+    world.stop();
+    assert_eq!(told_timestampers(&world), expected);
+    assert_eq!(world.escrowd(&["check"]).code, 0);
+
+    // A bit that leaves it a certificate: of its signature, which comes last.
+    let path = world.data().join("keys/tsa-4.crt");
+    let mut der = CertificateDer::from_pem_file(&path).unwrap().to_vec();
+    *der.last_mut().unwrap() ^= 1;
+    fs::write(&path, pem("CERTIFICATE", &der)).unwrap();
+    for told in [world.try_serve().unwrap_err(), world.escrowd(&["check"]).err] {
+        let way_out = told.contains("restore it from a backup") && told.contains("rotate-tsa");
+        assert!(told.contains("tsa-4.crt") && way_out, "{told}");
+    }
+    assert_eq!(world.escrowd(&["rotate-tsa"]).code, 0);
+    world.serve();
+    stamped.push(world.register("hanbit-parts", "page-4", "four"));
+    world.stop();
+    expected.push(edition(&world, 5));
+    assert_eq!(told_timestampers(&world), expected);
+    let keys = fs::read_dir(world.data().join("keys")).unwrap();
+    let keys = keys.map(|item| item.unwrap().file_name().into_string().unwrap());
+    let of_tsa = keys.filter(|name| name.starts_with("tsa") && name.ends_with(".key"));
+    assert_eq!(of_tsa.collect::<Vec<_>>(), ["tsa-5.key"]);
+    // What all of them signed verifies still.
+    world.serve();
+    assert_eq!(world.escrow("hanbit-parts", &["registrations"]).records(), stamped);
 }

@@ -123,17 +123,10 @@ fn table() -> Vec<Row> {
         ),
         (
             &["keys/tsa.crt"],
-            [&CUTS[..4], &[FirstBitFlipped, Directory]].concat(),
+            [&CUTS[..4], &[FirstBitFlipped, MiddleBitFlipped, Directory, Removed]].concat(),
             Refuses("tsa.crt"),
             Names("tsa.crt"),
-            "tokens that don't bring it along hang on it",
-        ),
-        (
-            &["keys/tsa.crt"],
-            vec![Removed],
-            Starts,
-            Clean,
-            "a key without certificate is what a making that was cut short leaves",
+            "the ledger tells of it, and tokens that don't bring it along hang on it",
         ),
         (
             &["journal/head"],

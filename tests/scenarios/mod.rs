@@ -34,6 +34,7 @@ mod registration;
 mod release;
 mod sealed;
 mod service;
+mod stamps;
 mod stock_age;
 mod strangers;
 mod timestamps;

@@ -4,6 +4,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use escrow_vault::crypto::timestamp::{self, Hash, Imprint};
+use escrow_vault::domain::time::Timestamp;
+
 use super::{Ended, World, files_below, have, id};
 
 impl World {
@@ -94,6 +97,10 @@ fn promise_9_a_receipt_proves_itself_to_anybody_with_stock_tools_too() {
         let (holds, said) = run_script(&unpacked, &arguments);
         assert!(holds, "{said}");
         assert!(said.contains("VERIFIED") && said.contains(&own), "{said}");
+        // What was registered has its time-stamp with it, told with its time and whose it is.
+        let stamped: Vec<_> = proved.iter().filter(|it| it["stamped_at"].is_string()).collect();
+        assert_eq!(stamped.len(), usize::from(document.is_some()), "{proved:?}");
+        assert_eq!(said.contains("time-stamped at 2"), document.is_some(), "{said}");
         // Another file than the one that is named.
         let other = world.file("other.txt", "13 March");
         let refused = world.verify(&receipt, &["--file", &other]);
@@ -215,4 +222,172 @@ fn promise_9_a_receipt_that_was_altered_anywhere_is_refused_by_this_program_and_
     }
     fs::write(world.path("cut.tgz"), "not a receipt").unwrap();
     assert_eq!(world.verify(&world.path("cut.tgz"), &[]).refusal(), "NOT_A_RECEIPT");
+}
+
+impl World {
+    /// Registers a notebook with this digest stamped; the receipt of it.
+    fn registered(&self, hash: &str) -> (PathBuf, String) {
+        let notebook = self.file("notebook.txt", "12 March: the etch stops at 90 s");
+        let hash = if hash == "sha256" { &[][..] } else { &["--hash", hash] };
+        let register = [&["register", &notebook, "--yes"][..], hash].concat();
+        let registration = id(&self.escrow("hanbit-parts", &register).record());
+        (self.receipt("hanbit-parts", &registration), registration)
+    }
+}
+
+/// The one directory of an unpacked receipt that has a time-stamp.
+fn stamped_dir(receipt: &Path) -> PathBuf {
+    let stamped = files_below(receipt).into_iter().find(|path| path.ends_with("document.tsr"));
+    stamped.unwrap().parent().unwrap().to_owned()
+}
+
+#[test]
+fn a_receipt_says_under_whose_ca_its_time_stamp_is_and_what_that_proves() {
+    if !have("openssl") {
+        return;
+    }
+    let world = World::new();
+    world.join("hanbit-parts", "minji");
+    let own_ca = world.data().join("keys/ca.crt").display().to_string();
+    let stranger = World::new();
+    let other_ca = stranger.data().join("keys/ca.crt").display().to_string();
+    let notebook = world.file("notebook.txt", "12 March: the etch stops at 90 s");
+    let other = world.file("other.txt", "13 March");
+    for (hash, bare) in [
+        ("sha256", "The registered SHA-256 was time-stamped at"),
+        ("sha384", "A SHA-384, which only the document itself can be compared with"),
+        ("sha512", "A SHA-512, which only the document itself can be compared with"),
+    ] {
+        let (receipt, id) = world.registered(hash);
+        let unpacked = unpack(&receipt, &world.path(&format!("{id}.d")));
+        let path = receipt.display().to_string();
+        let aloud = |more: &[&str]| {
+            world.escrow_aloud("nobody", &[&["verify", path.as_str()], more].concat(), b"")
+        };
+        let said = aloud(&[]);
+        for expected in [bare, "came along with the receipt", "nothing against the vault's own"] {
+            assert!(said.contains(expected), "{hash}: {expected:?}: {said}");
+        }
+        assert!(aloud(&["--tsa-ca", &own_ca]).contains("under a CA that you gave"), "{hash}");
+        assert!(aloud(&["--file", &notebook]).contains("time-stamped at"), "{hash}");
+        let (holds, said) = run_script(&unpacked, &["--tsa-ca", &own_ca, "--file", &notebook]);
+        assert!(holds && said.contains(&format!("under {own_ca}")), "{hash}: {said}");
+        // Only whoever has the document can say what is wrong with a longer digest.
+        let refused = ["--tsa-ca", &other_ca, "--file", &notebook];
+        assert_eq!(world.verify(&receipt, &refused).refusal(), "NOT_VERIFIED", "{hash}");
+        let (holds, said) = run_script(&unpacked, &refused);
+        assert!(!holds && said.contains("does not count"), "{hash}: {said}");
+        let refused = world.verify(&receipt, &["--file", &other]).refusal();
+        assert_eq!(refused, "OTHER_DOCUMENT", "{hash}");
+        assert!(!run_script(&unpacked, &["--file", &other]).0, "{hash}");
+        let refused = world.verify(&receipt, &["--tsa-ca", &other]).refusal();
+        assert_eq!(refused, "BAD_CERTIFICATE", "{hash}");
+        for wrong in [&["--file"][..], &["--tsa-ca"], &["--other", "x"], &["x"]] {
+            assert!(run_script(&unpacked, wrong).1.contains("usage"), "{wrong:?}");
+        }
+    }
+    // A home whose token is damaged has its receipt without it, and is told.
+    let (_, registration) = world.registered("sha256");
+    let token = world.home("hanbit-parts").join(format!("stamps/{registration}.tsr"));
+    fs::write(&token, "no token").unwrap();
+    let out = world.path("without.tgz").display().to_string();
+    let ended = world.escrow("hanbit-parts", &["receipt", &registration, "--out", &out]);
+    assert!(ended.code == 0 && ended.err.contains("without its time-stamp"), "{}", ended.err);
+    assert!(ended.out.iter().all(|it| it["stamped_at"].is_null()), "{:?}", ended.out);
+}
+
+#[test]
+fn a_time_stamp_that_was_altered_is_refused_by_this_program_and_by_stock_tools() {
+    if !have("openssl") {
+        return;
+    }
+    let world = World::new();
+    world.join("hanbit-parts", "minji");
+    let (receipt, _) = world.registered("sha256");
+    let whole = unpack(&receipt, &world.path("whole"));
+    let (token, ca) = ("document.tsr", "tsa-ca.pem");
+    let kept = fs::read(stamped_dir(&whole).join(token)).unwrap();
+    let other = world.file("other.txt", "13 March");
+    let register = ["register", &other, "--yes"];
+    let registered = id(&world.escrow("hanbit-parts", &register).record());
+    let other = world.home("hanbit-parts").join(format!("stamps/{registered}.tsr"));
+    let stranger = World::new();
+    let foreign = fs::read(stranger.data().join("keys/ca.crt")).unwrap();
+    let beside = |needle: &[u8], beyond: usize| {
+        let at = kept.windows(needle.len()).position(|window| window == needle).unwrap();
+        let mut bent = kept.clone();
+        bent[at + needle.len() + beyond] ^= 1;
+        bent
+    };
+    let sha256 = escrow_vault::crypto::signature::sha256(b"12 March: the etch stops at 90 s").0;
+    // `GeneralizedTime` of fifteen characters.
+    let at_second = beside(&[0x18, 0x0f], 13);
+    let mut last = kept.clone();
+    *last.last_mut().unwrap() ^= 1;
+    let mut longer = kept.clone();
+    longer.push(0);
+    let rows: Vec<(&str, &str, Option<Vec<u8>>)> = vec![
+        ("the digest", token, Some(beside(&sha256[..31], 0))),
+        ("the time", token, Some(at_second)),
+        ("the signature", token, Some(last)),
+        ("cut short", token, Some(kept[..kept.len() - 1].to_vec())),
+        ("something behind it", token, Some(longer)),
+        ("another document's", token, Some(fs::read(other).unwrap())),
+        ("no token", token, Some(b"no token".to_vec())),
+        ("another vault's CA", ca, Some(foreign)),
+        ("no CA", ca, Some(b"no CA".to_vec())),
+        ("the token left out", token, None),
+        ("the CA left out", ca, None),
+    ];
+    let refused = |what: &str, copy: &Path| {
+        let packed = world.path("altered.tgz");
+        pack(copy, &packed);
+        let code = world.verify(&packed, &[]).refusal();
+        assert!(["NOT_VERIFIED", "NOT_A_RECEIPT"].contains(&code.as_str()), "{what}: {code}");
+        let (holds, said) = run_script(copy, &[]);
+        assert!(!holds && said.contains("NOT VERIFIED"), "{what}: {said}");
+    };
+    for (what, file, content) in rows {
+        let copy = unpack(&receipt, &world.path(&format!("altered {what}")));
+        let file = stamped_dir(&copy).join(file);
+        match content {
+            Some(content) => fs::write(file, content).unwrap(),
+            None => fs::remove_file(file).unwrap(),
+        }
+        refused(what, &copy);
+    }
+    // Beside a statement that registers nothing.
+    let copy = unpack(&receipt, &world.path("elsewhere"));
+    let from = stamped_dir(&copy);
+    for file in [token, ca] {
+        fs::rename(from.join(file), copy.join("0001").join(file)).unwrap();
+    }
+    refused("elsewhere", &copy);
+}
+
+#[test]
+fn a_time_stamp_verifies_at_its_own_time_whatever_has_expired_since() {
+    if !have("openssl") {
+        return;
+    }
+    let world = World::new();
+    world.join("hanbit-parts", "minji");
+    let (receipt, registration) = world.registered("sha256");
+    let copy = unpack(&receipt, &world.path("expired"));
+    let then: Timestamp = "2001-05-06T07:08:09.000Z".parse().unwrap();
+    let office = super::timestamps::Office::at(then);
+    let imprint = Imprint::of(Hash::Sha256, b"12 March: the etch stops at 90 s");
+    let request = timestamp::request(&imprint, None, true);
+    fs::write(stamped_dir(&copy).join("document.tsr"), office.answers(&request)).unwrap();
+    fs::write(stamped_dir(&copy).join("tsa-ca.pem"), office.ca_pem()).unwrap();
+    let packed = world.path("expired.tgz");
+    pack(&copy, &packed);
+    let proved = world.verify(&packed, &[]).records();
+    let stamped: Vec<_> = proved.iter().map(|it| &it["stamped_at"]).collect();
+    assert!(
+        stamped.iter().any(|at| **at == then.to_string().as_str()),
+        "{registration}: {proved:?}"
+    );
+    let (holds, said) = run_script(&copy, &[]);
+    assert!(holds && said.contains("time-stamped at 2001-05-06T07:08:09Z"), "{said}");
 }

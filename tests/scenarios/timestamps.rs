@@ -3,7 +3,7 @@
 use std::fs;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpStream;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::SystemTime;
 
@@ -31,7 +31,7 @@ const QUERY: &str = "application/timestamp-query";
 
 /// A vault's CA and time-stamping authority, and a directory with a document and their
 /// certificates: `ca.pem`, `tsa.pem`.
-struct Office {
+pub(super) struct Office {
     dir: TempDir,
     ca: ca::Authority,
     authority: timestamp::Authority,
@@ -44,12 +44,12 @@ impl Office {
     }
 
     /// One that was opened then, and where it is still that time.
-    fn at(now: Timestamp) -> Self {
+    pub(super) fn at(now: Timestamp) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let keys = dir.path().join("keys");
         escrow_vault::crypto::keyfile::private_dir(&keys).unwrap();
         let ca = ca::Authority::create("Escrow Vault CA", now).unwrap();
-        let authority = timestamper::take_up(&Keyring::at(&keys), &ca, now).unwrap();
+        let authority = timestamper::take_up(&Keyring::at(&keys), &ca, now).unwrap().authority;
         fs::write(dir.path().join("ca.pem"), ca.certificate_pem()).unwrap();
         fs::copy(keys.join("tsa.crt"), dir.path().join("tsa.pem")).unwrap();
         fs::write(dir.path().join("recipe.txt"), "etch for 90 s").unwrap();
@@ -73,13 +73,22 @@ impl Office {
         fs::write(self.dir.path().join("answer.tsr"), answer.body).unwrap();
     }
 
+    /// Its answer to a request.
+    pub(super) fn answers(&self, request: &[u8]) -> Vec<u8> {
+        endpoint(&self.authority, Some(QUERY), request, self.now).body
+    }
+
+    pub(super) fn ca_pem(&self) -> String {
+        self.ca.certificate_pem()
+    }
+
     fn file(&self, name: &str) -> Vec<u8> {
         fs::read(self.dir.path().join(name)).unwrap()
     }
 }
 
 /// Whether it succeeded, and what it said.
-fn openssl(dir: &Path, arguments: &[&str]) -> (bool, String) {
+pub(super) fn openssl(dir: &Path, arguments: &[&str]) -> (bool, String) {
     let ended = Command::new("openssl").args(arguments).current_dir(dir).output().unwrap();
     let said = [ended.stdout, ended.stderr].concat();
     (ended.status.success(), String::from_utf8_lossy(&said).into_owned())
@@ -560,7 +569,7 @@ fn where_the_vault_cannot_stamp_the_registration_stands_and_show_asks_again() {
 }
 
 /// An authority that OpenSSL has made and runs: root, perhaps a CA between, and signer.
-struct Elsewhere {
+pub(super) struct Elsewhere {
     dir: TempDir,
 }
 
@@ -591,7 +600,7 @@ ess_cert_id_alg = NAMED
 
 impl Elsewhere {
     /// `key` as `openssl req -newkey` has it.
-    fn new(key: &[&str], digest: &str, named: &str) -> Self {
+    pub(super) fn new(key: &[&str], digest: &str, named: &str) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let configuration = CONFIGURATION.replace("DIGEST", digest).replace("NAMED", named);
         fs::write(dir.path().join("configuration"), configuration).unwrap();
@@ -647,7 +656,7 @@ impl Elsewhere {
     }
 
     /// Answers a request, with the certificate of the CA between in the answer.
-    fn answer(&self, request: &[u8]) -> Vec<u8> {
+    pub(super) fn answer(&self, request: &[u8]) -> Vec<u8> {
         fs::write(self.dir.path().join("query.tsq"), request).unwrap();
         self.run(&[
             "ts",
@@ -668,6 +677,10 @@ impl Elsewhere {
             "answer.tsr",
         ]);
         fs::read(self.dir.path().join("answer.tsr")).unwrap()
+    }
+
+    pub(super) fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
     }
 
     fn certificate(&self, name: &str) -> CertificateDer<'static> {

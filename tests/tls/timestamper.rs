@@ -4,13 +4,22 @@ use std::fs;
 use std::path::Path;
 
 use escrow_vault::crypto::keyring::Keyring;
+use escrow_vault::crypto::pem::pem;
 use escrow_vault::crypto::timestamp::Authority;
+use escrow_vault::domain::event::TsaEdition;
 use escrow_vault::domain::time::{Span, Timestamp};
+use escrow_vault::server::authorities::Authorities;
 use escrow_vault::server::ca::{self, CaError};
-use escrow_vault::server::timestamper::{TIMESTAMPER_RENEWED_AFTER, take_up};
+use escrow_vault::server::timestamper::{self, TIMESTAMPER_RENEWED_AFTER, take_up_told};
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject as _;
 use x509_parser::parse_x509_certificate;
 
 use super::now;
+
+fn take_up(keys: &Keyring, ca: &ca::Authority, now: Timestamp) -> Result<Authority, CaError> {
+    timestamper::take_up(keys, ca, now).map(|taken| taken.authority)
+}
 
 fn files(dir: &Path) -> Vec<String> {
     let names = fs::read_dir(dir).unwrap().map(|item| item.unwrap().file_name());
@@ -127,4 +136,79 @@ fn its_key_is_sealed_where_the_vaults_keys_are() {
     let mut opened = Keyring::at(dir.path());
     opened.unlock(&phrase).unwrap();
     assert_eq!(take_up(&opened, &ca, now()).unwrap().certificate(), made.certificate());
+}
+
+/// A vault's CA and its time-stamping authority, which its ledger has told.
+fn founded(dir: &Path) -> (Keyring, Authorities, TsaEdition) {
+    let keys = Keyring::at(dir);
+    let authorities = Authorities::found(&keys, now()).unwrap();
+    let taken = take_up_told(&keys, &authorities, None, now()).unwrap();
+    (keys, authorities, taken.edition)
+}
+
+#[test]
+fn no_bit_of_a_certificate_that_was_told_changes_unnoticed() {
+    let dir = tempfile::tempdir().unwrap();
+    let (keys, authorities, told) = founded(dir.path());
+    let path = dir.path().join("tsa.crt");
+    let whole = CertificateDer::from_pem_file(&path).unwrap();
+    let before = files(dir.path());
+    for at in 0..whole.len() {
+        let mut bent = whole.to_vec();
+        bent[at] ^= 1;
+        fs::write(&path, pem("CERTIFICATE", &bent)).unwrap();
+        let refused = take_up_told(&keys, &authorities, Some(told), now()).unwrap_err();
+        let says = refused.to_string();
+        assert!(
+            says.contains("tsa.crt") && says.contains("restore it from a backup"),
+            "{at}: {says}"
+        );
+        let checked = timestamper::check(&keys, &authorities, Some(told)).unwrap_err();
+        assert_eq!(checked.to_string(), says, "{at}");
+        assert_eq!(files(dir.path()), before, "{at}: and nothing was made");
+    }
+    // The way out, though what is there cannot be used.
+    let next = timestamper::rotate(&keys, authorities.issuing(), now()).unwrap();
+    assert_eq!(next.edition.number, 2);
+    let taken = take_up_told(&keys, &authorities, Some(told), now()).unwrap();
+    assert_eq!(taken.edition, next.edition);
+}
+
+#[test]
+fn a_certificate_that_was_told_is_missed_and_another_one_counts_if_the_vaults_ca_has_made_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let (keys, authorities, first) = founded(dir.path());
+    fs::copy(dir.path().join("tsa.crt"), dir.path().join("kept.crt")).unwrap();
+    fs::copy(dir.path().join("tsa.key"), dir.path().join("kept.key")).unwrap();
+    let taken = |told| take_up_told(&keys, &authorities, told, now());
+    // Made on demand: taken up with the next look, and the key of before is gone.
+    timestamper::rotate(&keys, authorities.issuing(), now()).unwrap();
+    assert!(dir.path().join("tsa.key").exists(), "it signs until the next is taken up");
+    let second = taken(Some(first)).unwrap().edition;
+    assert_eq!(second.number, 2);
+    assert!(!dir.path().join("tsa.key").exists() && dir.path().join("tsa.crt").exists());
+    assert_eq!(taken(Some(second)).unwrap().edition, second, "and it stays");
+    // Lost altogether.
+    let missing = |told: TsaEdition| {
+        let lost = taken(Some(told)).unwrap_err();
+        let CaError::TimestamperLost { path } = &lost else { panic!("{lost}") };
+        assert!(lost.to_string().contains("escrowd rotate-tsa"), "{lost}");
+        path.file_name().unwrap().to_owned()
+    };
+    for name in ["tsa-2.crt", "tsa-2.key", "tsa.crt"] {
+        fs::remove_file(dir.path().join(name)).unwrap();
+    }
+    assert_eq!(missing(second), "tsa-2.crt");
+    timestamper::rotate(&keys, authorities.issuing(), now()).unwrap();
+    let openly = taken(Some(second)).unwrap().edition;
+    assert_ne!(openly.certificate_sha256, first.certificate_sha256);
+    // From an old backup: the vault's CA has made it, so it is so and so it is told.
+    for (from, to) in [("kept.crt", "tsa.crt"), ("kept.key", "tsa.key")] {
+        fs::copy(dir.path().join(from), dir.path().join(to)).unwrap();
+    }
+    assert_eq!(taken(Some(second)).unwrap().edition, first);
+    // The next has a number that no other ever had.
+    let late = now().after(TIMESTAMPER_RENEWED_AFTER);
+    let after = take_up_told(&keys, &authorities, Some(second), late).unwrap();
+    assert_eq!(after.edition.number, 3);
 }

@@ -244,6 +244,7 @@ fn noted(note: &Note, agreement: &AgreementId) -> (&'static str, Option<MemberPa
         Note::Founded { .. } => ("founded", None, "vault".to_owned()),
         Note::Recovered { .. } => ("was_recovered", None, "vault".to_owned()),
         Note::AuthoritiesChanged(_) => ("changed_its_cas", None, "vault".to_owned()),
+        Note::TimestamperChanged(_) => ("changed_its_tsa", None, "vault".to_owned()),
         Note::LedgerKeyChanged(_) => ("changed_its_ledger_key", None, "vault".to_owned()),
         Note::Resumed { agreement, .. } => ("goes_on_after_recovery", None, agreement.to_string()),
         Note::Access { by, look } => {

@@ -4,7 +4,6 @@ use std::fs::File;
 use std::io::{Read as _, Write as _};
 use std::path::{Path, PathBuf};
 
-use sha2::{Digest as _, Sha256};
 use tempfile::NamedTempFile;
 
 use crate::cli::args::Compare;
@@ -14,13 +13,16 @@ use crate::cli::failure::{Exit, Failure};
 use crate::cli::output::{Output, count};
 use crate::cli::view::ProvedView;
 use crate::client::acts::receipt::{self, Subject};
+use crate::client::acts::stamp;
 use crate::client::export::EXPORT;
-use crate::client::receipt::{Verified, read, verify, write};
+use crate::client::receipt::{DocumentStamp, ProvedStamp, Verified, read, verify_under, write};
 use crate::client::session::Session;
 use crate::client::unfinished::Unfinished;
 use crate::crypto::note::NoteKey;
+use crate::crypto::pem::certificates_of;
+use crate::crypto::timestamp::{Hash, Imprint};
 use crate::domain::chain::chain;
-use crate::domain::id::{Bytes, Digest};
+use crate::domain::id::{Bytes, Digest, RegistrationId};
 
 /// Largest receipt that is read, in bytes as it is packed.
 const RECEIPT_BYTES_MAX: u64 = 64 << 20;
@@ -43,9 +45,16 @@ pub(super) async fn receipt(
             return Err(Failure::failed("WRONG_KIND", message, hint).about(named));
         }
     };
-    let (made, verified) = receipt::receipt(session, &subject).await?;
+    let stamp = match &subject {
+        Subject::Registration(id) => kept_stamp(output, session, id),
+        Subject::Deposit(..) | Subject::Request(..) => None,
+    };
+    let (made, verified) = receipt::receipt(session, &subject, stamp).await?;
     keep(out, |staged| write(&made, staged))?;
     show(output, &verified, out, None)?;
+    for stamp in verified.events.iter().filter_map(|proved| proved.stamp.as_ref()) {
+        output.say(&format!("It holds the document's time-stamp of {}.", stamp.at));
+    }
     output.say(&format!("Anybody can verify it: escrow verify {}", out.display()));
     Ok(Exit::Done)
 }
@@ -57,6 +66,18 @@ pub(super) fn refuse_existing(out: &Path) -> Result<(), Failure> {
         Ok(_) => {
             let message = format!("{} exists already", out.display());
             Err(Failure::failed("EXISTS", message, "name a file that does not exist yet"))
+        }
+    }
+}
+
+/// The time-stamp that the home keeps of a registration. A damaged one keeps nobody from a receipt.
+fn kept_stamp(output: &Output, session: &Session, id: &RegistrationId) -> Option<DocumentStamp> {
+    let registration = session.states().registration(id)?;
+    match stamp::kept_whole(&session.home, registration) {
+        Ok(kept) => kept.map(|(_, stamp)| stamp),
+        Err(fault) => {
+            output.warn(format!("without its time-stamp: {fault}; {}", fault.hint()));
+            None
         }
     }
 }
@@ -93,6 +114,7 @@ pub(in crate::cli) fn verify_all(
     given: &Compare,
 ) -> Result<Exit, Failure> {
     let known = export::known(given)?;
+    let tsa_cas = given.tsa_ca.as_deref().map_or(Ok(Vec::new()), certificates)?;
     let document = document.map(|path| digest(path).map(|digest| (path, digest))).transpose()?;
     for path in receipts {
         let open = || File::open(path).map_err(|fault| unreadable(path, &fault));
@@ -113,7 +135,8 @@ pub(in crate::cli) fn verify_all(
             )
             .about(path.display())
         })?;
-        let verified = verify(&receipt).map_err(|fault| unverified(path, &fault))?;
+        let verified =
+            verify_under(&receipt, &tsa_cas).map_err(|fault| unverified(path, &fault))?;
         if let Some(log) = log.filter(|log| !verified.is_of(log)) {
             let message = format!("{} is of another log, or another signer", path.display());
             let hint = format!("compare {log} with the receipt's {}", receipt.log);
@@ -132,12 +155,27 @@ pub(in crate::cli) fn verify_all(
                 Some(named(digest).ok_or_else(|| other_document(path, document))?)
             }
         };
+        let stamps = verified.events.iter().filter_map(|proved| proved.stamp.as_ref());
+        for stamp in stamps.clone() {
+            if let Some((document, _)) = &document
+                && !is_stamped(stamp, document)?
+            {
+                let message = format!("{} is not what was time-stamped", document.display());
+                let hint = "only the very same bytes count: find the file as it was then";
+                let failure = Failure::failed("OTHER_DOCUMENT", message, hint);
+                return Err(failure.about(document.display()));
+            }
+        }
         show(output, &verified, path, what)?;
+        for stamp in stamps {
+            tell_stamp(output, stamp, document.is_some());
+        }
         output.say(&format!("log key          {}", receipt.log));
     }
     output.say(
         "The keys and fingerprints are to be compared with what the organisations and other parties \
-         say of them. Times are the vault's word.",
+         say of them. Times are the vault's word, but for \
+         time-stamps.",
     );
     Ok(Exit::Done)
 }
@@ -170,12 +208,61 @@ pub(super) fn other_document(path: &Path, document: &Path) -> Failure {
     Failure::failed("OTHER_DOCUMENT", message, hint).about(document.display())
 }
 
+/// Says what a time-stamp proves, and what it does not.
+fn tell_stamp(output: &Output, stamp: &ProvedStamp, has_document: bool) {
+    let ProvedStamp { at, imprint, ca_sha256, ca_was_given, is_of_vault } = stamp;
+    let what = match imprint.hash() {
+        Hash::Sha256 => "The registered SHA-256 was".to_owned(),
+        hash @ (Hash::Sha384 | Hash::Sha512) if has_document => {
+            format!("The file, by its {hash}, was")
+        }
+        hash @ (Hash::Sha384 | Hash::Sha512) => {
+            format!("A {hash}, which only the document itself can be compared with (--file), was")
+        }
+    };
+    let by = match ca_was_given {
+        true => "under a CA that you gave",
+        false => {
+            "under a CA that came along with the receipt: compare it, or name yours with --tsa-ca"
+        }
+    };
+    output.say(&format!("{what} time-stamped at {at}, {by} (its SHA-256: {ca_sha256})."));
+    if *is_of_vault {
+        output.say(
+            "That is a vault's own authority: it proves the time to whoever believes the vault, and \
+             nothing against the vault's own operator.",
+        );
+    }
+}
+
+/// Whether a document is what was time-stamped.
+fn is_stamped(stamp: &ProvedStamp, document: &Path) -> Result<bool, Failure> {
+    Ok(read_through(document, stamp.imprint.hash())? == stamp.imprint)
+}
+
+/// The certificates in a file, which has at least one.
+fn certificates(path: &Path) -> Result<Vec<Vec<u8>>, Failure> {
+    let no_certificate = || {
+        let message = format!("{} holds no certificate in PEM, or something else", path.display());
+        let hint = "name a file with the authority's root as it was published";
+        Failure::failed("BAD_CERTIFICATE", message, hint).about(path.display())
+    };
+    let text = std::fs::read(path).map_err(|fault| unreadable(path, &fault))?;
+    certificates_of(&text).ok_or_else(no_certificate)
+}
+
 fn digest(path: &Path) -> Result<Digest, Failure> {
+    let imprint = read_through(path, Hash::Sha256)?;
+    let digest = imprint.digest().try_into().unwrap_or_default();
+    Ok(Bytes(digest))
+}
+
+fn read_through(path: &Path, hash: Hash) -> Result<Imprint, Failure> {
     let mut file = File::open(path).map_err(|fault| unreadable(path, &fault))?;
-    let (mut hash, mut piece) = (Sha256::new(), vec![0; 256 * 1024]);
+    let (mut hash, mut piece) = (hash.begin(), vec![0; 256 * 1024]);
     loop {
         match file.read(&mut piece).map_err(|fault| unreadable(path, &fault))? {
-            0 => return Ok(Bytes(hash.finalize().into())),
+            0 => return Ok(hash.finish()),
             count => hash.update(piece.get(..count).unwrap_or_default()),
         }
     }

@@ -20,6 +20,8 @@ pub struct ProvedView {
     member: Option<MemberPath>,
     organisation_fingerprint: Option<Fingerprint>,
     statement_sha256: Option<Digest>,
+    stamped_at: Option<Timestamp>,
+    stamp_ca_sha256: Option<Digest>,
     #[serde(skip)]
     is_about_members: bool,
 }
@@ -38,6 +40,8 @@ impl ProvedView {
             member: proved.by.as_ref().map(|(member, _)| member.clone()),
             organisation_fingerprint: proved.by.as_ref().map(|(_, fingerprint)| *fingerprint),
             statement_sha256: proved.statement_sha256(),
+            stamped_at: proved.stamp.as_ref().map(|stamp| stamp.at),
+            stamp_ca_sha256: proved.stamp.as_ref().map(|stamp| stamp.ca_sha256),
             is_about_members: statement.is_some_and(is_beginning),
         }
     }

@@ -7,7 +7,9 @@ use tonic::transport::Channel;
 use crate::client::chronicle::{Believed, Followed};
 use crate::client::error::{ClientError, chain};
 use crate::client::mirror::log_key;
-use crate::client::receipt::{EVENTS_MAX, Logged, Receipt, Verified, verify, vouching};
+use crate::client::receipt::{
+    DocumentStamp, EVENTS_MAX, Logged, Receipt, Verified, verify, vouching,
+};
 use crate::client::session::Session;
 use crate::client::silence::answered;
 use crate::domain::event::{Act, Note};
@@ -61,10 +63,12 @@ impl Subject {
     }
 }
 
-/// Makes a receipt of what the session has followed, and what it proves.
+/// Makes a receipt of what the session has followed, with the time-stamp that the home keeps of
+/// what was registered, and what it proves.
 pub async fn receipt(
     session: &Session,
     subject: &Subject,
+    mut stamp: Option<DocumentStamp>,
 ) -> Result<(Receipt, Verified), ClientError> {
     let stream = subject.stream(&session.owner.path);
     let followed = session.followed(&stream).into_iter();
@@ -72,6 +76,7 @@ pub async fn receipt(
         .flat_map(with_entries)
         .filter(|(believed, _)| subject.is_about(believed))
         .collect();
+    let of_stamp = events.first().map(|(_, entry)| entry.position);
     let mut entries: BTreeMap<u64, &Entry> = BTreeMap::new();
     for (believed, entry) in events {
         entries.insert(entry.position, entry);
@@ -90,7 +95,11 @@ pub async fn receipt(
     let (log, handovers) = (log_key(&session.vault)?, session.vault.handovers.clone());
     let mut receipt = Receipt { log, handovers, events: Vec::new() };
     for entry in entries.into_values() {
-        receipt.events.push(prove(&mut service, entry).await?);
+        let mut logged = prove(&mut service, entry).await?;
+        if Some(entry.position) == of_stamp {
+            logged.stamp = stamp.take();
+        }
+        receipt.events.push(logged);
     }
     // What does not stand here would not stand anywhere.
     let verified = verify(&receipt)
@@ -109,6 +118,7 @@ async fn prove(
         salt: entry.salt,
         label: entry.label_key.label(entry.sequence),
         proof,
+        stamp: None,
     })
 }
 

@@ -8,9 +8,10 @@ use rand_core::{OsRng, RngCore as _};
 use crate::client::authorities;
 use crate::client::error::{ClientError, chain};
 use crate::client::home::Home;
+use crate::client::receipt::DocumentStamp;
 use crate::client::session::{SKEW_MAX, Session};
 use crate::client::silence::answered;
-use crate::crypto::timestamp::{self, Hash, Imprint, Stamp, StampRefused, Trusted};
+use crate::crypto::timestamp::{self, Hash, Imprint, StampRefused, verify_under};
 use crate::domain::registration::Registration;
 use crate::domain::time::Timestamp;
 use crate::wire::v1::StampRequest;
@@ -32,17 +33,17 @@ pub async fn stamp(
     let came_at = now();
 
     let mut cas = session.vault.cas()?;
-    let mut verified = verify(&response, imprint, &cas);
+    let mut verified = verify_under(&response, imprint, &cas, None);
     if matches!(verified, Err(StampRefused::Untrusted)) {
         // It may be of a CA that came since the session began.
         cas = newest_cas(session).await?;
-        verified = verify(&response, imprint, &cas);
+        verified = verify_under(&response, imprint, &cas, None);
     }
     let (stamp, ca) = verified.map_err(refused)?;
     if !stamp.answers(&nonce) {
         return Err(untrue("a time-stamp that answers another request"));
     }
-    if !is_timely(stamp.at, asked_at, came_at) {
+    if !stamp.is_timely(asked_at, came_at, SKEW_MAX) {
         let at = stamp.at;
         return Err(ClientError::Untrue(format!(
             "a time-stamp of {at}, when this computer's clock said {came_at}"
@@ -54,6 +55,14 @@ pub async fn stamp(
 
 /// The time of the stamp that the home keeps of a registration, verified once more.
 pub fn kept(home: &Home, registration: &Registration) -> Result<Option<Timestamp>, ClientError> {
+    Ok(kept_whole(home, registration)?.map(|(at, _)| at))
+}
+
+/// The same, with the stamp.
+pub fn kept_whole(
+    home: &Home,
+    registration: &Registration,
+) -> Result<Option<(Timestamp, DocumentStamp)>, ClientError> {
     let Some(token) = home.stamp(&registration.id)? else { return Ok(None) };
     let damaged = |what: &dyn ToString| home.damaged_stamp(&registration.id, &what.to_string());
     let imprint = timestamp::imprint(&token).map_err(|fault| damaged(&fault))?;
@@ -63,25 +72,9 @@ pub fn kept(home: &Home, registration: &Registration) -> Result<Option<Timestamp
         return Err(damaged(&"it is a time-stamp of another document"));
     }
     let ca = home.stamp_ca(&registration.id)?;
-    let (stamp, _) = verify(&token, &imprint, &[ca]).map_err(|fault| damaged(&fault))?;
-    Ok(Some(stamp.at))
-}
-
-/// What a token says, and which of these CAs vouches for it.
-fn verify<'c>(
-    token: &[u8],
-    imprint: &Imprint,
-    cas: &'c [Vec<u8>],
-) -> Result<(Stamp, &'c [u8]), StampRefused> {
-    for ca in cas.iter().map(Vec::as_slice) {
-        let trusted = Trusted { authorities: &[ca], others: &[] };
-        match timestamp::verify(token, imprint, trusted, None) {
-            Ok(stamp) => return Ok((stamp, ca)),
-            Err(StampRefused::Untrusted) => {}
-            Err(refused) => return Err(refused),
-        }
-    }
-    Err(StampRefused::Untrusted)
+    let (stamp, _) = verify_under(&token, &imprint, std::slice::from_ref(&ca), None)
+        .map_err(|fault| damaged(&fault))?;
+    Ok(Some((stamp.at, DocumentStamp { token, ca })))
 }
 
 /// The CAs that the vault proves to have now.
@@ -92,11 +85,6 @@ async fn newest_cas(session: &Session) -> Result<Vec<Vec<u8>>, ClientError> {
         true => session.home.keep_cas(&told)?.cas(),
         false => known.cas(),
     }
-}
-
-/// Whether a token is of the time between question and answer, as far as two clocks may be apart.
-fn is_timely(at: Timestamp, asked_at: Timestamp, came_at: Timestamp) -> bool {
-    asked_at <= at.after(SKEW_MAX) && at <= came_at.after(SKEW_MAX)
 }
 
 /// That there is no token is no lie.
@@ -131,30 +119,4 @@ fn now() -> Timestamp {
 
 fn untrue(what: &str) -> ClientError {
     ClientError::Untrue(what.to_owned())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::domain::time::Span;
-
-    #[test]
-    fn a_token_is_of_the_time_between_question_and_answer_give_or_take_the_clocks() {
-        let asked_at = Timestamp::EPOCH.after(Span::days(1));
-        let came_at = asked_at.after(Span::seconds(60));
-        let skew_millis = i64::try_from(SKEW_MAX.as_duration().as_millis()).unwrap();
-        let beside =
-            |time: Timestamp, millis: i64| Timestamp::from_millis(time.as_millis() + millis);
-        for (at, expected, why) in [
-            (beside(asked_at, -skew_millis - 1), false, "kept from long ago"),
-            (beside(asked_at, -skew_millis), true, "by a clock that is slow"),
-            (beside(asked_at, -999), true, "cut off to a whole second"),
-            (asked_at, true, "at once"),
-            (came_at, true, "at last"),
-            (beside(came_at, skew_millis), true, "by a clock that is fast"),
-            (beside(came_at, skew_millis + 1), false, "yet to come"),
-        ] {
-            assert_eq!(is_timely(at, asked_at, came_at), expected, "{why}");
-        }
-    }
 }

@@ -2,10 +2,15 @@
 
 use std::io::{Read, Write};
 
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject as _;
+
 use crate::client::packed::{Kind, Malformed, Packer, line, whole};
-use crate::client::receipt::{EVENTS_MAX, Logged, Receipt};
+use crate::client::receipt::{DocumentStamp, EVENTS_MAX, Logged, Receipt};
 use crate::crypto::note::{NOTE_BYTES_MAX, NoteKey};
+use crate::crypto::pem::pem;
 use crate::crypto::strict_json;
+use crate::crypto::timestamp::TOKEN_BYTES_MAX;
 use crate::domain::event::Event;
 use crate::domain::handover::SignedHandover;
 
@@ -14,6 +19,8 @@ pub static RECEIPT: Kind =
     Kind { dir: "receipt", name: "a receipt", unpacked_bytes_max: 256 << 20 };
 /// How the log's keys were handed over.
 const HANDOVERS: &str = "log.handovers.json";
+/// Largest certificate in PEM, in bytes.
+const CERTIFICATE_BYTES_MAX: usize = 16 * 1024;
 /// The script that verifies a receipt without this program.
 const SCRIPT: &str = include_str!("verify.sh");
 /// What is proved and what is not.
@@ -34,6 +41,10 @@ pub fn write(receipt: &Receipt, to: impl Write) -> std::io::Result<()> {
         tar.put(&name("salt"), format!("{}\n", logged.salt).as_bytes())?;
         tar.put(&name("label"), format!("{}\n", logged.label).as_bytes())?;
         tar.put(&name("event.tlog-proof"), logged.proof.as_bytes())?;
+        if let Some(stamp) = &logged.stamp {
+            tar.put(&name("document.tsr"), &stamp.token)?;
+            tar.put(&name("tsa-ca.pem"), pem("CERTIFICATE", &stamp.ca).as_bytes())?;
+        }
     }
     tar.finish()
 }
@@ -45,6 +56,8 @@ struct Parts {
     salt: Option<Vec<u8>>,
     label: Option<Vec<u8>>,
     proof: Option<Vec<u8>>,
+    token: Option<Vec<u8>>,
+    token_ca: Option<Vec<u8>>,
 }
 
 /// Reads a receipt; what it says is not verified yet.
@@ -54,6 +67,8 @@ pub fn read(from: impl Read) -> Result<Receipt, Malformed> {
         let bytes_max = match part.rsplit_once('/').map_or(part, |(_, file)| file) {
             "event.json" => Event::BYTES_MAX,
             "event.tlog-proof" | "README.txt" | "verify.sh" | HANDOVERS => NOTE_BYTES_MAX,
+            "document.tsr" => TOKEN_BYTES_MAX,
+            "tsa-ca.pem" => CERTIFICATE_BYTES_MAX,
             _ => 1_024,
         };
         let content = whole(&RECEIPT, part, content, bytes_max)?;
@@ -79,6 +94,8 @@ pub fn read(from: impl Read) -> Result<Receipt, Malformed> {
                     "salt" => Some(&mut parts.salt),
                     "label" => Some(&mut parts.label),
                     "event.tlog-proof" => Some(&mut parts.proof),
+                    "document.tsr" => Some(&mut parts.token),
+                    "tsa-ca.pem" => Some(&mut parts.token_ca),
                     _ => None,
                 });
                 match place.filter(|place| place.is_none()) {
@@ -100,7 +117,16 @@ pub fn read(from: impl Read) -> Result<Receipt, Malformed> {
 }
 
 fn logged(parts: Parts) -> Option<Logged> {
+    let stamp = match (parts.token, parts.token_ca) {
+        (Some(token), Some(ca)) => {
+            let ca = CertificateDer::from_pem_slice(&ca).ok()?.to_vec();
+            Some(DocumentStamp { token, ca })
+        }
+        (None, None) => None,
+        (Some(_), None) | (None, Some(_)) => return None,
+    };
     Some(Logged {
+        stamp,
         payload: parts.payload?,
         salt: line(&parts.salt?)?.parse().ok()?,
         label: line(&parts.label?)?.parse().ok()?,

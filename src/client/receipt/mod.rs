@@ -5,11 +5,13 @@
 
 mod archive;
 mod members;
+mod stamp;
 mod verify;
 
 pub use archive::{RECEIPT, read, write};
 pub use members::vouching;
-pub use verify::{Proved, Unverified, Verified, is_beginning, verify};
+pub use stamp::{DocumentStamp, ProvedStamp};
+pub use verify::{Proved, Unverified, Verified, is_beginning, verify, verify_under};
 
 use crate::crypto::note::NoteKey;
 use crate::domain::handover::SignedHandover;
@@ -41,4 +43,6 @@ pub struct Logged {
     pub label: Label,
     /// Where it is in the log (C2SP tlog-proof).
     pub proof: String,
+    /// Of a registration: a time-stamp of the document that is registered.
+    pub stamp: Option<DocumentStamp>,
 }

@@ -1,10 +1,12 @@
 //! What a receipt proves, from its bytes alone.
 
 use crate::client::receipt::members::Members;
+use crate::client::receipt::stamp::{self, ProvedStamp};
 use crate::client::receipt::{Logged, Receipt};
 use crate::crypto::handover::{self, HandoverFault};
 use crate::crypto::note::{NoteFault, NoteKey};
 use crate::crypto::statement;
+use crate::crypto::timestamp::StampRefused;
 use crate::domain::event::{Act, Event, Note};
 use crate::domain::id::{Digest, Fingerprint, MemberPath, PublicKey};
 use crate::domain::rules;
@@ -47,6 +49,8 @@ pub struct Proved {
     pub note: Option<Note>,
     /// Who stated it, with the fingerprint of the organisation whose key vouches for that member.
     pub by: Option<(MemberPath, Fingerprint)>,
+    /// When what was registered was there, by a time-stamp.
+    pub stamp: Option<ProvedStamp>,
 }
 
 /// Why a receipt does not verify.
@@ -73,11 +77,20 @@ pub enum Unverified {
     /// A key signed that is not shown to be this member's.
     #[error("event {0}: nothing in the receipt shows that the key which signed is {1}'s")]
     Stranger(usize, MemberPath),
+    /// A time-stamp does not count.
+    #[error("event {0}: its time-stamp does not count: {1}")]
+    Stamp(usize, #[source] StampRefused),
 }
 
 /// Verifies every event, and that whoever stated something is a member of its organisation by the
 /// events of the receipt. Events are counted from 1 in errors.
 pub fn verify(receipt: &Receipt) -> Result<Verified, Unverified> {
+    verify_under(receipt, &[])
+}
+
+/// The same, with time-stamps of none but these CAs, DER; of those that came along where there are
+/// none.
+pub fn verify_under(receipt: &Receipt, cas: &[Vec<u8>]) -> Result<Verified, Unverified> {
     let keys = keys(receipt).map_err(Unverified::Handover)?;
     let mut members = Members::default();
     let mut events = Vec::new();
@@ -93,6 +106,9 @@ pub fn verify(receipt: &Receipt) -> Result<Verified, Unverified> {
                 None if is_beginning(&stated.statement) => {}
                 None => return Err(Unverified::Stranger(number, by.clone())),
             }
+        }
+        if let Some(stamp) = &logged.stamp {
+            proved.stamp = Some(stamp::prove(number, stamp, proved.stated.as_ref(), cas)?);
         }
         events.push(proved);
     }
@@ -164,6 +180,7 @@ fn prove(receipt: &Receipt, number: usize, logged: &Logged) -> Result<Proved, Un
         stated,
         note,
         by: None,
+        stamp: None,
     })
 }
 

@@ -1,11 +1,18 @@
 #!/usr/bin/env bash
 # Verifies this receipt with bash, coreutils and openssl 3 alone; see README.txt for what that proves.
-# Usage: ./verify.sh [--file DOCUMENT]
+# Usage: ./verify.sh [--file DOCUMENT] [--tsa-ca FILE]
 set -euo pipefail
 export LC_ALL=C
-document=
-if [ "${1-}" = --file ] && [ $# = 2 ]; then document=$(realpath -- "$2")
-elif [ $# != 0 ]; then echo "usage: ./verify.sh [--file DOCUMENT]" >&2; exit 2; fi
+document= tsa_ca=
+while [ $# -gt 0 ]; do
+    case $#,$1 in
+    1,* | *,'') echo "usage: ./verify.sh [--file DOCUMENT] [--tsa-ca FILE]" >&2; exit 2 ;;
+    *,--file) document=$(realpath -- "$2") ;;
+    *,--tsa-ca) tsa_ca=$(realpath -- "$2") ;;
+    *) echo "usage: ./verify.sh [--file DOCUMENT] [--tsa-ca FILE]" >&2; exit 2 ;;
+    esac
+    shift 2
+done
 cd -- "$(dirname -- "$0")"
 work=$(mktemp -d)
 trap 'rm -rf -- "$work"' EXIT
@@ -95,11 +102,39 @@ vouched() {
     return 1
 }
 
+# DIR SHA256: a time-stamp of what was registered, by certificates that were valid at its own time.
+stamped() {
+    local said at ca=${tsa_ca:-$1/tsa-ca.pem}
+    # What stands around the token is not signed.
+    openssl ts -reply -in "$1/document.tsr" -token_out -out "$work/token" > /dev/null 2>&1 &&
+        said=$(openssl ts -reply -in "$work/token" -token_in -text 2> /dev/null) ||
+        fail "$1: its time-stamp cannot be read"
+    # Nor what openssl passes over.
+    openssl ts -reply -in "$1/document.tsr" -out "$work/reply" > /dev/null 2>&1
+    [ "$(hash < "$work/reply")" = "$(hash < "$1/document.tsr")" ] ||
+        fail "$1: its time-stamp has more in it"
+    at=${said#*$'\nTime stamp: '} at=${at%%$'\n'*}
+    case $said in
+    *$'\nHash Algorithm: sha256\n'*) set -- "$1" -digest "$2" ;;
+    *) [ -n "$document" ] || {
+        echo "  its time-stamp is of a longer digest, which --file DOCUMENT alone can be compared with"
+        return 0
+    }
+        set -- "$1" -data "$document" ;;
+    esac
+    openssl ts -verify "${@:2}" -in "$work/token" -token_in -CAfile "$ca" \
+        -untrusted "$1/tsa-ca.pem" -attime "$(date -u -d "$at" +%s)" > /dev/null 2>&1 ||
+        fail "$1: its time-stamp does not count"
+    echo "  time-stamped at $(date -u -d "$at" +%Y-%m-%dT%H:%M:%SZ) under ${tsa_ca:-a CA that came along: compare it}"
+}
+
 found= events=0
 for event in [0-9][0-9][0-9][0-9]/event.json; do
     dir=${event%/*}
     [ "$((10#$dir))" = $((events + 1)) ] || fail "events are missing before $dir"
     events=$((events + 1))
+    [ ! -e "$dir/document.tsr" ] || [ -e "$dir/tsa-ca.pem" ] || fail "$dir: a time-stamp without its CA"
+    [ ! -e "$dir/tsa-ca.pem" ] || [ -e "$dir/document.tsr" ] || fail "$dir: a CA without a time-stamp"
     salt=$(< "$dir/salt") label=$(< "$dir/label")
     [[ $salt =~ ^[0-9a-f]{64}$ && $label =~ ^[0-9a-f]{32}$ ]] || fail "$dir: salt or label"
     commitment=$({ printf 'escrow-vault/commitment/v1\0'; bytes "$salt"; cat "$event"; } | hash)
@@ -110,6 +145,7 @@ for event in [0-9][0-9][0-9][0-9]/event.json; do
     [ "${log%/*}" = "$origin" ] || fail "$dir: it is of another log"
     act=${json#*'"act":'}
     if [ "${act#'{"stated":{"statement":"'}" = "$act" ]; then
+        [ ! -e "$dir/document.tsr" ] || fail "$dir: it has a time-stamp, and registers nothing"
         echo "entry $position: noted by the vault at $at"
         continue
     fi
@@ -131,6 +167,8 @@ for event in [0-9][0-9][0-9][0-9]/event.json; do
     } > "$work/message"
     signed "$by_key" "$signature" "$work/message" || fail "$dir: the statement's signature is wrong"
     digest=$(printf %s "$text" | hash)
+    [ ! -e "$dir/document.tsr" ] || [ "$type" = escrow-vault/registration/v1 ] ||
+        fail "$dir: it has a time-stamp, and registers nothing"
     case $type in
     escrow-vault/organisation/v1)
         own=$(field "$text" key)
@@ -147,6 +185,9 @@ for event in [0-9][0-9][0-9][0-9]/event.json; do
     *)
         vouched "$by" "$by_key" no 0 || fail "$dir: nothing shows that the key which signed is $by's"
         echo "entry $position: $type by $by at $at (the vault's time), statement $digest"
+        if [ "$type" = escrow-vault/registration/v1 ] && [ -e "$dir/document.tsr" ]; then
+            stamped "$dir" "$(field "$text" sha256)"
+        fi
         case $type in escrow-vault/registration/v1 | escrow-vault/deposit/v1)
             if [ -n "$document" ] && [ "$(hash < "$document")" = "$(field "$text" sha256)" ]; then
                 echo "  it names this very file"

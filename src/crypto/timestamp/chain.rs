@@ -42,6 +42,11 @@ pub(super) fn is_valid(certificate: &X509Certificate<'_>, at: Timestamp) -> bool
     (validity.not_before.timestamp()..=validity.not_after.timestamp()).contains(&seconds)
 }
 
+/// The last second at which it is.
+fn ends_at(certificate: &X509Certificate<'_>) -> Timestamp {
+    Timestamp::from_millis(certificate.validity().not_after.timestamp().saturating_mul(1_000))
+}
+
 /// Whether it is for time-stamps and nothing else (RFC 3161, 2.3); if not, why not.
 pub(super) fn stamping(certificate: &X509Certificate<'_>) -> Result<(), &'static str> {
     let Ok(Some(purposes)) = certificate.extended_key_usage() else {
@@ -76,22 +81,27 @@ pub(super) fn stamping(certificate: &X509Certificate<'_>) -> Result<(), &'static
 }
 
 /// Looks for a way from the signer over certificates of the pool to one that is pinned, on which
-/// every certificate, the pinned one too, is valid at all these times.
+/// every certificate, the pinned one too, is valid at all these times. When the first of them ends.
 pub(super) fn climb<'a, 'b>(
     signer: &'a X509Certificate<'b>,
     pool: &'a [X509Certificate<'b>],
     pinned: &[X509Certificate<'_>],
     times: &[Timestamp],
-) -> Result<(), ChainFault> {
+) -> Result<Timestamp, ChainFault> {
     let mut top = signer;
     valid_at(top, times)?;
+    let mut ends = ends_at(top);
     for below in 0..=BETWEEN_MAX {
-        let Err(fault) = above(top, pinned, below, times) else { return Ok(()) };
+        let fault = match above(top, pinned, below, times) {
+            Ok(ca) => return Ok(ends.min(ends_at(ca))),
+            Err(fault) => fault,
+        };
         top = match above(top, pool, below, times) {
             Ok(ca) => ca,
             Err(ChainFault::Untrusted) => return Err(fault),
             Err(not_valid @ ChainFault::NotValid(_)) => return Err(not_valid),
         };
+        ends = ends.min(ends_at(top));
     }
     Err(ChainFault::Untrusted)
 }

@@ -1,5 +1,7 @@
 //! The digests that are time-stamped, and that are signed.
 
+use std::fmt;
+
 use der::asn1::OctetStringRef;
 use sha2::digest::DynDigest;
 use sha2::{Digest as _, Sha256, Sha384, Sha512};
@@ -78,6 +80,16 @@ impl Hash {
     /// Written without parameters, as RFC 5754 asks.
     pub(super) fn identifier(self) -> AlgorithmIdentifier<'static> {
         AlgorithmIdentifier { algorithm: self.oid(), parameters: None }
+    }
+}
+
+impl fmt::Display for Hash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Sha256 => "SHA-256",
+            Self::Sha384 => "SHA-384",
+            Self::Sha512 => "SHA-512",
+        })
     }
 }
 

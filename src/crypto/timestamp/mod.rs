@@ -16,6 +16,7 @@ mod chain;
 mod hash;
 mod policy;
 mod rejection;
+mod renewal;
 mod request;
 mod verify;
 
@@ -25,5 +26,6 @@ mod tests;
 pub use authority::{Authority, AuthorityFault, answer};
 pub use hash::{Hash, Imprint, Imprinting};
 pub use policy::{POLICY, Policy};
-pub use request::{REQUEST_BYTES_MAX, request};
-pub use verify::{Stamp, StampRefused, TOKEN_BYTES_MAX, Trusted, imprint, verify};
+pub use renewal::{ChainRefused, Link, covered, verify_chain};
+pub use request::{REQUEST_BYTES_MAX, request, request_under};
+pub use verify::{Stamp, StampRefused, TOKEN_BYTES_MAX, Trusted, imprint, verify, verify_under};

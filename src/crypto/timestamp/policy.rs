@@ -1,8 +1,10 @@
 //! Under which policy a token was made.
 
 use std::fmt;
+use std::str::FromStr;
 
 use crate::crypto::timestamp::asn1::Oid;
+use crate::domain::id::Malformed;
 
 /// The policy of vaults' own authorities: the time is the vault's, cut off to the second, and never
 /// runs backwards; the key is made in the vault and certified by its CA. Nobody is identified, and
@@ -47,8 +49,66 @@ impl Policy {
     }
 }
 
+impl Policy {
+    /// As its bytes of DER, without tag and length.
+    pub(super) fn der(&self) -> Vec<u8> {
+        encoded(&self.0).unwrap_or_default()
+    }
+}
+
+/// `None` where this is no object identifier, or has a number of more than 128 bits.
+fn encoded(text: &str) -> Option<Vec<u8>> {
+    let numbers: Vec<u128> = text.split('.').map(str::parse).collect::<Result<_, _>>().ok()?;
+    let [first @ 0..=2, second, rest @ ..] = numbers.as_slice() else { return None };
+    if *first < 2 && *second > 39 {
+        return None;
+    }
+    let mut der = Vec::new();
+    for number in [first.checked_mul(40)?.checked_add(*second)?].iter().chain(rest) {
+        let bits = 128 - number.leading_zeros();
+        for group in (0..bits.div_ceil(7).max(1)).rev() {
+            let more = if group > 0 { 0x80 } else { 0 };
+            der.push((number >> (7 * group) & 0x7f) as u8 | more);
+        }
+    }
+    Some(der)
+}
+
+impl FromStr for Policy {
+    type Err = Malformed;
+
+    fn from_str(text: &str) -> Result<Self, Malformed> {
+        let rule = "an object identifier: numbers with dots between them, like 1.2.3.4";
+        let parsed = encoded(text).and_then(|der| Self::of(Oid(&der)));
+        // One spelling only.
+        let parsed = parsed.filter(|policy| policy.0 == text);
+        parsed.ok_or_else(|| Malformed::new(text, "a policy", rule))
+    }
+}
+
 impl fmt::Display for Policy {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_policy_has_one_spelling_and_comes_back_from_der() {
+        let largest = format!("2.{}.0", u128::MAX - 80);
+        for text in [POLICY, "1.2.3.4.1", "0.0", "0.39.128", "2.40.16383.16384", &largest] {
+            let policy: Policy = text.parse().unwrap();
+            assert_eq!(policy.to_string(), text);
+            assert_eq!(Policy::of(Oid(&policy.der())), Some(policy), "{text}");
+        }
+        assert_eq!(POLICY.parse::<Policy>().unwrap().der(), OURS.0);
+        let beyond = format!("2.{}", u128::MAX);
+        for text in ["", "1", "3.1", "1.40", "1.02", "1.2.", ".1.2", "1.-2", "1.+2", "a.b", &beyond]
+        {
+            assert!(text.parse::<Policy>().is_err(), "{text}");
+        }
     }
 }

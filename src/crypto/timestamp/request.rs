@@ -3,9 +3,9 @@
 use der::asn1::IntRef;
 use der::{Decode as _, Encode as _};
 
-use crate::crypto::timestamp::asn1::TimeStampReq;
+use crate::crypto::timestamp::asn1::{Oid, TimeStampReq};
 use crate::crypto::timestamp::hash::{Hash, Imprint};
-use crate::crypto::timestamp::policy;
+use crate::crypto::timestamp::policy::{self, Policy};
 use crate::crypto::timestamp::rejection::Rejection;
 
 /// Largest request that is looked at, in bytes. Usual ones have fewer than 120.
@@ -17,13 +17,24 @@ pub const REQUEST_BYTES_MAX: usize = 16 * 1024;
 ///
 /// [`Stamp::nonce`]: crate::crypto::timestamp::Stamp
 pub fn request(imprint: &Imprint, nonce: Option<&[u8; 8]>, certificate: bool) -> Vec<u8> {
+    request_under(imprint, nonce, certificate, None)
+}
+
+/// The same for a token under this policy, if one is named.
+pub fn request_under(
+    imprint: &Imprint,
+    nonce: Option<&[u8; 8]>,
+    certificate: bool,
+    policy: Option<&Policy>,
+) -> Vec<u8> {
+    let policy = policy.map(Policy::der);
     // A one in front: positive, of one length.
     let nonce = nonce.map(|nonce| [[1].as_slice(), nonce].concat());
     let encoded = || {
         TimeStampReq {
             version: 1,
             message_imprint: imprint.to_asn1()?,
-            req_policy: None,
+            req_policy: policy.as_deref().map(Oid),
             nonce: nonce.as_deref().map(IntRef::new).transpose()?,
             cert_req: certificate,
             extensions: None,

@@ -9,6 +9,8 @@ use rcgen::{
     KeyPair, KeyUsagePurpose,
 };
 
+mod renewal;
+
 use super::asn1::{
     Accuracy, AlgorithmIdentifier, Attribute, ContentInfo, Extension, GenTime, MessageImprint, Oid,
     SIGNING_CERTIFICATE_V2, SignedData, TimeStampReq, TimeStampResp, TstInfo,
@@ -137,6 +139,14 @@ impl World {
         let content = AnyRef::from_der(&signed).unwrap();
         ContentInfo { content_type: asn1::SIGNED_DATA, content }.to_der().unwrap()
     }
+}
+
+/// An authority that this CA has certified for these years.
+fn office_under(ca: &Certified, years: std::ops::Range<i32>) -> Authority {
+    let mut of_years = params("office", years);
+    of_years.custom_extensions = stamper_params().custom_extensions;
+    let stamper = ca.issues(of_years);
+    Authority::new(&stamper.key.serialize_der(), &stamper.der).unwrap()
 }
 
 fn trusted<'a>(authorities: &'a [&'a [u8]]) -> Trusted<'a> {

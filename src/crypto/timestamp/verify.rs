@@ -15,7 +15,7 @@ use crate::crypto::timestamp::hash::{Hash, Imprint};
 use crate::crypto::timestamp::policy::Policy;
 use crate::crypto::timestamp::rejection::{GRANTED, GRANTED_WITH_MODS};
 use crate::domain::text::is_deceptive;
-use crate::domain::time::Timestamp;
+use crate::domain::time::{Span, Timestamp};
 
 /// Largest token, or response with one, that is looked at, in bytes. With the certificates of a
 /// usual chain it has about 6,000.
@@ -49,6 +49,8 @@ pub struct Stamp {
     pub hash: Hash,
     /// What the request named to know its answer by: an integer as in DER.
     pub nonce: Option<Vec<u8>>,
+    /// When the first of the certificates that it hangs on ends.
+    pub good_until: Timestamp,
 }
 
 impl Stamp {
@@ -57,6 +59,11 @@ impl Stamp {
     /// [`request`]: crate::crypto::timestamp::request()
     pub fn answers(&self, nonce: &[u8; 8]) -> bool {
         self.nonce.as_deref() == Some([[1].as_slice(), nonce].concat().as_slice())
+    }
+
+    /// Whether it is of the time between question and answer, as far as two clocks may be apart.
+    pub fn is_timely(&self, asked_at: Timestamp, came_at: Timestamp, skew_max: Span) -> bool {
+        asked_at <= self.at.after(skew_max) && self.at <= came_at.after(skew_max)
     }
 }
 
@@ -163,11 +170,31 @@ pub fn verify(
     let certificate = signed_by(signer, &signed.digest_algorithms, info, &pool)?;
     chain::stamping(certificate).map_err(|why| StampRefused::Purpose { why })?;
     let times: Vec<_> = [Some(stamp.at), at].into_iter().flatten().collect();
-    chain::climb(certificate, &pool, &pinned, &times).map_err(|fault| match fault {
+    let good_until = chain::climb(certificate, &pool, &pinned, &times);
+    let good_until = good_until.map_err(|fault| match fault {
         ChainFault::Untrusted => StampRefused::Untrusted,
         ChainFault::NotValid(at) => StampRefused::NotValid { at },
     })?;
-    Ok(stamp)
+    Ok(Stamp { good_until, ..stamp })
+}
+
+/// The same under several CAs, of which one is enough: what the token says, and which vouches for it.
+pub fn verify_under<'c, C: AsRef<[u8]>>(
+    token: &[u8],
+    imprint: &Imprint,
+    cas: &'c [C],
+    at: Option<Timestamp>,
+) -> Result<(Stamp, &'c [u8]), StampRefused> {
+    let mut refused = StampRefused::Untrusted;
+    for ca in cas.iter().map(AsRef::as_ref) {
+        let trusted = Trusted { authorities: &[ca], others: &[] };
+        match verify(token, imprint, trusted, at) {
+            Ok(stamp) => return Ok((stamp, ca)),
+            Err(StampRefused::Untrusted) => {}
+            Err(other) => refused = other,
+        }
+    }
+    Err(refused)
 }
 
 /// What a token, or the response that it came in, says that it is of. Nothing of it is verified:
@@ -239,6 +266,8 @@ fn stamp(info: &[u8], imprint: &Imprint) -> Result<Stamp, StampRefused> {
         policy: Policy::of(info.policy).ok_or_else(|| malformed("its policy cannot be read"))?,
         hash: imprint.hash(),
         nonce: info.nonce.map(|nonce| nonce.as_bytes().to_vec()),
+        // Until it is known what it hangs on.
+        good_until: info.gen_time.0,
     })
 }
 

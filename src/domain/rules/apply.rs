@@ -145,6 +145,9 @@ pub fn apply_note(states: &mut States, note: &Note, at: Timestamp, sequence: u64
         Note::AuthoritiesChanged(authorities) => {
             states.put(Key::Authorities, Record::Authorities(*authorities));
         }
+        Note::TimestamperChanged(timestamper) => {
+            states.put(Key::Timestamper, Record::Timestamper(*timestamper));
+        }
         Note::LedgerKeyChanged(signed) => {
             if let Some(mut vault) = states.vault().cloned() {
                 vault.ledger_key = signed.handover.to;

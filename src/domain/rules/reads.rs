@@ -119,6 +119,7 @@ pub fn reads_of_note(note: &Note) -> Vec<Key> {
     match note {
         Note::Founded { .. } => vec![Key::Vault, Key::Authorities],
         Note::AuthoritiesChanged(_) => vec![Key::Authorities],
+        Note::TimestamperChanged(_) => vec![Key::Timestamper],
         Note::Recovered { .. } | Note::LedgerKeyChanged(_) => vec![Key::Vault],
         Note::Resumed { agreement, .. } => vec![Key::Agreement(agreement.clone())],
         Note::Quarantined { deposit } | Note::FoundWhole { deposit } => {

@@ -18,7 +18,7 @@ use crate::scenarios::World;
 /// An authority that is certified by this CA.
 fn authority(ca: &ca::Authority, at: Timestamp) -> (TempDir, Authority) {
     let dir = tempfile::tempdir().unwrap();
-    let authority = take_up(&Keyring::at(dir.path()), ca, at).unwrap();
+    let authority = take_up(&Keyring::at(dir.path()), ca, at).unwrap().authority;
     (dir, authority)
 }
 
