@@ -13,7 +13,7 @@ use crate::domain::handover::SignedHandover;
 pub static RECEIPT: Kind =
     Kind { dir: "receipt", name: "a receipt", unpacked_bytes_max: 256 << 20 };
 /// How the log's keys were handed over.
-const HANDOVERS: &str = "log.handovers.json";
+pub const HANDOVERS: &str = "log.handovers.json";
 /// The script that verifies a receipt without this program.
 const SCRIPT: &str = include_str!("verify.sh");
 /// What is proved and what is not.

@@ -7,9 +7,9 @@ mod archive;
 mod members;
 mod verify;
 
-pub use archive::{RECEIPT, read, write};
+pub use archive::{HANDOVERS, RECEIPT, read, write};
 pub use members::vouching;
-pub use verify::{Proved, Unverified, Verified, is_beginning, verify};
+pub use verify::{Proved, Unverified, Verified, is_beginning, keys, verify};
 
 use crate::crypto::note::NoteKey;
 use crate::domain::handover::SignedHandover;

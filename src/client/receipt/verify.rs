@@ -6,6 +6,7 @@ use crate::crypto::handover::{self, HandoverFault};
 use crate::crypto::note::{NoteFault, NoteKey};
 use crate::crypto::statement;
 use crate::domain::event::{Act, Event, Note};
+use crate::domain::handover::SignedHandover;
 use crate::domain::id::{Digest, Fingerprint, MemberPath, PublicKey};
 use crate::domain::rules;
 use crate::domain::statement::{Stated, Statement};
@@ -78,7 +79,7 @@ pub enum Unverified {
 /// Verifies every event, and that whoever stated something is a member of its organisation by the
 /// events of the receipt. Events are counted from 1 in errors.
 pub fn verify(receipt: &Receipt) -> Result<Verified, Unverified> {
-    let keys = keys(receipt).map_err(Unverified::Handover)?;
+    let keys = keys(&receipt.log, &receipt.handovers).map_err(Unverified::Handover)?;
     let mut members = Members::default();
     let mut events = Vec::new();
     for (number, logged) in (1..).zip(&receipt.events) {
@@ -102,9 +103,8 @@ pub fn verify(receipt: &Receipt) -> Result<Verified, Unverified> {
     }
 }
 
-/// The keys that the log has had, up to the one that signed this receipt's checkpoints.
-fn keys(receipt: &Receipt) -> Result<Vec<PublicKey>, HandoverFault> {
-    let Receipt { log, handovers, .. } = receipt;
+/// The keys that the log has had, up to the one that signs it in what is verified.
+pub fn keys(log: &NoteKey, handovers: &[SignedHandover]) -> Result<Vec<PublicKey>, HandoverFault> {
     let origin = log.name().rsplit_once('/').map_or(log.name(), |(origin, _)| origin);
     let origin: Text = origin.parse().map_err(|_| HandoverFault::Unknown)?;
     let first = handovers.first().map_or(log.key(), |signed| &signed.handover.from);
