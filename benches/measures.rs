@@ -21,9 +21,11 @@ use std::time::{Duration, Instant, SystemTime};
 
 use escrow_vault::client::acts::deposit;
 use escrow_vault::client::archive::pack::Plan;
+use escrow_vault::client::export;
 use escrow_vault::client::home::Home;
 use escrow_vault::client::session::Session;
 use escrow_vault::crypto::contribution::{Target, contribute, verify};
+use escrow_vault::crypto::keyring::Keyring;
 use escrow_vault::crypto::release_key::{ReleaseKey, deal, number};
 use escrow_vault::crypto::request_point::RequestSecret;
 use escrow_vault::crypto::seal::{Origin, Sealer};
@@ -34,6 +36,8 @@ use escrow_vault::domain::id::{AgreementId, Bytes, MemberPath, OrganisationName}
 use escrow_vault::domain::statement::{Content, Invitation, Log, Made, Statement};
 use escrow_vault::domain::stream::Stream;
 use escrow_vault::domain::time::{Span, Timestamp};
+use escrow_vault::ledger::checkpoint::Checkpoint;
+use escrow_vault::ledger::edge::Edge;
 use escrow_vault::ledger::merkle::{self, Node};
 use escrow_vault::ledger::{Entry, LabelKey};
 use escrow_vault::store::{
@@ -62,7 +66,7 @@ impl Row {
 fn main() {
     let wanted: Vec<String> =
         std::env::args().skip(1).filter(|arg| !arg.starts_with('-')).collect();
-    let measures: [(&str, fn()); 7] = [
+    let measures: [(&str, fn()); 8] = [
         ("bulk", bulk),
         ("durable", durable),
         ("statements", statements),
@@ -70,6 +74,7 @@ fn main() {
         ("contribution", contribution),
         ("start", start),
         ("log", log),
+        ("export", exported),
     ];
     println!("{:<44} {:>22} {:>34} {:>7}", "measure", "ours", "peer", "ratio");
     for (name, measure) in measures {
@@ -278,8 +283,8 @@ fn start() {
 /// payload, and how long a store of so many takes to open beside one of a thousand.
 fn log() {
     const FEW: u64 = 1_000;
-    const MANY: u64 = 1_000_000;
     const PAYLOAD_BYTES: usize = 700;
+    let many = entries();
     let place = Path::new(env!("CARGO_TARGET_TMPDIR"));
     let dir = tempfile::Builder::new().prefix("log").tempdir_in(place).unwrap();
     let open = || {
@@ -307,22 +312,22 @@ fn log() {
     fill(&store, FEW);
     store.close().unwrap();
     let (store, few) = open();
-    fill(&store, MANY);
+    fill(&store, many);
     store.close().unwrap();
-    let (store, many) = open();
+    let (store, took_many) = open();
     let node = |node: Node| store.node(node);
-    let root = merkle::root(MANY, node).unwrap();
-    let positions: Vec<u64> = (0..1_000).map(|n| n * 7_919 % MANY).collect();
+    let root = merkle::root(many, node).unwrap();
+    let positions: Vec<u64> = (0..1_000).map(|n| n * 7_919 % many).collect();
     let each = |began: Instant| began.elapsed() / 1_000;
     let began = Instant::now();
     let proofs: Vec<_> =
-        positions.iter().map(|at| merkle::inclusion(*at, MANY, node).unwrap()).collect();
+        positions.iter().map(|at| merkle::inclusion(*at, many, node).unwrap()).collect();
     let make = each(began);
     let leaves: Vec<_> =
         positions.iter().map(|at| merkle::leaf_hash(&store.leaf(*at).unwrap().0)).collect();
     let began = Instant::now();
     for ((at, leaf), proof) in positions.iter().zip(&leaves).zip(&proofs) {
-        merkle::check_inclusion(*at, leaf, MANY, proof, &root).unwrap();
+        merkle::check_inclusion(*at, leaf, many, proof, &root).unwrap();
     }
     let check = each(began);
     for (what, took, goal) in [
@@ -337,12 +342,68 @@ fn log() {
         [("journal, an entry", "journal"), ("index with the log's hashes, an entry", "sled")]
     {
         let files = fs::read_dir(dir.path().join(name)).unwrap();
-        let bytes = files.map(|file| file.unwrap().metadata().unwrap().len()).sum::<u64>() / MANY;
+        let bytes = files.map(|file| file.unwrap().metadata().unwrap().len()).sum::<u64>() / many;
         let (ours, peer) = (format!("{bytes} bytes"), format!("payload: {PAYLOAD_BYTES} bytes"));
         Row { what, ours, peer, ratio: bytes as f64 / PAYLOAD_BYTES as f64 }.print();
     }
     let cost = |wall| Cost { wall, ..Cost::default() };
-    against("open a store of 10⁶ entries", cost(many), "of 10³ entries", cost(few)).print();
+    against("open a store of 10⁶ entries", cost(took_many), "of 10³ entries", cost(few)).print();
+}
+
+/// Entries of a log that is measured: a million, or fewer where `ESCROW_MEASURES_ENTRIES` says so, to
+/// see that the measure works.
+fn entries() -> u64 {
+    const MANY: u64 = 1_000_000;
+    let few = std::env::var("ESCROW_MEASURES_ENTRIES").ok();
+    let entries = few.map_or(MANY, |text| text.parse().unwrap());
+    if entries != MANY {
+        println!("with {entries} entries where 10⁶ is written");
+    }
+    entries
+}
+
+/// Verifying the export of an agreement with some thousands of deposits in a log of a million entries,
+/// beside SHA-256 over the same file. The agreement is a real one: every statement signed, every
+/// deposit's proof of origin made. The rest of the log is made up: random leaves behind those of the
+/// vault, under a checkpoint signed with its key, since to a verifier other people's leaves are no more
+/// than that.
+fn exported() {
+    const DEPOSITS: usize = 5_000;
+    let many = entries();
+    let mut vault = Vault::new("export");
+    vault.small_deposits(64, DEPOSITS.min(usize::try_from(many / 20).unwrap()));
+    let small = vault.path("small.tgz");
+    let audit = ["audit", &vault.agreement, "--export"];
+    json(escrow(&vault.path("trade-secret-center")).args(audit).arg(&small));
+    vault.stop(rustix::process::Signal::TERM);
+    let open = || File::open(&small).unwrap();
+    let mut export = export::read(open(), open().metadata().unwrap().len()).unwrap();
+    let mut leaves: Vec<u8> = Vec::new();
+    export::leaves(open(), |leaf| leaves.extend(leaf.0)).unwrap();
+    let made_up = many.saturating_sub(leaves.len() as u64 / 48) * 48;
+    let mut random = File::open("/dev/urandom").unwrap().take(made_up);
+    random.read_to_end(&mut leaves).unwrap();
+    let mut edge = Edge::default();
+    leaves.chunks(48).for_each(|leaf| edge.push(merkle::leaf_hash(leaf), |_, _| ()));
+    let seed = Keyring::at(&vault.path("vault").join("keys")).read("ledger.key", 32).unwrap();
+    let key = SigningKey::from_bytes(seed.as_slice().try_into().unwrap());
+    let (origin, size, root) = (export.key.name().to_owned(), edge.size(), edge.root());
+    let checkpoint = Checkpoint { origin, size, root };
+    export.checkpoint = export.key.sign(&key, &checkpoint.to_string());
+    let events: usize = export.streams.values().map(Vec::len).sum();
+    let large = vault.path("large.tgz");
+    let to = File::create(&large).unwrap();
+    export::write(&export, size, leaves.as_slice(), to).unwrap();
+    let bytes = large.metadata().unwrap().len();
+    println!("an export of {events} events in a log of {size} entries: {} MiB", bytes >> 20);
+    let mut verify = Command::new(env!("CARGO_BIN_EXE_escrow"));
+    let (_, ours) = measured(verify.args(["--json", "verify"]).arg(&large));
+    let resident_mib = ours.resident_mib;
+    let peer = run(Command::new("sha256sum").arg(&large));
+    against("verify an export, a log of 10⁶ entries", ours, "sha256sum", peer).print();
+    let (ours, peer) = (format!("{resident_mib} MiB"), format!("the file: {} MiB", bytes >> 20));
+    let ratio = resident_mib as f64 / (bytes as f64 / f64::from(1 << 20));
+    Row { what: "peak memory of that", ours, peer, ratio }.print();
 }
 
 /// Makes no records.

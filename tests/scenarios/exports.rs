@@ -200,7 +200,7 @@ fn promise_9_an_agreement_is_replayed_by_anybody_offline_and_after_a_recovery_to
     assert!(states.iter().any(|it| it["id"] == again.as_str() && it["state"] == "open"));
     assert!(states.iter().any(|it| it["id"] == released.as_str() && it["state"] == "retrieved"));
     let refused = verify_alone(&export, &["--checkpoint", &last]);
-    assert!(refused.err.contains("is not this log's"), "{}", refused.err);
+    assert!(refused.err.contains("is not signed as one of the log"), "{}", refused.err);
 }
 
 /// What is done to the files of an export.

@@ -76,6 +76,13 @@ fn promise_9_another_ledger_key_takes_over_and_what_the_old_one_signed_still_cou
     let out = world.path("out").display().to_string();
     world.escrow("orient-display", &["retrieve", &request, "--out", &out, "--yes"]).record();
 
+    // An export, by any key that the log has had.
+    let export = world.path("export.tgz").display().to_string();
+    world.escrow("orient-display", &["audit", &agreement, "--export", &export]).record();
+    for log in [&first, &second, &third] {
+        world.escrow("nobody", &["verify", &export, "--log", log]).record();
+    }
+
     // Receipts of either time, by the key that somebody wrote down at the beginning.
     let new_receipt = world.prove("hanbit-parts", &after, "new.tgz");
     for (receipt, log, holds) in [

@@ -120,12 +120,10 @@ fn verified(
     let packed = open()?.metadata().map_err(Fault::Unreadable)?.len();
     let export = read(open()?, packed).map_err(|fault| Fault::Unverified(fault.into()))?;
     let key = export.key.clone();
-    if let Some(log) = log.filter(|log| **log != key) {
-        return Err(Fault::OtherLog(log.clone(), key));
-    }
-    match verify(export, open()?, known) {
-        Ok(verified) => Ok((verified, key)),
-        Err(fault) => Err(Fault::Unverified(fault)),
+    let verified = verify(export, open()?, known).map_err(Fault::Unverified)?;
+    match log.filter(|log| !verified.is_of(log)) {
+        Some(log) => Err(Fault::OtherLog(log.clone(), key)),
+        None => Ok((verified, key)),
     }
 }
 

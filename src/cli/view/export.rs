@@ -78,7 +78,8 @@ impl ExportView {
         document: Option<String>,
         deeds: &BTreeMap<String, Vec<AuditView>>,
     ) -> Self {
-        let Verified { agreement, log, checkpoint, streams, states, ends_at, parties } = verified;
+        let Verified { agreement, log, checkpoint, streams, states, ends_at, parties, .. } =
+            verified;
         let parties = parties.iter().map(|(organisation, fingerprint)| PartyKeyView {
             organisation: organisation.clone(),
             organisation_fingerprint: *fingerprint,

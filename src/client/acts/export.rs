@@ -43,6 +43,7 @@ pub async fn gather(
         log: session.vault.log.clone(),
         operator_key: session.vault.operator_key,
         key: log_key(&session.vault)?,
+        handovers: session.vault.handovers.clone(),
         checkpoint: mirrored.note,
         streams,
     };

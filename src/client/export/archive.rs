@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::client::export::{EVENTS_BYTES_MAX, EVENTS_MAX, Export, STREAMS_MAX};
 use crate::client::mirror::ENTRIES_MAX;
 use crate::client::packed::{Kind, Malformed, Packer, line, whole};
+use crate::client::receipt::HANDOVERS;
 use crate::crypto::note::{NOTE_BYTES_MAX, NoteKey};
 use crate::crypto::strict_json;
 use crate::domain::event::Event;
@@ -72,6 +73,9 @@ pub fn write(export: &Export, size: u64, leaves: impl Read, to: impl Write) -> s
     let mut tar = Packer::new(&EXPORT, to);
     tar.put("README.txt", README.as_bytes())?;
     tar.put("log.vkey", format!("{}\n", export.key).as_bytes())?;
+    if !export.handovers.is_empty() {
+        tar.put(HANDOVERS, &serde_json::to_vec(&export.handovers)?)?;
+    }
     tar.put("checkpoint", export.checkpoint.as_bytes())?;
     let Export { agreement, log, operator_key, .. } = export.clone();
     let about = serde_json::to_vec(&About { kind: AboutType::V1, agreement, log, operator_key })?;
@@ -140,7 +144,7 @@ pub fn read(from: impl Read, packed: u64) -> Result<Export, Malformed> {
     EXPORT.read(from, |name, size, content| {
         let twice = || EXPORT.refused(format!("{name:?} is in it twice"));
         match name {
-            "README.txt" | "log.vkey" | "checkpoint" | "export.json" => {
+            "README.txt" | "log.vkey" | "checkpoint" | "export.json" | HANDOVERS => {
                 let content = whole(&EXPORT, name, content, TEXT_BYTES_MAX)?;
                 match texts.insert(name.to_owned(), content) {
                     None => Ok(()),
@@ -174,10 +178,15 @@ pub fn read(from: impl Read, packed: u64) -> Result<Export, Malformed> {
     let about = strict_json::parse(text("export.json")?, TEXT_BYTES_MAX);
     let About { kind: AboutType::V1, agreement, log, operator_key } =
         about.map_err(|fault| EXPORT.refused(format!("export.json: {fault}")))?;
+    let handovers = match texts.get(HANDOVERS) {
+        None => Vec::new(),
+        Some(text) => strict_json::parse(text, TEXT_BYTES_MAX).map_err(|_| missing(HANDOVERS))?,
+    };
     Ok(Export {
         agreement,
         log,
         operator_key,
+        handovers,
         key: key.ok_or_else(|| missing("log.vkey"))?,
         checkpoint: checkpoint.map_err(|_| missing("checkpoint"))?,
         streams,

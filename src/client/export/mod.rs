@@ -15,6 +15,7 @@ pub use verify::{Known, OtherKey, Unverified, Verified, verify};
 use std::collections::BTreeMap;
 
 use crate::crypto::note::NoteKey;
+use crate::domain::handover::SignedHandover;
 use crate::domain::id::{AgreementId, PublicKey};
 use crate::domain::statement::Log;
 use crate::domain::stream::Stream;
@@ -39,6 +40,8 @@ pub struct Export {
     pub operator_key: PublicKey,
     /// Who signs the log.
     pub key: NoteKey,
+    /// How the log's earlier keys were handed over, in order.
+    pub handovers: Vec<SignedHandover>,
     /// The log's signed checkpoint.
     pub checkpoint: String,
     /// The events under it.

@@ -7,10 +7,14 @@ use std::io::Read;
 use crate::client::chronicle::{Followed, Replay, Untrue};
 use crate::client::export::{Export, archive};
 use crate::client::packed::Malformed;
-use crate::crypto::note::NoteFault;
+use crate::client::receipt::keys;
+use crate::crypto::handover::HandoverFault;
+use crate::crypto::note::{NoteFault, NoteKey};
 use crate::crypto::signature;
 use crate::domain::agreement::Agreement;
-use crate::domain::id::{AgreementId, DepositId, Digest, Fingerprint, OrganisationName, RequestId};
+use crate::domain::id::{
+    AgreementId, DepositId, Digest, Fingerprint, OrganisationName, PublicKey, RequestId,
+};
 use crate::domain::statement::{Log, Statement};
 use crate::domain::states::{States, Vault};
 use crate::domain::stream::Stream;
@@ -73,6 +77,8 @@ pub struct Verified {
     pub agreement: Agreement,
     /// Of which log.
     pub log: Log,
+    /// Every key that has signed it as far as this shows, the export's own last.
+    pub keys: Vec<PublicKey>,
     /// The checkpoint it was made at.
     pub checkpoint: Checkpoint,
     /// Its streams.
@@ -88,6 +94,9 @@ pub struct Verified {
 /// Why an export does not verify.
 #[derive(Debug, thiserror::Error)]
 pub enum Unverified {
+    /// The log's key did not come to be by handovers.
+    #[error("the key in log.vkey is not one that the log's keys were handed over to")]
+    Handover(#[source] HandoverFault),
     /// The log's signer has not signed the checkpoint.
     #[error("the checkpoint is not the log's")]
     Checkpoint(#[source] NoteFault),
@@ -144,7 +153,8 @@ pub fn verify(export: Export, from: impl Read, known: &Known) -> Result<Verified
     if checkpoint.origin != name || export.key.name() != name {
         return Err(Unverified::OtherLog);
     }
-    let compared = known.checkpoints.iter().map(|note| brought(&export, &checkpoint, note));
+    let keys = keys(&export.key, &export.handovers).map_err(Unverified::Handover)?;
+    let compared = known.checkpoints.iter().map(|note| brought(&keys, &checkpoint, note));
     let compared = (1..)
         .zip(compared)
         .map(|(number, checkpoint)| checkpoint.map_err(|why| Unverified::Compared { number, why }));
@@ -189,12 +199,14 @@ pub fn verify(export: Export, from: impl Read, known: &Known) -> Result<Verified
     let times = streams.values().flat_map(Followed::events).map(|believed| believed.event.at);
     let ends_at = times.max().unwrap_or(Timestamp::EPOCH);
     let log = export.log;
-    Ok(Verified { agreement, log, checkpoint, streams, states, ends_at, parties })
+    Ok(Verified { agreement, log, keys, checkpoint, streams, states, ends_at, parties })
 }
 
 /// A checkpoint that was brought to be compared, if it can be.
-fn brought(export: &Export, own: &Checkpoint, note: &str) -> Result<Checkpoint, String> {
-    let text = export.key.verify(note).map_err(|fault| format!("is not this log's: {fault}"))?;
+fn brought(keys: &[PublicKey], own: &Checkpoint, note: &str) -> Result<Checkpoint, String> {
+    let signers = keys.iter().filter_map(|key| NoteKey::new(&own.origin, *key).ok());
+    let text = signers.into_iter().find_map(|key| key.verify(note).ok());
+    let text = text.ok_or_else(|| format!("is not signed as one of the log {}", own.origin))?;
     let brought: Checkpoint = text.parse().map_err(|_| "cannot be read".to_owned())?;
     match brought.origin == own.origin {
         false => Err(format!("is of the log {}", brought.origin)),
@@ -256,6 +268,11 @@ fn followed(
 }
 
 impl Verified {
+    /// Whether this is a key of the log, the export's own or one that it was handed over from.
+    pub fn is_of(&self, log: &NoteKey) -> bool {
+        log.name() == self.checkpoint.origin && self.keys.contains(log.key())
+    }
+
     /// How many events there are.
     pub fn events(&self) -> usize {
         self.streams.values().map(|followed| followed.events().len()).sum()

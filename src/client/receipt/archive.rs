@@ -18,7 +18,7 @@ use crate::domain::handover::SignedHandover;
 pub static RECEIPT: Kind =
     Kind { dir: "receipt", name: "a receipt", unpacked_bytes_max: 256 << 20 };
 /// How the log's keys were handed over.
-const HANDOVERS: &str = "log.handovers.json";
+pub const HANDOVERS: &str = "log.handovers.json";
 /// Largest certificate in PEM, in bytes.
 const CERTIFICATE_BYTES_MAX: usize = 16 * 1024;
 /// The script that verifies a receipt without this program.

@@ -8,10 +8,10 @@ mod members;
 mod stamp;
 mod verify;
 
-pub use archive::{RECEIPT, read, write};
+pub use archive::{HANDOVERS, RECEIPT, read, write};
 pub use members::vouching;
 pub use stamp::{DocumentStamp, ProvedStamp};
-pub use verify::{Proved, Unverified, Verified, is_beginning, verify, verify_under};
+pub use verify::{Proved, Unverified, Verified, is_beginning, keys, verify, verify_under};
 
 use crate::crypto::note::NoteKey;
 use crate::domain::handover::SignedHandover;

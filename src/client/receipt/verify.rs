@@ -8,6 +8,7 @@ use crate::crypto::note::{NoteFault, NoteKey};
 use crate::crypto::statement;
 use crate::crypto::timestamp::StampRefused;
 use crate::domain::event::{Act, Event, Note};
+use crate::domain::handover::SignedHandover;
 use crate::domain::id::{Digest, Fingerprint, MemberPath, PublicKey};
 use crate::domain::rules;
 use crate::domain::statement::{Stated, Statement};
@@ -91,7 +92,7 @@ pub fn verify(receipt: &Receipt) -> Result<Verified, Unverified> {
 /// The same, with time-stamps of none but these CAs, DER; of those that came along where there are
 /// none.
 pub fn verify_under(receipt: &Receipt, cas: &[Vec<u8>]) -> Result<Verified, Unverified> {
-    let keys = keys(receipt).map_err(Unverified::Handover)?;
+    let keys = keys(&receipt.log, &receipt.handovers).map_err(Unverified::Handover)?;
     let mut members = Members::default();
     let mut events = Vec::new();
     for (number, logged) in (1..).zip(&receipt.events) {
@@ -118,9 +119,8 @@ pub fn verify_under(receipt: &Receipt, cas: &[Vec<u8>]) -> Result<Verified, Unve
     }
 }
 
-/// The keys that the log has had, up to the one that signed this receipt's checkpoints.
-fn keys(receipt: &Receipt) -> Result<Vec<PublicKey>, HandoverFault> {
-    let Receipt { log, handovers, .. } = receipt;
+/// The keys that the log has had, up to the one that signs it in what is verified.
+pub fn keys(log: &NoteKey, handovers: &[SignedHandover]) -> Result<Vec<PublicKey>, HandoverFault> {
     let origin = log.name().rsplit_once('/').map_or(log.name(), |(origin, _)| origin);
     let origin: Text = origin.parse().map_err(|_| HandoverFault::Unknown)?;
     let first = handovers.first().map_or(log.key(), |signed| &signed.handover.from);

@@ -52,6 +52,7 @@ fn export(stage: &Stage, history: &History, name: &str) -> std::path::PathBuf {
         log: vault.log.clone(),
         operator_key: vault.operator_key,
         key: log_key(&vault).unwrap(),
+        handovers: vault.handovers,
         checkpoint: history.checkpoint(size, edge.root()),
         streams,
     };
@@ -75,7 +76,7 @@ fn promise_13_an_export_of_what_a_vault_must_not_have_accepted_is_refused_at_tha
                 let consented = consent(h, s, &s.key("orient-display"), "orient-display/junho");
                 h.state(&s.agreement, consented);
             },
-            "",
+            "who requests never consents to it",
         ),
         (
             "a consent is signed with a key of the vault's",
@@ -117,7 +118,7 @@ fn promise_13_an_export_of_what_a_vault_must_not_have_accepted_is_refused_at_tha
                 let taken = sign(&key, Withdrawal { made, ground, request, withdrawn });
                 h.state(&s.agreement, taken);
             },
-            "",
+            "an objection of trade-secret-center is not known here",
         ),
         (
             "a consent comes a year late",
@@ -157,7 +158,7 @@ fn promise_13_an_export_of_what_a_vault_must_not_have_accepted_is_refused_at_tha
                 let resumed = Note::Resumed { agreement, generation: 1, by: Vec::new() };
                 h.append(&s.agreement, Act::Noted(resumed), SystemTime::now().into());
             },
-            "",
+            "the agreement waits to be resumed by",
         ),
         (
             "the vault changes itself among the agreement's events",
