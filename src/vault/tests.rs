@@ -3,7 +3,7 @@
 use std::io;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Condvar, Mutex};
 
 use rand_core::OsRng;
 
@@ -30,10 +30,33 @@ use crate::vault::{
     Clock, DomainProjector, Hint, Quota, Talker, Vault, VaultError, secret_sha256, verify,
 };
 
-/// A real store that fails to read a small object when it is told to.
+mod attempts;
+
+/// A real store that does what it is told: fails to read a small object, has no room, holds back.
 struct Failing {
     store: DiskStore,
     fails_blob: Arc<AtomicBool>,
+    is_full: Arc<AtomicBool>,
+    gate: Arc<Gate>,
+}
+
+/// What commits pass while it is open.
+#[derive(Default)]
+struct Gate {
+    is_shut: Mutex<bool>,
+    opened: Condvar,
+}
+
+impl Gate {
+    fn set(&self, is_shut: bool) {
+        *self.is_shut.lock().unwrap() = is_shut;
+        self.opened.notify_all();
+    }
+
+    fn pass(&self) {
+        let is_shut = self.is_shut.lock().unwrap();
+        drop(self.opened.wait_while(is_shut, |is_shut| *is_shut).unwrap());
+    }
 }
 
 impl Store for Failing {
@@ -41,6 +64,7 @@ impl Store for Failing {
     type Bundle = <DiskStore as Store>::Bundle;
 
     fn commit(&self, batch: Batch<Self::Staged>) -> Result<(), CommitError> {
+        self.gate.pass();
         self.store.commit(batch)
     }
 
@@ -49,7 +73,7 @@ impl Store for Failing {
     }
 
     fn has_room_for(&self, bytes: u64) -> bool {
-        self.store.has_room_for(bytes)
+        !self.is_full.load(Ordering::SeqCst) && self.store.has_room_for(bytes)
     }
 
     fn room(&self) -> Room {
@@ -138,6 +162,8 @@ impl Clock for Hand {
 struct Place {
     vault: Arc<Vault<Failing>>,
     fails_blob: Arc<AtomicBool>,
+    is_full: Arc<AtomicBool>,
+    gate: Arc<Gate>,
     clock: Arc<Hand>,
     operator: SigningKey,
     log: Log,
@@ -147,8 +173,10 @@ impl Place {
     async fn founded(directory: &Path) -> Self {
         let options = Options { reserve_bytes: 0, may_begin: true, ..Options::default() };
         let store = DiskStore::open(directory, &DomainProjector, &options).unwrap();
-        let fails_blob = Arc::new(AtomicBool::new(false));
-        let store = Failing { store, fails_blob: fails_blob.clone() };
+        let [fails_blob, is_full] = [(), ()].map(|()| Arc::new(AtomicBool::new(false)));
+        let gate = Arc::new(Gate::default());
+        let (fails, full, shut) = (fails_blob.clone(), is_full.clone(), gate.clone());
+        let store = Failing { store, fails_blob: fails, is_full: full, gate: shut };
         let [ledger, operator] = [(), ()].map(|()| SigningKey::generate(&mut OsRng));
         let log = Log { origin: "vault.example/escrow".parse().unwrap(), generation: 1 };
         let clock = Arc::new(Hand(Mutex::new("2026-03-02T09:00:00.000Z".parse().unwrap())));
@@ -160,7 +188,7 @@ impl Place {
         let vault = Vault::open(store, log.origin.clone(), ledger, clock.clone(), Quota::default());
         let vault = Arc::new(vault.unwrap());
         vault.found(founded).await.unwrap();
-        Self { vault, fails_blob, clock, operator, log }
+        Self { vault, fails_blob, is_full, gate, clock, operator, log }
     }
 
     fn made(&self, by: &str, nonce: u8) -> Made {

@@ -10,6 +10,7 @@ mod cut_off;
 mod damage;
 mod damaged_keys;
 mod demo;
+mod duty;
 mod exports;
 mod faults;
 mod full_disk;
