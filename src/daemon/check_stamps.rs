@@ -121,7 +121,7 @@ fn is_ours(
 fn verifies(kept: &Kept, told: &Vaults) -> Result<(), String> {
     for (whose, links) in &kept.chains {
         let verified = verify_chain(kept.checkpoint.as_bytes(), links, None);
-        verified.map_err(|fault| format!("{whose}: {fault}"))?;
+        verified.map_err(|fault| format!("{whose}: {}", chain(&fault)))?;
         let mut cas = links.iter().flat_map(|link| &link.cas);
         match whose {
             Whose::External => {}

@@ -136,7 +136,7 @@ pub enum CaError {
         path: PathBuf,
     },
     /// The certificate that stamps times is one that nobody made.
-    #[error("{path} is neither the certificate that the ledger tells of nor of the vault's CA; restore it from a backup, or have the next key made with `escrowd rotate-tsa`", path = path.display())]
+    #[error("{path} is not the certificate that the ledger tells of, nor one that the vault's CA has made since; restore it from a backup, or have the next key made with `escrowd rotate-tsa`", path = path.display())]
     TimestamperAltered {
         /// Which file.
         path: PathBuf,

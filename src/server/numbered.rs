@@ -91,6 +91,12 @@ impl Series {
         self.numbers_of(keyring, "crt")
     }
 
+    /// The highest number that anything is there of.
+    pub(super) fn highest(self, keyring: &Keyring) -> Result<Option<u32>, CaError> {
+        let keys = self.numbers_of(keyring, "key")?;
+        Ok(self.numbers(keyring)?.into_iter().chain(keys).max())
+    }
+
     /// Removes a certificate, and with it the pair.
     pub(super) fn remove(self, keyring: &Keyring, number: u32) -> Result<(), CaError> {
         remove(keyring, &self.certificate_file(number))

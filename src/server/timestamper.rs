@@ -46,9 +46,9 @@ pub fn take_up(keyring: &Keyring, ca: &ca::Authority, now: Timestamp) -> Result<
     take_up_after(keyring, (ca, &[ca.certificate().clone()]), None, now)
 }
 
-/// The same for a vault whose ledger told of this one last: what is not that one must have been
-/// made by somebody who had a CA of the vault, and the one that was told must not be missing. So a
-/// file that was damaged is not taken for a reason to make the next.
+/// The same for a vault whose ledger told of this one last: with its number there must be no other,
+/// one with another number must have been made by somebody who had a CA of the vault, and there must
+/// be one. So a file that was damaged or lost is not taken for a reason to make the next.
 pub fn take_up_told(
     keyring: &Keyring,
     cas: &Authorities,
@@ -81,14 +81,15 @@ fn take_up_after(
 /// Makes the next authority, though the one that signs now may go on: for whoever has reason to
 /// mistrust it. It is taken up by whoever reads the keys next.
 pub fn rotate(keyring: &Keyring, ca: &ca::Authority, now: Timestamp) -> Result<TakenUp, CaError> {
-    let number = FILES.numbers(keyring)?.last().map_or(1, |newest| newest.saturating_add(1));
-    let (number, pair) = make(keyring, number, ca, now)?;
+    // Every vault had a first one, whatever was lost.
+    let last = FILES.highest(keyring)?.unwrap_or(1);
+    let (number, pair) = make(keyring, last.saturating_add(1), ca, now)?;
     let edition = TsaEdition { number, certificate_sha256: sha256(&pair) };
     Ok(TakenUp { authority: authority(&pair)?, edition })
 }
 
 /// Reads the authority that signed last, if there is one, and makes nothing: for whoever looks
-/// whether all is well. What is not the one that was `told` last must be certified by one of these.
+/// whether all is well, by the same rules.
 pub fn check(
     keyring: &Keyring,
     cas: &Authorities,
@@ -100,7 +101,7 @@ pub fn check(
     }
 }
 
-/// The newest that is there. What was not told last was certified by one of these.
+/// The newest that is there. One of another number than was told last was certified by one of these.
 fn found(
     keyring: &Keyring,
     cas: &[CertificateDer<'_>],
@@ -112,8 +113,12 @@ fn found(
         return told.map(lost).map_or(Ok(None), Err);
     };
     let pair = read(keyring, number)?;
-    let is_told = told.is_none_or(|told| told.certificate_sha256 == sha256(&pair));
-    match is_told || cas.iter().any(|ca| is_of(&pair.certificate, ca)) {
+    let is_good = told.is_none_or(|told| match told.number == number {
+        // Not every bit of a certificate is signed.
+        true => told.certificate_sha256 == sha256(&pair),
+        false => cas.iter().any(|ca| is_of(&pair.certificate, ca)),
+    });
+    match is_good {
         true => Ok(Some((number, pair))),
         false => Err(CaError::TimestamperAltered { path: path(number) }),
     }
@@ -143,9 +148,7 @@ fn signs(der: &CertificateDer<'_>, ca: &ca::Authority, now: Timestamp) -> bool {
 fn is_of(certificate: &CertificateDer<'_>, ca: &CertificateDer<'_>) -> bool {
     let parsed = (parse_x509_certificate(certificate), parse_x509_certificate(ca));
     let (Ok((_, certificate)), Ok((_, ca))) = parsed else { return false };
-    // These bits are not signed, and DER has none.
-    certificate.signature_value.unused_bits == 0
-        && certificate.verify_signature(Some(ca.public_key())).is_ok()
+    certificate.verify_signature(Some(ca.public_key())).is_ok()
 }
 
 fn sha256(pair: &Pair) -> Digest {

@@ -264,14 +264,14 @@ fn an_authority_that_lies_over_http_leaves_the_vault_unharmed_and_nothing_behind
     world.join("hanbit-parts", "minji");
     world.stop();
     let p256 = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256"];
-    let elsewhere = Elsewhere::new(&p256, "sha256", "sha256");
+    let elsewhere = Arc::new(Elsewhere::new(&p256, "sha256", "sha256"));
     let other_root = Arc::new(Elsewhere::new(&p256, "sha256", "sha256"));
     let root = elsewhere.path("root.pem");
     // The first answer is a good one.
     let first: Arc<Mutex<Option<Vec<u8>>>> = Arc::default();
-    let keeps = Arc::clone(&first);
+    let (keeps, honest) = (Arc::clone(&first), Arc::clone(&elsewhere));
     let door = Door::open(move |request| {
-        keeps.lock().unwrap().get_or_insert_with(|| elsewhere.answer(request));
+        keeps.lock().unwrap().get_or_insert_with(|| honest.answer(request));
         http("503 Service Unavailable", "text/plain", b"later\n")
     });
     world.stamp_by(&format!("authority = \"{}\"\nca = \"{}\"", door.url, root.display()));

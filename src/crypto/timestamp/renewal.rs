@@ -20,7 +20,7 @@ pub struct Link {
 
 /// Why a chain does not count.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("time-stamp {number} of {of}: {refused}")]
+#[error("time-stamp {number} of {of}")]
 pub struct ChainRefused {
     /// Which of its time-stamps, from 1.
     pub number: usize,

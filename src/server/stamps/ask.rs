@@ -36,7 +36,7 @@ pub enum NotStamped {
     #[error("it has not answered: {0}")]
     Unanswered(String),
     /// The answer does not count.
-    #[error("what it answered does not count: {0}")]
+    #[error("what it answered does not count")]
     Refused(#[source] StampRefused),
     /// The answer is to another request.
     #[error("it has answered another request")]

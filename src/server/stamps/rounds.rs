@@ -221,7 +221,7 @@ fn kept(shelf: &Shelf, whose: Whose) -> Result<Option<(Timestamp, Stamped)>, Str
     let links = kept.chains.get(&whose).map(Vec::as_slice).unwrap_or_default();
     let first = links.get(..1).unwrap_or_default();
     let stamps = verify_chain(kept.checkpoint.as_bytes(), first, None);
-    let stamps = stamps.map_err(|fault| fault.to_string())?;
+    let stamps = stamps.map_err(|fault| chain(&fault))?;
     Ok(stamps.first().map(|stamp| (stamp.at, stamped)))
 }
 
@@ -317,7 +317,7 @@ fn look_through(
             Ok(_) => {}
             Err(fault) => {
                 let place = shelf.place(stamped);
-                damaged.push(format!("{}, {whose}: {fault}", place.display()));
+                damaged.push(format!("{}, {whose}: {}", place.display(), chain(fault)));
             }
         }
     }
@@ -337,7 +337,7 @@ async fn renewed(
         return Ok(Told::NothingGained { whose, good_until });
     }
     links.push(link.clone());
-    verify_chain(checkpoint.as_bytes(), &links, None).map_err(|fault| fault.to_string())?;
+    verify_chain(checkpoint.as_bytes(), &links, None).map_err(|fault| chain(&fault))?;
     let number = links.len();
     let kept = keep(shelf, stamped, &checkpoint, (whose, number), link).await;
     kept.map_err(|fault| chain(&fault))?;
