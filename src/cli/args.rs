@@ -172,6 +172,9 @@ pub enum Command {
         /// The log's key, as you know it from elsewhere (C2SP vkey)
         #[arg(long, value_name = "VKEY")]
         log: Option<NoteKey>,
+        /// The witnesses you trust, of whom enough must have cosigned the log (C2SP tlog-policy)
+        #[arg(long, value_name = "FILE")]
+        policy: Option<PathBuf>,
     },
     /// What takes a member's home and a connection.
     #[command(flatten)]

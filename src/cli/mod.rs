@@ -94,8 +94,13 @@ async fn run(cli: Cli) -> Result<Exit, Failure> {
         Command::Agreement(AgreementCommand::Template { name }) => {
             commands::agreement::template(&output, name.as_deref())
         }
-        Command::Verify { receipts, file, log } => {
-            commands::receipt::verify_all(&output, &receipts, file.as_deref(), log.as_ref())
+        Command::Verify { receipts, file, log, policy } => {
+            let demanded = commands::receipt::Demanded {
+                document: file.as_deref(),
+                log: log.as_ref(),
+                policy: policy.as_deref(),
+            };
+            commands::receipt::verify_all(&output, &receipts, &demanded)
         }
         Command::Completions { shell } => {
             output.text(&manual::completions(Cli::command(), shell))?;

@@ -24,7 +24,7 @@ impl World {
 }
 
 /// One request, as anybody makes it; head and body of the answer.
-fn ask(address: &str, request: &str) -> (String, Vec<u8>) {
+pub(super) fn ask(address: &str, request: &str) -> (String, Vec<u8>) {
     let mut tcp = TcpStream::connect(address).unwrap();
     write!(tcp, "{request} HTTP/1.1\r\nhost: {address}\r\n\r\n").unwrap();
     let mut answer = Vec::new();
@@ -34,7 +34,7 @@ fn ask(address: &str, request: &str) -> (String, Vec<u8>) {
 }
 
 #[track_caller]
-fn get(address: &str, path: &str) -> Vec<u8> {
+pub(super) fn get(address: &str, path: &str) -> Vec<u8> {
     let (head, body) = ask(address, &format!("GET /{path}"));
     assert!(head.starts_with("HTTP/1.1 200"), "{path}: {head}");
     body

@@ -11,12 +11,14 @@ use crate::cli::failure::{Exit, Failure};
 use crate::cli::output::{Output, count};
 use crate::cli::view::ProvedView;
 use crate::client::acts::receipt::{self, Subject};
-use crate::client::receipt::{Receipt, Verified, read, verify, write};
+use crate::client::receipt::{Judged, Receipt, Verified, cosigners, demand, read, verify, write};
 use crate::client::session::Session;
 use crate::client::unfinished::Unfinished;
 use crate::crypto::note::NoteKey;
+use crate::crypto::policy::{POLICY_BYTES_MAX, Policy};
 use crate::domain::chain::chain;
 use crate::domain::id::{Bytes, Digest};
+use crate::domain::time::Timestamp;
 
 /// Largest receipt that is read, in bytes as it is packed.
 const RECEIPT_BYTES_MAX: u64 = 64 << 20;
@@ -49,6 +51,13 @@ pub(super) async fn receipt(
     })?;
     let verified = verify(&made).map_err(|fault| unverified(out, &fault))?;
     show(output, &verified, out, None)?;
+    match cosigners(&made).as_slice() {
+        [] if session.home.mirror().is_witnessed() => output.say(
+            "No witness has cosigned all of it yet: make another in a moment, if it is to last.",
+        ),
+        [] => {}
+        names => output.say(&format!("cosigned by      {} (not checked)", names.join(", "))),
+    }
     output.say(&format!("Anybody can verify it: escrow verify {}", out.display()));
     Ok(Exit::Done)
 }
@@ -66,13 +75,24 @@ fn keep(receipt: &Receipt, out: &Path) -> std::io::Result<()> {
     File::open(parent)?.sync_all()
 }
 
+/// What a receipt has to show besides that it verifies.
+pub(in crate::cli) struct Demanded<'a> {
+    /// That it names this file.
+    pub document: Option<&'a Path>,
+    /// That this key signs its log.
+    pub log: Option<&'a NoteKey>,
+    /// That enough of the witnesses in this file have cosigned it.
+    pub policy: Option<&'a Path>,
+}
+
 /// `escrow verify`
 pub(in crate::cli) fn verify_all(
     output: &Output,
     receipts: &[PathBuf],
-    document: Option<&Path>,
-    log: Option<&NoteKey>,
+    demanded: &Demanded<'_>,
 ) -> Result<Exit, Failure> {
+    let &Demanded { document, log, policy } = demanded;
+    let policy = policy.map(|path| policy_in(path).map(|policy| (path, policy))).transpose()?;
     let document = document.map(|path| digest(path).map(|digest| (path, digest))).transpose()?;
     for path in receipts {
         let packed = File::open(path).map_err(|fault| unreadable(path, &fault))?;
@@ -105,14 +125,69 @@ pub(in crate::cli) fn verify_all(
                 Failure::failed("OTHER_DOCUMENT", message, hint).about(document.display())
             })?),
         };
+        let judged = policy.as_ref().map(|policy| witnessed(path, &receipt, policy)).transpose()?;
         show(output, &verified, path, what)?;
         output.say(&format!("log key          {}", receipt.log));
+        say_witnesses(output, &receipt, judged.as_deref());
     }
     output.say(
         "The keys and fingerprints are to be compared with what the organisations and other parties \
          say of them. Times are the vault's word.",
     );
     Ok(Exit::Done)
+}
+
+/// What the policy says of a receipt which it is content with.
+fn witnessed(
+    path: &Path,
+    receipt: &Receipt,
+    (policy_path, policy): &(&Path, Policy),
+) -> Result<Vec<Judged>, Failure> {
+    if !policy.is_about(&receipt.log) {
+        let message = format!("{} is of a log that the policy does not name", path.display());
+        let hint = format!("compare {} with the receipt's {}", policy_path.display(), receipt.log);
+        return Err(Failure::failed("OTHER_LOG", message, hint).about(path.display()));
+    }
+    demand(receipt, policy).map_err(|fault| {
+        let message = format!("{} is not witnessed: {}", path.display(), chain(&fault));
+        let hint =
+            "ask for a receipt that was made later, or see whether the policy is the right one";
+        Failure::failed("NOT_WITNESSED", message, hint).about(path.display())
+    })
+}
+
+fn policy_in(path: &Path) -> Result<Policy, Failure> {
+    let mut octets = Vec::new();
+    let file = File::open(path).map_err(|fault| unreadable(path, &fault))?;
+    let limit = POLICY_BYTES_MAX as u64 + 1;
+    file.take(limit).read_to_end(&mut octets).map_err(|fault| unreadable(path, &fault))?;
+    Policy::parse(&octets).map_err(|fault| {
+        let message = format!("{}: {fault}", path.display());
+        let hint =
+            "C2SP tlog-policy says how a policy looks; whoever relies on the log agrees on one";
+        Failure::failed("BAD_POLICY", message, hint).about(path.display())
+    })
+}
+
+fn say_witnesses(output: &Output, receipt: &Receipt, judged: Option<&[Judged]>) {
+    match (judged, cosigners(receipt).as_slice()) {
+        (None, []) => {}
+        (None, names) => output.say(&format!(
+            "cosigned by      {}, as it says: not checked, as no --policy says who is trusted",
+            names.join(", ")
+        )),
+        (Some(judged), _) => {
+            for Judged { size, judgement } in judged {
+                let there = judgement.there.iter().map(|(name, at)| {
+                    let at = i64::try_from(*at).ok().and_then(|at| at.checked_mul(1_000));
+                    let at = at.map(Timestamp::from_millis);
+                    format!("{name} ({})", at.map_or("no time".to_owned(), |at| at.to_string()))
+                });
+                let there = there.collect::<Vec<_>>().join(", ");
+                output.say(&format!("witnessed        {size} entries, by {there}"));
+            }
+        }
+    }
 }
 
 fn show(

@@ -6,10 +6,12 @@
 mod archive;
 mod members;
 mod verify;
+mod witnesses;
 
 pub use archive::{Malformed, read, write};
 pub use members::vouching;
 pub use verify::{Proved, Unverified, Verified, verify};
+pub use witnesses::{Judged, Unwitnessed, cosigners, demand};
 
 use crate::crypto::note::NoteKey;
 use crate::ledger::Salt;
