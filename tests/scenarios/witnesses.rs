@@ -22,7 +22,7 @@ use super::receipts::{pack, run_script, unpack};
 use super::{PATIENCE, World, copy_dir, have};
 
 /// A witness that runs.
-struct Witness {
+pub(super) struct Witness {
     process: Child,
     data: PathBuf,
     address: String,
@@ -102,7 +102,7 @@ impl World {
     }
 
     /// Two witnesses of this vault, which is stopped, and its policy: `quorum` behind both of them.
-    fn with_witnesses(&self, quorum: &str) -> (String, [Witness; 2]) {
+    pub(super) fn with_witnesses(&self, quorum: &str) -> (String, [Witness; 2]) {
         let witnesses = ["orient", "center"].map(|name| {
             let port = if name == "orient" { ":7481" } else { ":7482" };
             let address = self.address.replace(":7443", port);
@@ -146,7 +146,7 @@ fn size_of(note: &str) -> u64 {
 
 /// Asks for the vault's checkpoint until it is as wanted.
 #[track_caller]
-fn shown_until(address: &str, wanted: impl Fn(&str) -> bool) -> String {
+pub(super) fn shown_until(address: &str, wanted: impl Fn(&str) -> bool) -> String {
     let began = Instant::now();
     loop {
         let (head, body) = ask(address, "GET /checkpoint");
