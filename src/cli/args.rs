@@ -435,6 +435,9 @@ pub struct Compare {
     /// [default: those that came along, which you compare]
     #[arg(long, value_name = "FILE")]
     pub tsa_ca: Option<PathBuf>,
+    /// The witnesses you trust, of whom enough must have cosigned the log (C2SP tlog-policy)
+    #[arg(long, value_name = "FILE")]
+    pub policy: Option<PathBuf>,
 }
 
 /// An organisation's key.

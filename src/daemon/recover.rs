@@ -51,13 +51,14 @@ pub(super) async fn run(data: &Path, passphrase_file: Option<&Path>) -> Result<E
     let vault = Vault::recover(store, origin, ledger_keys, clock, config.quota, shown)
         .await
         .map_err(failed)?;
-    let log = vault.log().clone();
+    let (log, log_key) = (vault.log().clone(), vault.log_key().to_string());
     vault.close().await;
     // Only now: an interrupted recovery is begun again, in a generation later still.
     known.log = log.clone();
     home.set_vault(&known)?;
     Notice::lift(&place)?;
     eprintln!("The vault goes on in generation {} of its log.", log.generation);
+    eprintln!("To witnesses it is another log, whose key they need: {log_key}");
     eprintln!("Next: escrowd serve --data {}", data.display());
     eprintln!(
         "Tell every organisation what happened. Each of its members runs `escrow resume`, which \

@@ -10,7 +10,7 @@ use super::{World, copy_dir, id};
 
 impl World {
     /// The log's key as the vault's members know it now, as C2SP writes it.
-    fn log_vkey(&self, home: &str) -> String {
+    fn vkey_of(&self, home: &str) -> String {
         log_key(&Home::open(&self.home(home)).unwrap().vault().unwrap()).unwrap().to_string()
     }
 
@@ -41,7 +41,7 @@ fn signs(address: &str, vkey: &str) -> bool {
 #[test]
 fn promise_9_another_ledger_key_takes_over_and_what_the_old_one_signed_still_counts() {
     let (mut world, agreement) = World::with_agreement();
-    let first = world.log_vkey("hanbit-parts");
+    let first = world.vkey_of("hanbit-parts");
     let early = world.invite("operator", &["--org", "late-works", "--member", "ann"]);
     let before = world.deposit(&agreement, "recipe A");
     let old_receipt = world.prove("hanbit-parts", &before, "old.tgz");
@@ -54,23 +54,23 @@ fn promise_9_another_ledger_key_takes_over_and_what_the_old_one_signed_still_cou
     world.rotate(&[]);
     // Both keys sign, the same log and no other.
     let after = world.deposit(&agreement, "recipe B");
-    let second = world.log_vkey("hanbit-parts");
+    let second = world.vkey_of("hanbit-parts");
     assert_ne!(first, second);
     assert!(signs(&address, &first) && signs(&address, &second));
     world.rotate(&["--finish"]);
     world.escrow("orient-display", &["deposits", &agreement]).records();
     assert!(!signs(&address, &first) && signs(&address, &second));
     world.rotate(&[]);
-    let third = world.log_vkey("orient-display");
+    let third = world.vkey_of("orient-display");
     assert_eq!(third, second, "who has not asked yet knows no other");
     let request = world.request(&after, "joint");
-    let third = world.log_vkey("orient-display");
+    let third = world.vkey_of("orient-display");
     assert_ne!(third, second);
 
     // Whoever slept, and whoever was invited by the first key, goes on from there.
     for home in ["asleep", "hanbit-parts"] {
         world.escrow(home, &["approve", &request, "--yes"]).record();
-        assert_eq!(world.log_vkey(home), third, "{home}");
+        assert_eq!(world.vkey_of(home), third, "{home}");
     }
     world.escrow_with("ann", &["join", "--yes"], early.as_bytes()).record();
     let out = world.path("out").display().to_string();

@@ -24,7 +24,7 @@ impl World {
 }
 
 #[track_caller]
-fn get(address: &str, path: &str) -> Vec<u8> {
+pub(super) fn get(address: &str, path: &str) -> Vec<u8> {
     let (head, body) = ask(address, &format!("GET /{path}"));
     assert!(head.starts_with("HTTP/1.1 200"), "{path}: {head}");
     body

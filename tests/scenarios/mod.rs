@@ -43,6 +43,7 @@ mod transcripts;
 mod units;
 mod watch;
 mod wire;
+mod witnesses;
 
 use std::fs;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};

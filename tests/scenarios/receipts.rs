@@ -11,7 +11,7 @@ use super::{Ended, World, files_below, have, id};
 
 impl World {
     /// Writes a receipt; where.
-    fn receipt(&self, home: &str, of: &str) -> PathBuf {
+    pub(super) fn receipt(&self, home: &str, of: &str) -> PathBuf {
         let path = self.path(&format!("{of}.tgz"));
         let out = path.display().to_string();
         let proved = self.escrow(home, &["receipt", of, "--out", &out]).records();
@@ -20,7 +20,7 @@ impl World {
     }
 
     /// Verifies one, as somebody who has no home.
-    fn verify(&self, receipt: &Path, arguments: &[&str]) -> Ended {
+    pub(super) fn verify(&self, receipt: &Path, arguments: &[&str]) -> Ended {
         let receipt = receipt.display().to_string();
         let all = [&["verify", receipt.as_str()], arguments].concat();
         self.escrow("nobody", &all)
@@ -28,7 +28,7 @@ impl World {
 }
 
 /// Verifies an unpacked receipt with its own script, and nothing of ours on the way.
-fn run_script(receipt: &Path, arguments: &[&str]) -> (bool, String) {
+pub(super) fn run_script(receipt: &Path, arguments: &[&str]) -> (bool, String) {
     let mut bash = Command::new("bash");
     bash.env_clear().env("PATH", "/usr/bin:/bin").arg(receipt.join("verify.sh")).args(arguments);
     let ended = bash.output().unwrap();
@@ -36,7 +36,7 @@ fn run_script(receipt: &Path, arguments: &[&str]) -> (bool, String) {
     (ended.status.success(), String::from_utf8(said).unwrap())
 }
 
-fn unpack(receipt: &Path, into: &Path) -> PathBuf {
+pub(super) fn unpack(receipt: &Path, into: &Path) -> PathBuf {
     fs::create_dir_all(into).unwrap();
     let mut tar = Command::new("tar");
     tar.arg("xzf").arg(receipt).arg("-C").arg(into);
@@ -44,7 +44,7 @@ fn unpack(receipt: &Path, into: &Path) -> PathBuf {
     into.join("receipt")
 }
 
-fn pack(receipt: &Path, into: &Path) {
+pub(super) fn pack(receipt: &Path, into: &Path) {
     let mut tar = Command::new("tar");
     tar.args(["--sort=name", "-czf"]).arg(into).arg("-C").arg(receipt.parent().unwrap());
     assert!(tar.arg("receipt").status().unwrap().success());

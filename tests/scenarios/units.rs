@@ -83,7 +83,7 @@ fn systemd_finds_nothing_wrong_with_the_units_and_little_exposed() {
         fs::write(dir.path().join(&name), text).unwrap();
         copied.push(name);
     }
-    assert_eq!(copied.len(), 4, "{copied:?}");
+    assert_eq!(copied.len(), 5, "{copied:?}");
     let analyze = |arguments: &[&str], unit: &str| {
         let mut command = Command::new("systemd-analyze");
         let done = command.args(arguments).arg(dir.path().join(unit)).output().unwrap();

@@ -15,14 +15,19 @@ use crate::cli::view::ProvedView;
 use crate::client::acts::receipt::{self, Subject};
 use crate::client::acts::stamp;
 use crate::client::export::EXPORT;
-use crate::client::receipt::{DocumentStamp, ProvedStamp, Verified, read, verify_under, write};
+use crate::client::receipt::{
+    DocumentStamp, Judged, ProvedStamp, Receipt, Verified, cosigners, demand, read, verify_under,
+    write,
+};
 use crate::client::session::Session;
 use crate::client::unfinished::Unfinished;
 use crate::crypto::note::NoteKey;
 use crate::crypto::pem::certificates_of;
+use crate::crypto::policy::{POLICY_BYTES_MAX, Policy};
 use crate::crypto::timestamp::{Hash, Imprint};
 use crate::domain::chain::chain;
 use crate::domain::id::{Bytes, Digest, RegistrationId};
+use crate::domain::time::Timestamp;
 
 /// Largest receipt that is read, in bytes as it is packed.
 const RECEIPT_BYTES_MAX: u64 = 64 << 20;
@@ -54,6 +59,13 @@ pub(super) async fn receipt(
     show(output, &verified, out, None)?;
     for stamp in verified.events.iter().filter_map(|proved| proved.stamp.as_ref()) {
         output.say(&format!("It holds the document's time-stamp of {}.", stamp.at));
+    }
+    match cosigners(&made).as_slice() {
+        [] if session.home.mirror().is_witnessed() => output.say(
+            "No witness has cosigned all of it yet: make another in a moment, if it is to last.",
+        ),
+        [] => {}
+        names => output.say(&format!("cosigned by      {} (not checked)", names.join(", "))),
     }
     output.say(&format!("Anybody can verify it: escrow verify {}", out.display()));
     Ok(Exit::Done)
@@ -115,6 +127,8 @@ pub(in crate::cli) fn verify_all(
 ) -> Result<Exit, Failure> {
     let known = export::known(given)?;
     let tsa_cas = given.tsa_ca.as_deref().map_or(Ok(Vec::new()), certificates)?;
+    let policy = given.policy.as_deref();
+    let policy = policy.map(|path| policy_in(path).map(|policy| (path, policy))).transpose()?;
     let document = document.map(|path| digest(path).map(|digest| (path, digest))).transpose()?;
     for path in receipts {
         let open = || File::open(path).map_err(|fault| unreadable(path, &fault));
@@ -155,6 +169,10 @@ pub(in crate::cli) fn verify_all(
                 Some(named(digest).ok_or_else(|| other_document(path, document))?)
             }
         };
+        let judged = policy
+            .as_ref()
+            .map(|policy| witnessed(path, (&receipt, &verified), policy))
+            .transpose()?;
         let stamps = verified.events.iter().filter_map(|proved| proved.stamp.as_ref());
         for stamp in stamps.clone() {
             if let Some((document, _)) = &document
@@ -171,6 +189,7 @@ pub(in crate::cli) fn verify_all(
             tell_stamp(output, stamp, document.is_some());
         }
         output.say(&format!("log key          {}", receipt.log));
+        say_witnesses(output, &receipt, judged.as_deref());
     }
     output.say(
         "The keys and fingerprints are to be compared with what the organisations and other parties \
@@ -178,6 +197,60 @@ pub(in crate::cli) fn verify_all(
          time-stamps.",
     );
     Ok(Exit::Done)
+}
+
+/// What the policy says of a receipt which it is content with.
+fn witnessed(
+    path: &Path,
+    (receipt, verified): (&Receipt, &Verified),
+    (policy_path, policy): &(&Path, Policy),
+) -> Result<Vec<Judged>, Failure> {
+    let known = verified.keys.iter().map(|key| NoteKey::new(&verified.origin, *key));
+    if !known.flatten().any(|key| policy.is_about(&key)) {
+        let message = format!("{} is of a log that the policy does not name", path.display());
+        let hint = format!("compare {} with the receipt's {}", policy_path.display(), receipt.log);
+        return Err(Failure::failed("OTHER_LOG", message, hint).about(path.display()));
+    }
+    demand(receipt, policy).map_err(|fault| {
+        let message = format!("{} is not witnessed: {}", path.display(), chain(&fault));
+        let hint =
+            "ask for a receipt that was made later, or see whether the policy is the right one";
+        Failure::failed("NOT_WITNESSED", message, hint).about(path.display())
+    })
+}
+
+fn policy_in(path: &Path) -> Result<Policy, Failure> {
+    let mut octets = Vec::new();
+    let file = File::open(path).map_err(|fault| unreadable(path, &fault))?;
+    let limit = POLICY_BYTES_MAX as u64 + 1;
+    file.take(limit).read_to_end(&mut octets).map_err(|fault| unreadable(path, &fault))?;
+    Policy::parse(&octets).map_err(|fault| {
+        let message = format!("{}: {fault}", path.display());
+        let hint =
+            "C2SP tlog-policy says how a policy looks; whoever relies on the log agrees on one";
+        Failure::failed("BAD_POLICY", message, hint).about(path.display())
+    })
+}
+
+fn say_witnesses(output: &Output, receipt: &Receipt, judged: Option<&[Judged]>) {
+    match (judged, cosigners(receipt).as_slice()) {
+        (None, []) => {}
+        (None, names) => output.say(&format!(
+            "cosigned by      {}, as it says: not checked, as no --policy says who is trusted",
+            names.join(", ")
+        )),
+        (Some(judged), _) => {
+            for Judged { size, judgement } in judged {
+                let there = judgement.there.iter().map(|(name, at)| {
+                    let at = i64::try_from(*at).ok().and_then(|at| at.checked_mul(1_000));
+                    let at = at.map(Timestamp::from_millis);
+                    format!("{name} ({})", at.map_or("no time".to_owned(), |at| at.to_string()))
+                });
+                let there = there.collect::<Vec<_>>().join(", ");
+                output.say(&format!("witnessed        {size} entries, by {there}"));
+            }
+        }
+    }
 }
 
 fn show(

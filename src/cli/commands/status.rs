@@ -9,6 +9,7 @@ use crate::cli::failure::{Exit, Failure};
 use crate::cli::output::{Output, fields};
 use crate::cli::view::may_object_text;
 use crate::client::acts::identity::{self, Untold};
+use crate::client::mirror::log_key;
 use crate::client::session::{self, SKEW_MAX, Session};
 use crate::crypto::signature;
 use crate::domain::agreement::Agreement;
@@ -23,6 +24,7 @@ struct StatusView {
     address: String,
     origin: String,
     generation: u32,
+    log_key: String,
     member: MemberPath,
     state: &'static str,
     only_administrator: bool,
@@ -109,11 +111,13 @@ pub(super) async fn status(output: &Output, session: &mut Session) -> Result<Exi
         }
     }
     let cas = vault.cas()?;
+    let log_key = log_key(&vault)?;
     let (ca, next) = (cas.first().map(Vec::as_slice).unwrap_or_default(), cas.get(1));
     let view = StatusView {
         address: vault.address,
         origin: vault.log.origin.to_string(),
         generation: vault.log.generation,
+        log_key: log_key.to_string(),
         state: match (&organisation, is_active) {
             (None, _) => "operator",
             (Some(_), true) => "active",
@@ -174,6 +178,7 @@ impl StatusView {
         let mut pairs = vec![
             ("vault", format!("reached at {}", self.address)),
             ("log", format!("{}, generation {}", self.origin, self.generation)),
+            ("log key", self.log_key.clone()),
             ("member", format!("{} ({})", self.member, self.state)),
             ("agreements", self.agreements.to_string()),
             ("to accept", self.proposed.to_string()),

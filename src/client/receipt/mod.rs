@@ -7,11 +7,13 @@ mod archive;
 mod members;
 mod stamp;
 mod verify;
+mod witnesses;
 
 pub use archive::{HANDOVERS, RECEIPT, read, write};
 pub use members::vouching;
 pub use stamp::{DocumentStamp, ProvedStamp};
 pub use verify::{Proved, Unverified, Verified, is_beginning, keys, verify, verify_under};
+pub use witnesses::{Judged, Unwitnessed, cosigners, demand};
 
 use crate::crypto::note::NoteKey;
 use crate::domain::handover::SignedHandover;

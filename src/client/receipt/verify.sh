@@ -1,15 +1,17 @@
 #!/usr/bin/env bash
 # Verifies this receipt with bash, coreutils and openssl 3 alone; see README.txt for what that proves.
-# Usage: ./verify.sh [--file DOCUMENT] [--tsa-ca FILE]
+# Usage: ./verify.sh [--file DOCUMENT] [--tsa-ca FILE] [--witness VKEY]...
 set -euo pipefail
 export LC_ALL=C
-document= tsa_ca=
+document= tsa_ca= witnesses=()
+usage() { echo "usage: ./verify.sh [--file DOCUMENT] [--tsa-ca FILE] [--witness VKEY]..." >&2; exit 2; }
 while [ $# -gt 0 ]; do
     case $#,$1 in
-    1,* | *,'') echo "usage: ./verify.sh [--file DOCUMENT] [--tsa-ca FILE]" >&2; exit 2 ;;
+    1,* | *,'') usage ;;
     *,--file) document=$(realpath -- "$2") ;;
     *,--tsa-ca) tsa_ca=$(realpath -- "$2") ;;
-    *) echo "usage: ./verify.sh [--file DOCUMENT] [--tsa-ca FILE]" >&2; exit 2 ;;
+    *,--witness) witnesses+=("$2") ;;
+    *) usage ;;
     esac
     shift 2
 done
@@ -46,6 +48,27 @@ key=$(hex_of_base64 "${rest#*+}")
 log_id=$({ printf '%s\n' "$log"; bytes "$key"; } | hash)
 [ "${log_id:0:8}" = "${rest%%+*}" ] || fail "log.vkey is not as C2SP writes it"
 
+# VKEY FILE LINE...: that a witness has cosigned the checkpoint in a file (C2SP tlog-cosignature).
+cosigned() {
+    local name=${1%%+*} rest=${1#*+} file=$2 witness id line cosignature at
+    witness=$(hex_of_base64 "${rest#*+}")
+    [ ${#witness} = 66 ] && [ "${witness:0:2}" = 04 ] || fail "not the Ed25519 key of a witness: $1"
+    id=$({ printf '%s\n' "$name"; bytes "$witness"; } | hash)
+    [ "${id:0:8}" = "${rest%%+*}" ] || fail "not as C2SP writes a witness's key: $1"
+    shift 2
+    for line in "$@"; do
+        [ "${line#"— $name "}" != "$line" ] || continue
+        cosignature=$(hex_of_base64 "${line##* }")
+        [ "${cosignature:0:8}" = "${id:0:8}" ] || continue
+        [ ${#cosignature} = 152 ] && [[ ${cosignature:8:1} < 8 ]] || fail "not a cosignature: $line"
+        at=$((16#${cosignature:8:16}))
+        { printf 'cosignature/v1\ntime %s\n' "$at"; cat "$file"; } > "$work/cosigned"
+        signed "${witness:2}" "${cosignature:24}" "$work/cosigned" || fail "the cosignature of $name is wrong"
+        return
+    done
+    fail "$name has not cosigned a checkpoint in it"
+}
+
 # PROOF LEAF: that a leaf is in the log. Sets position and size.
 logged() {
     local -a lines
@@ -70,6 +93,10 @@ logged() {
         ok=1
     done
     [ -n "$ok" ] || fail "$1: the log has not signed the checkpoint"
+    local witness
+    for witness in ${witnesses[@]+"${witnesses[@]}"}; do
+        cosigned "$witness" "$work/checkpoint" "${lines[@]:at + 5}"
+    done
     # RFC 9162, 2.1.3.2
     [ "$position" -lt "$size" ] || fail "$1: position $position is not in a log of $size"
     i=$position last=$((size - 1))
@@ -204,4 +231,6 @@ for name in "${!organisation[@]}"; do
     print=${print,,}
     echo "fingerprint of $name: $(for i in 0 4 8 12 16 20 24 28; do printf %s "${print:i:4}-"; done | head -c 39)"
 done
+for witness in ${witnesses[@]+"${witnesses[@]}"}; do echo "cosigned by ${witness%%+*}"; done
+[ "${#witnesses[@]}" != 0 ] || echo "cosignatures of witnesses, if there are any, were not checked: see --witness"
 echo "VERIFIED: $events entries of the log $log"

@@ -303,7 +303,8 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let (log, (key, signer)) = (Log::new(), witness());
         let (other, stranger) = (log.otherwise_from(6), Log::new());
-        let books = Books::open(dir.path(), key, signer, vec![log.key.clone()]).unwrap();
+        let books =
+            Books::open(&dir.path().join("logs"), key, signer, vec![log.key.clone()]).unwrap();
         assert_eq!(refusal(&books, &log.body(3, 8)), "Stale", "nothing was cosigned yet");
         books.add(&log.body(0, 7), NOW).unwrap();
         let with = |change: &dyn Fn(&mut Submission), old, size| {
@@ -331,7 +332,7 @@ mod tests {
             assert_eq!(refusal(&books, &body), expected, "{what}");
         }
         let Err(Refused::Stale(7)) = books.add(&log.body(0, 9), NOW) else { panic!("size") };
-        let evidence = dir.path().join("vault.example+escrow-vault+1.contradiction");
+        let evidence = dir.path().join("logs/vault.example+escrow-vault+1.contradiction");
         assert_eq!(fs::read_to_string(evidence).unwrap(), other.note(7));
         books.add(&log.body(7, 9), NOW).unwrap();
     }
@@ -340,7 +341,8 @@ mod tests {
     fn of_two_at_once_one_is_cosigned() {
         let dir = tempfile::tempdir().unwrap();
         let (log, (key, signer)) = (Log::new(), witness());
-        let books = Books::open(dir.path(), key, signer, vec![log.key.clone()]).unwrap();
+        let books =
+            Books::open(&dir.path().join("logs"), key, signer, vec![log.key.clone()]).unwrap();
         let (books, other) = (Arc::new(books), log.otherwise_from(6));
         books.add(&log.body(0, 5), NOW).unwrap();
         // Each by itself continues the last one: two histories, and sizes that would go back.
@@ -359,11 +361,11 @@ mod tests {
         let (log, (key, signer)) = (Log::new(), witness());
         let open = |key: &WitnessKey, logs: &[&NoteKey]| {
             let logs = logs.iter().map(|key| (*key).clone()).collect();
-            Books::open(dir.path(), key.clone(), signer.clone(), logs)
+            Books::open(&dir.path().join("logs"), key.clone(), signer.clone(), logs)
         };
         let books = open(&key, &[&log.key]).unwrap();
         books.add(&log.body(0, 5), NOW).unwrap();
-        let path = dir.path().join("vault.example+escrow-vault+1.checkpoint");
+        let path = dir.path().join("logs/vault.example+escrow-vault+1.checkpoint");
         let note = fs::read_to_string(&path).unwrap();
         for (what, content) in [
             ("empty", String::new()),

@@ -16,6 +16,7 @@ use serde_json::Value;
 
 use super::message::{Change, every_field};
 use super::{Liar, Lie, three_shares};
+use crate::scenarios::witnesses::shown_until;
 use crate::scenarios::{Ended, World, copy_dir};
 
 use Change::{Altered, Dropped, Reordered, Repeated};
@@ -50,6 +51,12 @@ const TABLE: &[(&str, Change, Ends)] = &[
     ("Checkpoint proof", Repeated, Refused("does not continue")),
     ("Checkpoint proof", Reordered, Refused("does not continue")),
     ("Deposit entry", Dropped, Refused("an acknowledgement of something else")),
+    ("Checkpoint witnessed", Dropped, Refused("a checkpoint of its log that is none")),
+    ("Checkpoint witnessed", Altered, Refused("a checkpoint of its log that is none")),
+    ("Checkpoint witnessed_proof", Dropped, Refused("a log which is not its own")),
+    ("Checkpoint witnessed_proof", Altered, Refused("a log which is not its own")),
+    ("Checkpoint witnessed_proof", Repeated, Refused("a log which is not its own")),
+    ("Checkpoint witnessed_proof", Reordered, Refused("a log which is not its own")),
     ("Deposit entry.position", Dropped, Weightless(WHERE)),
     ("Deposit entry.position", Altered, Weightless(WHERE)),
     ("Deposit entry.stream", Dropped, Refused("the field stream is missing")),
@@ -216,7 +223,13 @@ struct Stage {
 
 impl Stage {
     fn set() -> Self {
-        let (world, _) = World::with_agreement();
+        let (mut world, _) = World::with_agreement();
+        world.stop();
+        let (address, witnesses) = world.with_witnesses("quorum orient\n");
+        world.serve();
+        // One checkpoint that the log goes on from: the witnesses end with this.
+        shown_until(&address, |_| true);
+        drop(witnesses);
         let agreement = world.agree(&three_shares());
         let deposit = world.deposit(&agreement, "etch for 90 s");
         let released = world.request(&deposit, "joint");
