@@ -18,7 +18,7 @@ static NOW: LazyLock<Timestamp> = LazyLock::new(|| "2026-11-25T09:30:07.000Z".pa
 static MADE: LazyLock<(Vec<u8>, Authority)> = LazyLock::new(|| {
     let dir = tempfile::tempdir().unwrap();
     let ca = ca::Authority::create("fuzzed vault", *NOW).unwrap();
-    let authority = take_up(&Keyring::at(dir.path()), &ca, *NOW).unwrap().authority;
+    let authority = take_up(&Keyring::at(dir.path()), &ca, *NOW).unwrap();
     (ca.certificate().to_vec(), authority)
 });
 
@@ -32,6 +32,8 @@ fuzz_target!(|bytes: &[u8]| {
         Err(StampRefused::Rejected { status: 2, words }) => assert!(!words.is_empty()),
         // Granted, for whatever was asked for.
         Err(StampRefused::OtherImprint) => {}
+        // Comparisons give the digest away in the end: then it was asked for.
+        Ok(_) if bytes.windows(32).any(|part| part == stranger.digest()) => {}
         other => panic!("{other:?}"),
     }
     assert!(verify(bytes, &stranger, trusted, None).is_err());
