@@ -306,3 +306,24 @@ impl Refusal {
 fn listed(names: &[OrganisationName]) -> String {
     names.iter().map(OrganisationName::as_str).collect::<Vec<_>>().join(", ")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parties_are_told_of_refusals_and_not_of_who_was_a_moment_late() {
+        let who: MemberPath = "orient-display/yuki".parse().unwrap();
+        for (why, refusal, is_told) in [
+            ("it looks again", Refusal::Outdated { saw: 1, floor: 2 }, false),
+            ("a colleague was faster", Refusal::Already { who: who.to_string(), what: "" }, false),
+            ("two histories", Refusal::Forked, true),
+            ("somebody else's name", Refusal::WrongKey(who.clone()), true),
+            ("a share to be overwritten", Refusal::HasShare(who.clone()), true),
+            ("a stranger", Refusal::NotFound(who.to_string()), true),
+            ("it was put out", Refusal::Revoked(who), true),
+        ] {
+            assert_eq!(refusal.is_told(), is_told, "{why}");
+        }
+    }
+}

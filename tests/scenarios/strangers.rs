@@ -1,5 +1,9 @@
 //! Who isn't a party sees nothing, not even that a thing exists.
 
+use escrow_vault::wire::v1::ReadRequest;
+use escrow_vault::wire::v1::stream_service_client::StreamServiceClient;
+
+use super::wire::{channel, runtime};
 use super::{World, id};
 
 #[test]
@@ -58,4 +62,31 @@ fn promise_10_strangers_are_answered_as_if_nothing_were_there() {
     let nobody = world.escrow("curious-trading", &["members", "nobody-at-all"]);
     let told = |text: &str| text.replace("hanbit-parts", "X").replace("nobody-at-all", "X");
     assert_eq!(told(&members.err), told(&nobody.err));
+}
+
+#[test]
+fn promise_10_the_parties_see_who_knocked_and_who_knocked_learns_nothing() {
+    let (world, agreement) = World::with_agreement();
+    world.join("curious-trading", "jack");
+    let nothing = format!("agr_{}", "a".repeat(26));
+    let told = runtime().block_on(async {
+        let mut told = Vec::new();
+        for id in [&agreement, &nothing] {
+            let mut streams =
+                StreamServiceClient::new(channel(&world, Some("curious-trading")).await);
+            let read = ReadRequest { stream: id.clone(), ..Default::default() };
+            let refused = streams.read(read).await.unwrap_err();
+            told.push((refused.code(), refused.message().replace(id, "ID")));
+        }
+        told
+    });
+    assert_eq!(told[0], told[1]);
+    // What a party is answered was committed behind it.
+    world.deposit(&agreement, "recipe");
+    let knocks = ["audit", &agreement, "--kind", "was_refused"];
+    let knocks = world.escrow("hanbit-parts", &knocks).records();
+    let shown: Vec<_> =
+        knocks.iter().map(|it| [&it["member"], &it["attempt"], &it["code"]]).collect();
+    assert_eq!(shown, [["curious-trading/jack", "look_at_agreement", "NOT_FOUND"]]);
+    assert_eq!(knocks[0]["subject"], agreement.as_str());
 }

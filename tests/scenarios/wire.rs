@@ -171,6 +171,16 @@ fn promise_4_statements_count_for_their_signer_and_log_only() {
     assert_eq!(refusals, expected);
     let shown = world.escrow("orient-display", &["show", &request]).record();
     assert_eq!(shown["consents"].as_array().unwrap().len(), 1);
+    // Every party sees what was tried, by whom and why it was refused; what nobody signed is nothing.
+    let refused = ["audit", &agreement, "--kind", "was_refused", "--by", "orient-display"];
+    let refused = world.escrow("trade-secret-center", &refused).records();
+    let told: Vec<_> = refused.iter().map(|event| event["code"].as_str().unwrap()).collect();
+    assert_eq!(told, ["WRONG_KEY", "OTHER_LOG", "FORKED", "MISMATCH"]);
+    for event in &refused {
+        assert_eq!((&event["outcome"], &event["attempt"]), (&"refused".into(), &"consent".into()));
+        assert_eq!(event["subject"], request.as_str());
+        assert!(event["statement_sha256"].is_null() && event["attempt_sha256"].is_string());
+    }
 }
 
 #[test]

@@ -177,12 +177,13 @@ pub(super) fn view(believed: &Believed, agreement: &AgreementId) -> AuditView {
         (None, Act::Noted(note)) => noted(note, agreement),
         (None, Act::Stated(_)) => ("unreadable", None, agreement.to_string()),
     };
-    let (refused, refused_sha256) = match &event.act {
-        Act::Noted(Note::Refused { attempt, code, statement_sha256, .. }) => {
-            let refused = RefusedView { attempt: attempt.to_string(), code: code.clone() };
-            (Some(refused), *statement_sha256)
-        }
-        Act::Noted(_) | Act::Stated(_) => (None, None),
+    let refused = match &event.act {
+        Act::Noted(Note::Refused { attempt, code, statement_sha256, .. }) => Some(RefusedView {
+            attempt: attempt.to_string(),
+            attempt_sha256: *statement_sha256,
+            code: code.clone(),
+        }),
+        Act::Noted(_) | Act::Stated(_) => None,
     };
     AuditView {
         stream: event.stream.clone(),
@@ -193,7 +194,7 @@ pub(super) fn view(believed: &Believed, agreement: &AgreementId) -> AuditView {
         member,
         subject,
         outcome: if refused.is_some() { "refused" } else { "accepted" },
-        statement_sha256: stated.as_ref().map(|stated| stated.digest).or(refused_sha256),
+        statement_sha256: stated.as_ref().map(|stated| stated.digest),
         refused,
         duty: None,
     }

@@ -388,6 +388,8 @@ pub struct AuditView {
 pub struct RefusedView {
     /// What was tried, in one word: a type of statement, or a way to look.
     pub attempt: String,
+    /// Digest of the statement that was not accepted, if it was one.
+    pub attempt_sha256: Option<Digest>,
     /// The refusal's code.
     pub code: String,
 }

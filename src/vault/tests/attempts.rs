@@ -16,7 +16,7 @@ use crate::domain::tests::terms::{terms, three_party};
 use crate::domain::time::Span;
 use crate::store::Store as _;
 use crate::vault::committer::Work;
-use crate::vault::{Talker, records};
+use crate::vault::{Clock as _, Talker, records};
 
 /// Three parties with proposed terms, and a stranger.
 struct Scene {
@@ -63,7 +63,7 @@ impl Scene {
         }
     }
 
-    /// Too early: there is no release key yet.
+    /// Of other terms than those that were proposed.
     fn acceptance(&self, house: &House, by: &str, nonce: u8, id: &AgreementId) -> SignedText {
         let (made, ground) = (self.place.made(by, nonce), self.ground(id));
         let (terms_sha256, release_key_sha256) = (Bytes([1; 32]), Bytes([2; 32]));
@@ -117,19 +117,19 @@ fn entry(by: &str, attempt: &str, code: &str) -> Entered {
 async fn promise_8_a_partys_refused_attempt_is_entered_before_it_is_told_and_folded() {
     let scene = Scene::set().await;
     let yuki = "orient-display/yuki";
-    let early = || Refusal::AgreementIs("without a release key");
+    let other = || Refusal::Mismatch("the digest of terms and release key");
     let accept = |nonce| scene.acceptance(&scene.yuki, yuki, nonce, &scene.agreement);
-    let of_key = entry(yuki, "acceptance", "AGREEMENT_STATE");
+    let of_terms = entry(yuki, "acceptance", "MISMATCH");
     let first = accept(60);
     let digest = signature::sha256(first.statement.as_bytes());
-    assert_eq!(scene.state(&scene.yuki, first).await, early());
-    assert_eq!(scene.notes(&scene.accesses()), [(of_key.clone(), Some(digest))]);
-    assert_eq!(scene.state(&scene.yuki, accept(61)).await, early());
+    assert_eq!(scene.state(&scene.yuki, first).await, other());
+    assert_eq!(scene.notes(&scene.accesses()), [(of_terms.clone(), Some(digest))]);
+    assert_eq!(scene.state(&scene.yuki, accept(61)).await, other());
     assert_eq!(scene.entered(&scene.accesses()).len(), 1, "one stands for the minute");
     let (made, ground) = (scene.place.made(yuki, 62), scene.ground(&scene.agreement));
-    let other = say::Termination { made, ground }.into();
-    let other = statement::sign(&scene.yuki.member, &other).unwrap();
-    assert_eq!(scene.state(&scene.yuki, other).await.code(), "AGREEMENT_STATE");
+    let end = say::Termination { made, ground }.into();
+    let end = statement::sign(&scene.yuki.member, &end).unwrap();
+    assert_eq!(scene.state(&scene.yuki, end).await.code(), "AGREEMENT_STATE");
     let mut forked = scene.ground(&scene.agreement);
     forked.saw.commitment = Bytes([9; 32]);
     let forked = say::Declination { made: scene.place.made(yuki, 63), ground: forked }.into();
@@ -139,22 +139,22 @@ async fn promise_8_a_partys_refused_attempt_is_entered_before_it_is_told_and_fol
     let carried = scene.acceptance(&scene.minji, yuki, 64, &scene.agreement);
     assert_eq!(scene.state(&scene.minji, carried).await.code(), "WRONG_KEY");
     scene.pass(Span::seconds(60));
-    assert_eq!(scene.state(&scene.yuki, accept(65)).await, early());
+    assert_eq!(scene.state(&scene.yuki, accept(65)).await, other());
     let expected = [
-        of_key.clone(),
+        of_terms.clone(),
         entry(yuki, "termination", "AGREEMENT_STATE"),
         entry(yuki, "declination", "FORKED"),
         entry("hanbit-parts/minji", "acceptance", "WRONG_KEY"),
-        of_key,
+        of_terms,
     ];
     assert_eq!(scene.entered(&scene.accesses()), expected);
     // What is kept free for a full disk is not spent on it, and a refusal is one without.
     scene.pass(Span::seconds(60));
     scene.place.is_full.store(true, Ordering::SeqCst);
-    assert_eq!(scene.state(&scene.yuki, accept(66)).await, early());
+    assert_eq!(scene.state(&scene.yuki, accept(66)).await, other());
     assert_eq!(scene.entered(&scene.accesses()).len(), expected.len());
     scene.place.vault.close().await;
-    assert_eq!(scene.state(&scene.yuki, accept(67)).await, early(), "nor can it be entered now");
+    assert_eq!(scene.state(&scene.yuki, accept(67)).await, other(), "nor can it be entered now");
 }
 
 #[tokio::test]
@@ -206,10 +206,10 @@ async fn promise_10_a_stranger_is_answered_while_its_attempt_is_not_entered_yet(
     let vault = scene.place.vault.clone();
     let stream = Stream::Agreement(scene.agreement.clone());
     scene.place.gate.set(true);
-    let early = scene.acceptance(&scene.yuki, "orient-display/yuki", 60, &scene.agreement);
+    let signed = scene.acceptance(&scene.yuki, "orient-display/yuki", 60, &scene.agreement);
     let partys = tokio::spawn({
         let (vault, talker) = (vault.clone(), scene.yuki.talker.clone());
-        async move { refusal(vault.submit(talker, vec![early], Vec::new()).await) }
+        async move { refusal(vault.submit(talker, vec![signed], Vec::new()).await) }
     });
     // Nothing is committed until the gate opens: were it waited for, this would never end.
     let read = vault.read(scene.eve.talker.clone(), stream, None);
@@ -218,7 +218,7 @@ async fn promise_10_a_stranger_is_answered_while_its_attempt_is_not_entered_yet(
     assert!(!partys.is_finished(), "told before it was durable");
     assert_eq!(scene.entered(&scene.accesses()), []);
     scene.place.gate.set(false);
-    assert_eq!(partys.await.unwrap().code(), "AGREEMENT_STATE");
+    assert_eq!(partys.await.unwrap().code(), "MISMATCH");
     scene.settle().await;
     assert_eq!(scene.entered(&scene.accesses()).len(), 2);
     vault.close().await;
@@ -245,8 +245,8 @@ async fn nobody_fills_a_disk_by_being_refused() {
     prometheus_client::encoding::text::encode(&mut counted, &registry).unwrap();
     assert!(counted.contains("refused_attempts_dropped_total 11\n"), "{counted}");
     // What others are refused is entered meanwhile, and so is this a minute later.
-    let early = scene.acceptance(&scene.yuki, "orient-display/yuki", 60, &scene.agreement);
-    scene.state(&scene.yuki, early).await;
+    let signed = scene.acceptance(&scene.yuki, "orient-display/yuki", 60, &scene.agreement);
+    scene.state(&scene.yuki, signed).await;
     scene.pass(Span::seconds(60));
     looks(scene.agreement.clone()).await;
     scene.settle().await;
