@@ -318,6 +318,7 @@ fn promise_9_a_vault_that_was_set_back_learns_it_from_a_witness_alone() {
     one.kill();
     two.kill();
     world.replace_data(&world.path("snapshot-to-grow"));
+    world.said.forget();
     world.serve();
     for number in 0..8 {
         let file = world.file("bundle/other.txt", format!("another recipe {number}"));

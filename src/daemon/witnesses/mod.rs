@@ -250,11 +250,15 @@ impl Witnesses {
         if !judged.is_met || is_shown {
             return Ok(());
         }
-        let kept = keyfile::replace(&self.path, note.as_bytes());
-        kept.map_err(|fault| Uncosigned::Vault(VaultError::Disk(std::io::Error::other(fault))))?;
-        self.show(note).map_err(Uncosigned::Vault)?;
+        // It waits for the disk: whoever shares this thread goes on elsewhere.
+        let newer = tokio::task::block_in_place(|| {
+            let kept = keyfile::replace(&self.path, note.as_bytes());
+            kept.map_err(|fault| VaultError::Disk(std::io::Error::other(fault)))?;
+            self.show(note)?;
+            Ok::<bool, VaultError>(newest_size(&self.vault).is_some_and(|size| size > newest.size))
+        });
         // What was published since waits since then, at the earliest.
-        let newer = newest_size(&self.vault).is_some_and(|size| size > newest.size);
+        let newer = newer.map_err(Uncosigned::Vault)?;
         self.waits_since = newer.then_some(began);
         Ok(())
     }
