@@ -108,6 +108,17 @@ impl Mirror {
         self.dir.join(WITNESSED).exists()
     }
 
+    /// The newest checkpoint that the vault has shown with cosignatures of witnesses.
+    pub fn witnessed(&self) -> Result<Option<String>, ClientError> {
+        match self.is_witnessed() {
+            true => {
+                let note = keyfile::read(&self.dir.join(WITNESSED), NOTE_BYTES_MAX)?;
+                Ok(String::from_utf8(note.to_vec()).ok())
+            }
+            false => Ok(None),
+        }
+    }
+
     /// Forgets the copy, whose last checkpoint goes to `aside`: the log is another one now.
     pub fn forget(&self, aside: &Path) -> Result<(), ClientError> {
         if !self.dir.exists() {

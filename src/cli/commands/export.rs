@@ -8,7 +8,7 @@ use std::path::Path;
 use crate::cli::args::Compare;
 use crate::cli::commands::audit::view;
 use crate::cli::commands::receipt::{
-    keep, other_document, refuse_existing, unreadable, unverified,
+    is_about, keep, other_document, refuse_existing, unreadable, unverified, unwitnessed,
 };
 use crate::cli::failure::{Exit, Failure};
 use crate::cli::output::Output;
@@ -16,8 +16,10 @@ use crate::cli::view::{AuditView, Compared, ExportView};
 use crate::client::acts::export::gather;
 use crate::client::chronicle::Followed;
 use crate::client::export::{Known, Unverified, Verified, read, verify};
+use crate::client::receipt::{Judged, demand_one};
 use crate::client::session::Session;
 use crate::crypto::note::{NOTE_BYTES_MAX, NoteKey};
+use crate::crypto::policy::Policy;
 use crate::domain::chain::chain;
 use crate::domain::id::{AgreementId, Digest};
 use crate::domain::stream::Stream;
@@ -47,9 +49,10 @@ pub(super) fn verify_one(
     path: &Path,
     document: Option<(&Path, Digest)>,
     log: Option<&NoteKey>,
-    known: &Known,
+    (known, policy): (&Known, Option<&(&Path, Policy)>),
 ) -> Result<(), Failure> {
     let (verified, key) = verified(path, log, known).map_err(|fault| fault.of(path))?;
+    let witnessed = policy.map(|policy| witnessed(path, &verified, policy)).transpose()?;
     let what = document.map(|(document, digest)| {
         verified.names(&digest).ok_or_else(|| other_document(path, document))
     });
@@ -57,10 +60,22 @@ pub(super) fn verify_one(
         log_key: log.is_some(),
         checkpoints: known.checkpoints.len(),
         organisations: known.organisations.keys().collect(),
+        witnessed: witnessed.as_ref(),
     };
     show(output, &verified, &key, &compared, what.transpose()?)?;
     output.say(&format!("{}: verified", path.display()));
     Ok(())
+}
+
+/// How far enough of the policy's witnesses have seen the log, which an export is to show.
+fn witnessed(
+    path: &Path,
+    verified: &Verified,
+    (policy_path, policy): &(&Path, Policy),
+) -> Result<Judged, Failure> {
+    let keys = verified.keys.iter().map(|key| NoteKey::new(&verified.checkpoint.origin, *key));
+    is_about(path, policy_path, policy, keys.flatten())?;
+    demand_one(&verified.notes, policy).map_err(|fault| unwitnessed(path, &fault))
 }
 
 /// What a verifier has been given to compare with.

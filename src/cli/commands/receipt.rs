@@ -11,13 +11,13 @@ use crate::cli::commands::export;
 use crate::cli::commands::find::{self, Found};
 use crate::cli::failure::{Exit, Failure};
 use crate::cli::output::{Output, count};
-use crate::cli::view::ProvedView;
+use crate::cli::view::{ProvedView, seen_by};
 use crate::client::acts::receipt::{self, Subject};
 use crate::client::acts::stamp;
 use crate::client::export::EXPORT;
 use crate::client::receipt::{
-    DocumentStamp, Judged, ProvedStamp, Receipt, Verified, cosigners, demand, read, verify_under,
-    write,
+    DocumentStamp, Judged, ProvedStamp, Receipt, Unwitnessed, Verified, cosigners, demand, read,
+    verify_under, write,
 };
 use crate::client::session::Session;
 use crate::client::unfinished::Unfinished;
@@ -27,7 +27,6 @@ use crate::crypto::policy::{POLICY_BYTES_MAX, Policy};
 use crate::crypto::timestamp::{Hash, Imprint};
 use crate::domain::chain::chain;
 use crate::domain::id::{Bytes, Digest, RegistrationId};
-use crate::domain::time::Timestamp;
 
 /// Largest receipt that is read, in bytes as it is packed.
 const RECEIPT_BYTES_MAX: u64 = 64 << 20;
@@ -133,7 +132,7 @@ pub(in crate::cli) fn verify_all(
     for path in receipts {
         let open = || File::open(path).map_err(|fault| unreadable(path, &fault));
         if EXPORT.is_begun(open()?) {
-            export::verify_one(output, path, document, log, &known)?;
+            export::verify_one(output, path, document, log, (&known, policy.as_ref()))?;
             continue;
         }
         if !known.checkpoints.is_empty() {
@@ -205,18 +204,36 @@ fn witnessed(
     (receipt, verified): (&Receipt, &Verified),
     (policy_path, policy): &(&Path, Policy),
 ) -> Result<Vec<Judged>, Failure> {
-    let known = verified.keys.iter().map(|key| NoteKey::new(&verified.origin, *key));
-    if !known.flatten().any(|key| policy.is_about(&key)) {
-        let message = format!("{} is of a log that the policy does not name", path.display());
-        let hint = format!("compare {} with the receipt's {}", policy_path.display(), receipt.log);
-        return Err(Failure::failed("OTHER_LOG", message, hint).about(path.display()));
+    let keys = verified.keys.iter().map(|key| NoteKey::new(&verified.origin, *key));
+    is_about(path, policy_path, policy, keys.flatten())?;
+    demand(receipt, policy).map_err(|fault| unwitnessed(path, &fault))
+}
+
+/// Refuses what is of a log that the policy does not name by any of these keys.
+pub(super) fn is_about(
+    path: &Path,
+    policy_path: &Path,
+    policy: &Policy,
+    keys: impl IntoIterator<Item = NoteKey>,
+) -> Result<(), Failure> {
+    let mut last = None;
+    for key in keys {
+        if policy.is_about(&key) {
+            return Ok(());
+        }
+        last = Some(key.to_string());
     }
-    demand(receipt, policy).map_err(|fault| {
-        let message = format!("{} is not witnessed: {}", path.display(), chain(&fault));
-        let hint =
-            "ask for a receipt that was made later, or see whether the policy is the right one";
-        Failure::failed("NOT_WITNESSED", message, hint).about(path.display())
-    })
+    let message = format!("{} is of a log that the policy does not name", path.display());
+    let own = last.unwrap_or_default();
+    let hint = format!("compare {} with its own key, {own}", policy_path.display());
+    Err(Failure::failed("OTHER_LOG", message, hint).about(path.display()))
+}
+
+/// That too few witnesses have cosigned.
+pub(super) fn unwitnessed(path: &Path, fault: &Unwitnessed) -> Failure {
+    let message = format!("{} is not witnessed: {}", path.display(), chain(fault));
+    let hint = "ask for one that was made later, or see whether the policy is the right one";
+    Failure::failed("NOT_WITNESSED", message, hint).about(path.display())
 }
 
 fn policy_in(path: &Path) -> Result<Policy, Failure> {
@@ -240,14 +257,8 @@ fn say_witnesses(output: &Output, receipt: &Receipt, judged: Option<&[Judged]>) 
             names.join(", ")
         )),
         (Some(judged), _) => {
-            for Judged { size, judgement } in judged {
-                let there = judgement.there.iter().map(|(name, at)| {
-                    let at = i64::try_from(*at).ok().and_then(|at| at.checked_mul(1_000));
-                    let at = at.map(Timestamp::from_millis);
-                    format!("{name} ({})", at.map_or("no time".to_owned(), |at| at.to_string()))
-                });
-                let there = there.collect::<Vec<_>>().join(", ");
-                output.say(&format!("witnessed        {size} entries, by {there}"));
+            for judged in judged {
+                output.say(&format!("witnessed        {}", seen_by(judged)));
             }
         }
     }

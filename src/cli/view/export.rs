@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use crate::cli::output::{count, fields};
-use crate::cli::view::{AgreementView, AuditView, RequestView};
+use crate::cli::view::{AgreementView, AuditView, RequestView, seen_by};
 use crate::client::export::Verified;
+use crate::client::receipt::Judged;
 use crate::domain::id::{Digest, Fingerprint, OrganisationName};
 use crate::domain::statement::Log;
 use crate::domain::stream::Stream;
@@ -25,9 +26,13 @@ pub struct ExportView {
     streams: Vec<StreamView>,
     earlier_generations: Vec<GenerationView>,
     requests: Vec<RequestView>,
+    /// How many entries enough of the verifier's witnesses have seen.
+    witnessed_size: Option<u64>,
     /// What the file of the verifier's is in it.
     document: Option<String>,
     not_checked: Vec<String>,
+    #[serde(skip)]
+    witnessed: Option<String>,
     #[serde(skip)]
     deposits: usize,
     #[serde(skip)]
@@ -67,6 +72,8 @@ pub struct Compared<'k> {
     pub checkpoints: usize,
     /// Whose fingerprints.
     pub organisations: Vec<&'k OrganisationName>,
+    /// How far the witnesses that it trusts have seen the log.
+    pub witnessed: Option<&'k Judged>,
 }
 
 impl ExportView {
@@ -114,6 +121,8 @@ impl ExportView {
             streams: streams.collect(),
             earlier_generations: earlier.collect(),
             requests: requests.collect(),
+            witnessed_size: compared.witnessed.map(|judged| judged.size),
+            witnessed: compared.witnessed.map(seen_by),
             document,
             not_checked: Vec::new(),
             deposits: states.deposits().count(),
@@ -131,11 +140,17 @@ impl ExportView {
                 "the log's key was taken as it came: compare it, or give it with --log".into(),
             );
         }
-        if compared.checkpoints == 0 {
-            open.push(
-                "whether others are shown the same log: give a checkpoint of theirs with --checkpoint"
+        match (compared.witnessed, compared.checkpoints) {
+            (None, 0) => open.push(
+                "whether others are shown the same log: give a checkpoint of theirs with \
+                 --checkpoint, or say with --policy which witnesses you trust"
                     .to_owned(),
-            );
+            ),
+            (Some(judged), _) if judged.size < self.log_size => open.push(format!(
+                "whether others are shown the same log behind its first {} entries",
+                judged.size
+            )),
+            (Some(_), _) | (None, _) => {}
         }
         let unknown = self.parties.iter().filter(|party| !party.is_known);
         let unknown: Vec<_> = unknown.map(|party| party.organisation.to_string()).collect();
@@ -196,6 +211,9 @@ impl ExportView {
             ("requests", lines(self.histories.clone())),
             ("not checked", lines(self.not_checked.clone())),
         ];
+        if let Some(witnessed) = &self.witnessed {
+            pairs.push(("witnessed", witnessed.clone()));
+        }
         if let Some(document) = &self.document {
             pairs.push(("the file is", document.clone()));
         }

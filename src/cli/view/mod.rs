@@ -7,7 +7,7 @@ mod request;
 mod terms;
 
 pub use export::{Compared, ExportView};
-pub use proved::ProvedView;
+pub use proved::{ProvedView, seen_by};
 pub use registration::RegistrationView;
 pub use request::{DutyView, RequestView, document, duty_text, may_object_text};
 pub use terms::{RuleView, terms_text};

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use crate::client::receipt::{Proved, is_beginning};
+use crate::client::receipt::{Judged, Proved, is_beginning};
 use crate::domain::id::{Digest, Fingerprint, MemberPath};
 use crate::domain::statement::Statement;
 use crate::domain::stream::Stream;
@@ -24,6 +24,16 @@ pub struct ProvedView {
     stamp_ca_sha256: Option<Digest>,
     #[serde(skip)]
     is_about_members: bool,
+}
+
+/// How far the witnesses of a policy have seen a log, and when.
+pub fn seen_by(Judged { size, judgement }: &Judged) -> String {
+    let there = judgement.there.iter().map(|(name, at)| {
+        let at = i64::try_from(*at).ok().and_then(|at| at.checked_mul(1_000));
+        let at = at.map(Timestamp::from_millis);
+        format!("{name} ({})", at.map_or("no time".to_owned(), |at| at.to_string()))
+    });
+    format!("{size} entries, by {}", there.collect::<Vec<_>>().join(", "))
 }
 
 impl ProvedView {

@@ -45,6 +45,7 @@ pub async fn gather(
         key: log_key(&session.vault)?,
         handovers: session.vault.handovers.clone(),
         checkpoint: mirrored.note,
+        witnessed: session.home.mirror().witnessed()?,
         streams,
     };
     let payloads = || export.streams.values().flatten().map(|entry| entry.payload.len());

@@ -24,6 +24,8 @@ const LEAF_BYTES: usize = size_of::<Leaf>();
 const LINE_BYTES_MAX: usize = 2 * Event::BYTES_MAX + 1_024;
 /// Largest file that is none of a stream's and has no leaves, in bytes.
 const TEXT_BYTES_MAX: usize = NOTE_BYTES_MAX;
+/// The checkpoint with the cosignatures of witnesses.
+const WITNESSED: &str = "checkpoint.witnessed";
 /// What is proved and what is not.
 const README: &str = include_str!("README.txt");
 
@@ -77,6 +79,9 @@ pub fn write(export: &Export, size: u64, leaves: impl Read, to: impl Write) -> s
         tar.put(HANDOVERS, &serde_json::to_vec(&export.handovers)?)?;
     }
     tar.put("checkpoint", export.checkpoint.as_bytes())?;
+    if let Some(witnessed) = &export.witnessed {
+        tar.put(WITNESSED, witnessed.as_bytes())?;
+    }
     let Export { agreement, log, operator_key, .. } = export.clone();
     let about = serde_json::to_vec(&About { kind: AboutType::V1, agreement, log, operator_key })?;
     tar.put("export.json", &[about, b"\n".to_vec()].concat())?;
@@ -144,7 +149,7 @@ pub fn read(from: impl Read, packed: u64) -> Result<Export, Malformed> {
     EXPORT.read(from, |name, size, content| {
         let twice = || EXPORT.refused(format!("{name:?} is in it twice"));
         match name {
-            "README.txt" | "log.vkey" | "checkpoint" | "export.json" | HANDOVERS => {
+            "README.txt" | "log.vkey" | "checkpoint" | "export.json" | HANDOVERS | WITNESSED => {
                 let content = whole(&EXPORT, name, content, TEXT_BYTES_MAX)?;
                 match texts.insert(name.to_owned(), content) {
                     None => Ok(()),
@@ -175,6 +180,7 @@ pub fn read(from: impl Read, packed: u64) -> Result<Export, Malformed> {
     leaves.ok_or_else(|| missing("leaves"))?;
     let key = line(text("log.vkey")?).and_then(|text| text.parse::<NoteKey>().ok());
     let checkpoint = String::from_utf8(text("checkpoint")?.clone());
+    let witnessed = texts.get(WITNESSED).cloned().map(String::from_utf8).transpose();
     let about = strict_json::parse(text("export.json")?, TEXT_BYTES_MAX);
     let About { kind: AboutType::V1, agreement, log, operator_key } =
         about.map_err(|fault| EXPORT.refused(format!("export.json: {fault}")))?;
@@ -189,6 +195,7 @@ pub fn read(from: impl Read, packed: u64) -> Result<Export, Malformed> {
         handovers,
         key: key.ok_or_else(|| missing("log.vkey"))?,
         checkpoint: checkpoint.map_err(|_| missing("checkpoint"))?,
+        witnessed: witnessed.map_err(|_| missing(WITNESSED))?,
         streams,
     })
 }

@@ -44,6 +44,8 @@ pub struct Export {
     pub handovers: Vec<SignedHandover>,
     /// The log's signed checkpoint.
     pub checkpoint: String,
+    /// An earlier one with the cosignatures of witnesses, if there is one.
+    pub witnessed: Option<String>,
     /// The events under it.
     pub streams: BTreeMap<Stream, Vec<Entry>>,
 }

@@ -26,6 +26,9 @@ use crate::ledger::merkle;
 use crate::ledger::proof::Proof;
 use crate::ledger::scan::{Scan, Unborne};
 
+/// What the checkpoint is called that came along with cosignatures.
+const WITNESSED: &str = "the checkpoint in it that witnesses have cosigned";
+
 /// What a verifier has from elsewhere, to compare with.
 #[derive(Debug, Default)]
 pub struct Known {
@@ -81,6 +84,8 @@ pub struct Verified {
     pub keys: Vec<PublicKey>,
     /// The checkpoint it was made at.
     pub checkpoint: Checkpoint,
+    /// It and every other that was compared with the log, as notes, with their sizes.
+    pub notes: Vec<(u64, String)>,
     /// Its streams.
     pub streams: BTreeMap<Stream, Followed>,
     /// What came of them.
@@ -114,11 +119,11 @@ pub enum Unverified {
         /// How many there should be.
         size: u64,
     },
-    /// A checkpoint that was brought is not of the same log.
-    #[error("checkpoint {number} of those to compare {why}")]
+    /// A checkpoint that was brought, or has come along, is not of the same log.
+    #[error("{which} {why}")]
     Compared {
-        /// Which, from 1.
-        number: usize,
+        /// Which.
+        which: String,
         /// What is wrong.
         why: String,
     },
@@ -154,11 +159,21 @@ pub fn verify(export: Export, from: impl Read, known: &Known) -> Result<Verified
         return Err(Unverified::OtherLog);
     }
     let keys = keys(&export.key, &export.handovers).map_err(Unverified::Handover)?;
-    let compared = known.checkpoints.iter().map(|note| brought(&keys, &checkpoint, note));
-    let compared = (1..)
-        .zip(compared)
-        .map(|(number, checkpoint)| checkpoint.map_err(|why| Unverified::Compared { number, why }));
-    scanned(&export, from, &checkpoint, &compared.collect::<Result<Vec<_>, _>>()?)?;
+    let witnessed = export.witnessed.iter().map(|note| (WITNESSED.to_owned(), note));
+    let others = (1..).zip(&known.checkpoints);
+    let others = others.map(|(n, note)| (format!("checkpoint {n} of those to compare"), note));
+    let mut notes = vec![(checkpoint.size, export.checkpoint.clone())];
+    let mut compared = Vec::new();
+    for (which, note) in witnessed.chain(others) {
+        match brought(&keys, &checkpoint, note) {
+            Ok(brought) => {
+                notes.push((brought.size, note.clone()));
+                compared.push((which, brought));
+            }
+            Err(why) => return Err(Unverified::Compared { which, why }),
+        }
+    }
+    scanned(&export, from, &checkpoint, &compared)?;
 
     let streams = followed(&export.log, export.streams)?;
     let agreement = Stream::Agreement(export.agreement.clone());
@@ -199,7 +214,7 @@ pub fn verify(export: Export, from: impl Read, known: &Known) -> Result<Verified
     let times = streams.values().flat_map(Followed::events).map(|believed| believed.event.at);
     let ends_at = times.max().unwrap_or(Timestamp::EPOCH);
     let log = export.log;
-    Ok(Verified { agreement, log, keys, checkpoint, streams, states, ends_at, parties })
+    Ok(Verified { agreement, log, keys, checkpoint, notes, streams, states, ends_at, parties })
 }
 
 /// A checkpoint that was brought to be compared, if it can be.
@@ -224,13 +239,13 @@ fn scanned(
     export: &Export,
     from: impl Read,
     checkpoint: &Checkpoint,
-    compared: &[Checkpoint],
+    compared: &[(String, Checkpoint)],
 ) -> Result<(), Unverified> {
     let mut scan = Scan::default();
     let mut unborne = export.streams.values().find_map(|entries| scan.seek(entries).err());
     let mut edge = Edge::default();
     let mut roots: BTreeMap<u64, Digest> =
-        compared.iter().map(|it| (it.size, edge.root())).collect();
+        compared.iter().map(|(_, it)| (it.size, edge.root())).collect();
     archive::leaves(from, |leaf| {
         if unborne.is_none() {
             unborne = scan.leaf(edge.size(), leaf).err();
@@ -244,10 +259,11 @@ fn scanned(
     if leaves != size || edge.root() != checkpoint.root {
         return Err(Unverified::Root { leaves, size });
     }
-    let is_other = |it: &&Checkpoint| roots.get(&it.size) != Some(&it.root);
-    if let Some((number, other)) = (1..).zip(compared).find(|(_, it)| is_other(it)) {
+    let other = compared.iter().find(|(_, it)| roots.get(&it.size) != Some(&it.root));
+    if let Some((which, other)) = other {
+        let which = which.clone();
         let why = format!("has another root for {} entries: the log was rewritten", other.size);
-        return Err(Unverified::Compared { number, why });
+        return Err(Unverified::Compared { which, why });
     }
     unborne.or_else(|| scan.beyond(size)).map_or(Ok(()), |unborne| Err(unborne.into()))
 }

@@ -13,7 +13,7 @@ pub use archive::{HANDOVERS, RECEIPT, read, write};
 pub use members::vouching;
 pub use stamp::{DocumentStamp, ProvedStamp};
 pub use verify::{Proved, Unverified, Verified, is_beginning, keys, verify, verify_under};
-pub use witnesses::{Judged, Unwitnessed, cosigners, demand};
+pub use witnesses::{Judged, Unwitnessed, cosigners, demand, demand_one};
 
 use crate::crypto::note::NoteKey;
 use crate::domain::handover::SignedHandover;

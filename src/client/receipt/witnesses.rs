@@ -24,6 +24,9 @@ pub enum Unwitnessed {
     /// A cosignature is there, and wrong.
     #[error("a cosignature is wrong")]
     Wrong(#[source] NoteFault),
+    /// There is no checkpoint.
+    #[error("there is no checkpoint to cosign")]
+    None,
     /// Too few of the policy's witnesses have cosigned.
     #[error(
         "too few witnesses have cosigned its checkpoint of {} entries: {}",
@@ -45,6 +48,27 @@ pub fn demand(receipt: &Receipt, policy: &Policy) -> Result<Vec<Judged>, Unwitne
         }
     }
     Ok(judged)
+}
+
+/// Demands that enough of the policy's witnesses have cosigned one of these checkpoints, which are of
+/// one log. What it says of the largest that they have.
+pub fn demand_one(notes: &[(u64, String)], policy: &Policy) -> Result<Judged, Unwitnessed> {
+    let mut found: Result<Judged, Option<Judged>> = Err(None);
+    for (size, note) in notes {
+        let judgement = policy.judge(note).map_err(Unwitnessed::Wrong)?;
+        let (is_met, judged) = (judgement.is_met, Judged { size: *size, judgement });
+        found = match found {
+            Ok(best) if !is_met || best.size >= judged.size => Ok(best),
+            Ok(_) => Ok(judged),
+            Err(_) if is_met => Ok(judged),
+            // The one that most have cosigned says best who is missing.
+            Err(Some(best)) if best.judgement.there.len() >= judged.judgement.there.len() => {
+                Err(Some(best))
+            }
+            Err(_) => Err(Some(judged)),
+        };
+    }
+    found.map_err(|best| best.map_or(Unwitnessed::None, Unwitnessed::TooFew))
 }
 
 /// Who is named as having cosigned every checkpoint of a receipt. Nobody has checked that.
