@@ -63,13 +63,13 @@ fn a_duty_is_read_by_who_approves_and_fulfilled_by_who_took_it_on() {
     assert_eq!(acknowledge("trade-secret-center", "--returned").refusal(), "NOT_ENTITLED");
     assert_eq!(acknowledge("hanbit-parts", "--destroyed").refusal(), "NOT_ENTITLED");
     let returned = acknowledge("orient-display", "--returned");
-    assert_eq!(returned.record()["duty"], open, "it was to be destroyed");
+    assert_eq!(returned.out[0]["duty"], open, "it was to be destroyed");
     assert!(returned.err.contains("does not fulfil the duty"), "{}", returned.err);
     let back = acknowledge("hanbit-parts", "--returned").record();
     assert_eq!(back["acknowledgements"][2]["organisation"], "hanbit-parts");
     let destroyed = acknowledge("orient-display", "--destroyed");
     assert!(!destroyed.err.contains("does not fulfil"), "{}", destroyed.err);
-    let shown = destroyed.record();
+    let shown = destroyed.out[0].clone();
     assert_eq!(shown["duty"]["state"], "fulfilled");
     assert_eq!(shown["duty"]["fulfilled_at"], shown["acknowledgements"][3]["at"]);
     let said: Vec<_> =
@@ -78,14 +78,14 @@ fn a_duty_is_read_by_who_approves_and_fulfilled_by_who_took_it_on() {
     assert_eq!((shown["missing"].clone(), waiting("orient-display")), (json!([]), vec![]));
 
     let audit = world.escrow("trade-secret-center", &["audit", &agreement, "--about", &request]);
-    let kinds: Vec<_> = audit.records().iter().map(|event| event["kind"].to_string()).collect();
+    let kinds: Vec<_> = audit.out.iter().map(|event| event["kind"].to_string()).collect();
     for (kind, times) in
         [("acknowledged_receipt", 1), ("acknowledged_return", 2), ("acknowledged_destruction", 1)]
     {
         let told = kinds.iter().filter(|told| told.contains(kind)).count();
         assert_eq!(told, times, "{kind}: {kinds:?}");
     }
-    let requested = audit.records().into_iter().find(|event| event["kind"] == "requested").unwrap();
+    let requested = audit.out.iter().find(|event| event["kind"] == "requested").unwrap();
     assert_eq!(requested["duty"], shown["duty"]);
     assert!(!audit.err.contains("overdue"), "{}", audit.err);
 
@@ -114,7 +114,7 @@ fn without_a_duty_nothing_is_owed_and_what_is_said_stands_there() {
     assert_eq!(show()["missing"], json!([]));
     let said = ["acknowledge", &request, "--destroyed", "--yes"];
     let said = world.escrow("orient-display", &said);
-    assert_eq!(said.record()["acknowledgements"][0]["what"], "destroyed");
+    assert_eq!(said.out[0]["acknowledgements"][0]["what"], "destroyed");
     assert!(!said.err.contains("duty"), "{}", said.err);
     for given in [&[][..], &["--received", "--destroyed"]] {
         let vague =
