@@ -227,6 +227,16 @@ fn promise_9_two_witnesses_cosign_the_log_and_a_receipt_shows_it_to_anybody() {
     assert!(said.contains("witness.orient.example, witness.center.example"), "{said}");
     assert!(said.contains("not checked"), "{said}");
 
+    // Everything a party may see, and how far of it witnesses have seen.
+    let export = world.path("export.tgz").display().to_string();
+    world.escrow("hanbit-parts", &["audit", &agreement, "--export", &export]).record();
+    let hold = |policy: &str| world.escrow("nobody", &["verify", &export, "--policy", policy]);
+    let witnessed = hold(&policy.display().to_string()).record()["witnessed_size"].as_u64();
+    assert!(witnessed.is_some_and(|witnessed| witnessed >= size), "{witnessed:?}, {size}");
+    let refused = hold(&says("group g all orient x\nquorum g\n", &stranger));
+    assert_eq!(refused.refusal(), "NOT_WITNESSED");
+    assert_eq!(hold(&other).refusal(), "OTHER_LOG");
+
     // By stock tools alone.
     let unpacked = unpack(&receipt, &world.path("unpacked"));
     let (holds, said) = run_script(&unpacked, &[]);

@@ -54,6 +54,7 @@ fn export(stage: &Stage, history: &History, name: &str) -> std::path::PathBuf {
         key: log_key(&vault).unwrap(),
         handovers: vault.handovers,
         checkpoint: history.checkpoint(size, edge.root()),
+        witnessed: None,
         streams,
     };
     let path = stage.world.path(name);
