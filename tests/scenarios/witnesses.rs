@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io::{BufRead as _, BufReader};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Instant;
 
@@ -35,7 +35,7 @@ impl Witness {
         self.key.name()
     }
 
-    fn command(data: &PathBuf, address: &str, log: &str) -> Command {
+    fn command(data: &Path, address: &str, log: &str) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_escrowd"));
         command.arg("witness").arg("--data").arg(data).args(["--listen", address, "--log", log]);
         command
@@ -132,15 +132,21 @@ impl World {
         fs::write(self.data().join("witnesses.policy"), text).unwrap();
     }
 
+    /// Makes the log longer.
+    pub(super) fn grow(&self) {
+        let file = self.file("notebook-of-nothing", self.now());
+        self.escrow("hanbit-parts", &["register", &file, "--yes"]).record();
+    }
+
     /// The size of the newest checkpoint, as a member is told it.
-    fn newest_size(&self, home: &str) -> u64 {
+    pub(super) fn newest_size(&self, home: &str) -> u64 {
         self.escrow(home, &["agreement", "list"]).records();
         let note = fs::read_to_string(self.home(home).join("log/checkpoint")).unwrap();
         note.lines().nth(1).unwrap().parse().unwrap()
     }
 }
 
-fn size_of(note: &str) -> u64 {
+pub(super) fn size_of(note: &str) -> u64 {
     note.lines().nth(1).unwrap().parse().unwrap()
 }
 
@@ -369,7 +375,7 @@ fn a_policy_that_is_not_right_is_refused_before_anybody_is_served() {
     let (key, log) = (&one.key, world.log_vkey());
     let other = NoteKey::new("vault.example/1", *log.key()).unwrap();
     for (policy, said) in [
-        ("".to_owned(), "there is no quorum line"),
+        (String::new(), "there is no quorum line"),
         (format!("witness w {key} http://h\nquorum v\n"), "line 2: no line before this one"),
         (format!("witness w {key}\nquorum w\n"), "line 1: w: there is no address"),
         (format!("\nwitness w {key} https://h\nquorum w\n"), "line 2: w: \\\"https://h\\\" is not"),

@@ -31,7 +31,8 @@ pub(super) struct Books {
 /// What it knows of one log.
 #[derive(Debug)]
 struct Book {
-    key: NoteKey,
+    /// Who signs the log; several while one hands over to another.
+    keys: Vec<NoteKey>,
     path: PathBuf,
     last: Mutex<Option<Last>>,
 }
@@ -87,18 +88,23 @@ impl Books {
         logs: Vec<NoteKey>,
     ) -> Result<Self, Unopened> {
         keyfile::private_dir(dir)?;
-        let mut books = BTreeMap::new();
+        let mut by_origin: BTreeMap<String, Vec<NoteKey>> = BTreeMap::new();
         for log in logs {
-            let origin = log.name().to_owned();
+            let keys = by_origin.entry(log.name().to_owned()).or_default();
+            if keys.contains(&log) {
+                return Err(Unopened::Twice(log.to_string()));
+            }
+            keys.push(log);
+        }
+        let mut books = BTreeMap::new();
+        for (origin, keys) in by_origin {
             if origin.len() > ORIGIN_BYTES_MAX {
                 return Err(Unopened::TooLong(origin));
             }
             // A name has no plus: no two logs share a file.
             let path = dir.join(format!("{}.checkpoint", origin.replace('/', "+")));
-            let last = Mutex::new(read(&path, &key, &log)?);
-            if books.insert(origin.clone(), Book { key: log, path, last }).is_some() {
-                return Err(Unopened::Twice(origin));
-            }
+            let last = Mutex::new(read(&path, &key, &origin, &keys)?);
+            books.insert(origin, Book { keys, path, last });
         }
         Ok(Self { key, signer, logs: books })
     }
@@ -120,7 +126,7 @@ impl Books {
         let Submission { old, proof, checkpoint: note } = submission;
         let origin = note.split('\n').next().unwrap_or_default();
         let book = self.logs.get(origin).ok_or(Refused::UnknownLog)?;
-        let text = book.key.verify(&note).map_err(|fault| match fault {
+        let (text, alone) = opened(&book.keys, &note).map_err(|fault| match fault {
             NoteFault::Malformed => Refused::Malformed,
             NoteFault::Unsigned(_) | NoteFault::Wrong(_) => Refused::Unsigned,
         })?;
@@ -137,7 +143,7 @@ impl Books {
             return Err(Refused::Stale(size));
         }
         if old == next.size && root != next.root {
-            self.keep_evidence(book, &note);
+            book.keep_evidence(origin, &alone);
             return Err(Refused::OtherRoot(size));
         }
         merkle::check_consistency((old, &root), (next.size, &next.root), &proof)
@@ -145,21 +151,11 @@ impl Books {
         let line = self.key.cosign(&self.signer, text, now);
         // Another cosignature for the same checkpoint commits to nothing new.
         if last.as_ref().is_none_or(|last| last.size < next.size) {
-            let alone = book.key.alone(&note).map_err(|_| Refused::Unsigned)?;
             let note = format!("{alone}{line}");
             keyfile::replace(&book.path, note.as_bytes()).map_err(Refused::Disk)?;
             *last = Some(Last { size: next.size, root: next.root, note });
         }
         Ok(line)
-    }
-
-    /// Keeps the first checkpoint by which a log contradicts itself: with what is cosigned, it proves it.
-    fn keep_evidence(&self, book: &Book, note: &str) {
-        let path = book.path.with_extension("contradiction");
-        let kept = book.key.alone(note).map(|alone| keyfile::write_new(&path, alone.as_bytes()));
-        let kept = matches!(kept, Ok(Ok(()) | Err(KeyFileError::Exists { .. })));
-        let path = path.display();
-        tracing::error!(log = book.key.name(), kept, %path, "the log signed two roots for one size");
     }
 }
 
@@ -168,19 +164,52 @@ impl Book {
         // It is changed in one step, behind what could fail.
         self.last.lock().unwrap_or_else(PoisonError::into_inner)
     }
+
+    /// Keeps the first checkpoint by which a log contradicts itself: with what is cosigned, it proves it.
+    fn keep_evidence(&self, log: &str, note: &str) {
+        let path = self.path.with_extension("contradiction");
+        let kept = keyfile::write_new(&path, note.as_bytes());
+        let kept = matches!(kept, Ok(()) | Err(KeyFileError::Exists { .. }));
+        let path = path.display();
+        tracing::error!(log, kept, %path, "the log signed two roots for one size");
+    }
+}
+
+/// A note's text, and the note with the signatures of a log's keys and no others. One of them must have
+/// signed it, and none that is there may be wrong.
+fn opened<'n>(keys: &[NoteKey], note: &'n str) -> Result<(&'n str, String), NoteFault> {
+    let mut opened = Err(NoteFault::Unsigned("none of the log's keys".to_owned()));
+    for key in keys {
+        match key.alone(note) {
+            Ok(alone) => {
+                let text = key.verify(note)?;
+                let before = opened.map_or_else(|_| format!("{text}\n"), |(_, before)| before);
+                let lines = alone.get(text.len() + 1..).unwrap_or_default();
+                opened = Ok((text, before + lines));
+            }
+            Err(NoteFault::Unsigned(_)) => {}
+            Err(fault @ (NoteFault::Malformed | NoteFault::Wrong(_))) => return Err(fault),
+        }
+    }
+    opened
 }
 
 /// What was cosigned last by this key for this log; `None` where nothing was.
-fn read(path: &Path, key: &WitnessKey, log: &NoteKey) -> Result<Option<Last>, Unopened> {
+fn read(
+    path: &Path,
+    key: &WitnessKey,
+    origin: &str,
+    keys: &[NoteKey],
+) -> Result<Option<Last>, Unopened> {
     if !path.exists() {
         return Ok(None);
     }
     let damaged = |how: String| Unopened::Damaged { path: path.to_owned(), how };
     let bytes = keyfile::read(path, 2 * NOTE_BYTES_MAX)?;
     let note = std::str::from_utf8(&bytes).map_err(|fault| damaged(fault.to_string()))?;
-    let text = log.verify(note).map_err(|fault| damaged(fault.to_string()))?;
+    let (text, _) = opened(keys, note).map_err(|fault| damaged(fault.to_string()))?;
     let checkpoint = Checkpoint::of_any_log(text).map_err(|fault| damaged(fault.to_string()))?;
-    if checkpoint.origin != log.name() {
+    if checkpoint.origin != origin {
         return Err(damaged("it is of another log".to_owned()));
     }
     match key.cosigned(note) {
@@ -296,6 +325,33 @@ mod tests {
         };
         books.add(&with_more(701, "— stranger.example AAAAAAAA\n"), NOW).unwrap();
         assert!(!books.last(ORIGIN).unwrap().contains("stranger"));
+    }
+
+    #[test]
+    fn a_log_may_hand_over_to_another_key_under_its_name() {
+        let dir = tempfile::tempdir().unwrap();
+        let (former, (key, signer)) = (Log::new(), witness());
+        let (next, stranger) = (Log::new(), Log::new());
+        let open = |logs: &[&Log]| {
+            let logs = logs.iter().map(|log| log.key.clone()).collect();
+            Books::open(&dir.path().join("logs"), key.clone(), signer.clone(), logs).unwrap()
+        };
+        open(&[&former]).add(&former.body(0, 3), NOW).unwrap();
+        // Both sign for a while: whoever knows either goes on.
+        let both = |submission: Submission| {
+            let text = former.key.verify(&submission.checkpoint).unwrap().to_owned();
+            let line = next.key.sign(&next.signer, &text).replacen(&format!("{text}\n"), "", 1);
+            Submission { checkpoint: submission.checkpoint + &line, ..submission }.to_string()
+        };
+        let books = open(&[&former, &next]);
+        assert_eq!(refusal(&books, &stranger.body(3, 4)), "Unsigned");
+        books.add(&both(former.submission(3, 5)), NOW).unwrap();
+        for keys in [&[&former][..], &[&next], &[&next, &former]] {
+            assert!(open(keys).last(ORIGIN).is_some());
+        }
+        let books = open(&[&next]);
+        books.add(&next.body(5, 6), NOW).unwrap();
+        assert_eq!(refusal(&books, &former.body(6, 7)), "Unsigned");
     }
 
     #[test]

@@ -130,7 +130,7 @@ fn own_key(data: &Path, name: Option<&str>) -> Result<(WitnessKey, SigningKey), 
 
 fn unopened(fault: Unopened) -> Failure {
     let (code, hint) = match &fault {
-        Unopened::Twice(_) => ("USAGE", "give each log once; a new generation has a new name"),
+        Unopened::Twice(_) => ("USAGE", "give each key once"),
         Unopened::TooLong(_) => ("USAGE", "ask the log's operator for a shorter name"),
         Unopened::Damaged { .. } => (
             "DAMAGED",

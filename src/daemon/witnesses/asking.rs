@@ -75,9 +75,10 @@ pub(super) async fn last(
     match status {
         StatusCode::OK => {
             let note = String::from_utf8(body.to_vec()).map_err(|_| Uncosigned::Foreign)?;
-            blocking(vault, move |vault| vault.bear_out(&note)).await.map_err(|fault| match fault {
-                Uncosigned::Vault(VaultError::Malformed(_)) => Uncosigned::Foreign,
-                other => other,
+            let borne = blocking(vault, move |vault| vault.bear_out(&note)).await;
+            borne.map_err(|fault| match is_foreign(&fault) {
+                true => Uncosigned::Foreign,
+                false => fault,
             })
         }
         // C2SP has no such place; a witness of other people's making need not have it.
@@ -131,6 +132,11 @@ pub(super) async fn cosignature(
         }
     }
     Err(Uncosigned::Contradicted(old))
+}
+
+/// Whether what was shown is a note of something else.
+fn is_foreign(fault: &Uncosigned) -> bool {
+    matches!(fault, Uncosigned::Vault(VaultError::Malformed(_)))
 }
 
 fn refused(status: StatusCode, body: &[u8]) -> Uncosigned {
