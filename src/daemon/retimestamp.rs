@@ -86,14 +86,8 @@ fn summary(told: &[Told], within: Span) -> Result<Exit, Failure> {
         (0, 0) => eprintln!("Nothing was to be renewed that ends within {within}."),
         (_, 0) => eprintln!("{} renewed.", count(renewed, "time-stamp was", "time-stamps were")),
         (_, _) => {
-            let message = format!(
-                "{}",
-                count(
-                    faults,
-                    "time-stamp was not renewed, or worse",
-                    "time-stamps were not renewed, or worse"
-                )
-            );
+            let one = "time-stamp is damaged or was not renewed";
+            let message = count(faults, one, "time-stamps are damaged or were not renewed");
             let hint = "mend what is named and try again; restore what is damaged from a backup";
             return Err(Failure::failed("NOT_RENEWED", message, hint));
         }

@@ -200,19 +200,21 @@ fn noted(world: &World) -> Vec<Note> {
 
 /// What it told of its CAs.
 fn told(world: &World) -> Vec<CaEdition> {
-    let told = noted(world).into_iter().filter_map(|note| match note {
-        Note::Founded { ca_sha256, .. } => Some(CaEdition::first(ca_sha256)),
-        Note::AuthoritiesChanged(authorities) => Some(authorities),
-        _ => None,
+    let told = noted(world).into_iter().filter_map(|note| {
+        if let Note::Founded { ca_sha256, .. } = note {
+            return Some(CaEdition::first(ca_sha256));
+        }
+        let Note::AuthoritiesChanged(authorities) = note else { return None };
+        Some(authorities)
     });
     told.collect()
 }
 
 /// What it told of the keys that stamp times.
 fn told_timestampers(world: &World) -> Vec<TsaEdition> {
-    let told = noted(world).into_iter().filter_map(|note| match note {
-        Note::TimestamperChanged(timestamper) => Some(timestamper),
-        _ => None,
+    let told = noted(world).into_iter().filter_map(|note| {
+        let Note::TimestamperChanged(timestamper) = note else { return None };
+        Some(timestamper)
     });
     told.collect()
 }

@@ -68,7 +68,7 @@ fn encoded(text: &str) -> Option<Vec<u8>> {
         let bits = 128 - number.leading_zeros();
         for group in (0..bits.div_ceil(7).max(1)).rev() {
             let more = if group > 0 { 0x80 } else { 0 };
-            der.push((number >> (7 * group) & 0x7f) as u8 | more);
+            der.push(((number >> (7 * group)) & 0x7f) as u8 | more);
         }
     }
     Some(der)

@@ -57,7 +57,7 @@ struct Bureau {
     office: Mutex<(ca::Authority, Authority)>,
     first: Mutex<Option<Vec<u8>>>,
     policy: Option<Policy>,
-    _keys: TempDir,
+    keys: TempDir,
 }
 
 fn office(dir: &Path, now: Timestamp) -> (ca::Authority, Authority) {
@@ -74,7 +74,7 @@ impl Bureau {
         let office = Mutex::new(office(keys.path(), since));
         let policy = policy.map(|policy| policy.parse().unwrap());
         let (how, first, clock) = (Mutex::new(How::Honest), Mutex::default(), Arc::clone(clock));
-        Arc::new(Self { whose, clock, how, office, first, policy, _keys: keys })
+        Arc::new(Self { whose, clock, how, office, first, policy, keys })
     }
 
     fn behaves(&self, how: How) {
@@ -83,7 +83,7 @@ impl Bureau {
 
     /// Has another key of another CA from now on.
     fn renews_itself(&self) {
-        *self.office.lock().unwrap() = office(self._keys.path(), self.clock.now());
+        *self.office.lock().unwrap() = office(self.keys.path(), self.clock.now());
     }
 }
 
