@@ -79,6 +79,9 @@ use crate::vault::quota::Reserved;
 use crate::vault::watching::Watchers;
 use crate::vault::witnessed::Witnessing;
 
+/// Statements that are handed in together, as they were signed and as they read.
+type Group = Vec<(SignedText, Stated)>;
+
 /// Whoever is connected, as its certificate says. May talk; whoever signed has acted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Talker {
@@ -263,9 +266,9 @@ impl<S: Store> Vault<S> {
     fn take_in(
         &self,
         talker: &Talker,
-        group: Vec<(SignedText, Stated)>,
+        group: Group,
         attachments: Vec<Buffer>,
-    ) -> Result<(Vec<(SignedText, Stated)>, Vec<Blob>), VaultError> {
+    ) -> Result<(Group, Vec<Blob>), VaultError> {
         if group.iter().any(|(_, stated)| !may_be_submitted(&stated.statement)) {
             return Err(VaultError::Malformed("statements of this type are handed in elsewhere"));
         }
@@ -278,7 +281,7 @@ impl<S: Store> Vault<S> {
 
     async fn enter_all(
         self: &Arc<Self>,
-        group: Vec<(SignedText, Stated)>,
+        group: Group,
         blobs: Vec<Blob>,
     ) -> Result<Done, VaultError> {
         let resumed: Vec<_> = group
@@ -474,7 +477,7 @@ pub fn secret_sha256(secret: &[u8]) -> Digest {
     Bytes(hash.finalize().into())
 }
 
-fn verify(group: Vec<SignedText>) -> Result<Vec<(SignedText, Stated)>, VaultError> {
+fn verify(group: Vec<SignedText>) -> Result<Group, VaultError> {
     let verified = group.into_iter().map(|signed| {
         let stated = statement::verify(&signed).map_err(VaultError::Statement)?;
         Ok((signed, stated))
