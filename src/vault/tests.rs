@@ -405,7 +405,7 @@ fn copy_dir(from: &Path, to: &Path) {
 
 #[tokio::test]
 async fn promise_9_every_earlier_state_is_told_by_a_checkpoint_regrown_or_not() {
-    const SNAPSHOTS: u8 = 100;
+    const SNAPSHOTS: u8 = 101;
     let directory = tempfile::tempdir().unwrap();
     let at = |number: u8| directory.path().join(number.to_string());
     let [ledger, operator] = [(), ()].map(|()| SigningKey::generate(&mut OsRng));

@@ -34,9 +34,9 @@ fn export(stage: &Stage, history: &History, name: &str) -> std::path::PathBuf {
     let is_its = |stream: &&Stream| match stream {
         Stream::Agreement(id) | Stream::AgreementAccesses(id) => *id == agreement,
         Stream::Organisation(_) => true,
-        Stream::Vault
-        | Stream::OrganisationAccesses(_)
-        | Stream::OrganisationRegistrations(_) => false,
+        Stream::Vault | Stream::OrganisationAccesses(_) | Stream::OrganisationRegistrations(_) => {
+            false
+        }
     };
     let streams = history.streams().keys().filter(is_its);
     let streams: std::collections::BTreeMap<_, _> =
