@@ -210,10 +210,13 @@ pub fn private_dir(path: &Path) -> Result<(), KeyFileError> {
     sync_directory(parent(path))
 }
 
+/// What the name of a file begins with that is not whole yet.
+pub const UNFINISHED: &str = ".new-";
+
 /// A synced file beside `path`, gone again if it is dropped. tempfile creates with mode 0600.
 fn stage(path: &Path, bytes: &[u8]) -> Result<NamedTempFile, KeyFileError> {
     let mut staged = tempfile::Builder::new()
-        .prefix(".new-")
+        .prefix(UNFINISHED)
         .tempfile_in(parent(path))
         .map_err(failure("create", path))?;
     staged.write_all(bytes).map_err(failure("write", path))?;

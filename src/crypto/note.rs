@@ -92,17 +92,17 @@ impl NoteKey {
         }
     }
 
-    /// The same note with this key's signatures and no others, for which anybody could be the source.
+    /// The same note with one signature of this key and nothing else, for which anybody could be the
+    /// source: not longer, however often it was repeated.
     pub fn alone(&self, note: &str) -> Result<String, NoteFault> {
         let text = self.verify(note)?;
-        let mut alone = format!("{text}\n");
         for line in split(note)?.1 {
             let line = line?;
             if line.name == self.name && line.id == self.id() {
-                alone.extend([line.whole, "\n"]);
+                return Ok(format!("{text}\n{}\n", line.whole));
             }
         }
-        Ok(alone)
+        Err(NoteFault::Unsigned(self.name.clone()))
     }
 }
 
@@ -270,6 +270,8 @@ mod tests {
         for with_others in [&note, &both, &first] {
             assert_eq!(named.alone(with_others).as_ref(), Ok(&note));
         }
+        let repeated = format!("{note}{line}\n{line}\n");
+        assert_eq!(named.alone(&repeated).as_ref(), Ok(&note));
         assert_eq!(stranger.alone(&both), Err(NoteFault::Unsigned(stranger.name().to_owned())));
         assert_eq!(
             named.verify(&format!("{note}— witness.example ?\n")),

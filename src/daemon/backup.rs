@@ -9,7 +9,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
 use crate::cli::failure::{Exit, Failure};
-use crate::crypto::keyfile;
+use crate::crypto::keyfile::{self, UNFINISHED};
 use crate::daemon::PROGRAM;
 use crate::daemon::config::{Place, failed, not_opened};
 use crate::daemon::notice::Notice;
@@ -126,7 +126,9 @@ fn copy_tree(from: &Path, to: &Path, passed_over: &[&str]) -> io::Result<()> {
     for item in fs::read_dir(from)? {
         let item = item?;
         let (name, kind) = (item.file_name(), item.file_type()?);
-        if passed_over.iter().any(|passed_over| name == *passed_over) {
+        // What is being written has its name when it is whole.
+        let is_unfinished = name.as_encoded_bytes().starts_with(UNFINISHED.as_bytes());
+        if is_unfinished || passed_over.iter().any(|passed_over| name == *passed_over) {
             continue;
         }
         let (source, target) = (item.path(), to.join(&name));

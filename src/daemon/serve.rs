@@ -90,10 +90,6 @@ pub(super) async fn run(
     let (origin, clock) = (config.origin.clone(), Arc::new(SystemClock));
     let vault = Vault::open(store, origin, ledger_keys, clock, config.quota);
     let vault = Arc::new(vault.map_err(failed)?);
-    // It may make a key: so only now, when the lock is held.
-    let timestamper = take_up_timestamper(&vault, &keys, &credentials.authorities()).await?;
-    let timestamper = Arc::new(ArcSwap::from_pointee(timestamper));
-    tell_authorities(&vault, &credentials.authorities()).await?;
     tracing::info!(key = %vault.log_key(), "the log's key, for witnesses and auditors");
     let witnessing = witnesses::Measures::default();
     let policy = config.log.as_ref().and_then(|log| log.policy.as_deref());
@@ -107,6 +103,10 @@ pub(super) async fn run(
     if let Some(halt) = shown {
         return Err(halted_by(halt, &place, &vault).await?);
     }
+    // What is told is signed: so only behind that. A key may be made: so only under the store's lock.
+    let timestamper = take_up_timestamper(&vault, &keys, &credentials.authorities()).await?;
+    let timestamper = Arc::new(ArcSwap::from_pointee(timestamper));
+    tell_authorities(&vault, &credentials.authorities()).await?;
 
     let address = listen.unwrap_or(config.listen);
     let listener = bind(&address, "choose another address with --listen HOST:PORT").await?;

@@ -5,9 +5,9 @@
 //! in the vault's own stream, which nobody reads: so neither the reply, nor how long it takes, nor
 //! the growth of the log tells whether there is such an agreement.
 //!
-//! Nobody fills a disk by being refused: the same attempt is entered once a minute, an organisation
-//! has so many entries a minute, and none takes from what is kept free for a full disk. What is
-//! beyond that is counted and not entered; the refusal stands all the same.
+//! Nobody fills a disk or a stream by being refused: the same attempt is entered once a minute, an
+//! organisation has so many entries a minute and a day, and none takes from what is kept free for a
+//! full disk. What is beyond that is counted and not entered; the refusal stands all the same.
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Mutex, PoisonError};
@@ -25,13 +25,21 @@ use crate::vault::committer::Work;
 use crate::vault::error::VaultError;
 use crate::vault::{Talker, Vault};
 
-/// How long an entry stands for further attempts, and for how long so many are entered.
+/// How long an entry stands for further attempts, and for how long [`ENTRIES_MAX`] are entered.
 const WINDOW: Span = Span::seconds(60);
 /// Entries within that time: of an organisation in one agreement of its own, or in all that are
 /// not.
 const ENTRIES_MAX: usize = 60;
-/// Windows remembered; while there are more, nothing is entered.
-const WINDOWS_MAX: usize = 65_536;
+/// For how long so many are entered at most.
+const DAY: Span = Span::days(1);
+/// Entries within that time in agreements of others: a stream that clients read to its end must not
+/// be made endless by strangers.
+const STRANGE_PER_DAY_MAX: usize = 240;
+/// The same in one agreement of one's own.
+const OWN_PER_DAY_MAX: usize = 1_000;
+/// Windows remembered, with what was entered in their last minute; while there are more, nothing is
+/// entered.
+const WINDOWS_MAX: usize = 8_192;
 
 /// What somebody is about to try, in the agreements that it names.
 #[derive(Debug, Clone)]
@@ -199,14 +207,38 @@ pub(super) struct Attempts(Mutex<HashMap<Whose, Window>>);
 
 #[derive(Debug)]
 struct Window {
+    /// Of the minute.
     began_at: Timestamp,
     weighed: usize,
     entered: BTreeSet<Same>,
+    /// Of the day.
+    day_began_at: Timestamp,
+    weighed_that_day: usize,
 }
 
 impl Window {
+    fn new(now: Timestamp) -> Self {
+        let (weighed, entered) = (0, BTreeSet::new());
+        Self { began_at: now, weighed, entered, day_began_at: now, weighed_that_day: 0 }
+    }
+
     fn is_over(&self, now: Timestamp) -> bool {
         now >= self.began_at.after(WINDOW)
+    }
+
+    /// Forgets what is over.
+    fn pass(&mut self, now: Timestamp) {
+        if self.is_over(now) {
+            (self.began_at, self.weighed) = (now, 0);
+            self.entered.clear();
+        }
+        if self.is_forgotten(now) {
+            (self.day_began_at, self.weighed_that_day) = (now, 0);
+        }
+    }
+
+    fn is_forgotten(&self, now: Timestamp) -> bool {
+        now >= self.day_began_at.after(DAY)
     }
 }
 
@@ -223,27 +255,26 @@ enum Weighed {
 impl Attempts {
     fn weigh(&self, whose: &Whose, same: &Same, now: Timestamp) -> Weighed {
         let mut windows = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if windows.get(whose).is_some_and(|window| window.is_over(now)) {
-            windows.remove(whose);
-        }
-        if windows.len() >= WINDOWS_MAX {
-            windows.retain(|_, window| !window.is_over(now));
-        }
         if windows.len() >= WINDOWS_MAX && !windows.contains_key(whose) {
-            return Weighed::TooMany;
+            windows.retain(|_, window| !window.is_over(now));
+            if windows.len() >= WINDOWS_MAX {
+                return Weighed::TooMany;
+            }
         }
-        let window = windows.entry(whose.clone()).or_insert_with(|| Window {
-            began_at: now,
-            weighed: 0,
-            entered: BTreeSet::new(),
-        });
+        let window = windows.entry(whose.clone()).or_insert_with(|| Window::new(now));
+        window.pass(now);
         if window.entered.contains(same) {
             return Weighed::Stands;
         }
-        if window.weighed >= ENTRIES_MAX {
+        let per_day = match whose {
+            (_, Some(_)) => OWN_PER_DAY_MAX,
+            (_, None) => STRANGE_PER_DAY_MAX,
+        };
+        if window.weighed >= ENTRIES_MAX || window.weighed_that_day >= per_day {
             return Weighed::TooMany;
         }
         window.weighed += 1;
+        window.weighed_that_day += 1;
         Weighed::New
     }
 
@@ -252,6 +283,47 @@ impl Attempts {
         let mut windows = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(window) = windows.get_mut(&whose).filter(|window| !window.is_over(now)) {
             window.entered.insert(same);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::id::Bytes;
+
+    #[test]
+    fn there_are_so_many_a_minute_and_so_many_a_day() {
+        let by: MemberPath = "acme/eve".parse().unwrap();
+        let agreement = AgreementId::of(&Bytes([1; 32]));
+        let attempt = |number: u32| {
+            let id = AgreementId::of(&Bytes([number.to_be_bytes()[3]; 32]));
+            (by.clone(), id, Attempt::Look(Look::Stream), "NOT_FOUND", None)
+        };
+        for (whose, a_day) in [(None, 240), (Some(agreement), 1_000)] {
+            let attempts = Attempts::default();
+            let whose = (by.organisation.clone(), whose);
+            let mut now = Timestamp::EPOCH;
+            let mut entered_in_a_day = |now: &mut Timestamp| {
+                let mut entered = 0;
+                for _ in 0..24 * 60 {
+                    let minute = (0..70).filter(|number| {
+                        let same = attempt(*number);
+                        let is_new = attempts.weigh(&whose, &same, *now) == Weighed::New;
+                        if is_new {
+                            attempts.entered(whose.clone(), same.clone(), *now);
+                            assert_eq!(attempts.weigh(&whose, &same, *now), Weighed::Stands);
+                        }
+                        is_new
+                    });
+                    let minute = minute.count();
+                    assert!(minute <= 60, "{minute}");
+                    entered += minute;
+                    *now = now.after(Span::seconds(60));
+                }
+                entered
+            };
+            assert_eq!([entered_in_a_day(&mut now), entered_in_a_day(&mut now)], [a_day; 2]);
         }
     }
 }

@@ -26,7 +26,7 @@ use crate::crypto::pem::certificates_of;
 use crate::crypto::policy::{POLICY_BYTES_MAX, Policy};
 use crate::crypto::timestamp::{Hash, Imprint};
 use crate::domain::chain::chain;
-use crate::domain::id::{Bytes, Digest, RegistrationId};
+use crate::domain::id::{Bytes, Digest, OrganisationName, RegistrationId};
 
 /// Largest receipt that is read, in bytes as it is packed.
 const RECEIPT_BYTES_MAX: u64 = 64 << 20;
@@ -132,6 +132,13 @@ pub(in crate::cli) fn verify_all(
     for path in receipts {
         let open = || File::open(path).map_err(|fault| unreadable(path, &fault));
         if EXPORT.is_begun(open()?) {
+            if given.tsa_ca.is_some() {
+                let message =
+                    format!("{} is an export, and --tsa-ca is for receipts", path.display());
+                return Err(
+                    Failure::usage(message, "see `escrow help verify`").about(path.display())
+                );
+            }
             export::verify_one(output, path, document, log, (&known, policy.as_ref()))?;
             continue;
         }
@@ -155,8 +162,15 @@ pub(in crate::cli) fn verify_all(
             let hint = format!("compare {log} with the receipt's {}", receipt.log);
             return Err(Failure::failed("OTHER_LOG", message, hint).about(path.display()));
         }
-        for (member, shown) in verified.events.iter().filter_map(|proved| proved.by.as_ref()) {
+        let by = || verified.events.iter().filter_map(|proved| proved.by.as_ref());
+        for (member, shown) in by() {
             known.has(&member.organisation, shown).map_err(|fault| unverified(path, &fault))?;
+        }
+        let signed = |name: &OrganisationName| by().any(|(member, _)| member.organisation == *name);
+        if let Some(absent) = known.organisations.keys().find(|name| !signed(name)) {
+            let message = format!("nobody of {absent} has signed anything in {}", path.display());
+            let hint = "compare the name that you gave with --org with those that are shown";
+            return Err(Failure::failed("NOT_VERIFIED", message, hint).about(path.display()));
         }
         let named = |digest: &Digest| {
             let names = verified.events.iter().filter_map(|proved| proved.names());

@@ -45,7 +45,7 @@ pub async fn gather(
         key: log_key(&session.vault)?,
         handovers: session.vault.handovers.clone(),
         checkpoint: mirrored.note,
-        witnessed: session.home.mirror().witnessed()?,
+        witnessed: session.home.mirror().witnessed()?.filter(|note| is_within(note, size)),
         streams,
     };
     let payloads = || export.streams.values().flatten().map(|entry| entry.payload.len());
@@ -73,4 +73,11 @@ impl<R: Read> Gathered<R> {
     pub fn write(self, to: impl Write) -> std::io::Result<()> {
         write(&self.export, self.size, self.leaves, to)
     }
+}
+
+/// Whether a checkpoint covers no more than so many entries: another program in this home may have
+/// gone on meanwhile.
+fn is_within(note: &str, size: u64) -> bool {
+    let covers = note.lines().nth(1).and_then(|line| line.parse::<u64>().ok());
+    covers.is_some_and(|covers| covers <= size)
 }

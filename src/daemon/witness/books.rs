@@ -5,6 +5,7 @@
 //! never cosigned, however requests fall together.
 
 use std::collections::BTreeMap;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -75,6 +76,8 @@ pub(super) enum Unopened {
     TooLong(String),
     #[error("{} is damaged: {how}", path.display())]
     Damaged { path: PathBuf, how: String },
+    #[error("what is kept in {} was signed by another key of that log", path.display())]
+    OtherKey { path: PathBuf },
     #[error(transparent)]
     File(#[from] KeyFileError),
 }
@@ -152,6 +155,10 @@ impl Books {
         // Another cosignature for the same checkpoint commits to nothing new.
         if last.as_ref().is_none_or(|last| last.size < next.size) {
             let note = format!("{alone}{line}");
+            // What could not be read again must not be kept.
+            if note.len() > NOTE_BYTES_MAX {
+                return Err(Refused::Malformed);
+            }
             keyfile::replace(&book.path, note.as_bytes()).map_err(Refused::Disk)?;
             *last = Some(Last { size: next.size, root: next.root, note });
         }
@@ -201,13 +208,20 @@ fn read(
     origin: &str,
     keys: &[NoteKey],
 ) -> Result<Option<Last>, Unopened> {
-    if !path.exists() {
-        return Ok(None);
-    }
     let damaged = |how: String| Unopened::Damaged { path: path.to_owned(), how };
-    let bytes = keyfile::read(path, 2 * NOTE_BYTES_MAX)?;
+    let bytes = match keyfile::read(path, 2 * NOTE_BYTES_MAX) {
+        Ok(bytes) => bytes,
+        // Whatever else the disk says, something may be there.
+        Err(KeyFileError::Io { source, .. }) if source.kind() == ErrorKind::NotFound => {
+            return Ok(None);
+        }
+        Err(fault) => return Err(fault.into()),
+    };
     let note = std::str::from_utf8(&bytes).map_err(|fault| damaged(fault.to_string()))?;
-    let (text, _) = opened(keys, note).map_err(|fault| damaged(fault.to_string()))?;
+    let (text, _) = opened(keys, note).map_err(|fault| match fault {
+        NoteFault::Unsigned(_) => Unopened::OtherKey { path: path.to_owned() },
+        NoteFault::Malformed | NoteFault::Wrong(_) => damaged(fault.to_string()),
+    })?;
     let checkpoint = Checkpoint::of_any_log(text).map_err(|fault| damaged(fault.to_string()))?;
     if checkpoint.origin != origin {
         return Err(damaged("it is of another log".to_owned()));
@@ -437,7 +451,7 @@ mod tests {
         fs::write(&path, note).unwrap();
         let renamed = WitnessKey::new("other.example", *key.key()).unwrap();
         assert!(matches!(open(&renamed, &[&log.key]), Err(Unopened::Damaged { .. })));
-        assert!(matches!(open(&key, &[&Log::new().key]), Err(Unopened::Damaged { .. })));
+        assert!(matches!(open(&key, &[&Log::new().key]), Err(Unopened::OtherKey { .. })));
         assert!(matches!(open(&key, &[&log.key, &log.key]), Err(Unopened::Twice(_))));
         let long = NoteKey::new(&"x".repeat(201), *log.key.key()).unwrap();
         assert!(matches!(open(&key, &[&long]), Err(Unopened::TooLong(_))));

@@ -138,6 +138,11 @@ fn unopened(fault: Unopened) -> Failure {
              was when the witness ended; otherwise begin a new witness in another directory, and \
              tell its key to everybody who relies on this one",
         ),
+        Unopened::OtherKey { .. } => (
+            "OTHER_KEY",
+            "give the key that it was witnessed with by --log, too; it can go once the log has been \
+             cosigned under the new one",
+        ),
         Unopened::File(_) => return failed(fault),
     };
     Failure::failed(code, chain(&fault), hint)
@@ -151,7 +156,7 @@ async fn serve(books: Arc<Books>, listener: TcpListener) -> std::convert::Infall
         async move {
             let path = request.uri().path();
             match (places.get(path), path) {
-                (Some(origin), _) => show(&books, origin, request.method()),
+                (Some(origin), _) => show(books, origin.clone(), request.method()).await,
                 (None, "/add-checkpoint") => add(books, request).await,
                 (None, _) => http::not_found(WHAT_THERE_IS),
             }
@@ -160,11 +165,13 @@ async fn serve(books: Arc<Books>, listener: TcpListener) -> std::convert::Infall
     http::serve(listener, LIMITS, answer).await
 }
 
-fn show(books: &Books, origin: &str, method: &Method) -> Response<Full<Bytes>> {
+async fn show(books: Arc<Books>, origin: String, method: &Method) -> Response<Full<Bytes>> {
     if !matches!(*method, Method::GET | Method::HEAD) {
         return http::not_allowed("GET, HEAD");
     }
-    let Some(note) = books.last(origin) else {
+    // Whoever adds holds the book until what it adds is on the disk.
+    let last = tokio::task::spawn_blocking(move || books.last(&origin)).await;
+    let Some(note) = last.ok().flatten() else {
         return http::not_found("nothing of this log was cosigned yet\n");
     };
     let mut shown = http::answer(StatusCode::OK, (CONTENT_TYPE, TEXT), note);

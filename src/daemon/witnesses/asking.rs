@@ -50,8 +50,8 @@ pub(super) enum Uncosigned {
     Contradicted(u64),
     #[error("it refuses the proof that the log continues, and shows no other log")]
     Unproven,
-    #[error("what it shows is no checkpoint of this log")]
-    Foreign,
+    #[error("it has {0} entries by now, of which this log has as many")]
+    Ahead(u64),
     #[error("the vault cannot say")]
     Vault(#[source] VaultError),
 }
@@ -64,7 +64,8 @@ impl Uncosigned {
 }
 
 /// How many entries a witness cosigned last, by the note that it shows. One which the vault's log does
-/// not bear out halts the vault. Who shows none is taken to have none: it may know better, and say so.
+/// not bear out halts the vault. Who shows none of this log is taken to have none: it may know better,
+/// and say so when it is asked to cosign.
 pub(super) async fn last(
     vault: &Arc<Vault<DiskStore>>,
     witness: &Witness,
@@ -74,15 +75,15 @@ pub(super) async fn last(
         http_client::get(&place, ASK).await.map_err(Uncosigned::Unanswered)?;
     match status {
         StatusCode::OK => {
-            let note = String::from_utf8(body.to_vec()).map_err(|_| Uncosigned::Foreign)?;
-            let borne = blocking(vault, move |vault| vault.bear_out(&note)).await;
-            borne.map_err(|fault| match is_foreign(&fault) {
-                true => Uncosigned::Foreign,
-                false => fault,
-            })
+            let Ok(note) = String::from_utf8(body.to_vec()) else { return Ok(0) };
+            match blocking(vault, move |vault| vault.bear_out(&note)).await {
+                Err(Uncosigned::Vault(VaultError::Malformed(_))) => Ok(0),
+                borne_out => borne_out,
+            }
         }
-        // C2SP has no such place; a witness of other people's making need not have it.
-        StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED => Ok(0),
+        // C2SP has no such place; a witness of other people's making, or what is in front of it, need
+        // not have it.
+        status if status.is_client_error() => Ok(0),
         status => Err(refused(status, &body)),
     }
 }
@@ -120,9 +121,14 @@ pub(super) async fn cosignature(
                     old = size;
                     continue;
                 }
-                // A number proves nothing; a note that this vault signed does.
-                last(vault, witness).await?;
-                return Err(Uncosigned::Contradicted(size));
+                // A number proves nothing; a note that this vault signed does. Others may have shown
+                // it a checkpoint meanwhile, which the log bears out.
+                let shown = last(vault, witness).await?;
+                let has = vault.ledger_size();
+                return Err(match size <= has.max(shown) {
+                    true => Uncosigned::Ahead(size),
+                    false => Uncosigned::Contradicted(size),
+                });
             }
             StatusCode::UNPROCESSABLE_ENTITY => {
                 last(vault, witness).await?;
@@ -132,11 +138,6 @@ pub(super) async fn cosignature(
         }
     }
     Err(Uncosigned::Contradicted(old))
-}
-
-/// Whether what was shown is a note of something else.
-fn is_foreign(fault: &Uncosigned) -> bool {
-    matches!(fault, Uncosigned::Vault(VaultError::Malformed(_)))
 }
 
 fn refused(status: StatusCode, body: &[u8]) -> Uncosigned {

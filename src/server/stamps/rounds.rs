@@ -285,7 +285,7 @@ async fn renew(
     told
 }
 
-/// Those that end within this span, at most so many, and what is wrong with others.
+/// Those that end within this span, the soonest first, at most so many, and what is wrong with others.
 fn look_through(
     shelf: &Shelf,
     whose: Whose,
@@ -310,7 +310,7 @@ fn look_through(
         // An authority's clock may be ahead.
         let verified = verify_chain(kept.checkpoint.as_bytes(), links, Some(now.after(SKEW_MAX)));
         match verified.as_deref() {
-            Ok([.., newest]) if newest.good_until <= now.after(within) && due.len() < limit => {
+            Ok([.., newest]) if newest.good_until <= now.after(within) => {
                 let (links, good_until) = (links.clone(), newest.good_until);
                 due.push(Due { stamped, checkpoint: kept.checkpoint, links, good_until });
             }
@@ -321,6 +321,9 @@ fn look_through(
             }
         }
     }
+    // What ends first goes first, so that where the first gains nothing, none does.
+    due.sort_by_key(|due| due.good_until);
+    due.truncate(limit);
     (due, damaged)
 }
 
