@@ -304,7 +304,7 @@ mod tests {
             let attempts = Attempts::default();
             let whose = (by.organisation.clone(), whose);
             let mut now = Timestamp::EPOCH;
-            let mut entered_in_a_day = |now: &mut Timestamp| {
+            let entered_in_a_day = |now: &mut Timestamp| {
                 let mut entered = 0;
                 for _ in 0..24 * 60 {
                     let minute = (0..70).filter(|number| {
