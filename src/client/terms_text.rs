@@ -2,17 +2,23 @@
 //! lost one.
 
 use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
 use crate::client::error::ClientError;
+use crate::crypto::pem::certificates_of;
+use crate::crypto::timestamp::check_ca;
+use crate::domain::der::Der;
 use crate::domain::id::{Digest, Fingerprint, OrganisationName, Role, RuleName};
 use crate::domain::needs::Needs;
 use crate::domain::soundness;
-use crate::domain::terms::{Rule, Terms, limit};
+use crate::domain::terms::{Rule, Terms, TimeStamps, limit};
 use crate::domain::text::Text;
 use crate::domain::time::Span;
+use crate::domain::url::Url;
 
 /// Largest file of terms, in bytes.
 pub const BYTES_MAX: u64 = 64 * 1024;
@@ -30,6 +36,14 @@ struct Draft {
     #[serde(default)]
     fingerprints: BTreeMap<OrganisationName, Fingerprint>,
     rule: Vec<DraftRule>,
+    time_stamps: Option<DraftStamps>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct DraftStamps {
+    authority: Url,
+    ca: PathBuf,
 }
 
 #[derive(Debug, Deserialize)]
@@ -61,13 +75,15 @@ impl<T> OneOrMore<T> {
     }
 }
 
-/// Terms as read, with the paper contract they name still to be digested.
+/// Terms as read, with the files they name still to be looked at.
 #[derive(Debug)]
 pub struct Drafted {
-    /// The terms, without the contract's digest.
+    /// The terms, without the contract's digest and without who stamps times.
     pub terms: Terms,
     /// The paper contract, next to the file of terms.
     pub contract: Option<PathBuf>,
+    /// Who stamps times, and the file with the certificate of its CA.
+    pub stamps: Option<(Url, PathBuf)>,
 }
 
 /// Reads the terms in `file`. Fingerprints that they leave out come from `trusted`.
@@ -128,19 +144,52 @@ pub fn read(
         fingerprints,
         holders,
         rules: rules.collect(),
+        time_stamps: None,
     };
     soundness::check(&terms).map_err(crate::domain::refusal::Refusal::Unsound)?;
     let beside = file.parent().unwrap_or(Path::new("."));
     let contract = draft.contract.map(|path| beside.join(path));
-    Ok(Drafted { terms, contract })
+    let stamps = draft.time_stamps.map(|draft| (draft.authority, beside.join(draft.ca)));
+    Ok(Drafted { terms, contract, stamps })
 }
 
 impl Drafted {
-    /// The terms, with the digest of the paper contract.
-    pub fn with_contract(mut self, digest: Option<Digest>) -> Terms {
-        self.terms.contract_sha256 = digest;
-        self.terms
+    /// The terms, with the digest of the paper contract, and with the CA of who stamps times.
+    pub fn complete(mut self, contract: Option<Digest>) -> Result<Terms, ClientError> {
+        self.terms.contract_sha256 = contract;
+        let pinned = self.stamps.map(|(authority, ca)| -> Result<_, ClientError> {
+            Ok(TimeStamps { authority, ca: pinned_ca(&ca)? })
+        });
+        self.terms.time_stamps = pinned.transpose()?;
+        Ok(self.terms)
     }
+}
+
+/// The certificate of a CA, in PEM: exactly one, and one under which tokens can count.
+fn pinned_ca(file: &Path) -> Result<Der<{ limit::CA_BYTES_MAX }>, ClientError> {
+    let bad = |code, what: String| {
+        let message = format!("[time_stamps] ca: {}: {what}", file.display());
+        let hint = "name a file, beside the terms, with the root certificate of the authority in PEM, \
+                    as the authority publishes it";
+        ClientError::input(code, message, hint)
+    };
+    let mut text = Vec::new();
+    let read = File::open(file).and_then(|file| file.take(BYTES_MAX + 1).read_to_end(&mut text));
+    let read = read.map_err(|fault| bad("UNREADABLE", fault.to_string()))?;
+    if read as u64 > BYTES_MAX {
+        return Err(bad("BAD_CA", "it is larger than 64 KiB".to_owned()));
+    }
+    let found = certificates_of(&text).unwrap_or_default();
+    let [der] = found.as_slice() else {
+        let what = match found.len() {
+            0 => "it holds no certificate in PEM".to_owned(),
+            count => format!("it holds {count} certificates; one is pinned, the root"),
+        };
+        return Err(bad("BAD_CA", what));
+    };
+    check_ca(der).map_err(|fault| bad("BAD_CA", fault.to_string()))?;
+    let pinned = Der::new(der.clone());
+    pinned.ok_or_else(|| bad("BAD_CA", format!("{} bytes are too many", der.len())))
 }
 
 /// The commonest case, commented in plain words.
@@ -151,7 +200,11 @@ pub const TEMPLATES: [(&str, &str); 1] = [("three-party", THREE_PARTY)];
 
 #[cfg(test)]
 mod tests {
+    use rcgen::CustomExtension;
+
     use super::*;
+    use crate::crypto::pem::pem;
+    use crate::crypto::timestamp::tests::{ca_params, params, root};
     use crate::domain::id::Bytes;
 
     fn trusted() -> BTreeMap<OrganisationName, Fingerprint> {
@@ -171,6 +224,55 @@ mod tests {
         assert_eq!(rules, ["joint", "bankruptcy"]);
         assert_eq!(drafted.terms.holder_organisations().len(), 3);
         assert_eq!(drafted.terms.fingerprints, trusted());
+    }
+
+    /// Where a table may stand in the template.
+    const RULE: &str = "[[rule]]\nname = \"joint\"";
+
+    fn stamps(section: &str) -> String {
+        format!("[time_stamps]\n{section}\n\n{RULE}")
+    }
+
+    #[test]
+    fn the_certificate_that_is_pinned_is_one_of_a_ca_that_tokens_can_hang_on() {
+        let good = root(ca_params("root")).der;
+        let pem = |der: &[u8]| pem("CERTIFICATE", der);
+        let mut large = ca_params("root");
+        large.custom_extensions =
+            vec![CustomExtension::from_oid_content(&[1, 2, 3], vec![0; limit::CA_BYTES_MAX])];
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("terms.toml");
+        let text = stamps("authority = \"http://tsa.example/tsr\"\nca = \"root.pem\"");
+        let text = THREE_PARTY.replace(RULE, &text);
+        let complete = || read(&text, &file, &trusted()).unwrap().complete(None);
+        assert_eq!(complete().unwrap_err().code(), "UNREADABLE", "it is not there");
+        for (why, pem, says) in [
+            ("one", pem(&good), None),
+            ("with words around it", format!("The root:\n{}", pem(&good)), None),
+            ("none", String::new(), Some("no certificate")),
+            ("DER", String::from_utf8_lossy(&good).into_owned(), Some("no certificate")),
+            ("nothing in it", pem(&[0x30, 0]).clone(), Some("no certificate")),
+            ("two", pem(&good).repeat(2), Some("holds 2 certificates")),
+            ("no CA", pem(&root(params("server", 2020..2040)).der), Some("not of a CA")),
+            ("too large", pem(&root(large).der), Some("are too many")),
+            ("far too large", "x".repeat(70_000), Some("larger than 64 KiB")),
+        ] {
+            std::fs::write(dir.path().join("root.pem"), pem).unwrap();
+            let refused = complete().map(|terms| {
+                let pinned = terms.time_stamps.unwrap();
+                assert_eq!(pinned.authority.to_string(), "http://tsa.example/tsr");
+                assert_eq!(pinned.ca.as_bytes(), good);
+            });
+            let refused = refused.map_err(|fault| (fault.code().to_owned(), fault.to_string()));
+            match (&refused, says) {
+                (Ok(()), None) => {}
+                (Err((code, message)), Some(says)) => {
+                    assert_eq!(code, "BAD_CA", "{why}");
+                    assert!(message.contains(says) && message.contains("root.pem"), "{message}");
+                }
+                (_, _) => panic!("{why}: {refused:?}"),
+            }
+        }
     }
 
     #[test]
@@ -225,6 +327,20 @@ mod tests {
                 "somebody",
             ),
             ("name = \"bankruptcy\"", "name = \"joint\"", "UNSOUND", "joint twice"),
+            (RULE, &stamps("authority = \"http://tsa.example\""), "BAD_TERMS", "ca"),
+            (RULE, &stamps("ca = \"root.pem\""), "BAD_TERMS", "authority"),
+            (
+                RULE,
+                &stamps("authority = \"https://tsa.example\"\nca = \"root.pem\""),
+                "BAD_TERMS",
+                "for https, put a proxy",
+            ),
+            (
+                RULE,
+                &stamps("authority = \"http://tsa.example\"\nca = \"root.pem\"\npolicy = \"1.2\""),
+                "BAD_TERMS",
+                "policy",
+            ),
         ] {
             let (found, message) = change(from, to);
             assert_eq!(found, code, "{to}: {message}");

@@ -1,17 +1,22 @@
 //! The checks of a statement that take mathematics: run by the vault at the door, and by every
 //! client over every stream it is shown.
 
+#[cfg(test)]
+mod tests;
+
 use crate::crypto::contribution::{self, Contribution, ContributionFault, Target};
 use crate::crypto::release_key::{DealerFault, ReleaseKey};
 use crate::crypto::request_point::{self, Purpose};
 use crate::crypto::seal::{self, Origin};
 use crate::crypto::signature;
 use crate::crypto::strict_json;
+use crate::crypto::timestamp::{self, Imprint, NoCa, StampRefused, Trusted};
 use crate::domain::agreement::Agreement;
 use crate::domain::id::{MemberPath, OrganisationName};
 use crate::domain::request::Request;
-use crate::domain::statement::{Sealing, Stated, Statement};
+use crate::domain::statement::{Proposal, Sealing, Stated, Statement, TimeStamp};
 use crate::domain::states::States;
+use crate::domain::time::Timestamp;
 
 /// What is proved wrongly or not at all.
 #[derive(Debug, thiserror::Error)]
@@ -37,6 +42,20 @@ pub enum Unproven {
     /// The contribution's bytes are not readable.
     #[error("the contribution cannot be read")]
     Unreadable(#[from] strict_json::JsonFault),
+    /// The CA that the terms pin for time-stamps cannot be used.
+    #[error("the terms pin a CA for time-stamps that vouches for none")]
+    Authority(#[from] NoCa),
+    /// The token does not count under the terms.
+    #[error("the time-stamp does not count")]
+    Stamp(#[from] StampRefused),
+    /// The token is of another time than was stated.
+    #[error("the time-stamp is of {found}, and was stated to be of {stated}")]
+    StampTime {
+        /// The token's time.
+        found: Timestamp,
+        /// As stated.
+        stated: Timestamp,
+    },
     /// What the statement refers to isn't there.
     #[error("what the statement refers to is not known")]
     Unknown,
@@ -49,13 +68,7 @@ pub fn check(states: &States, stated: &Stated) -> Result<(), Unproven> {
             let parsed: Result<age::x25519::Recipient, _> = s.age_recipient.as_str().parse();
             parsed.map(|_| ()).map_err(|_| Unproven::Recipient(s.made.by.clone()))
         }
-        Statement::Proposal(s) => s.terms.fingerprints.iter().try_for_each(|(who, pinned)| {
-            let key = states.organisation(who).and_then(|organisation| organisation.key);
-            match key {
-                Some(key) if signature::fingerprint(&key) == *pinned => Ok(()),
-                Some(_) | None => Err(Unproven::Fingerprint(who.clone())),
-            }
-        }),
+        Statement::Proposal(s) => check_proposal(states, s),
         Statement::ReleaseKey(s) => {
             let agreement = states.agreement(&s.agreement).ok_or(Unproven::Unknown)?;
             ReleaseKey::check(&s.commitment, agreement.terms.quorum, &s.holders)?;
@@ -82,6 +95,7 @@ pub fn check(states: &States, stated: &Stated) -> Result<(), Unproven> {
                 Err(Unproven::Possession)
             }
         }
+        Statement::TimeStamp(s) => check_time_stamp(states, s),
         Statement::Invitation(_)
         | Statement::Organisation(_)
         | Statement::Confirmation(_)
@@ -102,6 +116,34 @@ pub fn check(states: &States, stated: &Stated) -> Result<(), Unproven> {
         | Statement::Withdrawal(_)
         | Statement::Retrieval(_)
         | Statement::Acknowledgement(_) => Ok(()),
+    }
+}
+
+fn check_proposal(states: &States, proposal: &Proposal) -> Result<(), Unproven> {
+    proposal.terms.fingerprints.iter().try_for_each(|(who, pinned)| {
+        let key = states.organisation(who).and_then(|organisation| organisation.key);
+        match key {
+            Some(key) if signature::fingerprint(&key) == *pinned => Ok(()),
+            Some(_) | None => Err(Unproven::Fingerprint(who.clone())),
+        }
+    })?;
+    if let Some(pinned) = &proposal.terms.time_stamps {
+        timestamp::check_ca(pinned.ca.as_bytes())?;
+    }
+    Ok(())
+}
+
+/// A token counts under the CA that the request's own terms pin, over the digest of its statement, and
+/// at its own time: whoever replays this in thirty years comes to the same.
+fn check_time_stamp(states: &States, stated: &TimeStamp) -> Result<(), Unproven> {
+    let request = states.request(&stated.request.id).ok_or(Unproven::Unknown)?;
+    let pinned = request.terms.time_stamps.as_ref().ok_or(Unproven::Unknown)?;
+    let imprint = Imprint::sha256(&request.statement_sha256);
+    let trusted = Trusted { authorities: &[pinned.ca.as_bytes()], others: &[] };
+    let found = timestamp::verify(stated.token.as_bytes(), &imprint, trusted, None)?.at;
+    match found == stated.at {
+        true => Ok(()),
+        false => Err(Unproven::StampTime { found, stated: stated.at }),
     }
 }
 

@@ -5,7 +5,6 @@ mod check;
 mod check_stamps;
 mod config;
 mod http;
-mod http_client;
 mod init;
 mod ledger_key;
 mod metrics;

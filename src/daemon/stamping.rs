@@ -5,19 +5,19 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use hyper::StatusCode;
 use tokio::sync::Notify;
 
 use crate::cli::failure::Failure;
 use crate::crypto::pem::certificates_of;
 use crate::crypto::timestamp::{Policy, TOKEN_BYTES_MAX};
 use crate::daemon::config::{Place, Timestamps};
-use crate::daemon::http_client::{Bounds, Url, post};
 use crate::domain::chain::chain;
 use crate::domain::time::{Span, Timestamp};
+use crate::domain::url::Url;
 use crate::server::stamps::{Newest, Renewed, Rounds, Shelf, Source, Told, Whose};
 use crate::store::DiskStore;
 use crate::vault::{Clock, Vault};
+use crate::wire::timestamp::reply;
 
 /// The directory that they are kept in, within the data directory.
 pub(super) const STAMPS: &str = "stamps";
@@ -27,9 +27,8 @@ pub(super) const RENEWED_WITHIN: Span = Span::days(2 * 365);
 const LOOK: Duration = Duration::from_secs(60);
 /// Shortest `every`.
 const EVERY_MIN: Span = Span::seconds(60);
-const QUERY: &str = "application/timestamp-query";
-const REPLY: &str = "application/timestamp-reply";
-const BOUNDS: Bounds = Bounds { time_max: Duration::from_secs(30), bytes_max: TOKEN_BYTES_MAX };
+/// How long an authority may take for its answer.
+const ANSWER_MAX: Duration = Duration::from_secs(30);
 
 /// Where the time-stamps of a vault's log are.
 pub(super) fn shelf(place: &Place) -> Shelf {
@@ -98,15 +97,8 @@ impl Source for External {
     }
 
     async fn answer(&self, request: Vec<u8>) -> Result<Vec<u8>, String> {
-        let answered = post(&self.url, QUERY, request, BOUNDS).await;
-        let answered = answered.map_err(|fault| format!("{}: {}", self.url, chain(&fault)))?;
-        let kind = answered.content_type.split(';').next().unwrap_or_default();
-        let is_reply = kind.trim().eq_ignore_ascii_case(REPLY);
-        match answered.status {
-            StatusCode::OK if is_reply => Ok(answered.body.to_vec()),
-            StatusCode::OK => Err(format!("{}: {kind:?} in place of {REPLY}", self.url)),
-            other => Err(format!("{}: {other}", self.url)),
-        }
+        let answered = reply(&self.url, request, ANSWER_MAX, TOKEN_BYTES_MAX).await;
+        answered.map_err(|fault| format!("{}: {}", self.url, chain(&fault)))
     }
 }
 

@@ -6,6 +6,7 @@
 pub mod agreement;
 pub mod chain;
 pub mod deposit;
+pub mod der;
 pub mod event;
 pub mod handover;
 pub mod id;
@@ -23,6 +24,7 @@ pub mod stream;
 pub mod terms;
 pub mod text;
 pub mod time;
+pub mod url;
 pub mod usage;
 
 #[cfg(test)]

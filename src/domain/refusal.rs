@@ -34,8 +34,8 @@ pub enum Refusal {
         /// The vault's time.
         now: Timestamp,
     },
-    /// A sight of what was not there yet.
-    #[error("the sight is dated {at}, but the request was made {asked_at}")]
+    /// A sight, or a time-stamp, of what was not there yet.
+    #[error("the sight or time-stamp is dated {at}, but the request was made {asked_at}")]
     Backdated {
         /// As dated.
         at: Timestamp,
@@ -128,6 +128,9 @@ pub enum Refusal {
     /// A rule that isn't in the terms.
     #[error("the terms have no rule named {0}")]
     NoSuchRule(RuleName),
+    /// A time-stamp where nobody was agreed on to give one.
+    #[error("the terms pin no authority for time-stamps")]
+    NoAuthority,
     /// A duty that would be over before it began.
     #[error("the duty would be due at {by}, and it is {now}")]
     DutyPast {
@@ -186,6 +189,7 @@ impl Refusal {
             Self::DepositedBefore(_) => "DEPOSITED_BEFORE",
             Self::DepositIs(_) => "DEPOSIT_STATE",
             Self::NoSuchRule(_) => "NO_SUCH_RULE",
+            Self::NoAuthority => "NO_AUTHORITY",
             Self::DutyPast { .. } => "DUTY_PAST",
             Self::NotEntitled { .. } => "NOT_ENTITLED",
             Self::OwnRequest(_) => "OWN_REQUEST",
@@ -226,6 +230,7 @@ impl Refusal {
             | Self::DepositedBefore(_)
             | Self::DepositIs(_)
             | Self::NoSuchRule(_)
+            | Self::NoAuthority
             | Self::DutyPast { .. }
             | Self::NotEntitled { .. }
             | Self::OwnRequest(_)
@@ -292,6 +297,7 @@ impl Refusal {
             }
             Self::DepositedBefore(_) => "nothing more to do; use that deposit",
             Self::DepositIs(_) => "choose another deposit; see `escrow deposits`",
+            Self::NoAuthority => "propose an agreement whose terms have [time_stamps]",
             Self::NoSuchRule(_) => "see the rules with `escrow show` and the agreement's id",
             Self::DutyPast { .. } => "name a day that is still to come, such as 2027-03-01",
             Self::NotEntitled { .. } => "see who may with `escrow show` and the agreement's id",

@@ -4,10 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
+use crate::domain::der::Der;
 use crate::domain::id::{Digest, Fingerprint, OrganisationName, Role, RuleName};
 use crate::domain::needs::Needs;
 use crate::domain::text::Text;
 use crate::domain::time::Span;
+use crate::domain::url::Url;
 
 /// The terms of an agreement.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -29,6 +31,21 @@ pub struct Terms {
     pub holders: Vec<Role>,
     /// The ways to a release.
     pub rules: Vec<Rule>,
+    /// Who time-stamps requests; left out where nobody does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub time_stamps: Option<TimeStamps>,
+}
+
+/// An authority that time-stamps requests (RFC 3161), so that their time is nobody's word in the
+/// agreement, nor the vault's.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TimeStamps {
+    /// Where it answers.
+    pub authority: Url,
+    /// The CA under which its tokens are believed, whole: whoever has the terms needs nothing else to
+    /// verify them.
+    pub ca: Der<{ limit::CA_BYTES_MAX }>,
 }
 
 /// One way to a release.
@@ -57,6 +74,8 @@ pub mod limit {
     pub const PARTIES_MAX: usize = 16;
     /// Rules in one agreement.
     pub const RULES_MAX: usize = 16;
+    /// The certificate of a CA, in bytes of DER. Those of RSA with 4096 bits have about 1,400.
+    pub const CA_BYTES_MAX: usize = 4 * 1024;
     /// How long a request stays open where the rule does not say.
     pub const EXPIRES_DEFAULT: Span = Span::days(90);
 }

@@ -163,6 +163,7 @@ fn code(refusal: &Refusal) -> Code {
         | Refusal::OriginUnproven
         | Refusal::DepositIs(_)
         | Refusal::NoSuchRule(_)
+        | Refusal::NoAuthority
         | Refusal::DutyPast { .. }
         | Refusal::RequestIs(_) => Code::FailedPrecondition,
     }

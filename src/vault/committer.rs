@@ -163,7 +163,8 @@ fn is_urgent(group: &[(SignedText, Stated)]) -> bool {
         | Statement::Request(_)
         | Statement::Consent(_)
         | Statement::Contribution(_)
-        | Statement::Notification(_) => false,
+        | Statement::Notification(_)
+        | Statement::TimeStamp(_) => false,
     })
 }
 

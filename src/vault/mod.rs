@@ -516,6 +516,7 @@ fn may_be_submitted(statement: &Statement) -> bool {
         | Statement::Notification(_)
         | Statement::Objection(_)
         | Statement::Withdrawal(_)
-        | Statement::Acknowledgement(_) => true,
+        | Statement::Acknowledgement(_)
+        | Statement::TimeStamp(_) => true,
     }
 }

@@ -165,7 +165,8 @@ pub(super) fn check(
         | Statement::Objection(_)
         | Statement::Withdrawal(_)
         | Statement::Retrieval(_)
-        | Statement::Acknowledgement(_) => Ok(()),
+        | Statement::Acknowledgement(_)
+        | Statement::TimeStamp(_) => Ok(()),
     }
 }
 

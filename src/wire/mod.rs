@@ -1,4 +1,5 @@
-//! The protocol: generated messages and services, and conversions to the domain's terms.
+//! The protocol: generated messages and services, and conversions to the domain's terms; and how
+//! others are asked over plain HTTP.
 
 /// Generated from `proto/escrow/vault/v1`.
 pub mod v1 {
@@ -6,6 +7,8 @@ pub mod v1 {
 }
 
 pub mod convert;
+pub mod http;
+pub mod timestamp;
 
 /// The compiled protocol, for gRPC reflection.
 pub const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.bin"));

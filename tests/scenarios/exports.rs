@@ -28,7 +28,7 @@ pub(crate) fn verify_alone(export: &Path, arguments: &[&str]) -> Ended {
 
 impl World {
     /// Writes an export; where.
-    fn export(&self, home: &str, agreement: &str, name: &str) -> PathBuf {
+    pub(super) fn export(&self, home: &str, agreement: &str, name: &str) -> PathBuf {
         let path = self.path(name);
         let out = path.display().to_string();
         self.escrow(home, &["audit", agreement, "--export", &out]).record();

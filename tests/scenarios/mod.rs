@@ -27,6 +27,7 @@ mod manual;
 mod members;
 mod metrics;
 mod operator;
+mod pinned;
 mod power_cut;
 mod quota;
 mod receipts;

@@ -13,13 +13,13 @@ use super::{PATIENCE, World, copy_dir, have};
 type Answer = Box<dyn Fn(&[u8]) -> Vec<u8> + Send + Sync>;
 
 /// Somebody who answers over HTTP, as long as the test runs.
-struct Door {
-    url: String,
+pub(super) struct Door {
+    pub url: String,
     answer: Arc<Mutex<Answer>>,
 }
 
 impl Door {
-    fn open(answer: impl Fn(&[u8]) -> Vec<u8> + Send + Sync + 'static) -> Self {
+    pub(super) fn open(answer: impl Fn(&[u8]) -> Vec<u8> + Send + Sync + 'static) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("http://{}/tsr", listener.local_addr().unwrap());
         let answer = Arc::new(Mutex::new(Box::new(answer) as Answer));
@@ -36,7 +36,7 @@ impl Door {
         Self { url, answer }
     }
 
-    fn answers(&self, answer: impl Fn(&[u8]) -> Vec<u8> + Send + Sync + 'static) {
+    pub(super) fn answers(&self, answer: impl Fn(&[u8]) -> Vec<u8> + Send + Sync + 'static) {
         *self.answer.lock().unwrap() = Box::new(answer);
     }
 }
@@ -62,13 +62,13 @@ fn body(tcp: &mut TcpStream) -> Option<Vec<u8>> {
     }
 }
 
-fn http(status: &str, kind: &str, body: &[u8]) -> Vec<u8> {
+pub(super) fn http(status: &str, kind: &str, body: &[u8]) -> Vec<u8> {
     let length = body.len();
     let head = format!("HTTP/1.1 {status}\r\ncontent-type: {kind}\r\ncontent-length: {length}");
     [format!("{head}\r\n\r\n").as_bytes(), body].concat()
 }
 
-fn reply(body: &[u8]) -> Vec<u8> {
+pub(super) fn reply(body: &[u8]) -> Vec<u8> {
     http("200 OK", "application/timestamp-reply", body)
 }
 

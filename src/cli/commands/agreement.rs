@@ -66,7 +66,7 @@ async fn propose(output: &Output, session: &mut Session, path: &Path) -> Result<
     }
     let drafted = terms_text::read(&text, path, &session.home.pins()?)?;
     let contract = drafted.contract.as_deref().map(evidence).transpose()?;
-    let terms = drafted.with_contract(contract.map(|contract| contract.sha256));
+    let terms = drafted.complete(contract.map(|contract| contract.sha256))?;
     let surveyed = agreement::survey(session, &terms).await?;
     warn(output, &surveyed.warnings);
     output.ask(&format!(

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use serde::Serialize;
 
-use crate::cli::commands::release::{look_again, now, view};
+use crate::cli::commands::release::{look_again, look_and_stamp, now, view};
 use crate::cli::commands::{find, watch};
 use crate::cli::failure::{Exit, Failure};
 use crate::cli::output::{Output, fields, size};
@@ -32,7 +32,7 @@ pub(super) async fn approve(
     wait: bool,
 ) -> Result<Exit, Failure> {
     let (agreement, id) = find::request(session, named).await?;
-    let mut matter = release::look(session, &agreement, &id).await?;
+    let mut matter = look_and_stamp(output, session, &agreement, &id).await?;
     let mut did = Vec::new();
     if let Some(document) = notified {
         let evidence = release::evidence(document)?;

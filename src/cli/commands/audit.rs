@@ -148,6 +148,7 @@ const KINDS: &[&str] = &[
     "acknowledged_receipt",
     "acknowledged_return",
     "acknowledged_destruction",
+    "time_stamped_request",
     "acted_outside",
     "founded",
     "was_recovered",
@@ -229,6 +230,7 @@ fn deed(stated: &Stated, agreement: &AgreementId) -> (&'static str, String) {
             Acknowledged::Returned => ("acknowledged_return", s.request.id.to_string()),
             Acknowledged::Destroyed => ("acknowledged_destruction", s.request.id.to_string()),
         },
+        Statement::TimeStamp(s) => ("time_stamped_request", s.request.id.to_string()),
         Statement::Invitation(_)
         | Statement::Organisation(_)
         | Statement::Join(_)

@@ -13,16 +13,18 @@ use crate::cli::output::{Output, Progress, fields, size};
 use crate::cli::view::{
     AgreementView, DepositView, DutyView, RequestView, RuleView, document, duty_text,
 };
+use crate::client::acts::authority::{self, NotStamped};
 use crate::client::acts::notice;
 use crate::client::acts::release::{self, Matter, Wish};
-use crate::client::error::ClientError;
+use crate::client::error::{ClientError, chain};
 use crate::client::session::Session;
-use crate::domain::id::{RequestId, RuleName};
+use crate::domain::id::{AgreementId, RequestId, RuleName};
 use crate::domain::outlook;
 use crate::domain::refusal::Refusal;
 use crate::domain::request::Request;
 use crate::domain::rules;
 use crate::domain::statement::{Duty, Withdrawn};
+use crate::domain::terms::TimeStamps;
 use crate::domain::text::Text;
 use crate::domain::time::Timestamp;
 
@@ -45,7 +47,7 @@ pub(super) async fn show(
             output.record(&DepositView::new(deposit), DepositView::text)?;
         }
         Found::Request(agreement, id) => {
-            let matter = release::look(session, &agreement, &id).await?;
+            let matter = look_and_stamp(output, session, &agreement, &id).await?;
             show_request(output, &matter)?;
         }
         Found::Registration(id) => {
@@ -82,6 +84,10 @@ pub(super) async fn request(
         ("evidence", if documents.is_empty() { "none".to_owned() } else { documents.join("\n") }),
     ];
     shown.extend(duty.iter().map(|duty| ("duty", duty_text(duty))));
+    let pinned = agreement.terms.time_stamps.iter();
+    shown.extend(pinned.map(|TimeStamps { authority, .. }| {
+        ("time-stamp", format!("by {authority}, which is shown a digest of the request"))
+    }));
     let shown = fields(&shown);
     let wish = Wish { deposit, rule, purpose, evidence, duty };
     let draft = release::draft(session, &agreement, wish).await?;
@@ -89,6 +95,7 @@ pub(super) async fn request(
     let id = release::request(session, draft).await?;
     let looked = release::look(session, &agreement.id, &id).await;
     let matter = settled(output, session, looked, |session| release::matter(session, &id))?;
+    let matter = stamped(output, session, matter).await?;
     show_request(output, &matter)?;
     output.say("Keep this home: only here the bundle can be opened once it is released.");
     Ok(Exit::Done)
@@ -247,6 +254,41 @@ pub(super) async fn retrieve(
     })?;
     output.say("The request's secret has been erased here: keep what you have retrieved.");
     Ok(Exit::Done)
+}
+
+/// Looks at a request, and has it time-stamped where its terms want that and nobody has yet.
+pub(super) async fn look_and_stamp(
+    output: &Output,
+    session: &mut Session,
+    agreement: &AgreementId,
+    id: &RequestId,
+) -> Result<Matter, Failure> {
+    let matter = release::look(session, agreement, id).await?;
+    stamped(output, session, matter).await
+}
+
+/// The request as it stands then. Nothing hangs on a time-stamp that there is none of: that is told,
+/// and what is to be done goes on. What cannot be true is no warning.
+async fn stamped(
+    output: &Output,
+    session: &mut Session,
+    matter: Matter,
+) -> Result<Matter, Failure> {
+    match authority::stamp(session, &matter.request).await {
+        Ok(false) => Ok(matter),
+        Ok(true) => look_again(output, session, &matter).await,
+        Err(NotStamped::NotEntered(untrue @ ClientError::Untrue(_))) => Err(untrue.into()),
+        Err(fault) => {
+            let (id, pinned) = (&matter.request.id, &matter.request.terms.time_stamps);
+            let authority = pinned.as_ref().map(|pinned| pinned.authority.to_string());
+            output.warn(format!(
+                "{id} stands, and is not time-stamped by {}: {}; `escrow show {id}` asks again",
+                authority.unwrap_or_default(),
+                chain(&fault)
+            ));
+            Ok(matter)
+        }
+    }
 }
 
 /// How a request stands after an act on it that was acknowledged.

@@ -10,7 +10,7 @@ pub use export::{Compared, ExportView};
 pub use proved::{ProvedView, seen_by};
 pub use registration::RegistrationView;
 pub use request::{DutyView, RequestView, document, duty_text, may_object_text};
-pub use terms::{RuleView, terms_text};
+pub use terms::{RuleView, TimeStampsView, terms_text};
 
 use serde::Serialize;
 
@@ -46,6 +46,7 @@ pub struct AgreementView {
     contract_sha256: Option<Digest>,
     parties: Vec<PartyView>,
     rules: Vec<RuleView>,
+    time_stamps: Option<TimeStampsView>,
     proposed_by: MemberPath,
     proposed_at: Timestamp,
 }
@@ -111,6 +112,7 @@ impl AgreementView {
             contract_sha256: terms.contract_sha256,
             parties: parties.flat_map(|(role, who)| who.iter().map(|o| party(role, o))).collect(),
             rules: terms.rules.iter().map(RuleView::new).collect(),
+            time_stamps: terms.time_stamps.as_ref().map(TimeStampsView::new),
             proposed_by: agreement.proposer.clone(),
             proposed_at: agreement.proposed_at,
         }
@@ -142,6 +144,7 @@ impl AgreementView {
             ("recipient", self.recipient.clone().unwrap_or_default()),
             ("rules", rules),
         ]);
+        pairs.extend(self.time_stamps.iter().map(|pinned| ("time-stamps", pinned.text())));
         fields(&pairs)
     }
 

@@ -26,6 +26,15 @@ pub fn may_object_text(until: Option<Timestamp>) -> String {
     }
 }
 
+/// What the authority that the terms pin has said, if they pin one.
+fn time_stamp_text(request: &request::Request) -> Option<String> {
+    let authority = &request.terms.time_stamps.as_ref()?.authority;
+    Some(match &request.stamped {
+        Some(stamped) => format!("{} by {authority}", stamped.stamped_at),
+        None => format!("none yet by {authority}"),
+    })
+}
+
 /// A request.
 #[derive(Debug, Serialize)]
 pub struct RequestView {
@@ -41,6 +50,7 @@ pub struct RequestView {
     duty: Option<DutyView>,
     state: &'static str,
     opened_at: Timestamp,
+    time_stamped_at: Option<Timestamp>,
     notice_ends_at: Timestamp,
     expires_at: Timestamp,
     consents: Vec<ConsentView>,
@@ -52,6 +62,8 @@ pub struct RequestView {
     missing: Vec<Missing>,
     #[serde(skip_serializing_if = "Option::is_none")]
     wanted: Option<Wanted>,
+    #[serde(skip)]
+    time_stamp: Option<String>,
     #[serde(skip)]
     notice_runs: bool,
 }
@@ -217,6 +229,7 @@ impl RequestView {
             duty: DutyView::of(request, now),
             state: request.state(now).word(),
             opened_at: request.opened_at,
+            time_stamped_at: request.stamped.as_ref().map(|stamped| stamped.stamped_at),
             notice_ends_at: request.notice_ends_at,
             expires_at: request.expires_at,
             consents: consents.collect(),
@@ -227,6 +240,7 @@ impl RequestView {
             acknowledgements: acknowledgements.collect(),
             missing: missing(request, now),
             wanted: None,
+            time_stamp: time_stamp_text(request),
             notice_runs: now < request.notice_ends_at,
         }
     }
@@ -271,9 +285,9 @@ impl RequestView {
             ("evidence", lines(evidence.collect())),
         ];
         pairs.extend(self.duty.iter().map(|duty| ("duty", duty.text())));
+        pairs.extend([("state", self.state.to_owned()), ("opened", self.opened_at.to_string())]);
+        pairs.extend(self.time_stamp.iter().map(|text| ("time-stamp", text.clone())));
         pairs.extend([
-            ("state", self.state.to_owned()),
-            ("opened", self.opened_at.to_string()),
             ("notice ends", self.notice_ends_at.to_string()),
             ("expires", self.expires_at.to_string()),
             ("consents", lines(consents.collect())),

@@ -3,8 +3,10 @@
 use serde::Serialize;
 
 use crate::cli::output::fields;
-use crate::domain::id::{Role, RuleName};
-use crate::domain::terms::{Rule, Terms};
+use crate::crypto::signature;
+use crate::domain::id::{Digest, Role, RuleName};
+use crate::domain::terms::{Rule, Terms, TimeStamps};
+use crate::domain::url::Url;
 
 /// A rule of an agreement.
 #[derive(Debug, Serialize)]
@@ -47,6 +49,26 @@ impl RuleView {
     }
 }
 
+/// Who time-stamps an agreement's requests.
+#[derive(Debug, Serialize)]
+pub struct TimeStampsView {
+    authority: Url,
+    ca_sha256: Digest,
+}
+
+impl TimeStampsView {
+    /// As it was understood.
+    pub fn new(pinned: &TimeStamps) -> Self {
+        let ca_sha256 = signature::sha256(pinned.ca.as_bytes());
+        Self { authority: pinned.authority.clone(), ca_sha256 }
+    }
+
+    /// For people.
+    pub fn text(&self) -> String {
+        format!("of requests, by {}\nunder the CA with SHA-256 {}", self.authority, self.ca_sha256)
+    }
+}
+
 /// Terms that are about to be proposed, for people.
 pub fn terms_text(terms: &Terms) -> String {
     let parties = terms.parties.iter().flat_map(|(role, who)| who.iter().map(move |o| (role, o)));
@@ -66,6 +88,8 @@ pub fn terms_text(terms: &Terms) -> String {
         ("bundles", origin_text(terms.stock_age)),
         ("rules", rules.collect::<Vec<_>>().join("\n")),
     ]);
+    let stamps = terms.time_stamps.iter().map(TimeStampsView::new);
+    pairs.extend(stamps.map(|pinned| ("time-stamps", pinned.text())));
     fields(&pairs)
 }
 

@@ -8,7 +8,12 @@ use crate::domain::request::Request;
 use crate::domain::time::Timestamp;
 
 /// Notice runs from what the vault cannot make alone: the first sight of the request in this home,
-/// or the first sights of all who may object, whichever was earlier.
+/// the first sights of all who may object, or a time-stamp by the authority that the terms pin,
+/// whichever was earliest.
+///
+/// Where somebody may object the time-stamp does not count. It tells that the request was there, not
+/// that anybody was shown it: a vault that withholds the request from an objector would take its time
+/// from it. And requester and vault together can have stamped what they keep to themselves.
 pub fn ends(session: &Session, request: &Request) -> Result<Timestamp, ClientError> {
     Ok(ends_for(request, first_sight(session, request)?))
 }
@@ -28,7 +33,9 @@ fn first_sight(session: &Session, request: &Request) -> Result<Timestamp, Client
 }
 
 fn ends_for(request: &Request, own: Timestamp) -> Timestamp {
-    let known = request.first_sight().map_or(own, |sight| sight.min(own));
+    let is_blockable = request.objectors().next().is_some();
+    let stamped = request.stamped.as_ref().filter(|_| !is_blockable).map(|it| it.stamped_at);
+    let known = [request.first_sight(), stamped].into_iter().flatten().fold(own, Timestamp::min);
     request.rule().map_or(Timestamp::MAX, |rule| known.after(rule.notice))
 }
 
@@ -53,7 +60,7 @@ mod tests {
     use super::*;
     use crate::domain::agreement::Agreement;
     use crate::domain::id::{AgreementId, Bytes};
-    use crate::domain::request::{Act, Notified, Objection, Sight};
+    use crate::domain::request::{Act, Notified, Objection, Sight, Stamped};
     use crate::domain::statement::{Evidence, Statement};
     use crate::domain::tests::json::one_of_each;
     use crate::domain::tests::terms::{terms, three_party};
@@ -90,6 +97,12 @@ mod tests {
         Request::opened(&agreement, &request, Bytes([2; 32]), day(0))
     }
 
+    /// The authority says that it was there on this day; it was handed in at once.
+    fn stamp(request: &mut Request, days: i64) {
+        let (by, at) = (YUKI.parse().unwrap(), day(days));
+        request.stamped = Some(Stamped { by, at, stamped_at: at });
+    }
+
     /// Who has seen it, when by the vault's time, and when by their own.
     type Seen = (&'static str, i64, i64);
 
@@ -100,7 +113,7 @@ mod tests {
     #[test]
     fn promise_13_notice_runs_from_what_the_vault_cannot_make_alone() {
         let as_it_is: fn(&mut Request) = |_| {};
-        let rows: [Row; 20] = [
+        let rows: [Row; 28] = [
             ("nobody has seen it but this home", &[], as_it_is, 3, 13),
             ("this home saw it first", &[(MINJI, 5, 5), (SORA, 6, 6)], as_it_is, 3, 13),
             ("all have seen it before", &[(MINJI, 1, 1), (SORA, 4, 4)], as_it_is, 9, 14),
@@ -182,6 +195,85 @@ mod tests {
                 |request| request.terms.rules[1].objection.clear(),
                 3,
                 13,
+            ),
+            (
+                "nobody may object: a time-stamp from before this home saw it",
+                &[],
+                |request| {
+                    request.terms.rules[1].objection.clear();
+                    stamp(request, 1);
+                },
+                9,
+                11,
+            ),
+            (
+                "this home had seen it before it was stamped",
+                &[],
+                |request| {
+                    request.terms.rules[1].objection.clear();
+                    stamp(request, 5);
+                },
+                3,
+                13,
+            ),
+            (
+                "the vault dates the request back, and cannot date the time-stamp",
+                &[],
+                |request| {
+                    request.terms.rules[1].objection.clear();
+                    stamp(request, 2);
+                    (request.opened_at, request.notice_ends_at) = (day(-90), day(-80));
+                },
+                9,
+                12,
+            ),
+            (
+                "the vault dates back when the time-stamp was handed in",
+                &[],
+                |request| {
+                    request.terms.rules[1].objection.clear();
+                    stamp(request, 4);
+                    request.stamped.as_mut().unwrap().at = day(-90);
+                },
+                9,
+                14,
+            ),
+            (
+                "only the requester's house could object, which it does not to its own",
+                &[],
+                |request| {
+                    request.terms.rules[1].objection = vec!["beneficiary".parse().unwrap()];
+                    stamp(request, 1);
+                },
+                9,
+                11,
+            ),
+            (
+                "somebody may object, from whom it may have been withheld",
+                &[(MINJI, 5, 5)],
+                |request| stamp(request, 1),
+                9,
+                19,
+            ),
+            (
+                "all who may object have seen it, later than it was stamped",
+                &[(MINJI, 5, 5), (SORA, 6, 6)],
+                |request| stamp(request, 1),
+                9,
+                16,
+            ),
+            (
+                "nor where they were notified, whenever that was",
+                &[],
+                |request| {
+                    stamp(request, 1);
+                    let name = "registered-letter.pdf".parse().unwrap();
+                    let evidence = Evidence { name, sha256: Bytes([3; 32]), size: 10 };
+                    let by = SORA.parse().unwrap();
+                    request.notifications.push(Notified { by, at: day(1), evidence });
+                },
+                9,
+                19,
             ),
         ];
         for (why, seen, change, own, expected) in rows {

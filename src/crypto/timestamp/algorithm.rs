@@ -86,6 +86,13 @@ impl Signed {
         key.verify(message, signature).map_err(|_| SignatureFault::Wrong)
     }
 
+    /// Whether signatures by this key are verified here, in one way or another.
+    pub(super) fn takes(key: &SubjectPublicKeyInfo<'_>) -> bool {
+        let schemes = [Scheme::Rsa, Scheme::Ecdsa].into_iter();
+        let mut ways = schemes.map(|scheme| Self { scheme, hash: Hash::Sha256 });
+        ways.any(|way| way.algorithm(key).is_some())
+    }
+
     fn algorithm(
         self,
         key: &SubjectPublicKeyInfo<'_>,

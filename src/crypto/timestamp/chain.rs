@@ -131,7 +131,7 @@ fn valid_at(certificate: &X509Certificate<'_>, times: &[Timestamp]) -> Result<()
 }
 
 /// Whether it is of a CA that may certify time-stamping authorities, with so many CAs below it.
-fn may_issue(ca: &X509Certificate<'_>, below: u32) -> bool {
+pub(super) fn may_issue(ca: &X509Certificate<'_>, below: u32) -> bool {
     let constraints = ca.basic_constraints().ok().flatten().is_some_and(|constraints| {
         constraints.value.ca && constraints.value.path_len_constraint.is_none_or(|len| below <= len)
     });

@@ -12,6 +12,7 @@
 mod algorithm;
 mod asn1;
 mod authority;
+mod ca;
 mod chain;
 mod hash;
 mod policy;
@@ -21,9 +22,10 @@ mod request;
 mod verify;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 pub use authority::{Authority, AuthorityFault, answer};
+pub use ca::{NoCa, check_ca};
 pub use hash::{Hash, Imprint, Imprinting};
 pub use policy::{POLICY, Policy};
 pub use renewal::{ChainRefused, Link, covered, verify_chain};

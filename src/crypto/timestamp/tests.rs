@@ -9,6 +9,7 @@ use rcgen::{
     KeyPair, KeyUsagePurpose,
 };
 
+mod ca;
 mod renewal;
 
 use super::asn1::{
@@ -36,13 +37,13 @@ fn now() -> Timestamp {
 }
 
 /// A certificate and its key.
-struct Certified {
+pub(crate) struct Certified {
     key: KeyPair,
     params: CertificateParams,
-    der: Vec<u8>,
+    pub(crate) der: Vec<u8>,
 }
 
-fn params(name: &str, years: std::ops::Range<i32>) -> CertificateParams {
+pub(crate) fn params(name: &str, years: std::ops::Range<i32>) -> CertificateParams {
     let mut params = CertificateParams::default();
     params.distinguished_name = DistinguishedName::new();
     params.distinguished_name.push(DnType::CommonName, name);
@@ -51,14 +52,14 @@ fn params(name: &str, years: std::ops::Range<i32>) -> CertificateParams {
     params
 }
 
-fn ca_params(name: &str) -> CertificateParams {
+pub(crate) fn ca_params(name: &str) -> CertificateParams {
     let mut params = params(name, 2020..2040);
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     params.key_usages = vec![KeyUsagePurpose::KeyCertSign];
     params
 }
 
-fn root(params: CertificateParams) -> Certified {
+pub(crate) fn root(params: CertificateParams) -> Certified {
     let key = KeyPair::generate().unwrap();
     let der = params.self_signed(&key).unwrap().der().to_vec();
     Certified { key, params, der }
@@ -92,14 +93,14 @@ fn stamper_params() -> CertificateParams {
 }
 
 /// A CA and an authority that it has certified.
-struct World {
-    ca: Certified,
+pub(crate) struct World {
+    pub(crate) ca: Certified,
     stamper: Certified,
     authority: Authority,
 }
 
 impl World {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let ca = root(ca_params("ca"));
         let stamper = ca.issues(stamper_params());
         let authority = Authority::new(&stamper.key.serialize_der(), &stamper.der).unwrap();
@@ -107,7 +108,11 @@ impl World {
     }
 
     fn answer(&self, request: &[u8]) -> Vec<u8> {
-        answer(request, &self.authority, now(), &SERIAL)
+        self.answer_at(request, now())
+    }
+
+    pub(crate) fn answer_at(&self, request: &[u8], now: Timestamp) -> Vec<u8> {
+        answer(request, &self.authority, now, &SERIAL)
     }
 
     fn verify(&self, token: &[u8], imprint: &Imprint) -> Result<Stamp, StampRefused> {

@@ -3,15 +3,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use hyper::StatusCode;
-
 use crate::crypto::cosignature::WitnessKey;
 use crate::crypto::note::{NOTE_BYTES_MAX, NoteFault};
-use crate::daemon::http_client::{self, Answered, Bounds, Unanswered, Url};
 use crate::daemon::witness;
+use crate::domain::url::Url;
 use crate::ledger::submission::SIZE_TYPE;
 use crate::store::DiskStore;
 use crate::vault::{Vault, VaultError};
+use crate::wire::http::{self, Answered, Bounds, StatusCode, Unanswered};
 
 /// How long one question may take.
 const ASK: Bounds = Bounds { time_max: Duration::from_secs(5), bytes_max: 2 * NOTE_BYTES_MAX };
@@ -72,7 +71,7 @@ pub(super) async fn last(
 ) -> Result<u64, Uncosigned> {
     let place = witness.url.below(&witness::place(vault.log_key().name()));
     let Answered { status, body, .. } =
-        http_client::get(&place, ASK).await.map_err(Uncosigned::Unanswered)?;
+        http::get(&place, ASK).await.map_err(Uncosigned::Unanswered)?;
     match status {
         StatusCode::OK => {
             let Ok(note) = String::from_utf8(body.to_vec()) else { return Ok(0) };
@@ -104,7 +103,7 @@ pub(super) async fn cosignature(
     for is_last in [false, true] {
         let note = newest.note.clone();
         let submission = blocking(vault, move |vault| vault.submission(old, &note)).await?;
-        let asked = http_client::post(&place, "text/plain", submission.to_string(), ASK).await;
+        let asked = http::post(&place, "text/plain", submission.to_string(), ASK).await;
         let Answered { status, content_type, body } = asked.map_err(Uncosigned::Unanswered)?;
         match status {
             StatusCode::OK => {

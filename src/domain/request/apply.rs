@@ -3,7 +3,7 @@
 use crate::domain::agreement::Agreement;
 use crate::domain::id::{Digest, MemberPath, RequestId};
 use crate::domain::request::{
-    Acknowledgement, Act, Notified, Objection, Outcome, Request, Sight, Spent,
+    Acknowledgement, Act, Notified, Objection, Outcome, Request, Sight, Spent, Stamped,
 };
 use crate::domain::statement::{self, Withdrawn};
 use crate::domain::time::Timestamp;
@@ -34,6 +34,7 @@ impl Request {
             notifications: Vec::new(),
             objections: Vec::new(),
             acknowledgements: Vec::new(),
+            stamped: None,
             outcome: Outcome::Undecided,
         }
     }
@@ -108,5 +109,11 @@ impl Request {
     pub fn acknowledged(&mut self, stated: &statement::Acknowledgement, at: Timestamp) {
         let (by, what) = (stated.made.by.clone(), stated.what);
         self.acknowledgements.push(Acknowledgement { by, at, what });
+    }
+
+    /// The authority that the terms pin has said when it was there.
+    pub fn time_stamped(&mut self, stamp: &statement::TimeStamp, at: Timestamp) {
+        let (by, stamped_at) = (stamp.made.by.clone(), stamp.at);
+        self.stamped = Some(Stamped { by, at, stamped_at });
     }
 }

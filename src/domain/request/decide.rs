@@ -16,7 +16,8 @@ pub const OPEN_MAX: usize = 64;
 /// Notifications that may be recorded with one request.
 pub const NOTIFICATIONS_MAX: usize = 32;
 
-const UNDECIDED: [State; 4] = [State::Open, State::Notice, State::Objected, State::Satisfied];
+pub(super) const UNDECIDED: [State; 4] =
+    [State::Open, State::Notice, State::Objected, State::Satisfied];
 
 /// May this request be opened?
 pub fn decide_request(
@@ -127,10 +128,7 @@ pub fn decide_seen(
         return Err(request.not_entitled(by, "object, so its sight means nothing"));
     }
     // Notice runs from sights: one from before there was anything to see would cut it short.
-    let asked_at = request.opened_at.max(request.statement.made.at);
-    if seen.made.at.after(CLOCK_SKEW_MAX) < asked_at {
-        return Err(Refusal::Backdated { at: seen.made.at, asked_at });
-    }
+    request.refuse_backdated(seen.made.at)?;
     if request.awaits_sight_by(by) {
         Ok(())
     } else {
@@ -157,6 +155,28 @@ pub fn decide_notification(
     } else {
         Err(request.not_entitled(by, "record notifications"))
     }
+}
+
+/// May this time-stamp be taken? Its token is verified by whoever can. The first one stays: tokens are
+/// of the moment they are asked for, so that no later one tells more, and there is one of each request.
+pub fn decide_time_stamp(
+    request: &Request,
+    stamp: &statement::TimeStamp,
+    now: Timestamp,
+) -> Result<(), Refusal> {
+    request.is_meant(&stamp.request)?;
+    if request.terms.time_stamps.is_none() {
+        return Err(Refusal::NoAuthority);
+    }
+    if request.stamped.is_some() {
+        return Err(Refusal::Already { who: request.id.to_string(), what: "been time-stamped" });
+    }
+    request.refuse_unless(now, &UNDECIDED)?;
+    if stamp.at > now.after(CLOCK_SKEW_MAX) {
+        return Err(Refusal::Early { at: stamp.at, now });
+    }
+    // A requester has its statement stamped long before it hands it in, if that is of any use.
+    request.refuse_backdated(stamp.at)
 }
 
 /// May this objection stand?
@@ -256,6 +276,15 @@ impl Request {
     fn refuse_unless(&self, now: Timestamp, states: &[State]) -> Result<(), Refusal> {
         let state = self.state(now);
         if states.contains(&state) { Ok(()) } else { Err(Refusal::RequestIs(state)) }
+    }
+
+    /// What is dated from before the request was made and opened tells nothing of when it was known.
+    fn refuse_backdated(&self, at: Timestamp) -> Result<(), Refusal> {
+        let asked_at = self.opened_at.max(self.statement.made.at);
+        if at.after(CLOCK_SKEW_MAX) < asked_at {
+            return Err(Refusal::Backdated { at, asked_at });
+        }
+        Ok(())
     }
 
     fn is_meant(&self, named: &RequestRef) -> Result<(), Refusal> {

@@ -17,7 +17,7 @@ use crate::domain::id::{
 };
 use crate::domain::needs::Alternative;
 use crate::domain::statement::{self, Evidence};
-use crate::domain::terms::{Rule, Terms};
+use crate::domain::terms::{Rule, Terms, TimeStamps};
 use crate::domain::text::Text;
 use crate::domain::time::Timestamp;
 
@@ -57,6 +57,9 @@ pub struct Request {
     /// What was said of the bundle since it was handed out.
     #[serde(default)]
     pub acknowledgements: Vec<Acknowledgement>,
+    /// That the authority which the terms pin has time-stamped it.
+    #[serde(default)]
+    pub stamped: Option<Stamped>,
     /// How it ended, if it did.
     pub outcome: Outcome,
 }
@@ -93,6 +96,18 @@ pub struct Sight {
     pub at: Timestamp,
     /// When, by the signer's own clock.
     pub seen_at: Timestamp,
+}
+
+/// An authority elsewhere has time-stamped a request. That is its own word, and stays whatever becomes
+/// of whoever handed it in.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Stamped {
+    /// Who handed it in.
+    pub by: MemberPath,
+    /// When, by the vault's time.
+    pub at: Timestamp,
+    /// When the request was there, by the authority's.
+    pub stamped_at: Timestamp,
 }
 
 /// Those who may object were notified, as somebody has recorded.
@@ -290,6 +305,13 @@ impl Request {
     pub fn awaits_sight_by(&self, member: &MemberPath) -> bool {
         self.objectors().any(|who| *who == member.organisation)
             && !self.sights.iter().any(|sight| sight.by == *member)
+    }
+
+    /// The authority that is to be asked for a time-stamp of it now: the terms pin one, it has given
+    /// none, and the request has not ended.
+    pub fn awaits_stamp(&self, now: Timestamp) -> Option<&TimeStamps> {
+        let pinned = self.terms.time_stamps.as_ref()?;
+        (self.stamped.is_none() && UNDECIDED.contains(&self.state(now))).then_some(pinned)
     }
 
     /// Since when everybody who may object has known of the request, by their own clocks: the

@@ -128,6 +128,9 @@ pub fn apply(states: &mut States, stated: &Stated, at: Timestamp, sequence: u64)
         Statement::Acknowledgement(s) => {
             with(states.request_mut(&s.request.id), |r| r.acknowledged(s, at));
         }
+        Statement::TimeStamp(s) => {
+            with(states.request_mut(&s.request.id), |r| r.time_stamped(s, at));
+        }
     }
 }
 

@@ -147,6 +147,10 @@ pub fn holds(
             let agreement = grounded(states, own, stated, &s.ground, circumstances)?;
             request::decide_acknowledgement(&request(states, &s.request, agreement)?, s, now)
         }
+        Statement::TimeStamp(s) => {
+            let agreement = grounded(states, own, stated, &s.ground, circumstances)?;
+            request::decide_time_stamp(&request(states, &s.request, agreement)?, s, now)
+        }
     }
 }
 
@@ -285,7 +289,8 @@ fn holds_blindly(statement: &Statement) -> bool {
         | Statement::Consent(_)
         | Statement::Contribution(_)
         | Statement::Notification(_)
-        | Statement::Retrieval(_) => false,
+        | Statement::Retrieval(_)
+        | Statement::TimeStamp(_) => false,
     }
 }
 

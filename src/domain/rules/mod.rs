@@ -64,6 +64,7 @@ pub fn stream(stated: &Stated) -> Stream {
         Statement::Withdrawal(s) => in_agreement(&s.ground),
         Statement::Retrieval(s) => in_agreement(&s.ground),
         Statement::Acknowledgement(s) => in_agreement(&s.ground),
+        Statement::TimeStamp(s) => in_agreement(&s.ground),
     }
 }
 

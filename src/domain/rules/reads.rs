@@ -61,7 +61,8 @@ pub fn reads(stated: &Stated) -> Vec<Key> {
         | Statement::Objection(_)
         | Statement::Withdrawal(_)
         | Statement::Retrieval(_)
-        | Statement::Acknowledgement(_) => {}
+        | Statement::Acknowledgement(_)
+        | Statement::TimeStamp(_) => {}
     }
     keys.extend(request_named(statement).cloned().map(Key::Request));
     keys
@@ -78,6 +79,7 @@ pub fn request_named(statement: &Statement) -> Option<&RequestId> {
         Statement::Withdrawal(s) => Some(&s.request.id),
         Statement::Retrieval(s) => Some(&s.request.id),
         Statement::Acknowledgement(s) => Some(&s.request.id),
+        Statement::TimeStamp(s) => Some(&s.request.id),
         Statement::Invitation(_)
         | Statement::Organisation(_)
         | Statement::Join(_)

@@ -147,6 +147,7 @@ statements! {
     Withdrawal = "escrow-vault/withdrawal/v1",
     Retrieval = "escrow-vault/retrieval/v1",
     Acknowledgement = "escrow-vault/acknowledgement/v1",
+    TimeStamp = "escrow-vault/time-stamp/v1",
 }
 
 /// One of the types there are, written as its tag.
@@ -209,6 +210,7 @@ impl Statement {
             Self::Withdrawal(s) => Some(&s.ground),
             Self::Retrieval(s) => Some(&s.ground),
             Self::Acknowledgement(s) => Some(&s.ground),
+            Self::TimeStamp(s) => Some(&s.ground),
         }
     }
 }

@@ -2,8 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::domain::der::Der;
 use crate::domain::id::{DepositId, Digest, Element, RequestId, RuleName};
-use crate::domain::statement::{Ground, Knowledge, Made};
+use crate::domain::statement::{Ground, Knowledge, Made, Statement};
 use crate::domain::text::Text;
 use crate::domain::time::Timestamp;
 
@@ -177,6 +178,28 @@ pub struct Contribution {
     pub epoch: u32,
     /// Digest of the contribution itself, which the requester gets on release.
     pub contribution_sha256: Digest,
+}
+
+/// Largest token of a request, in bytes. With the certificates of a usual chain it has about 6,000.
+pub const REQUEST_TOKEN_BYTES_MAX: usize = 32 * 1024;
+
+// In hexadecimal it has twice as many.
+const _: () = assert!(4 * REQUEST_TOKEN_BYTES_MAX < Statement::BYTES_MAX);
+
+/// Hands in what the authority that the terms pin says of a request: when it was there at the latest.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TimeStamp {
+    /// By a member of any party: the word is the authority's, whoever carries it.
+    pub made: Made,
+    /// Under which agreement.
+    pub ground: Ground,
+    /// Of which request. Stamped is the digest of its statement.
+    pub request: RequestRef,
+    /// The token's time.
+    pub at: Timestamp,
+    /// What the authority answered, with the token in it.
+    pub token: Der<REQUEST_TOKEN_BYTES_MAX>,
 }
 
 /// Blocks a request while it stands.

@@ -115,6 +115,8 @@ pub(super) struct Entry {
     pub is_retrieved: bool,
     /// What was said of the bundle, each by each organisation once.
     pub acknowledged: Vec<(OrganisationName, Acknowledged)>,
+    /// When it was there, by the authority that the terms pin.
+    pub stamped_at: Option<Timestamp>,
 }
 
 /// Who objected when, and who took it back when.

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::scenario::{JUN, KENJI, MINJI, SORA, YUKI, consented};
-use super::terms::{terms, three_party};
+use super::terms::{stamped_terms, terms, three_party};
 use super::world::{OPERATOR, bytes};
 use crate::domain::statement::{Acknowledged, Reason, Sealing, Statement, Withdrawn};
 
@@ -25,6 +25,7 @@ pub(crate) fn one_of_each() -> Vec<Statement> {
         world.renewal(MINJI).into(),
         world.registration(MINJI).into(),
         world.proposal(MINJI, &terms(three_party())).into(),
+        world.proposal(MINJI, &terms(stamped_terms())).into(),
         world.release_key(MINJI, &agreement).into(),
         world.acceptance(YUKI, &agreement).into(),
         world.declination(YUKI, &agreement).into(),
@@ -42,6 +43,7 @@ pub(crate) fn one_of_each() -> Vec<Statement> {
         world.withdrawal(MINJI, &case, Withdrawn::Objection).into(),
         world.retrieval(YUKI, &case).into(),
         world.acknowledgement(YUKI, &case, Acknowledged::Destroyed).into(),
+        world.time_stamp(SORA, &case).into(),
     ]
 }
 
@@ -97,7 +99,7 @@ fn unknown_and_missing_fields_are_refused_at_every_depth() {
             let names: Vec<_> =
                 written.pointer(at).unwrap().as_object().unwrap().keys().cloned().collect();
             // What may be left out.
-            let optional = ["contract_sha256", "duty"];
+            let optional = ["contract_sha256", "duty", "time_stamps"];
             for name in names.iter().filter(|name| !optional.contains(&name.as_str())) {
                 let mut less = written.clone();
                 less.pointer_mut(at).unwrap().as_object_mut().unwrap().remove(name);

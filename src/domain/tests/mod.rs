@@ -10,6 +10,7 @@ mod promises;
 mod recovery;
 mod registration;
 mod scenario;
+mod stamped;
 mod swapped;
 mod table;
 pub(crate) mod terms;

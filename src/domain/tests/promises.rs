@@ -9,7 +9,7 @@ use proptest::prelude::*;
 use proptest::sample::Index;
 
 use super::diary::{Entry, Members, Objected};
-use super::terms::{ORGANISATIONS, any_terms};
+use super::terms::{ORGANISATIONS, any_terms, stamped_terms, terms as terms_of};
 use super::world::{Case, PENDING, World, key_of, path};
 use crate::domain::event::Note;
 use crate::domain::id::{AgreementId, DepositId, Digest, MemberPath, RequestId};
@@ -27,6 +27,7 @@ enum Try {
     Ask,
     Consent,
     Contribute,
+    /// Or, where a sight means nothing, to hand in what the authority says of it.
     See,
     Notify,
     Object,
@@ -136,7 +137,13 @@ fn step() -> impl Strategy<Value = Step> {
 }
 
 fn sound_terms() -> impl Strategy<Value = Terms> {
-    any_terms().prop_filter("sound", |terms| soundness::check(terms).is_ok())
+    let sound = any_terms().prop_filter("sound", |terms| soundness::check(terms).is_ok());
+    // Some have an authority that stamps times.
+    sound.prop_map(|terms| {
+        let is_stamped = terms.rules.len() == 1;
+        let time_stamps = is_stamped.then(|| terms_of(stamped_terms()).time_stamps).flatten();
+        Terms { time_stamps, ..terms }
+    })
 }
 
 /// One vault, one agreement, and the diary.
@@ -326,6 +333,9 @@ impl Trial {
             }
             Try::Consent => world.consent(&by, &case?).into(),
             Try::Contribute => world.contribution(&by, &case?).into(),
+            Try::See if entry.is_some_and(|entry| entry.rule.objection.is_empty()) => {
+                world.time_stamp(&by, &case?).into()
+            }
             Try::See => world.sight(&by, &case?).into(),
             Try::Notify => world.notification(&by, &case?).into(),
             Try::Object => world.objection(&by, &case?).into(),
@@ -423,6 +433,7 @@ impl Trial {
                     is_released: false,
                     is_retrieved: false,
                     acknowledged: Vec::new(),
+                    stamped_at: None,
                 });
             }
             Statement::Consent(s) => {
@@ -506,6 +517,14 @@ impl Trial {
                 prop_assert!(!entry.acknowledged.contains(&said), "the same twice");
                 entry.acknowledged.push(said);
                 self.feats.insert("acknowledged");
+            }
+            Statement::TimeStamp(s) => {
+                let entry = self.entry(&s.request);
+                prop_assert_eq!(s.request.sha256, entry.case.request.sha256, "promise 4");
+                prop_assert!(entry.terms.time_stamps.is_some(), "by nobody agreed on");
+                prop_assert!(!entry.is_released && !entry.is_withdrawn);
+                prop_assert!(entry.stamped_at.replace(s.at).is_none(), "stamped twice");
+                self.feats.insert("time-stamped");
             }
             Statement::Termination(_) => {}
             Statement::Reseal(s) => {
@@ -615,6 +634,8 @@ impl Trial {
             let said = request.acknowledgements.iter();
             let said: Vec<_> = said.map(|it| (it.by.organisation.clone(), it.what)).collect();
             prop_assert_eq!(&said, &entry.acknowledged, "said stays said");
+            let stamped_at = request.stamped.as_ref().map(|it| it.stamped_at);
+            prop_assert_eq!(stamped_at, entry.stamped_at, "stamped stays stamped");
             prop_assert_eq!(&request.terms, &entry.terms, "promise 5");
             if state == State::Satisfied {
                 entry.is_due(self.world.now)?;
@@ -717,6 +738,7 @@ fn the_trials_reach_every_state_and_all_that_may_befall_members() {
     for (feat, least) in [
         ("confirmed", 25),
         ("acknowledged", 2),
+        ("time-stamped", 10),
         ("revoked", 25),
         ("revoked a second time", 10),
         ("a share is passed on", 25),

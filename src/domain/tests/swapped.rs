@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use super::scenario::{
     JUN, KENJI, MINJI, SORA, YUKI, asked, consented, deposited, parties, retrieved,
 };
+use super::stamped::stampable;
 use super::terms::{terms, three_party};
 use super::world::{Case, World, bytes, key_of};
 use crate::domain::id::{AgreementId, DepositId, PublicKey, RequestId};
@@ -381,6 +382,28 @@ fn an_acceptance_is_of_one_digest_of_terms_and_key() {
     let declination = world.declination(YUKI, &agreement);
     let swaps = grounded(&world, &declination.clone().into());
     check(&world, declination, swaps);
+}
+
+#[test]
+fn promise_4_a_time_stamp_is_of_one_request() {
+    let (mut world, case) = stampable("joint");
+    let other = with_second(&mut world);
+    let stamp = world.time_stamp(SORA, &case);
+    let mut swaps = grounded(&world, &stamp.clone().into());
+    about(&mut swaps, &mut world, &case, &other);
+    let (asked_at, now) = (world.seen(&case).opened_at, world.now);
+    let skew = CLOCK_SKEW_MAX.as_duration().as_millis() as i64;
+    let off = |millis: i64| Timestamp::from_millis(now.as_millis() + millis);
+    assert_eq!(asked_at, now);
+    swaps.extend([
+        free("/at", off(skew)),
+        no("/at", off(skew + 1), Refusal::Early { at: off(skew + 1), now }),
+        free("/at", off(-skew)),
+        no("/at", off(-skew - 1), Refusal::Backdated { at: off(-skew - 1), asked_at }),
+        // The token is verified by whoever can.
+        free("/token", "3000aa"),
+    ]);
+    check(&world, stamp, swaps);
 }
 
 #[test]

@@ -3,6 +3,7 @@
 use super::scenario::{
     DANA, EVE, JUN, KENJI, MINJI, SORA, YUKI, asked, consented, deposited, parties, retrieved,
 };
+use super::stamped::stampable;
 use super::terms::{terms, three_party};
 use super::world::{Case, World, bytes, key_of, path};
 use crate::domain::event::Note;
@@ -47,6 +48,8 @@ const TABLE: &str = "
     received        may   may   ok    ok    may   may   pend  none  key
     returned        ok    ok    ok    ok    may   may   pend  none  key
     destroyed       may   may   ok    ok    may   may   pend  none  key
+    time-stamp      ok    ok    ok    ok    ok    ok    pend  none  key
+    stamp again     done  done  done  done  done  done  pend  none  key
 ";
 
 fn word(outcome: Result<(), Refusal>) -> &'static str {
@@ -174,6 +177,13 @@ fn command(name: &str) -> Due {
         "destroyed" => about(retrieved(), |world, by, case| {
             world.acknowledgement(by, case, Acknowledged::Destroyed)
         }),
+        "time-stamp" => about(stampable("joint"), World::time_stamp),
+        "stamp again" => {
+            let (mut world, case) = stampable("joint");
+            let stamp = world.time_stamp(SORA, &case);
+            world.accept(stamp);
+            about((world, case), World::time_stamp)
+        }
         other => panic!("no command {other}"),
     }
 }
@@ -215,7 +225,7 @@ fn everybody_may_exactly_what_their_role_may() {
         assert_eq!(outcomes, expected, "{name}");
         tried += outcomes.len();
     }
-    assert_eq!(tried, 24 * ACTORS.len());
+    assert_eq!(tried, 26 * ACTORS.len());
 }
 
 /// The same statement about things that aren't there.
@@ -243,6 +253,7 @@ fn about_nothing(mut statement: Statement) -> Statement {
         Statement::Withdrawal(s) => (s.ground.agreement, s.request) = (agreement, request),
         Statement::Retrieval(s) => (s.ground.agreement, s.request) = (agreement, request),
         Statement::Acknowledgement(s) => (s.ground.agreement, s.request) = (agreement, request),
+        Statement::TimeStamp(s) => (s.ground.agreement, s.request) = (agreement, request),
         Statement::Invitation(_)
         | Statement::Organisation(_)
         | Statement::Join(_)

@@ -47,6 +47,13 @@ pub(crate) fn three_party() -> Value {
     })
 }
 
+/// The same, with an authority that time-stamps requests.
+pub(crate) fn stamped_terms() -> Value {
+    let mut written = three_party();
+    written["time_stamps"] = json!({ "authority": "http://tsa.example/tsr", "ca": "3003020101" });
+    written
+}
+
 /// What `needs` means, said another way: seats are taken one after the other, each by people who
 /// sit nowhere else.
 pub(crate) fn is_met(needs: &Needs, people: &BTreeMap<Role, u16>) -> bool {

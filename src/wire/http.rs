@@ -4,40 +4,24 @@
 //! There is no TLS here on purpose: what this program asks others for is signed by them and verified,
 //! so that who is on the way can withhold an answer and nothing else.
 
-use std::fmt;
 use std::io;
-use std::str::FromStr;
 use std::time::Duration;
 
 use http_body_util::{BodyExt as _, Full, LengthLimitError, Limited};
+pub use hyper::StatusCode;
 use hyper::body::Bytes;
 use hyper::client::conn::http1;
 use hyper::header::{CONTENT_TYPE, HOST, HeaderValue};
-use hyper::{Method, Request, StatusCode, Uri};
+use hyper::{Method, Request};
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 
-use crate::domain::id::Malformed;
-
-/// Longest address.
-const URL_BYTES_MAX: usize = 2_048;
-/// Where HTTP is spoken unless another port is named.
-const PORT: u16 = 80;
-
-/// Where somebody answers: `http://HOST[:PORT][/PATH]`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Url {
-    /// Host and port as they are written.
-    authority: String,
-    port: u16,
-    /// Begins with a slash, or is empty.
-    path: String,
-}
+use crate::domain::url::Url;
 
 /// How much time and answer there may be.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Bounds {
+pub struct Bounds {
     /// From looking up the name to the answer's last byte.
     pub time_max: Duration,
     /// Of the answer's body.
@@ -46,34 +30,40 @@ pub(super) struct Bounds {
 
 /// What was answered.
 #[derive(Debug)]
-pub(super) struct Answered {
+pub struct Answered {
+    /// What became of the request.
     pub status: StatusCode,
     /// What it says that it is; empty where it doesn't say.
     pub content_type: String,
+    /// All of it.
     pub body: Bytes,
 }
 
 /// Why there is no answer.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum Unanswered {
+pub enum Unanswered {
+    /// Nobody is there, or the name is unknown.
     #[error("cannot reach it")]
     Unreachable(#[source] io::Error),
+    /// It takes too long.
     #[error("no whole answer within {0:?}")]
     TooLate(Duration),
+    /// It is too long.
     #[error("an answer of more than {0} bytes")]
     TooLarge(usize),
+    /// Something else than HTTP, or half of it.
     #[error("it does not speak HTTP, or broke off")]
     Broken(#[source] Box<dyn std::error::Error + Send + Sync>),
 }
 
 /// Asks for what is there.
-pub(super) async fn get(url: &Url, bounds: Bounds) -> Result<Answered, Unanswered> {
+pub async fn get(url: &Url, bounds: Bounds) -> Result<Answered, Unanswered> {
     let request = request(url, Method::GET, None, Bytes::new());
     ask(url, request, bounds).await
 }
 
 /// Hands something in.
-pub(super) async fn post(
+pub async fn post(
     url: &Url,
     content_type: &'static str,
     body: impl Into<Bytes>,
@@ -83,21 +73,14 @@ pub(super) async fn post(
     ask(url, request, bounds).await
 }
 
-impl Url {
-    /// The place below this one.
-    pub(super) fn below(&self, path: &str) -> Self {
-        Self { path: format!("{}/{path}", self.path.trim_end_matches('/')), ..self.clone() }
-    }
-}
-
 fn request(
     url: &Url,
     method: Method,
     content_type: Option<&'static str>,
     body: Bytes,
 ) -> Result<Request<Full<Bytes>>, Unanswered> {
-    let path = if url.path.is_empty() { "/" } else { &url.path };
-    let mut request = Request::builder().method(method).uri(path).header(HOST, &url.authority);
+    let mut request =
+        Request::builder().method(method).uri(url.path()).header(HOST, url.authority());
     if let Some(kind) = content_type {
         request = request.header(CONTENT_TYPE, HeaderValue::from_static(kind));
     }
@@ -111,8 +94,7 @@ async fn ask(
 ) -> Result<Answered, Unanswered> {
     let request = request?;
     let exchange = async {
-        let host = url.authority.strip_suffix(&format!(":{}", url.port)).unwrap_or(&url.authority);
-        let tcp = TcpStream::connect(format!("{host}:{}", url.port)).await;
+        let tcp = TcpStream::connect(format!("{}:{}", url.host(), url.port())).await;
         let io = TokioIo::new(tcp.map_err(Unanswered::Unreachable)?);
         let broken = |fault: hyper::Error| Unanswered::Broken(fault.into());
         let (mut sender, connection) = http1::handshake(io).await.map_err(broken)?;
@@ -133,36 +115,6 @@ async fn ask(
     timely.unwrap_or(Err(Unanswered::TooLate(time_max)))
 }
 
-impl fmt::Display for Url {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "http://{}{}", self.authority, self.path)
-    }
-}
-
-impl FromStr for Url {
-    type Err = Malformed;
-
-    fn from_str(text: &str) -> Result<Self, Malformed> {
-        let parsed = || {
-            let strange = |c: char| !c.is_ascii_graphic() || matches!(c, '?' | '#' | '@');
-            let rest = text.strip_prefix("http://").filter(|rest| !rest.contains(strange))?;
-            let uri: Uri = text.parse().ok().filter(|_| text.len() <= URL_BYTES_MAX)?;
-            let (authority, path) = match rest.find('/') {
-                Some(at) => rest.split_at(at),
-                None => (rest, ""),
-            };
-            uri.host().filter(|host| !host.is_empty())?;
-            // A colon with no number behind it, or a number that is no port.
-            let is_bare = uri.host() == Some(authority);
-            let port = uri.port_u16().or(is_bare.then_some(PORT))?;
-            Some(Self { authority: authority.to_owned(), port, path: path.to_owned() })
-        };
-        let rule =
-            "http://HOST[:PORT][/PATH]; for https, put a proxy in between: answers are signed";
-        parsed().ok_or_else(|| Malformed::new(text, "an address for HTTP", rule))
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -171,51 +123,6 @@ mod tests {
     use super::*;
 
     const BOUNDS: Bounds = Bounds { time_max: Duration::from_secs(20), bytes_max: 1_024 };
-
-    #[test]
-    fn an_address_is_plain_http_with_a_host_and_nothing_else() {
-        for (text, port) in [
-            ("http://witness.example", 80),
-            ("http://witness.example/", 80),
-            ("http://witness.example:7481/firm/witness", 7_481),
-            ("http://127.0.0.1:9", 9),
-            ("http://[::1]:7481/x", 7_481),
-            ("http://[::1]", 80),
-        ] {
-            let url: Url = text.parse().unwrap();
-            assert_eq!((url.to_string().as_str(), url.port), (text, port));
-        }
-        for text in [
-            "",
-            "http://",
-            "http:///x",
-            "http://:80",
-            "http://witness.example:",
-            "http://witness.example:65536/",
-            "http://witness.example:x",
-            "https://witness.example",
-            "HTTP://witness.example",
-            "witness.example",
-            "http://user@witness.example",
-            "http://witness.example/?q",
-            "http://witness.example/#f",
-            "http://witness.example/a b",
-            "http://witness.example/\r\nx: y",
-            "http://wítness.example",
-        ] {
-            assert!(text.parse::<Url>().is_err(), "{text:?}");
-        }
-        let long = format!("http://witness.example/{}", "x".repeat(URL_BYTES_MAX));
-        assert!(long.parse::<Url>().is_err());
-        for (prefix, below) in [
-            ("http://h", "http://h/add-checkpoint"),
-            ("http://h/", "http://h/add-checkpoint"),
-            ("http://h/a/b", "http://h/a/b/add-checkpoint"),
-        ] {
-            let url: Url = prefix.parse().unwrap();
-            assert_eq!(url.below("add-checkpoint").to_string(), below);
-        }
-    }
 
     /// Somebody who answers one connection with these bytes, and hangs up or not.
     async fn answerer(answer: Vec<u8>, hangs_up: bool) -> (Url, tokio::task::JoinHandle<String>) {
@@ -253,7 +160,7 @@ mod tests {
         );
         let heard = heard.await.unwrap();
         assert!(heard.starts_with("POST /tsa HTTP/1.1\r\n"), "{heard}");
-        assert!(heard.contains(&format!("host: {}\r\n", url.authority)), "{heard}");
+        assert!(heard.contains(&format!("host: {}\r\n", url.authority())), "{heard}");
         assert!(heard.contains("content-type: text/plain\r\n"), "{heard}");
         assert!(heard.ends_with("\r\n\r\nquestion"), "{heard}");
         let (url, heard) = answerer(b"HTTP/1.1 200 OK\r\n\r\nuntil it ends".to_vec(), true).await;
