@@ -93,6 +93,10 @@ fn promise_9_a_receipt_proves_itself_to_anybody_with_stock_tools_too() {
             proved.iter().any(|it| it["organisation_fingerprint"] == own.as_str()),
             "{proved:?}"
         );
+        // Held against what somebody knows of the organisation; one that is not in it proves nothing.
+        world.verify(&receipt, &["--org", &format!("{home}={own}")]).records();
+        let absent = world.verify(&receipt, &["--org", &format!("late-works={own}")]);
+        assert_eq!(absent.refusal(), "NOT_VERIFIED");
         let unpacked = unpack(&receipt, &world.path(&format!("{of}.d")));
         let (holds, said) = run_script(&unpacked, &arguments);
         assert!(holds, "{said}");
