@@ -15,7 +15,7 @@ use crate::crypto::keyring::Keyring;
 use crate::crypto::note::NoteKey;
 use crate::crypto::signature::SigningKey;
 use crate::daemon::check::probe_in_child;
-use crate::daemon::config::{Place, failed, not_a_vault, not_opened, refuse_strange};
+use crate::daemon::config::{Config, Place, failed, not_a_vault, not_opened, refuse_strange};
 use crate::daemon::notice;
 use crate::domain::handover::HANDOVERS_MAX;
 use crate::domain::id::PublicKey;
@@ -71,6 +71,19 @@ pub(super) fn of(keys: &Keyring, store: &DiskStore) -> Result<LedgerKeys, Failur
     Ok(LedgerKeys { current, former })
 }
 
+/// Opens the store of this vault and no other, with the keys that sign for it.
+pub(super) fn open(
+    place: &Place,
+    config: &Config,
+    keys: &Keyring,
+    options: &Options<'_>,
+) -> Result<(DiskStore, LedgerKeys), Failure> {
+    let store = DiskStore::open(place.store(), &DomainProjector, options).map_err(not_opened)?;
+    refuse_strange(&store, config)?;
+    let ledger_keys = of(keys, &store)?;
+    Ok((store, ledger_keys))
+}
+
 /// `escrowd rotate-ledger-key`
 pub(super) async fn run(
     data: &Path,
@@ -82,9 +95,7 @@ pub(super) async fn run(
     let keys = place.keys(passphrase_file)?;
     notice::refuse(&place)?;
     let options = Options { probe: Some(&probe_in_child), ..Options::default() };
-    let store = DiskStore::open(place.store(), &DomainProjector, &options).map_err(not_opened)?;
-    refuse_strange(&store, &config)?;
-    let ours = of(&keys, &store)?;
+    let (store, ours) = open(&place, &config, &keys, &options)?;
     let number = identity(&store).map_err(failed)?.map_or(1, |vault| vault.handovers.len() + 1);
     let shown = data.display();
     if finish {

@@ -10,7 +10,7 @@ use crate::cli::failure::{Exit, Failure};
 use crate::cli::output::count;
 use crate::daemon::PROGRAM;
 use crate::daemon::check::probe_in_child;
-use crate::daemon::config::{Place, failed, not_opened, refuse_strange};
+use crate::daemon::config::{Place, failed};
 use crate::daemon::ledger_key;
 use crate::daemon::notice;
 use crate::daemon::serve::{take_up_timestamper, tell_authorities};
@@ -18,8 +18,8 @@ use crate::daemon::stamping::{External, VaultTime, shelf};
 use crate::domain::time::Span;
 use crate::server::authorities::Authorities;
 use crate::server::stamps::{Own, Renewed, Source, Told, renew_all};
-use crate::store::{DiskStore, Options};
-use crate::vault::{DomainProjector, SystemClock, Vault};
+use crate::store::Options;
+use crate::vault::{SystemClock, Vault};
 
 pub(super) async fn run(
     data: &Path,
@@ -33,9 +33,7 @@ pub(super) async fn run(
     let authorities = Authorities::load(&keys).map_err(failed)?;
     notice::refuse(&place)?;
     let options = Options { probe: Some(&probe_in_child), ..Options::default() };
-    let store = DiskStore::open(place.store(), &DomainProjector, &options).map_err(not_opened)?;
-    refuse_strange(&store, &config)?;
-    let ledger_keys = ledger_key::of(&keys, &store)?;
+    let (store, ledger_keys) = ledger_key::open(&place, &config, &keys, &options)?;
     let (origin, clock) = (config.origin.clone(), Arc::new(SystemClock));
     let vault = Vault::open(store, origin, ledger_keys, clock, config.quota).map_err(failed)?;
     let vault = Arc::new(vault);

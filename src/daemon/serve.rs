@@ -21,7 +21,7 @@ use crate::cli::failure::{Exit, Failure};
 use crate::crypto::keyring::Keyring;
 use crate::crypto::timestamp;
 use crate::daemon::check::probe_in_child;
-use crate::daemon::config::{Place, failed, not_opened, refuse_strange};
+use crate::daemon::config::{Place, failed};
 use crate::daemon::ledger_key;
 use crate::daemon::metrics::{Certificate, Metrics};
 use crate::daemon::notice::{self, Notice};
@@ -42,7 +42,7 @@ use crate::server::timestamper;
 use crate::server::timestamps::SharedTimestamper;
 use crate::server::transport::configure;
 use crate::store::{DiskStore, Options};
-use crate::vault::{DomainProjector, Halt, SystemClock, Vault};
+use crate::vault::{Halt, SystemClock, Vault};
 
 /// How long open calls may go on after a signal to stop.
 const DRAIN_MAX: Duration = Duration::from_secs(30);
@@ -84,9 +84,7 @@ pub(super) async fn run(
     let progress = progress(&manager, &caught_up);
     let options =
         Options { probe: Some(&probe_in_child), progress: Some(&progress), ..Options::default() };
-    let store = DiskStore::open(place.store(), &DomainProjector, &options).map_err(not_opened)?;
-    refuse_strange(&store, &config)?;
-    let ledger_keys = ledger_key::of(&keys, &store)?;
+    let (store, ledger_keys) = ledger_key::open(&place, &config, &keys, &options)?;
     let (origin, clock) = (config.origin.clone(), Arc::new(SystemClock));
     let vault = Vault::open(store, origin, ledger_keys, clock, config.quota);
     let vault = Arc::new(vault.map_err(failed)?);

@@ -5,7 +5,6 @@ use std::sync::Arc;
 
 use crate::domain::id::Digest;
 use crate::domain::refusal::Refusal;
-use crate::domain::statement::Log;
 use crate::domain::stream::Stream;
 use crate::domain::text::Text;
 use crate::ledger::checkpoint::{self, Checkpoint};
@@ -16,7 +15,7 @@ use crate::ledger::proof::Proof;
 use crate::ledger::tile::{Content, Tile};
 use crate::store::{ReadError, Store};
 use crate::vault::error::VaultError;
-use crate::vault::{LedgerKeys, Scribe, Talker, Vault, identity};
+use crate::vault::{LedgerKeys, Scribe, Talker, Vault};
 
 /// Entries that are read back and hashed at a time.
 const ENTRIES_PER_PAGE: usize = 256;
@@ -92,9 +91,7 @@ pub fn check_log<S: Store>(
     origin: Text,
     keys: impl Into<LedgerKeys>,
 ) -> Result<(), ReadError> {
-    let identity = identity(store)?;
-    let generation = identity.as_ref().map_or(1, |vault| vault.generation);
-    let scribe = Scribe::new(Log { origin, generation }, keys.into(), identity.as_ref())?;
+    let scribe = Scribe::of(store, origin, keys.into())?;
     Published::resume(store, &scribe).map(drop)
 }
 

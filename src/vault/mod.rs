@@ -121,9 +121,7 @@ impl<S: Store> Vault<S> {
         clock: Arc<dyn Clock>,
         quota: Quota,
     ) -> Result<Self, ReadError> {
-        let identity = identity(&store)?;
-        let generation = identity.as_ref().map_or(1, |vault| vault.generation);
-        let scribe = Scribe::new(Log { origin, generation }, keys.into(), identity.as_ref())?;
+        let scribe = Scribe::of(&store, origin, keys.into())?;
         Self::open_in(store, scribe, clock, quota, Publishing::Done)
     }
 
@@ -137,7 +135,7 @@ impl<S: Store> Vault<S> {
         clock: Arc<dyn Clock>,
         quota: Quota,
     ) -> Result<Self, ReadError> {
-        let scribe = Scribe::new(Log { origin, generation: 1 }, keys.into(), None)?;
+        let scribe = Scribe::of(&store, origin, keys.into())?;
         Self::open_in(store, scribe, clock, quota, Publishing::LeftOut)
     }
 

@@ -6,12 +6,14 @@ use crate::domain::id::{Malformed, PublicKey, Signature};
 use crate::domain::statement::{Log, Saw};
 use crate::domain::states::Vault as Identity;
 use crate::domain::stream::Stream;
+use crate::domain::text::Text;
 use crate::domain::time::Timestamp;
 use crate::ledger::authorities::{self, Authorities, SignedAuthorities};
 use crate::ledger::checkpoint::{self, Checkpoint};
 use crate::ledger::head::{self, Head, HeadType, SignedHead};
-use crate::store::{ReadError, StreamHead};
+use crate::store::{ReadError, Store, StreamHead};
 use crate::vault::error::VaultError;
+use crate::vault::identity;
 use crate::vault::ledger_key::LedgerKeys;
 
 /// What signs for the vault.
@@ -29,6 +31,14 @@ pub struct Scribe {
 }
 
 impl Scribe {
+    /// Signs for the log of this name with these keys, in the generation that the store tells of: 1
+    /// until a recovery.
+    pub fn of<S: Store>(store: &S, origin: Text, keys: LedgerKeys) -> Result<Self, ReadError> {
+        let identity = identity(store)?;
+        let generation = identity.as_ref().map_or(1, |vault| vault.generation);
+        Self::new(Log { origin, generation }, keys, identity.as_ref())
+    }
+
     /// Signs for this log with these keys. `identity` tells of earlier ones.
     pub fn new(log: Log, keys: LedgerKeys, identity: Option<&Identity>) -> Result<Self, ReadError> {
         let LedgerKeys { current, former } = keys;
