@@ -31,6 +31,7 @@ fn hint(command: &Command) -> Option<&'static str> {
         Command::Member(MemberCommand::Retrieve { .. } | MemberCommand::Seal { .. })
         | Command::Agreement(AgreementCommand::Template { .. })
         | Command::Verify { .. }
+        | Command::Guide { .. }
         | Command::Completions { .. }
         | Command::Man { .. }
         | Command::Passphrase { .. }

@@ -5,6 +5,7 @@ mod commands;
 mod demo;
 mod due;
 pub mod failure;
+pub mod guide;
 mod interrupt;
 pub(crate) mod manual;
 pub mod output;
@@ -95,6 +96,7 @@ async fn run(cli: Cli) -> Result<Exit, Failure> {
         Command::Agreement(AgreementCommand::Template { name }) => {
             commands::agreement::template(&output, name.as_deref())
         }
+        Command::Guide { topic } => guide::guide(&output, topic.as_deref()),
         Command::Verify { receipts, file, log, compare } => commands::receipt::verify_all(
             &output,
             &receipts,
