@@ -6,9 +6,11 @@ mod demo;
 mod due;
 pub mod failure;
 mod interrupt;
+mod line;
 pub(crate) mod manual;
 pub mod output;
 pub(crate) mod passphrase;
+pub mod progress;
 pub mod view;
 
 use std::ffi::OsString;
