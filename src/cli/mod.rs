@@ -7,9 +7,11 @@ mod due;
 pub mod failure;
 pub mod guide;
 mod interrupt;
+mod line;
 pub(crate) mod manual;
 pub mod output;
 pub(crate) mod passphrase;
+pub mod progress;
 pub mod view;
 
 use std::ffi::OsString;
