@@ -23,6 +23,7 @@ mod journal;
 mod recovery;
 #[cfg(test)]
 mod rollback;
+mod scrub;
 mod segments;
 mod space;
 mod staging;
@@ -45,6 +46,7 @@ pub use check::{Checked, Fault};
 pub use disk::{DiskStore, Options, Probe, refuse_served};
 pub use error::OpenError;
 pub use index::probe_index;
+pub use scrub::{Harm, Harmed, Pass, Piece, Place};
 pub use space::is_full;
 pub use staging::{StagedBundle, Upload};
 
@@ -240,6 +242,11 @@ pub trait Store: Send + Sync + 'static {
 
     /// Syncs what may be synced late, so that the next start has nothing to catch up with.
     fn settle(&self) -> io::Result<()>;
+
+    /// Reads the next piece of everything stored and checks it, `None` once all is read. What is
+    /// wrong with a piece is told and the pass goes on behind it. After an error it can be asked
+    /// again, from its place.
+    fn read_on(&self, pass: &mut Pass) -> Result<Option<Piece>, ReadError>;
 
     /// A stored large bundle, checked chunk by chunk as it is read.
     fn bundle(&self, id: &DepositId) -> Result<Option<Self::Bundle>, ReadError>;
