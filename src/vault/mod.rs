@@ -13,6 +13,7 @@ mod delivery;
 pub mod error;
 mod halt;
 mod intake;
+mod known;
 mod ledger_key;
 mod log;
 mod looks;
@@ -63,7 +64,7 @@ use crate::domain::id::{Bytes, DepositId, Digest, MemberId, MemberPath};
 use crate::domain::refusal::Refusal;
 use crate::domain::rules::{self, Circumstances};
 use crate::domain::statement::{Join, Log, Stated, Statement};
-use crate::domain::states::{Key, States, Vault as Founded};
+use crate::domain::states::{Key, Record, States, Vault as Founded};
 use crate::domain::stream::Stream;
 use crate::domain::text::Text;
 use crate::domain::time::Timestamp;
@@ -72,6 +73,7 @@ use crate::vault::attachments::Attachments;
 use crate::vault::attempts::{Attempts, Tried};
 use crate::vault::clock::Steady;
 use crate::vault::committer::{Committer, Desk, Work};
+use crate::vault::known::Known;
 use crate::vault::log::Publishing;
 use crate::vault::looks::Looks;
 use crate::vault::measures::Measures;
@@ -102,6 +104,7 @@ pub struct Vault<S: Store> {
     scribe: Arc<Scribe>,
     clock: Arc<Steady>,
     committer: Committer<S>,
+    known: Arc<Known>,
     looks: Looks,
     attempts: Attempts,
     quota: Quota,
@@ -153,7 +156,9 @@ impl<S: Store> Vault<S> {
         let measures = Measures::default();
         let told = (watchers.clone(), measures.clone());
         let clock = Arc::new(Steady::from(committer::last_at(store.as_ref())?, clock));
-        let desk = Desk::new(store.clone(), scribe.clone(), clock.clone(), told, quota, log)?;
+        let known = Arc::new(Known::default());
+        let kept = (store.clone(), known.clone());
+        let desk = Desk::new(kept, scribe.clone(), clock.clone(), told, quota, log)?;
         let committer = Committer::start(desk, halt.clone())?;
         let (looks, attempts) = (Looks::default(), Attempts::default());
         let reserved = Reserved::default();
@@ -162,6 +167,7 @@ impl<S: Store> Vault<S> {
             scribe,
             clock,
             committer,
+            known,
             looks,
             attempts,
             quota,
@@ -372,7 +378,7 @@ impl<S: Store> Vault<S> {
         let mut states = States::default();
         let mut wanted = Attachments::new(attachments)?;
         for (signed, stated) in group {
-            records::load_for(&mut states, stated, &|key| self.store.record(key))?;
+            records::load_for(&mut states, stated, &|key| self.find(key))?;
             if states.statement(&stated.digest).is_some() {
                 continue;
             }
@@ -390,7 +396,7 @@ impl<S: Store> Vault<S> {
     fn holds_still(&self, group: &[(SignedText, Stated)]) -> Result<(), VaultError> {
         let mut states = States::default();
         for (_, stated) in group {
-            records::load_for(&mut states, stated, &|key| self.store.record(key))?;
+            records::load_for(&mut states, stated, &|key| self.find(key))?;
             rules::holds(&states, stated, &self.circumstances(stated)?)?;
         }
         Ok(())
@@ -406,7 +412,11 @@ impl<S: Store> Vault<S> {
         states: &mut States,
         keys: impl IntoIterator<Item = Key>,
     ) -> Result<(), VaultError> {
-        Ok(records::load(states, keys, &|key| self.store.record(key))?)
+        Ok(records::load(states, keys, &|key| self.find(key))?)
+    }
+
+    fn find(&self, key: &Key) -> Result<Option<Arc<Record>>, ReadError> {
+        self.known.find(key, &|name| self.store.record(name))
     }
 
     /// Runs reckoning and reading where it may block.
@@ -423,14 +433,14 @@ impl<S: Store> Vault<S> {
 /// A deposit as a store tells of it.
 pub fn deposit<S: Store>(store: &S, id: &DepositId) -> Result<Option<Deposit>, ReadError> {
     let mut states = States::default();
-    records::load(&mut states, [Key::Deposit(id.clone())], &|key| store.record(key))?;
+    records::load(&mut states, [Key::Deposit(id.clone())], &records::of(store))?;
     Ok(states.deposit(id).cloned())
 }
 
 /// What a store says it is the vault of; nothing before its first event.
 pub fn identity<S: Store>(store: &S) -> Result<Option<Founded>, ReadError> {
     let mut states = States::default();
-    records::load(&mut states, [Key::Vault], &|key| store.record(key))?;
+    records::load(&mut states, [Key::Vault], &records::of(store))?;
     Ok(states.vault().cloned())
 }
 
