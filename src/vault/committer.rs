@@ -313,8 +313,9 @@ impl<S: Store> Desk<S> {
                     }
                 }
                 self.watchers.tell(entries.iter().map(|entry| &entry.stream));
+                let mut heads = BTreeMap::new();
                 for (reply, outcome) in answers {
-                    let done = outcome.and_then(|outcome| self.done(&entries, outcome));
+                    let done = outcome.and_then(|it| self.done(&entries, &mut heads, it));
                     // Whoever asked may be gone; what was committed stands.
                     drop(reply.send(done));
                 }
@@ -532,8 +533,13 @@ impl<S: Store> Desk<S> {
         Ok(End { stands, label_key })
     }
 
-    /// The answer, once the batch is durable.
-    fn done(&self, committed: &[Entry], outcome: Outcome) -> Result<Done, VaultError> {
+    /// The answer, once the batch is durable. Who asked about one stream gets one head, signed once.
+    fn done(
+        &self,
+        committed: &[Entry],
+        heads: &mut BTreeMap<Stream, SignedHead>,
+        outcome: Outcome,
+    ) -> Result<Done, VaultError> {
         let entries = match outcome {
             Outcome::New(range) => committed.get(range).unwrap_or_default().to_vec(),
             Outcome::Before(accepted) => accepted
@@ -542,7 +548,14 @@ impl<S: Store> Desk<S> {
                 .collect::<Result<_, _>>()?,
         };
         let stream = entries.last().map(|entry| &entry.stream).ok_or(VaultError::Unavailable)?;
-        let head = self.scribe.sign(stream, self.clock.now(), self.store.head(stream)?)?;
+        let head = match heads.get(stream) {
+            Some(head) => head.clone(),
+            None => {
+                let head = self.scribe.sign(stream, self.clock.now(), self.store.head(stream)?)?;
+                heads.insert(stream.clone(), head.clone());
+                head
+            }
+        };
         Ok(Done { entries, head })
     }
 }
