@@ -26,7 +26,7 @@ use escrow_vault::crypto::contribution::{Target, contribute, verify};
 use escrow_vault::crypto::keyring::Keyring;
 use escrow_vault::crypto::release_key::{ReleaseKey, deal, number};
 use escrow_vault::crypto::request_point::RequestSecret;
-use escrow_vault::crypto::seal::{Origin, Sealer};
+use escrow_vault::crypto::seal::{Origin, Seal};
 use escrow_vault::crypto::signature::{self, SigningKey};
 use escrow_vault::crypto::statement;
 use escrow_vault::domain::event::{Note, SignedText};
@@ -199,16 +199,14 @@ fn contribution() {
     let names: Vec<OrganisationName> = ["a", "b", "c"].map(|name| name.parse().unwrap()).into();
     let dealt = deal(&names, 2, &mut OsRng).unwrap();
     let key = ReleaseKey::check(&dealt.commitment, 2, &number(&names)).unwrap();
-    let mut sealer = Sealer::new(&key, Vec::new(), &mut OsRng).unwrap();
-    sealer.write_all(b"recipe").unwrap();
     let origin =
         Origin { agreement: AgreementId::of(&Bytes([3; 32])), depositor: names[0].clone() };
-    let (sealed, _) = sealer.finish(&origin, &mut OsRng).unwrap();
+    let sealed = Seal::new(&key, &origin, &mut OsRng).unwrap();
     let target = Target {
         request_sha256: Bytes([1; 32]),
         release_key_sha256: Bytes([2; 32]),
         epoch: 1,
-        ephemeral: sealed.header.ephemeral,
+        ephemeral: sealed.header().ephemeral,
         request_point: RequestSecret::generate(&mut OsRng).point(),
     };
     let (holder, share) = &dealt.shares[1];

@@ -172,6 +172,11 @@ pub enum Command {
     /// Propose, accept, end agreements
     #[command(subcommand)]
     Agreement(AgreementCommand),
+    /// Read short pages on the practice: what to deposit, whom to choose, how to keep shares
+    Guide {
+        /// Which page [default: list them]
+        topic: Option<String>,
+    },
     /// Print completions for a shell; bash looks in ~/.local/share/bash-completion/completions
     Completions {
         /// Which shell

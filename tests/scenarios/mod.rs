@@ -14,6 +14,7 @@ mod duty;
 mod exports;
 mod faults;
 mod full_disk;
+mod guide;
 mod http;
 mod index;
 mod invitations;

@@ -47,7 +47,7 @@ pub(super) async fn seal(
         let message = format!("{} exists already", taken.display());
         return Err(Failure::failed("EXISTS", message, "name another file with --out"));
     }
-    let mut progress = Progress::new("sealing", plan.bytes(), output);
+    let progress = Progress::new("sealing", plan.bytes(), output);
     let sealed = deposit::seal_to_file(&agreement, &plan, out, |bytes| progress.add(bytes))?;
     drop(progress);
     let view = SealedView {
@@ -113,7 +113,7 @@ pub(super) async fn deposit(
         [only] if only == Path::new("-") => output.ask_beside_input(&what_is_signed)?,
         _ => output.ask(&what_is_signed)?,
     }
-    let mut progress = Progress::new("depositing", bundle.size(), output);
+    let progress = Progress::new("depositing", bundle.size(), output);
     let sent = move |bytes| progress.add(bytes);
     let id = deposit::deposit(session, &agreement, bundle, label, sent).await?;
     let looked = session.agreement(&agreement.id).await.and_then(|_| made(session, &id));
@@ -173,7 +173,7 @@ fn bundle(
         )),
         _ => {
             let plan = plan(output, what)?;
-            let mut progress = Progress::new("sealing", plan.bytes(), output);
+            let progress = Progress::new("sealing", plan.bytes(), output);
             let dir = session.home.dir();
             Ok(deposit::seal(agreement, &plan, dir, |bytes| progress.add(bytes))?)
         }

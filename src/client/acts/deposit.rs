@@ -18,9 +18,8 @@ use crate::client::error::{ClientError, chain};
 use crate::client::session::Session;
 use crate::client::unfinished::Unfinished;
 use crate::crypto::header::{HEADER_BYTES_MAX, Header, HeaderFault, plaintext_size};
-use crate::crypto::proofs;
-use crate::crypto::seal::{Origin, Sealed, Sealer};
-use crate::crypto::{signature, strict_json};
+use crate::crypto::seal::{Origin, Seal, Sealed};
+use crate::crypto::{payload, proofs, signature, strict_json};
 use crate::domain::agreement::Agreement;
 use crate::domain::id::{AgreementId, Bytes, DepositId, Digest, Element};
 use crate::domain::refusal::Refusal;
@@ -155,17 +154,18 @@ fn seal_into(
     let depositor = agreement.terms.depositor().cloned();
     let depositor = depositor.ok_or(Refusal::AgreementIs("without a depositor"))?;
     let origin = Origin { agreement: agreement.id.clone(), depositor };
-    let file = BufWriter::with_capacity(PIECE_BYTES, file);
-    let sealer = Sealer::new(&key, file, &mut OsRng).map_err(|fault| disk(dir, &fault))?;
+    let sealer = file
+        .try_clone()
+        .and_then(|file| Seal::new(&key, &origin, &mut OsRng)?.begin(file, payload::threads()))
+        .map_err(|fault| disk(dir, &fault))?;
     let mut buffered = BufWriter::with_capacity(PIECE_BYTES, Heard { to: sealer, packed });
     plan.write_to(&mut buffered)
         .map_err(|fault| ClientError::input("NOT_PACKED", chain(&fault), fault.hint()))?;
     let finished = buffered
         .into_inner()
         .map_err(io::IntoInnerError::into_error)
-        .and_then(|heard| heard.to.finish(&origin, &mut OsRng))
-        .and_then(|(sealed, mut file)| file.flush().map(|()| sealed));
-    finished.map_err(|fault| disk(dir, &fault))
+        .and_then(|heard| heard.to.finish());
+    finished.map(|(sealed, _)| sealed).map_err(|fault| disk(dir, &fault))
 }
 
 /// Tells of every piece that is written.
