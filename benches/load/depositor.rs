@@ -5,13 +5,15 @@
 //! head which reaches it. Left out of it are sealing with its proof of origin, which other computers
 //! do, and remembering the answer in the member's home, which is on another disk.
 
+use std::io::Write as _;
+use std::num::NonZeroUsize;
 use std::sync::Arc;
 
 use bytes::Bytes as Buffer;
 use escrow_vault::client::home::Home;
 use escrow_vault::client::session::Session;
 use escrow_vault::crypto::release_key::ReleaseKey;
-use escrow_vault::crypto::seal::{Origin, Sealed, Sealer};
+use escrow_vault::crypto::seal::{Origin, Seal, Sealed};
 use escrow_vault::crypto::{proofs, statement};
 use escrow_vault::domain::agreement::Agreement;
 use escrow_vault::domain::event::Act;
@@ -58,9 +60,10 @@ impl Depositor {
         self.sealed.extend((0..count).map(|_| {
             let mut content = vec![0; bytes];
             OsRng.fill_bytes(&mut content);
-            let mut sealer = Sealer::new(&self.key, Vec::new(), &mut OsRng).unwrap();
-            std::io::Write::write_all(&mut sealer, &content).unwrap();
-            let (sealed, bundle) = sealer.finish(&self.origin, &mut OsRng).unwrap();
+            let seal = Seal::new(&self.key, &self.origin, &mut OsRng).unwrap();
+            let mut sealer = seal.begin(Vec::new(), NonZeroUsize::MIN).unwrap();
+            sealer.write_all(&content).unwrap();
+            let (sealed, bundle) = sealer.finish().unwrap();
             (sealed, Buffer::from(bundle))
         }));
     }
