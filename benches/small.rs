@@ -20,13 +20,16 @@ mod common;
 mod load;
 mod rivals;
 
+use std::cell::Cell;
+
 use tokio::runtime::Runtime;
 
 use crate::common::disk;
-use crate::common::table::{Row, measure};
+use crate::common::table::{Row, measure, medians};
 use crate::common::vault::Vault;
 use crate::load::depositor::Depositor;
-use crate::load::{Caller, Rate, drive};
+use crate::load::ways::{self, Way};
+use crate::load::{Caller, Rate, drive, floor};
 use crate::rivals::etcd::Etcd;
 use crate::rivals::openbao::OpenBao;
 
@@ -36,7 +39,7 @@ const RUNS: usize = 3;
 const BYTES: usize = 1024;
 
 fn main() {
-    measure([("one", one), ("many", many)]);
+    measure([("one", one), ("many", many), ("floor", floor), ("limit", limit)]);
 }
 
 /// One caller.
@@ -47,6 +50,43 @@ fn one() {
 /// 64 callers.
 fn many() {
     beside(64, 100, "deposits of 1 KiB, 64 clients");
+}
+
+/// What nobody can leave out of a deposit who verifies it: signatures and the proof of origin, on one
+/// thread. Beside it, what that alone would let this machine do.
+fn floor() {
+    let floor = floor::measure();
+    let both = floor.vault + floor.caller;
+    let processors = std::thread::available_parallelism().unwrap().get() as f64;
+    let what = "what a deposit's signatures and proofs take";
+    let is = format!("{} + {} µs", floor.vault.as_micros(), floor.caller.as_micros());
+    let most = processors / both.as_secs_f64();
+    Row { what, ours: is, peer: format!("at most {most:.0}/s"), ratio: 1.0 }.print();
+}
+
+/// Bundles in the journal beside bundles in files, by size.
+fn limit() {
+    for (kib, what) in [
+        (4, "store bundles of 4 KiB in the journal"),
+        (16, "store bundles of 16 KiB in the journal"),
+        (64, "store bundles of 64 KiB in the journal"),
+        (128, "store bundles of 128 KiB in the journal"),
+        (256, "store bundles of 256 KiB in the journal"),
+        (512, "store bundles of 512 KiB in the journal"),
+    ] {
+        let written = [Cell::new(0.0), Cell::new(0.0)];
+        let store = |written: &Cell<f64>, way| {
+            let stored = ways::store(way, kib << 10);
+            written.set(stored.amplification);
+            stored.per_second
+        };
+        let (mut journal, mut files) =
+            (|| store(&written[0], Way::Journal), || store(&written[1], Way::Files));
+        let [journal, files] = medians(RUNS, [&mut journal, &mut files]);
+        let shown = |rate: f64, written: f64| format!("{rate:.0}/s, ×{written:.1}");
+        let (ours, peer) = (shown(journal, written[0].get()), shown(files, written[1].get()));
+        Row { what, ours, peer: format!("in files: {peer}"), ratio: journal / files }.print();
+    }
 }
 
 /// Callers of a server, as they wait for their next turn.

@@ -2,6 +2,8 @@
 //! follows the other.
 
 pub(crate) mod depositor;
+pub(crate) mod floor;
+pub(crate) mod ways;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};

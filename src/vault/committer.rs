@@ -601,10 +601,7 @@ pub(super) fn saw<S: Store>(
     stated: &Stated,
 ) -> Result<Option<crate::domain::id::Digest>, ReadError> {
     let Some(ground) = stated.statement.ground() else { return Ok(None) };
-    let stream = Stream::Agreement(ground.agreement.clone());
-    let seen = store.read_stream(&stream, ground.saw.sequence, 1)?;
-    let seen = seen.first().filter(|entry| entry.sequence == ground.saw.sequence);
-    Ok(seen.map(Entry::commitment))
+    store.commitment(&Stream::Agreement(ground.agreement.clone()), ground.saw.sequence)
 }
 
 /// The entry of an accepted statement.
