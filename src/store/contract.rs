@@ -164,6 +164,14 @@ fn what_is_committed_is_read_back<S: Store>(store: &S) {
     let ours = store.read_stream(&Stream::Vault, vault + 1, 9).unwrap();
     assert_eq!(ours, [entries[0].clone(), entries[2].clone()]);
     assert_eq!(store.read_stream(&Stream::Vault, vault + 2, 9).unwrap(), entries[2..]);
+    for (sequence, expected) in [
+        (0, None),
+        (vault + 1, Some(entries[0].commitment())),
+        (vault + 2, Some(entries[2].commitment())),
+        (vault + 3, None),
+    ] {
+        assert_eq!(store.commitment(&Stream::Vault, sequence).unwrap(), expected, "{sequence}");
+    }
     assert_eq!(store.record("a").unwrap(), Some(b"1".to_vec()));
 }
 

@@ -25,7 +25,7 @@ use crate::store::error::{OpenError, io_at};
 use crate::store::frame::{BATCH_BLOBS_MAX, BATCH_BUNDLES_MAX, BATCH_BYTES_MAX, BATCH_ENTRIES_MAX};
 use crate::store::head::Tip;
 use crate::store::index::Index;
-use crate::store::journal::{Journal, Reader};
+use crate::store::journal::{Journal, Opened, Reader};
 use crate::store::scrub::{Pass, Piece};
 use crate::store::segments::{private_directory, private_file};
 use crate::store::space::{RESERVE_BYTES, Space};
@@ -348,10 +348,11 @@ impl Store for DiskStore {
     ) -> Result<Vec<Entry>, ReadError> {
         let head = self.head(stream)?;
         let wanted = (from.max(1)..=head.sequence).take(limit);
+        let mut opened = Opened::default();
         let places = wanted.map(|sequence| {
             let missing = || lost(format!("entry {sequence} of {stream}"));
             let (position, _) = self.index.in_stream(stream, sequence)?.ok_or_else(missing)?;
-            let entry = self.entry(position)?;
+            let entry = self.entry(&mut opened, position)?;
             if entry.stream == *stream && entry.sequence == sequence {
                 Ok(entry)
             } else {
@@ -361,9 +362,14 @@ impl Store for DiskStore {
         places.collect()
     }
 
+    fn commitment(&self, stream: &Stream, sequence: u64) -> Result<Option<Digest>, ReadError> {
+        let _view = self.view()?;
+        Ok(self.index.in_stream(stream, sequence)?.map(|(_, commitment)| commitment))
+    }
+
     fn read_ledger(&self, from: u64, limit: usize) -> Result<Vec<Entry>, ReadError> {
-        let size = *self.view()?;
-        (from..size).take(limit).map(|position| self.entry(position)).collect()
+        let (size, mut opened) = (*self.view()?, Opened::default());
+        (from..size).take(limit).map(|position| self.entry(&mut opened, position)).collect()
     }
 
     fn leaf(&self, position: u64) -> Result<Leaf, ReadError> {
@@ -432,10 +438,10 @@ impl Store for DiskStore {
 
 impl DiskStore {
     /// The entry at a position; entries never change, so this needs no view.
-    fn entry(&self, position: u64) -> Result<Entry, ReadError> {
+    fn entry(&self, opened: &mut Opened, position: u64) -> Result<Entry, ReadError> {
         let missing = || lost(format!("entry {position}"));
         let at = self.index.position(position)?.ok_or_else(missing)?;
-        self.reader.entry(at, position)
+        self.reader.entry_of(opened, at, position)
     }
 }
 

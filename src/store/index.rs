@@ -15,9 +15,8 @@ use std::time::{Duration, Instant};
 
 use crate::domain::id::{Bytes, Digest};
 use crate::domain::stream::Stream;
-use crate::ledger::Entry;
 use crate::ledger::edge::Edge;
-use crate::ledger::entry::Leaf;
+use crate::ledger::entry::{self, Leaf};
 use crate::ledger::merkle::{self, Node};
 use crate::store::frame::{BundleRecord, Fields, Identity};
 use crate::store::head::Tip;
@@ -118,11 +117,15 @@ impl Index {
         records: Records,
     ) -> Result<(), ReadError> {
         let mut batch = sled::Batch::default();
-        for (node, value) in self.grown(&committed.entries)? {
-            batch.insert(node_key(node), value);
+        let entries = committed.entries.iter();
+        let leaves: Vec<Leaf> = entries.clone().map(|(entry, _)| entry.leaf()).collect();
+        if let Some((first, _)) = committed.entries.first() {
+            for (node, value) in self.grown(first.position, &leaves)? {
+                batch.insert(node_key(node), value);
+            }
         }
-        for (entry, at) in &committed.entries {
-            let commitment = entry.commitment();
+        for ((entry, at), leaf) in entries.zip(&leaves) {
+            let commitment = entry::commitment_of(leaf);
             let mut value = entry.position.to_be_bytes().to_vec();
             value.extend(commitment.0);
             batch.insert(stream_key(&entry.stream, entry.sequence), value);
@@ -157,13 +160,12 @@ impl Index {
         })
     }
 
-    /// The nodes of the log that entries complete: leaves as they are, above them hashes.
-    fn grown(&self, entries: &[(Entry, Location)]) -> Result<Vec<(Node, Vec<u8>)>, ReadError> {
-        let Some((first, _)) = entries.first() else { return Ok(Vec::new()) };
-        let mut edge = Edge::read(first.position, |node| self.node(node))?;
+    /// The nodes of the log that leaves from this position on complete: leaves as they are, above them
+    /// hashes.
+    fn grown(&self, first: u64, leaves: &[Leaf]) -> Result<Vec<(Node, Vec<u8>)>, ReadError> {
+        let mut edge = Edge::read(first, |node| self.node(node))?;
         let mut grown = Vec::new();
-        for (entry, _) in entries {
-            let leaf = entry.leaf();
+        for leaf in leaves {
             edge.push(merkle::leaf_hash(&leaf.0), |node, hash| {
                 let value = if node.level == 0 { leaf.0.to_vec() } else { hash.0.to_vec() };
                 grown.push((node, value));

@@ -198,6 +198,13 @@ pub trait Store: Send + Sync + 'static {
         limit: usize,
     ) -> Result<Vec<Entry>, ReadError>;
 
+    /// The commitment of this entry of a stream; `None` where there is no such entry.
+    fn commitment(&self, stream: &Stream, sequence: u64) -> Result<Option<Digest>, ReadError> {
+        let found = self.read_stream(stream, sequence, 1)?;
+        let found = found.first().filter(|entry| entry.sequence == sequence);
+        Ok(found.map(Entry::commitment))
+    }
+
     /// At most `limit` entries of the ledger in order, the first at position `from`.
     fn read_ledger(&self, from: u64, limit: usize) -> Result<Vec<Entry>, ReadError>;
 

@@ -13,6 +13,7 @@ mod delivery;
 pub mod error;
 mod halt;
 mod intake;
+mod known;
 mod ledger_key;
 mod log;
 mod looks;
@@ -68,7 +69,7 @@ use crate::domain::id::{Bytes, DepositId, Digest, MemberId, MemberPath};
 use crate::domain::refusal::Refusal;
 use crate::domain::rules::{self, Circumstances};
 use crate::domain::statement::{Join, Log, Stated, Statement};
-use crate::domain::states::{Key, States, Vault as Founded};
+use crate::domain::states::{Key, Record, States, Vault as Founded};
 use crate::domain::stream::Stream;
 use crate::domain::text::Text;
 use crate::domain::time::Timestamp;
@@ -77,6 +78,7 @@ use crate::vault::attachments::Attachments;
 use crate::vault::attempts::{Attempts, Tried};
 use crate::vault::clock::Steady;
 use crate::vault::committer::{Committer, Desk, Work};
+use crate::vault::known::Known;
 use crate::vault::log::Publishing;
 use crate::vault::looks::Looks;
 use crate::vault::measures::Measures;
@@ -108,6 +110,7 @@ pub struct Vault<S: Store> {
     scribe: Arc<Scribe>,
     clock: Arc<Steady>,
     committer: Committer<S>,
+    known: Arc<Known>,
     looks: Looks,
     attempts: Attempts,
     quota: Quota,
@@ -161,7 +164,9 @@ impl<S: Store> Vault<S> {
         let clock = Arc::new(Steady::from(committer::last_at(store.as_ref())?, clock));
         let (reserved, uploads) = upload::left(store.as_ref(), clock.now())?;
         let told = (watchers.clone(), measures.clone(), reserved.clone());
-        let desk = Desk::new(store.clone(), scribe.clone(), clock.clone(), told, quota, log)?;
+        let known = Arc::new(Known::default());
+        let kept = (store.clone(), known.clone());
+        let desk = Desk::new(kept, scribe.clone(), clock.clone(), told, quota, log)?;
         let committer = Committer::start(desk, halt.clone())?;
         let (looks, attempts) = (Looks::default(), Attempts::default());
         Ok(Self {
@@ -169,6 +174,7 @@ impl<S: Store> Vault<S> {
             scribe,
             clock,
             committer,
+            known,
             looks,
             attempts,
             quota,
@@ -382,7 +388,7 @@ impl<S: Store> Vault<S> {
         let mut states = States::default();
         let mut wanted = Attachments::new(attachments)?;
         for (signed, stated) in group {
-            records::load_for(&mut states, stated, &|key| self.store.record(key))?;
+            records::load_for(&mut states, stated, &|key| self.find(key))?;
             if states.statement(&stated.digest).is_some() {
                 continue;
             }
@@ -400,7 +406,7 @@ impl<S: Store> Vault<S> {
     fn holds_still(&self, group: &[(SignedText, Stated)]) -> Result<(), VaultError> {
         let mut states = States::default();
         for (_, stated) in group {
-            records::load_for(&mut states, stated, &|key| self.store.record(key))?;
+            records::load_for(&mut states, stated, &|key| self.find(key))?;
             rules::holds(&states, stated, &self.circumstances(stated)?)?;
         }
         Ok(())
@@ -416,7 +422,11 @@ impl<S: Store> Vault<S> {
         states: &mut States,
         keys: impl IntoIterator<Item = Key>,
     ) -> Result<(), VaultError> {
-        Ok(records::load(states, keys, &|key| self.store.record(key))?)
+        Ok(records::load(states, keys, &|key| self.find(key))?)
+    }
+
+    fn find(&self, key: &Key) -> Result<Option<Arc<Record>>, ReadError> {
+        self.known.find(key, &|name| self.store.record(name))
     }
 
     /// Runs reckoning and reading where it may block.
@@ -433,14 +443,14 @@ impl<S: Store> Vault<S> {
 /// A deposit as a store tells of it.
 pub fn deposit<S: Store>(store: &S, id: &DepositId) -> Result<Option<Deposit>, ReadError> {
     let mut states = States::default();
-    records::load(&mut states, [Key::Deposit(id.clone())], &|key| store.record(key))?;
+    records::load(&mut states, [Key::Deposit(id.clone())], &records::of(store))?;
     Ok(states.deposit(id).cloned())
 }
 
 /// What a store says it is the vault of; nothing before its first event.
 pub fn identity<S: Store>(store: &S) -> Result<Option<Founded>, ReadError> {
     let mut states = States::default();
-    records::load(&mut states, [Key::Vault], &|key| store.record(key))?;
+    records::load(&mut states, [Key::Vault], &records::of(store))?;
     Ok(states.vault().cloned())
 }
 
