@@ -315,6 +315,10 @@ impl Store for DiskStore {
             .map_err(|error| unapplied(Box::<dyn std::error::Error + Send + Sync>::from(error)))?;
         self.syncing.changed();
         *visible = committed.tip.size;
+        drop(visible);
+        self.index
+            .settle_if_due()
+            .map_err(|error| unapplied(Box::<dyn std::error::Error + Send + Sync>::from(error)))?;
         journal.failed = false;
         Ok(())
     }

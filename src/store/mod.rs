@@ -18,13 +18,16 @@ mod disk;
 mod error;
 mod frame;
 mod head;
+mod heap;
 mod index;
 mod journal;
 mod recovery;
 #[cfg(test)]
 mod rollback;
+mod run;
 mod scrub;
 mod segments;
+mod settled;
 mod space;
 mod staging;
 mod syncing;
@@ -34,6 +37,8 @@ use std::io;
 use tokio::sync::watch;
 
 use crate::domain::id::{DepositId, Digest};
+#[cfg(doc)]
+use crate::domain::states::Key;
 use crate::domain::stream::Stream;
 use crate::domain::time::Timestamp;
 use crate::ledger::Entry;
@@ -225,7 +230,8 @@ pub trait Store: Send + Sync + 'static {
     /// The record under this key.
     fn record(&self, key: &str) -> Result<Option<Vec<u8>>, ReadError>;
 
-    /// At most `limit` keys that begin with `prefix`, in order, after `after` if given.
+    /// At most `limit` keys that begin with `prefix`, in order, after `after` if given. Those of
+    /// which there are many ([`Key::is_of_many`]) are looked up one by one and never listed.
     fn keys(
         &self,
         prefix: &str,
