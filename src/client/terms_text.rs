@@ -15,7 +15,7 @@ use crate::domain::der::Der;
 use crate::domain::id::{Digest, Fingerprint, OrganisationName, Role, RuleName};
 use crate::domain::needs::Needs;
 use crate::domain::soundness;
-use crate::domain::terms::{Rule, Terms, TimeStamps, limit};
+use crate::domain::terms::{Format, Rule, Terms, TimeStamps, limit};
 use crate::domain::text::Text;
 use crate::domain::time::Span;
 use crate::domain::url::Url;
@@ -52,6 +52,7 @@ struct DraftRule {
     name: RuleName,
     requester: OneOrMore<Role>,
     needs: Needs,
+    distinct_organisations: Option<u16>,
     #[serde(default)]
     notice: Span,
     #[serde(default)]
@@ -131,11 +132,13 @@ pub fn read(
         name: rule.name,
         requesters: rule.requester.into_vec(),
         needs: rule.needs,
+        distinct_organisations: rule.distinct_organisations,
         notice: rule.notice,
         objection: rule.objection,
         expires: rule.expires.unwrap_or(limit::EXPIRES_DEFAULT),
     });
-    let terms = Terms {
+    let mut terms = Terms {
+        format: Format::First,
         title: draft.title,
         quorum: draft.quorum,
         contract_sha256: None,
@@ -146,6 +149,7 @@ pub fn read(
         rules: rules.collect(),
         time_stamps: None,
     };
+    terms.format = terms.least_format();
     soundness::check(&terms).map_err(crate::domain::refusal::Refusal::Unsound)?;
     let beside = file.parent().unwrap_or(Path::new("."));
     let contract = draft.contract.map(|path| beside.join(path));
@@ -272,6 +276,32 @@ mod tests {
                 }
                 (_, _) => panic!("{why}: {refused:?}"),
             }
+        }
+    }
+
+    #[test]
+    fn words_of_format_2_are_read_and_make_the_terms_ones_of_format_2() {
+        let joint = "needs = { all = [\"1@depositor\", \"1@agent\"] }";
+        for (why, needs, format, said) in [
+            ("as it was", joint, Format::First, "1@depositor and 1@agent"),
+            (
+                "some of several",
+                "needs = { at_least = 2, of = [\"1@depositor\", \"1@agent\", \"1@beneficiary\"] }",
+                Format::Second,
+                "at least 2 of 1@depositor, 1@agent, 1@beneficiary",
+            ),
+            (
+                "from several houses",
+                "needs = { any = [\"1@depositor\", \"1@agent\"] }\ndistinct_organisations = 2",
+                Format::Second,
+                "1@depositor or 1@agent",
+            ),
+        ] {
+            let terms = parse(&THREE_PARTY.replacen(joint, needs, 1)).unwrap().terms;
+            assert_eq!(terms.format, format, "{why}");
+            assert_eq!(terms.rules[0].needs.to_string(), said, "{why}");
+            let written = serde_json::to_string(&terms).unwrap();
+            assert_eq!(written.contains("format"), format == Format::Second, "{why}");
         }
     }
 

@@ -22,6 +22,13 @@ pub enum Missing {
         /// Whose members they can be.
         organisations: Vec<OrganisationName>,
     },
+    /// People of more organisations have to consent, whichever seats they fill.
+    Organisations {
+        /// Of how many more.
+        count: usize,
+        /// Whose members they can be.
+        organisations: Vec<OrganisationName>,
+    },
     /// An objection has to be taken back.
     Withdrawal {
         /// By whose organisation.
@@ -86,7 +93,9 @@ pub fn wanted(request: &Request, member: &MemberPath, now: Timestamp) -> Option<
         let open = request.missing_consents().unwrap_or_default();
         request.may_consent(member)
             && !request.has_consented(member)
-            && role.is_some_and(|role| open.contains_key(role))
+            && (role.is_some_and(|role| open.contains_key(role))
+                || (lacks_organisations(request)
+                    && request.other_organisations().contains(&organisation)))
     };
     let may_object = || {
         request.objectors().any(|who| who == organisation)
@@ -109,6 +118,13 @@ pub fn wanted(request: &Request, member: &MemberPath, now: Timestamp) -> Option<
         }
         State::Withdrawn | State::Expired => None,
     }
+}
+
+/// Whether consents are missing that no seat asks for. While seats are open whoever fills them may
+/// come from another organisation as well.
+fn lacks_organisations(request: &Request) -> bool {
+    request.missing_consents().is_some_and(|open| open.is_empty())
+        && request.organisations_missing() > 0
 }
 
 /// What the requester's organisation still owes, and whether it is late.
@@ -149,6 +165,12 @@ pub fn missing(request: &Request, now: Timestamp) -> Vec<Missing> {
         let organisations = request.terms.in_role(&role).to_vec();
         found.push(Missing::Consents { seats, role, organisations });
     }
+    if lacks_organisations(request) {
+        found.push(Missing::Organisations {
+            count: request.organisations_missing(),
+            organisations: request.other_organisations().into_iter().cloned().collect(),
+        });
+    }
     let organisations: Vec<_> = request.unaware().into_iter().cloned().collect();
     if !organisations.is_empty() {
         found.push(Missing::Notification { organisations });
@@ -158,7 +180,7 @@ pub fn missing(request: &Request, now: Timestamp) -> Vec<Missing> {
     }
     let count = request.contributions_missing();
     let awaited = request.awaited_holders().into_iter().cloned().collect();
-    if count > 0 && request.missing_consents().is_some_and(|open| open.is_empty()) {
+    if count > 0 && request.is_consented() {
         found.push(Missing::Contributions { count, organisations: awaited });
     }
     found
@@ -175,6 +197,12 @@ impl fmt::Display for Missing {
             }
             Self::Consents { seats, role, organisations } => {
                 write!(f, "consents of {seats} members of {} ({role})", list(organisations))
+            }
+            Self::Organisations { count: 1, organisations } => {
+                write!(f, "consent of another organisation: {}", list(organisations))
+            }
+            Self::Organisations { count, organisations } => {
+                write!(f, "consents of {count} other organisations, of {}", list(organisations))
             }
             Self::Withdrawal { organisation } => {
                 write!(f, "withdrawal of the objection of {organisation}")

@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use crate::domain::id::{OrganisationName, Role, RuleName};
-use crate::domain::needs::{Alternative, TooComplex};
-use crate::domain::terms::{Rule, Terms, limit};
+use crate::domain::needs::{Alternative, Needs, TooComplex};
+use crate::domain::terms::{Format, Rule, Terms, limit};
 use crate::domain::time::Span;
 
 #[cfg(test)]
@@ -69,6 +69,21 @@ pub enum Unsound {
         #[source]
         cause: TooComplex,
     },
+    /// A word of a later format than the terms name.
+    #[error("rule {0} uses words of terms of format 2, and these terms are of format 1")]
+    Format(RuleName),
+    /// More organisations are asked for than may consent.
+    #[error(
+        "rule {rule} deadlocks: it takes consents of {wanted} organisations, and {able} may consent"
+    )]
+    TooFewOrganisations {
+        /// Which rule.
+        rule: RuleName,
+        /// How many are asked for.
+        wanted: usize,
+        /// How many there are in the roles of its needs.
+        able: usize,
+    },
     /// A request would expire before it can be released.
     #[error("rule {rule} deadlocks: a request expires after {expires}, but notice runs {notice}")]
     Clocks {
@@ -125,6 +140,12 @@ impl Unsound {
             Self::UnknownRole { .. } => "check the spelling against [parties]",
             Self::Twice { .. } => "remove one of the two",
             Self::Needs { .. } => "write the rule as two or more simpler rules",
+            Self::Format(_) => {
+                "say in the terms that their format is 2, as `escrow agreement propose` does"
+            }
+            Self::TooFewOrganisations { .. } => {
+                "lower distinct_organisations, or name more roles in needs"
+            }
             Self::Clocks { .. } => "let expires be longer than notice",
             Self::OneOrganisation { .. } => {
                 "require consents of two roles, such as { all = [\"1@depositor\", \"1@agent\"] }"
@@ -228,13 +249,39 @@ fn check_rule(terms: &Terms, rule: &Rule) -> Result<(), Unsound> {
     if rule.expires <= rule.notice {
         return Err(Unsound::Clocks { rule: name(), notice: rule.notice, expires: rule.expires });
     }
-    let ways = rule.needs.alternatives().map_err(|cause| Unsound::Needs { rule: name(), cause })?;
+    if rule.least_format() > terms.format {
+        return Err(Unsound::Format(name()));
+    }
+    check_needs(terms, rule)
+}
+
+fn check_needs(terms: &Terms, rule: &Rule) -> Result<(), Unsound> {
+    let name = || rule.name.clone();
+    let unclear = |cause| Unsound::Needs { rule: name(), cause };
+    // Terms of format 1 were accepted however many parts they had.
+    match terms.format {
+        Format::Second if rule.needs.parts() > Needs::PARTS_MAX => {
+            return Err(unclear(TooComplex::Parts));
+        }
+        Format::First | Format::Second => {}
+    }
+    let ways = rule.needs.alternatives().map_err(unclear)?;
     for way in &ways {
         let roles = way.keys().cloned().collect::<Vec<_>>();
         known_roles(terms, Place::Needs(name()), &roles)?;
-        for consents in smallest_sets(terms, way) {
-            check_set(terms, rule, &consents)?;
+    }
+    let roles = rule.consenting_roles();
+    let able: Vec<_> = roles.iter().flat_map(|role| terms.in_role(role)).collect();
+    if let Some(wanted) = rule.distinct_organisations {
+        let what = "organisations in distinct_organisations";
+        between(what, wanted.into(), 2, limit::PARTIES_MAX)?;
+        let (wanted, able) = (usize::from(wanted), able.len());
+        if able < wanted {
+            return Err(Unsound::TooFewOrganisations { rule: name(), wanted, able });
         }
+    }
+    for consents in ways.iter().flat_map(|way| smallest_sets(terms, way)) {
+        check_set(terms, rule, &able, &consents)?;
     }
     Ok(())
 }
@@ -258,20 +305,33 @@ fn smallest_sets(terms: &Terms, way: &Alternative) -> Vec<Consents> {
     sets.into_iter().map(Consents).collect()
 }
 
-fn check_set(terms: &Terms, rule: &Rule, consents: &Consents) -> Result<(), Unsound> {
-    let organisations: BTreeSet<_> = consents.0.iter().map(|(_, who)| who).collect();
-    if organisations.len() < 2 {
+/// Of `able`, who may consent, some have to join a set of too few organisations; at worst those
+/// who add no share to it.
+fn check_set(
+    terms: &Terms,
+    rule: &Rule,
+    able: &[&OrganisationName],
+    consents: &Consents,
+) -> Result<(), Unsound> {
+    let seated: BTreeSet<_> = consents.0.iter().map(|(_, who)| who).collect();
+    if seated.len() < 2 && rule.distinct_organisations.is_none() {
         let (rule, consents) = (rule.name.clone(), consents.clone());
         return Err(Unsound::OneOrganisation { rule, consents });
     }
     for requester in rule.requesters.iter().flat_map(|role| terms.in_role(role)) {
-        let mut holding = organisations.clone();
-        holding.insert(requester);
+        let adds_share = |who: &&OrganisationName| terms.is_holder(who) && *who != requester;
+        let mut others: Vec<_> = able.iter().copied().filter(|who| !seated.contains(who)).collect();
+        others.sort_by_key(adds_share);
+        others.truncate(rule.organisations_needed().saturating_sub(seated.len()));
+        let holding: BTreeSet<_> =
+            seated.iter().chain(&others).copied().chain([requester]).collect();
         let shares = holding.into_iter().filter(|who| terms.is_holder(who)).count();
         if shares < usize::from(terms.quorum) {
+            let joined = others.into_iter().map(|who| (1, who.clone()));
+            let consents = consents.0.iter().cloned().chain(joined).collect();
             return Err(Unsound::Deadlock {
                 rule: rule.name.clone(),
-                consents: consents.clone(),
+                consents: Consents(consents),
                 requester: requester.clone(),
                 shares,
                 quorum: terms.quorum,

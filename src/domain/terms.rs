@@ -1,11 +1,26 @@
 //! Terms: what the parties of an agreement sign.
+//!
+//! # The language
+//!
+//! A rule says who may ask, whose consents it takes, and what must have been so. It is judged by
+//! what was signed and by the time of events, never by what somebody remembers. Whatever a rule
+//! asks for beyond consents is one more thing that must be there: nothing in the language makes a
+//! release easier than its consents do, so that promises 2 and 3 are decided by `needs` alone.
+//!
+//! * `needs`: seats joined by `all`, `any` and `at_least` ([`crate::domain::needs`]);
+//!   `distinct_organisations` of which those who consent have to come.
+//!
+//! Terms come in formats. What a word means never changes within one. Format 1 is the language as
+//! it was first signed, and its terms do not name their format; those of format 2 do, and only they
+//! may use the words that came with it. A program that does not have these words refuses the whole:
+//! a safeguard that is not understood is a lost one.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
 use crate::domain::der::Der;
-use crate::domain::id::{Digest, Fingerprint, OrganisationName, Role, RuleName};
+use crate::domain::id::{Digest, Fingerprint, Malformed, OrganisationName, Role, RuleName};
 use crate::domain::needs::Needs;
 use crate::domain::text::Text;
 use crate::domain::time::Span;
@@ -15,6 +30,9 @@ use crate::domain::url::Url;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Terms {
+    /// Which words they may use.
+    #[serde(default, skip_serializing_if = "Format::is_first")]
+    pub format: Format,
     /// What it is about.
     pub title: Text,
     /// How many shares open a bundle.
@@ -34,6 +52,48 @@ pub struct Terms {
     /// Who time-stamps requests; left out where nobody does.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub time_stamps: Option<TimeStamps>,
+}
+
+/// Which words terms may use.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "u8", into = "u8")]
+pub enum Format {
+    /// Those that there were first.
+    #[default]
+    First,
+    /// Those of release rules as real agreements write them.
+    Second,
+}
+
+impl Format {
+    fn is_first(&self) -> bool {
+        *self == Self::First
+    }
+}
+
+impl From<Format> for u8 {
+    fn from(format: Format) -> Self {
+        match format {
+            Format::First => 1,
+            Format::Second => 2,
+        }
+    }
+}
+
+impl TryFrom<u8> for Format {
+    type Error = Malformed;
+
+    fn try_from(number: u8) -> Result<Self, Malformed> {
+        match number {
+            1 => Ok(Self::First),
+            2 => Ok(Self::Second),
+            other => Err(Malformed::new(
+                &other.to_string(),
+                "a format of terms",
+                "1 or 2 in this program",
+            )),
+        }
+    }
 }
 
 /// An authority that time-stamps requests (RFC 3161), so that their time is nobody's word in the
@@ -58,6 +118,9 @@ pub struct Rule {
     pub requesters: Vec<Role>,
     /// Whose consents it takes.
     pub needs: Needs,
+    /// Of how many organisations those who consent have to come; two where it is left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub distinct_organisations: Option<u16>,
     /// How long a request must have been known before it can be released.
     pub notice: Span,
     /// The roles whose members may object.
@@ -80,7 +143,42 @@ pub mod limit {
     pub const EXPIRES_DEFAULT: Span = Span::days(90);
 }
 
+impl Rule {
+    /// Of how many organisations those who consent have to come: never of one.
+    pub fn organisations_needed(&self) -> usize {
+        usize::from(self.distinct_organisations.unwrap_or_default().max(2))
+    }
+
+    /// The roles whose members may consent.
+    pub fn consenting_roles(&self) -> BTreeSet<Role> {
+        let ways = self.needs.alternatives().unwrap_or_default();
+        ways.into_iter().flat_map(BTreeMap::into_keys).collect()
+    }
+
+    /// The first format that can say it.
+    pub fn least_format(&self) -> Format {
+        let Self {
+            name: _,
+            requesters: _,
+            needs,
+            distinct_organisations,
+            notice: _,
+            objection: _,
+            expires: _,
+        } = self;
+        match needs.is_first_format() && distinct_organisations.is_none() {
+            true => Format::First,
+            false => Format::Second,
+        }
+    }
+}
+
 impl Terms {
+    /// The first format that can say them.
+    pub fn least_format(&self) -> Format {
+        self.rules.iter().map(Rule::least_format).max().unwrap_or_default()
+    }
+
     /// The role this organisation has, if it is a party.
     pub fn role_of(&self, organisation: &OrganisationName) -> Option<&Role> {
         self.parties

@@ -14,6 +14,8 @@ pub struct RuleView {
     name: RuleName,
     requester: Vec<Role>,
     needs: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    distinct_organisations: Option<u16>,
     notice: String,
     objection: Vec<Role>,
     expires: String,
@@ -26,6 +28,7 @@ impl RuleView {
             name: rule.name.clone(),
             requester: rule.requesters.clone(),
             needs: rule.needs.to_string(),
+            distinct_organisations: rule.distinct_organisations,
             notice: rule.notice.to_string(),
             objection: rule.objection.clone(),
             expires: rule.expires.to_string(),
@@ -36,13 +39,16 @@ impl RuleView {
     pub fn text(&self) -> String {
         let list =
             |roles: &[Role]| roles.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
-        let Self { name, requester, needs, notice, objection, expires } = self;
+        let Self { name, requester, needs, distinct_organisations, notice, objection, expires } =
+            self;
+        let distinct = distinct_organisations.map(|count| format!(" from {count} organisations"));
+        let distinct = distinct.unwrap_or_default();
         let objection = match objection.as_slice() {
             [] => "nobody may object".to_owned(),
             roles => format!("{} may object", list(roles)),
         };
         format!(
-            "{name}: {} may request; needs {needs}; notice {notice}; {objection}; expires after \
+            "{name}: {} may request; needs {needs}{distinct}; notice {notice}; {objection}; expires after \
              {expires}",
             list(requester)
         )

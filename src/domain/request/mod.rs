@@ -340,9 +340,27 @@ impl Request {
         self.rule()?.needs.missing(&seated).ok()
     }
 
-    fn is_consented(&self) -> bool {
+    /// Whether consents are there that meet the rule.
+    pub fn is_consented(&self) -> bool {
         self.missing_consents().is_some_and(|open| open.is_empty())
-            && self.consenting_organisations().len() >= 2
+            && self.organisations_missing() == 0
+    }
+
+    /// Of how many more organisations consents have to come, whoever fills the seats.
+    pub fn organisations_missing(&self) -> usize {
+        let needed = self.rule().map_or(2, Rule::organisations_needed);
+        needed.saturating_sub(self.consenting_organisations().len())
+    }
+
+    /// Organisations whose members may consent and have not.
+    pub fn other_organisations(&self) -> Vec<&OrganisationName> {
+        let roles = self.rule().map(Rule::consenting_roles).unwrap_or_default();
+        let consenting = self.consenting_organisations();
+        let able = self
+            .terms
+            .organisations()
+            .filter(|who| self.terms.role_of(who).is_some_and(|role| roles.contains(role)));
+        able.filter(|who| !consenting.contains(who)).collect()
     }
 
     fn consenting_organisations(&self) -> BTreeSet<&OrganisationName> {
@@ -352,12 +370,8 @@ impl Request {
     /// Whether this member's consent could fill a seat.
     pub fn may_consent(&self, member: &MemberPath) -> bool {
         let role = self.terms.role_of(&member.organisation);
-        let alternatives = self.rule().and_then(|rule| rule.needs.alternatives().ok());
-        member != self.requester()
-            && alternatives
-                .into_iter()
-                .flatten()
-                .any(|way| role.is_some_and(|r| way.contains_key(r)))
+        let roles = self.rule().map(Rule::consenting_roles).unwrap_or_default();
+        member != self.requester() && role.is_some_and(|role| roles.contains(role))
     }
 
     /// Whether this member has consented.

@@ -3,7 +3,7 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::domain::needs::Needs;
-use crate::domain::tests::terms::{any_terms, is_met, terms, three_party};
+use crate::domain::tests::terms::{any_terms, is_rule_met, roles_named, terms, three_party};
 
 /// The three-party terms with some of them said otherwise, by JSON pointer.
 fn with(changes: &[(&str, Value)]) -> Terms {
@@ -23,6 +23,15 @@ const NEEDS: &str = "/rules/0/needs";
 
 fn with_agent(role: &str) -> Value {
     json!({"all": [format!("1@{role}"), "1@agent"]})
+}
+
+/// Terms of format 2.
+fn second() -> (&'static str, Value) {
+    ("/format", json!(2))
+}
+
+fn distinct(organisations: u16) -> (&'static str, Value) {
+    ("/rules/0/distinct_organisations", json!(organisations))
 }
 
 fn two_agents() -> (&'static str, Value) {
@@ -77,6 +86,22 @@ fn sound_terms_are_accepted() {
             "a second of openness after notice",
             vec![("/rules/0/notice", json!("3599s")), ("/rules/0/expires", json!("1h"))],
         ),
+        (
+            "two of three, whoever they are",
+            vec![
+                second(),
+                (NEEDS, json!({"at_least": 2, "of": ["1@depositor", "1@agent", "1@beneficiary"]})),
+            ],
+        ),
+        (
+            "two people of one role, where they have to come from two houses",
+            vec![second(), two_agents(), (NEEDS, json!("2@agent")), distinct(2)],
+        ),
+        (
+            "one seat and anybody else's word",
+            vec![second(), (NEEDS, json!({"any": ["1@depositor", "1@agent"]})), distinct(2)],
+        ),
+        ("format 2 with the words of format 1", vec![second()]),
         (
             "any may object",
             vec![("/rules/0/objection", json!(["depositor", "beneficiary", "agent"]))],
@@ -235,6 +260,57 @@ fn unsound_terms_are_refused_in_a_sentence() {
             &format!("{alone}2 of hanbit-parts"),
         ),
         (
+            "a word of format 2 in format 1",
+            vec![(NEEDS, json!({"at_least": 2, "of": ["1@depositor", "1@agent"]}))],
+            "rule joint uses words of terms of format 2, and these terms are of format 1",
+        ),
+        (
+            "another word of it",
+            vec![distinct(2)],
+            "rule joint uses words of terms of format 2, and these terms are of format 1",
+        ),
+        (
+            "more parts than anybody reads",
+            vec![second(), (NEEDS, json!({"all": vec!["1@agent"; 64]}))],
+            "rule joint: its needs cannot be checked",
+        ),
+        (
+            "at least one of several, which one house can be",
+            vec![second(), (NEEDS, json!({"at_least": 1, "of": ["1@depositor", "1@agent"]}))],
+            &format!("{alone}1 of hanbit-parts"),
+        ),
+        (
+            "two of three, and two of them are of one house",
+            vec![
+                second(),
+                (NEEDS, json!({"at_least": 2, "of": ["1@agent", "1@depositor", "1@agent"]})),
+            ],
+            &format!("{alone}2 of trade-secret-center"),
+        ),
+        (
+            "consents of one organisation, said in so many words",
+            vec![second(), distinct(1)],
+            "the terms have 1 organisations in distinct_organisations; 2 to 16 are possible",
+        ),
+        (
+            "more organisations than may consent",
+            vec![second(), distinct(3)],
+            "rule joint deadlocks: it takes consents of 3 organisations, and 2 may consent",
+        ),
+        (
+            "whoever makes up the number may hold no share",
+            vec![
+                second(),
+                ("/holders", json!(["depositor", "beneficiary"])),
+                ("/rules/1/needs", with_agent("depositor")),
+                ("/rules/0/requesters", json!(["agent"])),
+                (NEEDS, json!({"any": ["1@depositor", "1@agent"]})),
+                distinct(2),
+            ],
+            "rule joint deadlocks: 1 of hanbit-parts + 1 of trade-secret-center meet it, but with \
+             requester trade-secret-center they hold 1 of the 2 shares that open a bundle",
+        ),
+        (
             "a weak branch behind `all`",
             vec![(
                 NEEDS,
@@ -368,35 +444,31 @@ fn a_house_is_warned_of_only_where_no_other_can_stand_in_for_it() {
 
 /// A set of consents that meets a rule without a person to spare, found by trying every one:
 /// how many people of each organisation, the requester not among them.
-fn meeting(terms: &Terms, needs: &Needs) -> Vec<BTreeMap<OrganisationName, u16>> {
-    let people = |set: &BTreeMap<OrganisationName, u16>| {
-        let mut seated = BTreeMap::<Role, u16>::new();
-        for (organisation, count) in set {
-            *seated.entry(terms.role_of(organisation).unwrap().clone()).or_default() += count;
-        }
-        seated
-    };
+fn meeting(terms: &Terms, rule: &Rule) -> Vec<BTreeMap<OrganisationName, u16>> {
     let is_minimal = |set: &BTreeMap<OrganisationName, u16>| {
         set.keys().all(|organisation| {
             let mut fewer = set.clone();
             *fewer.get_mut(organisation).unwrap() -= 1;
-            !is_met(needs, &people(&fewer))
+            !is_rule_met(terms, rule, &fewer)
         })
     };
     let mut sets = vec![BTreeMap::new()];
-    for organisation in terms.organisations() {
+    let roles = roles_named(&rule.needs);
+    let able = terms.organisations().filter(|who| roles.contains(terms.role_of(who).unwrap()));
+    for organisation in able {
         let with_some = |set: &BTreeMap<OrganisationName, u16>, count: u16| {
             let mut set = set.clone();
             set.insert(organisation.clone(), count);
             set
         };
         let more = |set: BTreeMap<_, _>| {
-            let some: Vec<_> = (1..=seats(needs)).map(|count| with_some(&set, count)).collect();
+            let most = seats(&rule.needs);
+            let some: Vec<_> = (1..=most).map(|count| with_some(&set, count)).collect();
             std::iter::once(set).chain(some)
         };
         sets = sets.into_iter().flat_map(more).collect();
     }
-    sets.retain(|set| is_met(needs, &people(set)) && is_minimal(set));
+    sets.retain(|set| is_rule_met(terms, rule, set) && is_minimal(set));
     sets
 }
 
@@ -406,18 +478,21 @@ fn seats(needs: &Needs) -> u16 {
         Needs::Seats(seats) => seats.count,
         Needs::All(list) => list.all.iter().map(seats).sum(),
         Needs::Any(list) => list.any.iter().map(seats).max().unwrap_or(0),
+        Needs::AtLeast(list) => list.of.iter().map(seats).sum(),
     }
 }
 
 fn is_sound(terms: &Terms, rule: &Rule) -> bool {
-    meeting(terms, &rule.needs).iter().all(|set| {
+    let meeting = meeting(terms, rule);
+    let is_openable = |set: &BTreeMap<OrganisationName, u16>| {
         let requesters = rule.requesters.iter().flat_map(|role| terms.in_role(role));
         let mut shares = requesters.map(|requester| {
             let holding: BTreeSet<_> = set.keys().chain([requester]).collect();
             holding.into_iter().filter(|who| terms.is_holder(who)).count()
         });
         set.len() >= 2 && shares.all(|shares| shares >= usize::from(terms.quorum))
-    })
+    };
+    !meeting.is_empty() && meeting.iter().all(is_openable)
 }
 
 proptest! {
@@ -426,7 +501,11 @@ proptest! {
         let sound = terms.rules.iter().all(|rule| is_sound(&terms, rule));
         match check(&terms) {
             Ok(()) => prop_assert!(sound),
-            Err(Unsound::OneOrganisation { .. } | Unsound::Deadlock { .. }) => prop_assert!(!sound),
+            Err(
+                Unsound::OneOrganisation { .. }
+                | Unsound::Deadlock { .. }
+                | Unsound::TooFewOrganisations { .. },
+            ) => prop_assert!(!sound),
             Err(other) => prop_assert!(false, "{other}"),
         }
     }
