@@ -193,6 +193,11 @@ impl Needs {
     /// The seats that are still empty on the shortest way to meet this need; none when it is
     /// met. `seated` says how many different members of each role have consented.
     pub fn missing(&self, seated: &BTreeMap<Role, u16>) -> Result<Alternative, TooComplex> {
+        self.shortest(seated)?.into_iter().next().ok_or(TooComplex::Empty)
+    }
+
+    /// The same on every way that is as short as the shortest.
+    pub fn shortest(&self, seated: &BTreeMap<Role, u16>) -> Result<Vec<Alternative>, TooComplex> {
         let open = |way: &Alternative| -> Alternative {
             let open_seats = way.iter().map(|(role, needed)| {
                 (role.clone(), needed.saturating_sub(seated.get(role).copied().unwrap_or_default()))
@@ -200,7 +205,15 @@ impl Needs {
             open_seats.filter(|(_, seats)| *seats > 0).collect()
         };
         let seats = |open: &Alternative| open.values().map(|n| u32::from(*n)).sum::<u32>();
-        self.alternatives()?.iter().map(open).min_by_key(seats).ok_or(TooComplex::Empty)
+        let ways: Vec<_> = self.alternatives()?.iter().map(open).collect();
+        let least = ways.iter().map(seats).min();
+        let mut shortest: Vec<Alternative> = Vec::new();
+        for way in ways {
+            if Some(seats(&way)) == least && !shortest.contains(&way) {
+                shortest.push(way);
+            }
+        }
+        Ok(shortest)
     }
 
     /// Of how many seat expressions and lists it is made.

@@ -9,6 +9,10 @@
 //!
 //! * `needs`: seats joined by `all`, `any` and `at_least` ([`crate::domain::needs`]);
 //!   `distinct_organisations` of which those who consent have to come.
+//! * Four clocks, each of its own: `notice`, how long a request must have been known, in days as
+//!   they pass or in working days of the agreement's [`Calendar`]; `vote`, how long a consent stays
+//!   good, after which the same member may give it anew; `expires`, when the request lapses;
+//!   `access`, for how long after its release, and how often, the bundle may be fetched.
 //!
 //! Terms come in formats. What a word means never changes within one. Format 1 is the language as
 //! it was first signed, and its terms do not name their format; those of format 2 do, and only they
@@ -19,11 +23,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
+use crate::domain::calendar::{Calendar, Period};
 use crate::domain::der::Der;
 use crate::domain::id::{Digest, Fingerprint, Malformed, OrganisationName, Role, RuleName};
 use crate::domain::needs::Needs;
 use crate::domain::text::Text;
-use crate::domain::time::Span;
+use crate::domain::time::{Span, Timestamp};
 use crate::domain::url::Url;
 
 /// The terms of an agreement.
@@ -49,6 +54,9 @@ pub struct Terms {
     pub holders: Vec<Role>,
     /// The ways to a release.
     pub rules: Vec<Rule>,
+    /// Which days are working days; left out where that is nowhere asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub calendar: Option<Calendar>,
     /// Who time-stamps requests; left out where nobody does.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub time_stamps: Option<TimeStamps>,
@@ -122,11 +130,29 @@ pub struct Rule {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub distinct_organisations: Option<u16>,
     /// How long a request must have been known before it can be released.
-    pub notice: Span,
+    pub notice: Period,
+    /// How long a consent stays good; left out where that is as long as the request is open.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub vote: Option<Span>,
     /// The roles whose members may object.
     pub objection: Vec<Role>,
     /// How long a request stays open.
     pub expires: Span,
+    /// How the bundle may be fetched once it is released; left out where nothing bounds that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub access: Option<Access>,
+}
+
+/// How a bundle may be fetched once it is released.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Access {
+    /// For how long.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub within: Option<Span>,
+    /// How many times. One that was broken off and goes on is the same.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub times: Option<u16>,
 }
 
 /// Bounds on terms.
@@ -141,6 +167,14 @@ pub mod limit {
     pub const CA_BYTES_MAX: usize = 4 * 1024;
     /// How long a request stays open where the rule does not say.
     pub const EXPIRES_DEFAULT: Span = Span::days(90);
+    /// Least time that a consent stays good, and that a bundle may be fetched.
+    pub const WINDOW_MIN: Span = Span::seconds(60 * 60);
+    /// How often a bundle may be fetched at most, where that is counted.
+    pub const TIMES_MAX: usize = 100;
+    /// Holidays in a calendar.
+    pub const HOLIDAYS_MAX: usize = 512;
+    /// Days between the first and the last of them.
+    pub const HOLIDAYS_DAYS_MAX: usize = 25 * 366;
 }
 
 impl Rule {
@@ -162,11 +196,18 @@ impl Rule {
             requesters: _,
             needs,
             distinct_organisations,
-            notice: _,
+            notice,
+            vote,
             objection: _,
             expires: _,
+            access,
         } = self;
-        match needs.is_first_format() && distinct_organisations.is_none() {
+        let is_first = needs.is_first_format()
+            && distinct_organisations.is_none()
+            && matches!(notice, Period::Passing(_))
+            && vote.is_none()
+            && access.is_none();
+        match is_first {
             true => Format::First,
             false => Format::Second,
         }
@@ -176,6 +217,9 @@ impl Rule {
 impl Terms {
     /// The first format that can say them.
     pub fn least_format(&self) -> Format {
+        if self.calendar.is_some() {
+            return Format::Second;
+        }
         self.rules.iter().map(Rule::least_format).max().unwrap_or_default()
     }
 
@@ -220,6 +264,11 @@ impl Terms {
     /// The rule of this name.
     pub fn rule(&self, name: &RuleName) -> Option<&Rule> {
         self.rules.iter().find(|rule| rule.name == *name)
+    }
+
+    /// When notice under this rule is over for whoever has known of a request since then.
+    pub fn notice_ends(&self, rule: &Rule, known: Timestamp) -> Timestamp {
+        rule.notice.ends(known, self.calendar.as_ref())
     }
 
     /// How many contributions release a request by a member of this organisation: the quorum,

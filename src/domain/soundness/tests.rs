@@ -3,7 +3,9 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::domain::needs::Needs;
-use crate::domain::tests::terms::{any_terms, is_rule_met, roles_named, terms, three_party};
+use crate::domain::tests::terms::{
+    any_terms, is_rule_met, roles_named, second_format, terms, three_party,
+};
 
 /// The three-party terms with some of them said otherwise, by JSON pointer.
 fn with(changes: &[(&str, Value)]) -> Terms {
@@ -19,6 +21,7 @@ fn with(changes: &[(&str, Value)]) -> Terms {
     terms(changed)
 }
 
+const NOTICE: &str = "/rules/0/notice";
 const NEEDS: &str = "/rules/0/needs";
 
 fn with_agent(role: &str) -> Value {
@@ -28,6 +31,13 @@ fn with_agent(role: &str) -> Value {
 /// Terms of format 2.
 fn second() -> (&'static str, Value) {
     ("/format", json!(2))
+}
+
+fn calendar(holidays: &[&str]) -> (&'static str, Value) {
+    let weekend = ["saturday", "sunday"];
+    let utc_offset = "+09:00";
+    let written = json!({ "utc_offset": utc_offset, "weekend": weekend, "holidays": holidays });
+    ("/calendar", written)
 }
 
 fn distinct(organisations: u16) -> (&'static str, Value) {
@@ -109,6 +119,31 @@ fn sound_terms_are_accepted() {
     ] {
         assert_eq!(check(&with(&changes)), Ok(()), "{why}");
     }
+}
+
+#[test]
+fn every_word_of_format_2_is_sound() {
+    let every = terms(second_format());
+    assert_eq!(check(&every), Ok(()));
+    // Each is of format 2, and of no other.
+    let mut first = every.clone();
+    first.format = Format::First;
+    let mut words = 0;
+    for (word, plain) in [
+        ("/rules/0/needs", json!({"all": ["1@depositor", "1@agent"]})),
+        ("/rules/0/distinct_organisations", Value::Null),
+        ("/rules/0/notice", json!("0s")),
+        ("/rules/0/vote", Value::Null),
+        ("/rules/0/access", Value::Null),
+        ("/calendar", Value::Null),
+    ] {
+        assert!(check(&first).is_err(), "without {word} and what was before it");
+        let mut written = serde_json::to_value(&first).unwrap();
+        *written.pointer_mut(word).unwrap() = plain;
+        first = serde_json::from_value(written).unwrap();
+        words += 1;
+    }
+    assert_eq!((check(&first), words), (Ok(()), 6));
 }
 
 #[test]
@@ -309,6 +344,67 @@ fn unsound_terms_are_refused_in_a_sentence() {
             ],
             "rule joint deadlocks: 1 of hanbit-parts + 1 of trade-secret-center meet it, but with \
              requester trade-secret-center they hold 1 of the 2 shares that open a bundle",
+        ),
+        (
+            "working days that nobody has listed",
+            vec![second(), (NOTICE, json!("10wd"))],
+            "rule joint counts working days, and the terms have no calendar",
+        ),
+        (
+            "working days in format 1",
+            vec![(NOTICE, json!("10wd"))],
+            "rule joint uses words of terms of format 2, and these terms are of format 1",
+        ),
+        (
+            "a calendar in format 1",
+            vec![calendar(&[])],
+            "calendar uses words of terms of format 2, and these terms are of format 1",
+        ),
+        (
+            "working days that take longer than a request stays open, over one new year",
+            vec![
+                second(),
+                calendar(&["2027-01-01", "2027-01-04", "2027-01-05"]),
+                (NOTICE, json!("3wd")),
+                ("/rules/0/expires", json!("9d")),
+            ],
+            "rule joint deadlocks: a request expires after 9d, but notice runs 3wd, which can take \
+             9d",
+        ),
+        (
+            "more holidays than are looked through",
+            vec![second(), calendar(&["2026-01-01", "2051-02-01"])],
+            "the terms have 9162 days between holidays; 0 to 9150 are possible",
+        ),
+        (
+            "a consent that is over before anybody can add another",
+            vec![second(), ("/rules/0/vote", json!("3599s"))],
+            "rule joint: a consent would be good for less than an hour (vote)",
+        ),
+        (
+            "a bundle that nobody can fetch in time",
+            vec![second(), ("/rules/0/access", json!({"within": "3599s", "times": 1}))],
+            "rule joint: a bundle could be fetched for less than an hour (access.within)",
+        ),
+        (
+            "a bundle that is fetched no time",
+            vec![second(), ("/rules/0/access", json!({"times": 0}))],
+            "the terms have 0 times in access; 1 to 100 are possible",
+        ),
+        (
+            "bounds that bound nothing",
+            vec![second(), ("/rules/0/access", json!({}))],
+            "rule joint: access says neither within nor times",
+        ),
+        (
+            "a vote in format 1",
+            vec![("/rules/0/vote", json!("1d"))],
+            "rule joint uses words of terms of format 2, and these terms are of format 1",
+        ),
+        (
+            "access in format 1",
+            vec![("/rules/0/access", json!({"times": 1}))],
+            "rule joint uses words of terms of format 2, and these terms are of format 1",
         ),
         (
             "a weak branch behind `all`",

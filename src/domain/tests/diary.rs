@@ -163,7 +163,10 @@ impl Entry {
         }
         let is_met = is_rule_met(&self.terms, &self.rule, &people);
         prop_assert!(is_met, "promise 5: its rule is not met");
-        prop_assert!(now >= self.opened_at.after(self.rule.notice), "notice had not run");
+        prop_assert!(
+            now >= self.terms.notice_ends(&self.rule, self.opened_at),
+            "notice had not run"
+        );
         prop_assert!(now < self.opened_at.after(self.rule.expires), "it had lapsed");
         prop_assert!(self.objecting().is_empty(), "promise 6: under objection");
         let objectors = self.rule.objection.iter().flat_map(|role| self.terms.in_role(role));

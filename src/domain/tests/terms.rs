@@ -54,6 +54,23 @@ pub(crate) fn stamped_terms() -> Value {
     written
 }
 
+/// The same with every word of format 2: the first rule has them, and the second is as it was.
+pub(crate) fn second_format() -> Value {
+    let mut written = three_party();
+    written["format"] = json!(2);
+    written["calendar"] = json!({
+        "utc_offset": "+09:00", "weekend": ["saturday", "sunday"], "holidays": ["2026-03-06"],
+    });
+    let of = json!(["1@depositor", "1@beneficiary", "1@agent"]);
+    let rule = &mut written["rules"][0];
+    rule["needs"] = json!({ "at_least": 2, "of": of });
+    rule["distinct_organisations"] = json!(2);
+    rule["notice"] = json!("4wd");
+    rule["vote"] = json!("5d");
+    rule["access"] = json!({ "within": "30d", "times": 2 });
+    written
+}
+
 /// What `needs` means, said another way: seats are taken one after the other, each by people who
 /// sit nowhere else.
 fn is_met(needs: &Needs, people: &BTreeMap<Role, u16>) -> bool {
