@@ -465,7 +465,7 @@ fn stored_bytes<S: Store>(store: &S) -> Result<u64, ReadError> {
             let Ok(organisation) = name.parse::<OrganisationName>() else { continue };
             let mut states = States::default();
             let key = Key::Usage(organisation.clone());
-            records::load(&mut states, [key], &|key| store.record(key))?;
+            records::load(&mut states, [key], &records::of(store))?;
             let usage: Usage = states.usage(&organisation).copied().unwrap_or_default();
             bytes = bytes.saturating_add(usage.bytes);
         }
