@@ -2,7 +2,6 @@
 //! do about the rest.
 
 use std::fs::File;
-use std::io::{IsTerminal as _, stderr};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use rustix::termios::{OptionalActions, tcgetattr, tcsetattr};
@@ -11,6 +10,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use crate::cli::PROGRAM;
 use crate::cli::args::{AgreementCommand, Command, MemberCommand};
 use crate::cli::failure::Failure;
+use crate::cli::line;
 use crate::cli::output::TERMINAL;
 use crate::client::unfinished;
 
@@ -31,6 +31,7 @@ fn hint(command: &Command) -> Option<&'static str> {
         Command::Member(MemberCommand::Retrieve { .. } | MemberCommand::Seal { .. })
         | Command::Agreement(AgreementCommand::Template { .. })
         | Command::Verify { .. }
+        | Command::Guide { .. }
         | Command::Completions { .. }
         | Command::Man { .. }
         | Command::Passphrase { .. }
@@ -57,9 +58,7 @@ pub(super) fn answer(command: &Command, json: bool) -> Result<(), Failure> {
         if let Some((settings, terminal)) = shown {
             let _ = tcsetattr(&terminal, OptionalActions::Now, &settings);
         }
-        if stderr().is_terminal() {
-            eprintln!();
-        }
+        line::leave_for_good();
         let stopped = Failure::failed("INTERRUPTED", "stopped before it was done", hint);
         std::process::exit(stopped.tell(PROGRAM, json) as i32);
     });

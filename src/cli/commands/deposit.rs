@@ -19,6 +19,7 @@ use crate::domain::deposit::Deposit;
 use crate::domain::id::{AgreementId, DepositId, Digest};
 use crate::domain::statement::Content;
 use crate::domain::text::Text;
+use crate::domain::time::Span;
 
 #[derive(Serialize)]
 struct SealedView {
@@ -47,7 +48,7 @@ pub(super) async fn seal(
         let message = format!("{} exists already", taken.display());
         return Err(Failure::failed("EXISTS", message, "name another file with --out"));
     }
-    let mut progress = Progress::new("sealing", plan.bytes(), output);
+    let progress = Progress::new("sealing", plan.bytes(), output);
     let sealed = deposit::seal_to_file(&agreement, &plan, out, |bytes| progress.add(bytes))?;
     drop(progress);
     let view = SealedView {
@@ -75,7 +76,7 @@ pub(super) async fn deposit(
     session: &mut Session,
     named: &str,
     what: &What,
-    label: Option<Text>,
+    (label, retry_for): (Option<Text>, Span),
     tar: bool,
 ) -> Result<Exit, Failure> {
     let agreement = find::agreement(session, named).await?;
@@ -110,20 +111,27 @@ pub(super) async fn deposit(
         [only] if only == Path::new("-") => output.ask_beside_input(&what_is_signed)?,
         _ => output.ask(&what_is_signed)?,
     }
-    let mut progress = Progress::new("depositing", bundle.size(), output);
+    let progress = Progress::new("depositing", bundle.size(), output);
     let mut hear = |told: Told<'_>| match told {
         Told::Moved(bytes) => progress.add(bytes),
         Told::Lost { fault, again_in } => {
-            output.warn(format!("{fault}; trying again in {} s", again_in.as_secs()));
+            progress.note(&format!("{fault}; trying again in {} s", again_in.as_secs()));
         }
-        Told::GoesOn(at) => output.say(&format!("going on behind the first {}", size(at))),
-        Told::StartsOver => output.warn(
-            "the vault has lost more of the bundle than is kept here; it is sealed anew and sent \
-             from its beginning",
-        ),
+        Told::GoesOn(at) => {
+            progress.note(&format!("going on behind the first {}", size(at)));
+            progress.set(at);
+        }
+        Told::StartsOver => {
+            progress.note(
+                "the vault has lost more of the bundle than is kept here; it is sealed anew and \
+                 sent from its beginning",
+            );
+            progress.set(0);
+        }
         Told::Twin(twin) => warn_of_twin(output, twin),
     };
-    let id = deposit::deposit(session, &agreement, bundle, label, &mut hear).await?;
+    let how = (label, retry_for.as_duration());
+    let id = deposit::deposit(session, &agreement, bundle, how, &mut hear).await?;
     drop(progress);
     let looked = session.agreement(&agreement.id).await.and_then(|_| made(session, &id));
     let made = settled(output, session, looked, |session| made(session, &id))?;
@@ -189,9 +197,7 @@ fn bundle(
             "--tar is for a bundle that is sealed already",
             "leave it out: files and directories are packed as tar by themselves",
         )),
-        _ => {
-            Ok(deposit::seal(agreement, plan(output, what)?)?)
-        }
+        _ => Ok(deposit::seal(agreement, plan(output, what)?)?),
     }
 }
 
