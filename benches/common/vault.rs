@@ -149,8 +149,8 @@ impl Vault {
                         for file in bundles {
                             let content = Content::Tar;
                             let bundle = deposit::ready_bundle(&agreement, &file, content).unwrap();
-                            let label = label.parse().unwrap();
-                            deposit::deposit(&session, &agreement, bundle, label, |_| ())
+                            let how = (label.parse().unwrap(), Duration::ZERO);
+                            deposit::deposit(&mut session, &agreement, bundle, how, &mut |_| ())
                                 .await
                                 .unwrap();
                         }

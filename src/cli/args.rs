@@ -283,6 +283,9 @@ pub enum MemberCommand {
         /// An .age file of yours holds a tar archive, to be unpacked when retrieved
         #[arg(long)]
         tar: bool,
+        /// How long the vault is tried again once the connection is lost, before the upload is given up
+        #[arg(long, value_name = "TIME", default_value = "2m")]
+        retry_for: Span,
     },
     /// List the deposits of an agreement
     Deposits {

@@ -74,9 +74,7 @@ pub(super) fn answer(error: VaultError) -> Status {
             tracing::info!(%organisation, %resource, used, limit, asked, "refused for a quota");
             over_quota(&over)
         }
-        VaultError::TotalQuota => {
-            status(Code::ResourceExhausted, "QUOTA", error.to_string(), MORE)
-        }
+        VaultError::TotalQuota => status(Code::ResourceExhausted, "QUOTA", error.to_string(), MORE),
         VaultError::NotUploaded => {
             let hint = "deposit it again: what is missing is uploaded then";
             status(Code::FailedPrecondition, "NOT_UPLOADED", error.to_string(), hint)

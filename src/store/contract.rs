@@ -266,8 +266,9 @@ fn interrupted() -> Vec<u8> {
 }
 
 fn a_bundle_is_begun<S: Store>(store: &S) {
-    let forgotten = |content: &[u8]| store.forget(&upload(content)).unwrap();
-    ["changed my mind", "another", "unseen"].map(|content| forgotten(content.as_bytes()));
+    for content in ["changed my mind", "another", "unseen"] {
+        store.forget(&upload(content.as_bytes())).unwrap();
+    }
     assert_eq!(store.unfinished().unwrap(), []);
     let content = interrupted();
     let mut staged = store.stage(&upload(&content)).unwrap();

@@ -322,9 +322,8 @@ mod tests {
         let quota = Quota { bytes: 100, deposits: 3, ..Quota::default() }.granted();
         let organisation: OrganisationName = "hanbit-parts".parse().unwrap();
         let reserved = Reserved::default();
-        let take = |bytes, stored: Usage| {
-            reserved.deposit(&quota, &organisation, bytes, || Ok(stored))
-        };
+        let take =
+            |bytes, stored: Usage| reserved.deposit(&quota, &organisation, bytes, || Ok(stored));
         let none = Usage::default();
         let refused = |taken: Result<Reservation, Short>| match taken.map(drop) {
             Err(Short::Own(over)) => (over.resource, over.used),

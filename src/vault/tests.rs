@@ -32,6 +32,7 @@ use crate::vault::{
 };
 
 mod attempts;
+mod uploads;
 
 /// A real store that does what it is told: fails to read a small object, has no room, holds back.
 struct Failing {
@@ -178,30 +179,55 @@ struct Place {
     is_full: Arc<AtomicBool>,
     gate: Arc<Gate>,
     clock: Arc<Hand>,
+    ledger: SigningKey,
     operator: SigningKey,
     log: Log,
 }
 
 impl Place {
     async fn founded(directory: &Path) -> Self {
-        let options = Options { reserve_bytes: 0, may_begin: true, ..Options::default() };
-        let store = DiskStore::open(directory, &DomainProjector, &options).unwrap();
-        let [fails_blob, is_full] = [(), ()].map(|()| Arc::new(AtomicBool::new(false)));
-        let gate = Arc::new(Gate::default());
-        let (fails, full, shut) = (fails_blob.clone(), is_full.clone(), gate.clone());
-        let store = Failing { store, fails_blob: fails, is_full: full, gate: shut };
+        Self::granting(directory, Quota::default()).await
+    }
+
+    async fn granting(directory: &Path, quota: Quota) -> Self {
         let [ledger, operator] = [(), ()].map(|()| SigningKey::generate(&mut OsRng));
-        let log = Log { origin: "vault.example/escrow".parse().unwrap(), generation: 1 };
         let clock = Arc::new(Hand(Mutex::new("2026-03-02T09:00:00.000Z".parse().unwrap())));
         let founded = Note::Founded {
             ledger_key: ledger.public(),
             operator_key: operator.public(),
             ca_sha256: Bytes([7; 32]),
         };
-        let vault = Vault::open(store, log.origin.clone(), ledger, clock.clone(), Quota::default());
+        let place = Self::open(directory, (ledger, operator), clock, quota);
+        place.vault.found(founded).await.unwrap();
+        place
+    }
+
+    fn open(
+        directory: &Path,
+        (ledger, operator): (SigningKey, SigningKey),
+        clock: Arc<Hand>,
+        quota: Quota,
+    ) -> Self {
+        let options = Options { reserve_bytes: 0, may_begin: true, ..Options::default() };
+        let store = DiskStore::open(directory, &DomainProjector, &options).unwrap();
+        let [fails_blob, is_full] = [(), ()].map(|()| Arc::new(AtomicBool::new(false)));
+        let gate = Arc::new(Gate::default());
+        let (fails, full, shut) = (fails_blob.clone(), is_full.clone(), gate.clone());
+        let store = Failing { store, fails_blob: fails, is_full: full, gate: shut };
+        let log = Log { origin: "vault.example/escrow".parse().unwrap(), generation: 1 };
+        let vault = Vault::open(store, log.origin.clone(), ledger.clone(), clock.clone(), quota);
         let vault = Arc::new(vault.unwrap());
-        vault.found(founded).await.unwrap();
-        Self { vault, fails_blob, is_full, gate, clock, operator, log }
+        Self { vault, fails_blob, is_full, gate, clock, ledger, operator, log }
+    }
+
+    /// The same after a restart.
+    async fn restarted(self, directory: &Path) -> Self {
+        let Self { vault, clock, ledger, operator, .. } = self;
+        vault.close().await;
+        let quota = vault.quota();
+        // The store is locked until nobody has it.
+        drop(Arc::into_inner(vault).unwrap());
+        Self::open(directory, (ledger, operator), clock, quota)
     }
 
     fn made(&self, by: &str, nonce: u8) -> Made {

@@ -114,7 +114,7 @@ impl<S: Store> Uploading<S> {
             vault.may_upload(talker, &taken.upload)?;
             *judged_at = ledger_size;
         }
-        let Taken { intake: Some(intake), progress, .. } = taken else {
+        let Taken { intake: Some(intake), progress, since, .. } = taken else {
             return Err(VaultError::Unavailable);
         };
         if progress.has_failed() {
@@ -127,6 +127,9 @@ impl<S: Store> Uploading<S> {
         }
         for piece in pieces {
             intake.write(piece)?;
+        }
+        if bytes > 0 {
+            *since = vault.clock.now();
         }
         let size = intake.size();
         progress.wrote(size);

@@ -126,7 +126,7 @@ pub(super) struct Taken<S: Staged> {
     pub intake: Option<Intake<S>>,
     /// Why it has to end, once it has.
     pub end: watch::Receiver<Option<Interruption>>,
-    /// From when on it rests, should it be given back.
+    /// When something came last: from then on it rests, should it be given back.
     pub since: Timestamp,
     /// Behind everything else: whoever waits looks again.
     _back: watch::Sender<()>,
@@ -244,7 +244,8 @@ impl<S: Staged> Uploads<S> {
     pub(super) fn counts(&self, upload: &Upload) -> (u64, u64) {
         let registry = self.registry();
         let organisation = &upload.member.organisation;
-        let of_it = registry.uploads.keys().filter(|other| other.member.organisation == *organisation);
+        let of_it =
+            registry.uploads.keys().filter(|other| other.member.organisation == *organisation);
         let of_one = of_it.clone().filter(|other| other.member == upload.member);
         (of_it.count() as u64, of_one.count() as u64)
     }

@@ -19,6 +19,7 @@ use crate::domain::deposit::Deposit;
 use crate::domain::id::{AgreementId, DepositId, Digest};
 use crate::domain::statement::Content;
 use crate::domain::text::Text;
+use crate::domain::time::Span;
 
 #[derive(Serialize)]
 struct SealedView {
@@ -75,7 +76,7 @@ pub(super) async fn deposit(
     session: &mut Session,
     named: &str,
     what: &What,
-    label: Option<Text>,
+    (label, retry_for): (Option<Text>, Span),
     tar: bool,
 ) -> Result<Exit, Failure> {
     let agreement = find::agreement(session, named).await?;
@@ -117,19 +118,20 @@ pub(super) async fn deposit(
             progress.note(&format!("{fault}; trying again in {} s", again_in.as_secs()));
         }
         Told::GoesOn(at) => {
-            progress.set(at);
             progress.note(&format!("going on behind the first {}", size(at)));
+            progress.set(at);
         }
         Told::StartsOver => {
-            progress.set(0);
             progress.note(
                 "the vault has lost more of the bundle than is kept here; it is sealed anew and \
                  sent from its beginning",
             );
+            progress.set(0);
         }
         Told::Twin(twin) => warn_of_twin(output, twin),
     };
-    let id = deposit::deposit(session, &agreement, bundle, label, &mut hear).await?;
+    let how = (label, retry_for.as_duration());
+    let id = deposit::deposit(session, &agreement, bundle, how, &mut hear).await?;
     drop(progress);
     let looked = session.agreement(&agreement.id).await.and_then(|_| made(session, &id));
     let made = settled(output, session, looked, |session| made(session, &id))?;
@@ -195,9 +197,7 @@ fn bundle(
             "--tar is for a bundle that is sealed already",
             "leave it out: files and directories are packed as tar by themselves",
         )),
-        _ => {
-            Ok(deposit::seal(agreement, plan(output, what)?)?)
-        }
+        _ => Ok(deposit::seal(agreement, plan(output, what)?)?),
     }
 }
 

@@ -48,8 +48,9 @@ pub(super) async fn run(
         MemberCommand::Seal { agreement, what, out } => {
             deposit::seal(output, session, &agreement, &what, &out).await
         }
-        MemberCommand::Deposit { agreement, what, label, tar } => {
-            deposit::deposit(output, session, &agreement, &what, label, tar).await
+        MemberCommand::Deposit { agreement, what, label, tar, retry_for } => {
+            let how = (label, retry_for);
+            deposit::deposit(output, session, &agreement, &what, how, tar).await
         }
         MemberCommand::Deposits { agreement } => deposit::list(output, session, &agreement).await,
         MemberCommand::Register { paths, label, hash } => {

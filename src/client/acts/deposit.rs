@@ -49,7 +49,7 @@ pub enum Told<'a> {
         /// When.
         again_in: Duration,
     },
-    /// The upload goes on with what is behind so many bytes.
+    /// The upload goes on with what is behind so many bytes, after a pause or an earlier run.
     GoesOn(u64),
     /// The vault has lost more than is kept here: the files are sealed anew.
     StartsOver,
@@ -76,12 +76,13 @@ pub fn latest_twin<'s>(
     deposits.filter(|deposit| is_the_same(deposit)).max_by_key(|deposit| deposit.deposited_at)
 }
 
-/// Brings a bundle to the vault and states it.
+/// Brings a bundle to the vault and states it. An upload is gone on with over lost connections, for as
+/// long as the vault is to be tried again each time.
 pub async fn deposit(
     session: &mut Session,
     agreement: &Agreement,
     bundle: Bundle,
-    label: Text,
+    (label, retry_for): (Text, Duration),
     hear: &mut (dyn FnMut(Told<'_>) + Send),
 ) -> Result<DepositId, ClientError> {
     bundle.is_news(session.states(), &agreement.id)?;
@@ -96,7 +97,7 @@ pub async fn deposit(
         }
         Bytes::Ready(ready) => {
             let mut feed = Feed::reading(Arc::new(ready), size);
-            let upload = upload_of(agreement, &header, size);
+            let upload = upload_of(agreement, &header, size, retry_for);
             match upload.send(session, &mut feed, hear).await? {
                 Ended::Whole => {}
                 Ended::OutOfReach => return Err(out_of_reach()),
@@ -109,18 +110,21 @@ pub async fn deposit(
                     return Err(fault);
                 }
             };
-            state(session, agreement, (&header, size, facts), label, hear).await
+            state(session, agreement, (&header, size, facts), (label, retry_for), hear).await
         }
         Bytes::Planned(planned) => {
             let (plan, seal) = *planned;
             let plan = Arc::new(plan);
-            let first = seal_and_state(session, agreement, (&plan, seal), &label, hear).await?;
+            let first =
+                seal_and_state(session, agreement, (&plan, seal), (&label, retry_for), hear)
+                    .await?;
             if let Some(id) = first {
                 return Ok(id);
             }
             hear(Told::StartsOver);
             let again = (&plan, new_seal(agreement)?);
-            let second = seal_and_state(session, agreement, again, &label, hear).await?;
+            let second =
+                seal_and_state(session, agreement, again, (&label, retry_for), hear).await?;
             second.ok_or_else(out_of_reach)
         }
     }
@@ -131,12 +135,12 @@ async fn seal_and_state(
     session: &mut Session,
     agreement: &Agreement,
     (plan, seal): (&Arc<Plan>, Seal),
-    label: &Text,
+    (label, retry_for): (&Text, Duration),
     hear: &mut Hear<'_>,
 ) -> Result<Option<DepositId>, ClientError> {
     let archive_bytes = plan.archive_bytes().map_err(|fault| bundle::not_packed(&fault))?;
     let (header, size) = (seal.header().clone(), seal.sealed_size(archive_bytes));
-    let upload = upload_of(agreement, &header, size);
+    let upload = upload_of(agreement, &header, size, retry_for);
     let mut feed = Feed::sealing(Arc::clone(plan), seal);
     let deposited = async {
         if upload.send(session, &mut feed, hear).await? == Ended::OutOfReach {
@@ -147,7 +151,8 @@ async fn seal_and_state(
         if let Some(twin) = latest_twin(session, &agreement.id, is_it) {
             hear(Told::Twin(twin));
         }
-        state(session, agreement, (&header, size, facts), label.clone(), hear).await.map(Some)
+        let how = (label.clone(), retry_for);
+        state(session, agreement, (&header, size, facts), how, hear).await.map(Some)
     };
     let deposited = deposited.await;
     if !matches!(deposited, Ok(Some(_))) {
@@ -157,8 +162,9 @@ async fn seal_and_state(
     deposited
 }
 
-fn upload_of(agreement: &Agreement, header: &Header, size: u64) -> Upload {
-    Upload { agreement: agreement.id.clone(), size, header_sha256: header.sha256 }
+fn upload_of(agreement: &Agreement, header: &Header, size: u64, retry_for: Duration) -> Upload {
+    let agreement = agreement.id.clone();
+    Upload { agreement, size, header_sha256: header.sha256, retry_for }
 }
 
 fn out_of_reach() -> ClientError {
@@ -174,13 +180,13 @@ async fn state(
     session: &mut Session,
     agreement: &Agreement,
     (header, size, facts): (&Header, u64, Facts),
-    label: Text,
+    (label, retry_for): (Text, Duration),
     hear: &mut Hear<'_>,
 ) -> Result<DepositId, ClientError> {
-    patiently(hear, async || session.agreement(&agreement.id).await).await?;
+    patiently(retry_for, hear, async || session.agreement(&agreement.id).await).await?;
     let signed = stated(session, agreement, (header, size, facts), label)?;
     // Twice it is the same statement, which is answered with what became of it first.
-    patiently(hear, async || hand_in(session, signed.clone(), Buffer::new()).await).await
+    patiently(retry_for, hear, async || hand_in(session, signed.clone(), Buffer::new()).await).await
 }
 
 /// Signs what is stated of a bundle.

@@ -137,7 +137,9 @@ impl Bundle {
     pub fn is_sealed_elsewhere(&self) -> bool {
         match &self.bytes {
             Bytes::Here(_, Facts { sealing: Sealing::Elsewhere, .. }) => true,
-            Bytes::Here(_, Facts { sealing: Sealing::Escrow { .. }, .. }) | Bytes::Planned(_) => false,
+            Bytes::Here(_, Facts { sealing: Sealing::Escrow { .. }, .. }) | Bytes::Planned(_) => {
+                false
+            }
             Bytes::Ready(ready) => ready.proof.is_none(),
         }
     }

@@ -17,8 +17,6 @@ use crate::wire::v1::bundle_service_client::BundleServiceClient;
 use crate::wire::v1::upload_request::Part;
 use crate::wire::v1::{UploadBegin, UploadRequest, UploadResponse};
 
-/// For how long a vault that cannot be reached is tried.
-const PATIENCE: Duration = Duration::from_secs(2 * 60);
 /// The first pause between tries, and the longest.
 const PAUSES: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(15)];
 /// What a vault reads again in a second at least, after it was started anew.
@@ -26,9 +24,10 @@ const READ_AGAIN_BYTES_PER_SECOND: u64 = 32 << 20;
 /// Pieces that wait for the connection.
 const PIECES_AHEAD: usize = 1;
 
-/// What an upload is known by.
+/// What an upload is known by, and how long the vault is tried again for it.
 #[derive(Debug, Clone)]
 pub(super) struct Upload {
+    pub retry_for: Duration,
     pub agreement: AgreementId,
     pub size: u64,
     pub header_sha256: Digest,
@@ -58,14 +57,13 @@ impl Upload {
         feed: &mut Feed,
         hear: &mut Hear<'_>,
     ) -> Result<Ended, ClientError> {
-        let mut sending = Sending { durable: 0, moved: 0 };
-        let mut patience = Patience::default();
+        let (mut durable, mut patience) = (0, Patience::of(self.retry_for));
         loop {
-            let before = sending.durable;
-            match self.call(session, feed, &mut sending, hear).await {
+            let before = durable;
+            match self.call(session, feed, &mut durable, hear).await {
                 Err(fault) if passes(&fault) => {
-                    if sending.durable > before {
-                        patience = Patience::default();
+                    if durable > before {
+                        patience = Patience::of(self.retry_for);
                     }
                     patience.pause(fault, hear).await?;
                 }
@@ -83,12 +81,12 @@ impl Upload {
         }
     }
 
-    /// One call, as far as it goes.
+    /// One call, as far as it goes, and how much the vault has durably by then.
     async fn call(
         &self,
         session: &Session,
         feed: &mut Feed,
-        sending: &mut Sending,
+        durable: &mut u64,
         hear: &mut Hear<'_>,
     ) -> Result<Ended, ClientError> {
         let (parts, stream) = mpsc::channel(PIECES_AHEAD);
@@ -102,22 +100,17 @@ impl Upload {
         if !feed.rewind(from).await? {
             return Ok(Ended::OutOfReach);
         }
-        if sending.moved < from {
-            // Of an earlier run of this program.
-            hear(Told::Moved(from - sending.moved));
-            sending.moved = from;
-        }
-        if sending.moved > 0 {
+        if from > 0 || *durable > 0 {
             hear(Told::GoesOn(from));
         }
+        *durable = from;
         let mut at = from;
-        sending.durable = from;
-        while sending.durable < self.size {
+        while *durable < self.size {
             let may_send = at < self.size && feed.may_go_on();
             tokio::select! {
                 reply = answered(replies.message()) => {
-                    sending.durable = self.durable(reply?)?;
-                    feed.is_durable(sending.durable);
+                    *durable = self.durable(reply?)?;
+                    feed.is_durable(*durable);
                 }
                 permit = parts.reserve(), if may_send => {
                     let Ok(permit) = permit else {
@@ -131,12 +124,10 @@ impl Upload {
                             "wait until nothing writes to the files, and try again",
                         ));
                     };
-                    at += piece.len() as u64;
+                    let bytes = piece.len() as u64;
                     permit.send(UploadRequest { part: Some(Part::Chunk(piece)) });
-                    if at > sending.moved {
-                        hear(Told::Moved(at - sending.moved));
-                        sending.moved = at;
-                    }
+                    at += bytes;
+                    hear(Told::Moved(bytes));
                 }
             }
         }
@@ -145,10 +136,11 @@ impl Upload {
 
     /// How far the vault says it is.
     fn durable(&self, reply: Option<UploadResponse>) -> Result<u64, ClientError> {
+        let untrue = |what: &str| Err(ClientError::Untrue(what.to_owned()));
         match reply {
             Some(UploadResponse { durable }) if durable <= self.size => Ok(durable),
-            Some(_) => Err(ClientError::Untrue("more of a bundle than there is".to_owned())),
-            None => Err(lost()),
+            Some(_) => untrue("more of a bundle than there is"),
+            None => untrue("the end of a bundle of which it has not all"),
         }
     }
 }
@@ -156,27 +148,15 @@ impl Upload {
 /// Hears of what happens meanwhile.
 pub(super) type Hear<'a> = dyn FnMut(Told<'_>) + Send + 'a;
 
-/// How far an upload is, over all its calls.
-struct Sending {
-    /// What the vault has durably.
-    durable: u64,
-    /// What was sent once at least.
-    moved: u64,
-}
-
 /// Why a call that takes no more ended.
 async fn why(replies: &mut Streaming<UploadResponse>) -> ClientError {
     loop {
         match answered(replies.message()).await {
             Ok(Some(_)) => {}
-            Ok(None) => return lost(),
+            Ok(None) => return tonic::Status::unavailable("the call ended early").into(),
             Err(fault) => return fault,
         }
     }
-}
-
-fn lost() -> ClientError {
-    tonic::Status::unavailable("the call ended early").into()
 }
 
 /// Whether another try may do better.
@@ -186,10 +166,11 @@ fn passes(fault: &ClientError) -> bool {
 
 /// Tries again until it is answered, as long as that is worth while.
 pub(super) async fn patiently<T>(
+    retry_for: Duration,
     hear: &mut Hear<'_>,
     mut ask: impl AsyncFnMut() -> Result<T, ClientError>,
 ) -> Result<T, ClientError> {
-    let mut patience = Patience::default();
+    let mut patience = Patience::of(retry_for);
     loop {
         match ask().await {
             Err(fault) if passes(&fault) => patience.pause(fault, hear).await?,
@@ -199,18 +180,22 @@ pub(super) async fn patiently<T>(
 }
 
 /// How long it is tried again, in growing pauses.
-#[derive(Default)]
 struct Patience {
+    retry_for: Duration,
     since: Option<Instant>,
     pause: Option<Duration>,
 }
 
 impl Patience {
+    fn of(retry_for: Duration) -> Self {
+        Self { retry_for, since: None, pause: None }
+    }
+
     /// Waits for the next try; the fault again where there is none.
     async fn pause(&mut self, fault: ClientError, hear: &mut Hear<'_>) -> Result<(), ClientError> {
         let [first, longest] = PAUSES;
         let pause = self.pause.map_or(first, |last| (2 * last).min(longest));
-        if self.since.get_or_insert_with(Instant::now).elapsed() + pause > PATIENCE {
+        if self.since.get_or_insert_with(Instant::now).elapsed() + pause > self.retry_for {
             return Err(fault);
         }
         self.pause = Some(pause);
