@@ -65,11 +65,18 @@ pub fn u_coordinate(point: &EdwardsPoint) -> Element {
 fn prime_order(point: EdwardsPoint) -> Result<EdwardsPoint, PointFault> {
     if point.is_identity() {
         Err(PointFault::Identity)
-    } else if !point.is_torsion_free() {
+    } else if !is_torsion_free(&point) {
         Err(PointFault::Torsion)
     } else {
         Ok(point)
     }
+}
+
+/// Whether the group's order ℓ times the point is the identity, reckoned as (ℓ − 1)·P = −P, since ℓ is
+/// no scalar. What comes from outside is no secret, so that this may take the shorter way.
+fn is_torsion_free(point: &EdwardsPoint) -> bool {
+    let (last, zero) = (-Scalar::ONE, Scalar::ZERO);
+    EdwardsPoint::vartime_double_scalar_mul_basepoint(&last, point, &zero) == -point
 }
 
 const AGE: bech32::Hrp = bech32::Hrp::parse_unchecked("age");
@@ -113,6 +120,16 @@ pub(crate) mod tests {
                 assert_eq!(lift(&u_coordinate(&mixed)), Err(PointFault::Torsion), "mixed order");
                 assert!(lift(&u_coordinate(&torsion)).is_err(), "small order");
             }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn torsion_is_what_the_curves_own_test_finds(scalar: [u8; 32], torsion in 0usize..8) {
+            let point = EdwardsPoint::mul_base(&Scalar::from_bytes_mod_order(scalar));
+            let mixed = point + EIGHT_TORSION[torsion];
+            prop_assert_eq!(is_torsion_free(&mixed), mixed.is_torsion_free());
+            prop_assert_eq!(is_torsion_free(&mixed), torsion == 0);
         }
     }
 

@@ -23,7 +23,8 @@ use crate::ledger::entry::Leaf;
 use crate::ledger::head::Head;
 use crate::ledger::merkle::Node;
 use crate::store::{
-    Batch, Blob, CommitError, DiskStore, Options, ReadError, Room, Store, StreamHead,
+    Batch, Blob, CommitError, DiskStore, Options, Pass, Piece, ReadError, Room, Store, StreamHead,
+    Upload,
 };
 use crate::vault::committer::Work;
 use crate::vault::{
@@ -137,12 +138,24 @@ impl Store for Failing {
         self.store.blob(name)
     }
 
-    fn stage(&self) -> io::Result<Self::Staged> {
-        self.store.stage()
+    fn stage(&self, upload: &Upload) -> io::Result<Self::Staged> {
+        self.store.stage(upload)
+    }
+
+    fn unfinished(&self) -> io::Result<Vec<(Upload, Timestamp)>> {
+        self.store.unfinished()
+    }
+
+    fn forget(&self, upload: &Upload) -> io::Result<()> {
+        self.store.forget(upload)
     }
 
     fn settle(&self) -> io::Result<()> {
         self.store.settle()
+    }
+
+    fn read_on(&self, pass: &mut Pass) -> Result<Option<Piece>, ReadError> {
+        self.store.read_on(pass)
     }
 
     fn bundle(&self, id: &DepositId) -> Result<Option<Self::Bundle>, ReadError> {
