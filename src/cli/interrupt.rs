@@ -2,6 +2,7 @@
 //! do about the rest.
 
 use std::fs::File;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use rustix::termios::{OptionalActions, tcgetattr, tcsetattr};
@@ -21,14 +22,19 @@ fn hint(command: &Command) -> Option<&'static str> {
     match command {
         Command::Demo { .. }
         | Command::Member(MemberCommand::Watch { .. } | MemberCommand::Attend) => None,
-        Command::Join { .. } => Some("run it again: it goes on where it stopped"),
+        Command::Join { .. } | Command::Member(MemberCommand::Retrieve { .. }) => {
+            Some("run it again: it goes on where it stopped")
+        }
+        Command::Member(MemberCommand::Deposit { what, .. }) if is_sealed(&what.paths) => Some(
+            "run it again: it goes on where it stopped, and says so if it was deposited already",
+        ),
         Command::Member(MemberCommand::Deposit { .. }) => Some(
             "`escrow deposits AGREEMENT` lists it if it was deposited; if not, deposit it again",
         ),
         Command::Member(MemberCommand::Register { .. }) => {
             Some("`escrow registrations` lists what was registered; register the rest again")
         }
-        Command::Member(MemberCommand::Retrieve { .. } | MemberCommand::Seal { .. })
+        Command::Member(MemberCommand::Seal { .. })
         | Command::Agreement(AgreementCommand::Template { .. })
         | Command::Verify { .. }
         | Command::Guide { .. }
@@ -41,6 +47,13 @@ fn hint(command: &Command) -> Option<&'static str> {
             Some("see with `escrow status` whether it took effect; if not, run it again")
         }
     }
+}
+
+/// Whether it is a file that was sealed before: its bytes stay the same, so that the vault can go on
+/// with them.
+fn is_sealed(paths: &[PathBuf]) -> bool {
+    let is_age = |path: &Path| path.extension().is_some_and(|extension| extension == "age");
+    matches!(paths, [only] if is_age(only) && only.is_file())
 }
 
 /// From here on Ctrl-C is answered. Called within the runtime.

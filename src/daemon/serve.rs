@@ -18,6 +18,7 @@ use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 
 use crate::cli::failure::{Exit, Failure};
+use crate::cli::progress::Pace;
 use crate::crypto::keyring::Keyring;
 use crate::crypto::timestamp;
 use crate::daemon::check::probe_in_child;
@@ -384,16 +385,29 @@ fn show_certificates(
     metrics.certificate(Certificate::Timestamper, Some(timestamper.load().expires_at()));
 }
 
-/// Tells of entries applied while the index catches up with the journal, now and then,
-/// and counts the batches.
+/// Tells of entries applied while the index catches up with the journal, now and then, how fast
+/// that goes and how long it takes, and counts the batches.
 pub(super) fn progress(manager: &Manager, batches: &Cell<u64>) -> impl Fn(u64, u64) {
+    let pace = Cell::new(None::<(Instant, Pace)>);
     let told = Cell::new(None::<Instant>);
     move |applied, of| {
         batches.set(batches.get() + 1);
         if told.get().is_none_or(|told| told.elapsed() >= PROGRESS_EVERY) {
             told.set(Some(Instant::now()));
-            tracing::info!(applied, of, "the index catches up with the journal");
-            manager.busy(&format!("{applied} of {of} events are in the index"));
+            let begun = (Instant::now(), Pace::from(Duration::ZERO, applied));
+            let (began, mut now) = pace.get().unwrap_or(begun);
+            now.reached(began.elapsed(), applied);
+            pace.set(Some((began, now)));
+            let (per_second, seconds_left) = (now.rate().map(|it| it as u64), now.seconds_left(of));
+            tracing::info!(
+                applied,
+                of,
+                per_second,
+                seconds_left,
+                "the index catches up with the journal"
+            );
+            let left = seconds_left.map(|left| format!(", {left} s left")).unwrap_or_default();
+            manager.busy(&format!("{applied} of {of} events are in the index{left}"));
         }
     }
 }

@@ -50,7 +50,9 @@ impl DiskStore {
         read_back(&target, &identity, before, &tip, &mut |record| {
             match copy_bundle(&stored, &copied, &record) {
                 Ok(()) => bundles += 1,
-                Err(ReadError::Damaged { what, how }) => report(Fault { what, how }),
+                Err(ReadError::Damaged { what, how }) => {
+                    report(Fault { is_of_object: true, what, how })
+                }
                 Err(error @ ReadError::Index { .. }) => return Err(OpenError::Index(error)),
                 Err(ReadError::Io(error)) => return Err(io_at("copy a bundle to", to)(error)),
             }

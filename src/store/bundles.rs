@@ -137,9 +137,9 @@ impl StoredBundle {
         self.given
     }
 
-    /// Leaves out so many bytes, which are whole chunks.
+    /// Leaves out so many bytes: whole chunks, or all.
     pub(crate) fn skip(&mut self, bytes: u64) -> io::Result<()> {
-        let chunks = bytes / CHUNK_BYTES as u64;
+        let chunks = bytes.div_ceil(CHUNK_BYTES as u64);
         self.given = (chunks * CHUNK_BYTES as u64).min(self.size);
         self.data.seek(SeekFrom::Start(self.given))?;
         self.sums.seek(SeekFrom::Start(SUMS_HEADER_BYTES as u64 + 4 * chunks)).map(drop)

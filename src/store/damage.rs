@@ -38,7 +38,7 @@ pub(crate) fn open(path: &Path) -> Result<DiskStore, OpenError> {
 
 pub(crate) fn faults(path: &Path) -> Vec<String> {
     let mut found = Vec::new();
-    DiskStore::verify(path, &mut |fault| found.push(fault.to_string())).unwrap();
+    DiskStore::verify(path, &mut |fault| found.push(fault.to_string()), &|_, _| ()).unwrap();
     found
 }
 

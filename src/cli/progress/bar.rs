@@ -21,11 +21,7 @@ pub(super) struct Shown {
 impl Shown {
     /// In so many columns at most: what is least missed is left out first.
     pub(super) fn line(&self, columns: usize) -> String {
-        let begin = format!("{} {:3}%", self.what, self.percent());
-        let amount = format!("  {} of {}", self.amount(self.done), self.amount(self.total));
-        let rate = self.rate.map(|rate| format!("  {}/s", self.amount(rate))).unwrap_or_default();
-        let left = self.seconds_left.map(|left| format!("  {} left", clock(left)));
-        let left = left.unwrap_or_default();
+        let [begin, amount, rate, left] = self.parts();
         let whole = format!("{amount}{rate}{left}");
         // Two blanks and two brackets.
         let room = columns.saturating_sub(begin.len() + whole.len() + 4);
@@ -40,6 +36,22 @@ impl Shown {
         let mut lines = with_bar.into_iter().chain(shorter);
         let fits = lines.find(|line| line.chars().count() <= columns);
         fits.unwrap_or_else(|| format!("{:3}%", self.percent()).chars().take(columns).collect())
+    }
+
+    /// All of it, without the bar.
+    pub(super) fn words(&self) -> String {
+        self.parts().concat()
+    }
+
+    fn parts(&self) -> [String; 4] {
+        let rate = self.rate.map(|rate| format!("  {}/s", self.amount(rate)));
+        let left = self.seconds_left.map(|left| format!("  {} left", clock(left)));
+        [
+            format!("{} {:3}%", self.what, self.percent()),
+            format!("  {} of {}", self.amount(self.done), self.amount(self.total)),
+            rate.unwrap_or_default(),
+            left.unwrap_or_default(),
+        ]
     }
 
     /// What is left standing once it is done, and how long it took.

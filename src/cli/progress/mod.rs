@@ -1,4 +1,5 @@
 //! Progress on stderr: a bar on a terminal, a JSON object a line with `--json`, nothing elsewhere.
+//! What an administrator starts by a timer tells its journal now and then.
 
 mod bar;
 mod pace;
@@ -13,12 +14,14 @@ use crate::cli::failure::visible;
 use crate::cli::line;
 use crate::cli::output::Output;
 use crate::cli::progress::bar::Shown;
-use crate::cli::progress::pace::Pace;
+pub(crate) use crate::cli::progress::pace::Pace;
 
 /// A bar is drawn no more often. What is done sooner than this is never drawn at all.
 const BAR_EVERY: Duration = Duration::from_millis(250);
 /// A line for programs is written no more often, but for the last.
 const JSON_EVERY: Duration = Duration::from_secs(1);
+/// And one for a journal.
+const JOURNAL_EVERY: Duration = Duration::from_secs(10);
 
 /// What is counted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,6 +41,7 @@ pub struct Progress(Arc<Mutex<Told>>);
 enum To {
     Terminal,
     Programs,
+    Journal,
     Nobody,
 }
 
@@ -60,16 +64,21 @@ struct Told {
 impl Progress {
     /// Begins something that moves this many bytes.
     pub fn new(what: &'static str, total: u64, output: &Output) -> Self {
-        Self::counting(what, Unit::Bytes, total, output)
-    }
-
-    /// Begins something that has this many of these to do.
-    pub fn counting(what: &'static str, unit: Unit, total: u64, output: &Output) -> Self {
         let to = match (output.json, io::stderr().is_terminal()) {
             (true, _) => To::Programs,
             (false, true) => To::Terminal,
             (false, false) => To::Nobody,
         };
+        Self::begin(to, what, Unit::Bytes, total)
+    }
+
+    /// Begins something of an administrator's, which has this many of these to do.
+    pub(crate) fn of_administrator(what: &'static str, unit: Unit, total: u64) -> Self {
+        let to = if io::stderr().is_terminal() { To::Terminal } else { To::Journal };
+        Self::begin(to, what, unit, total)
+    }
+
+    fn begin(to: To, what: &'static str, unit: Unit, total: u64) -> Self {
         let (began, told_at, pace) =
             (Instant::now(), Duration::ZERO, Pace::from(Duration::ZERO, 0));
         let (done, begun, moved, drawn) = (0, false, 0, false);
@@ -101,7 +110,7 @@ impl Progress {
         let told = self.told();
         match told.to {
             To::Programs => line::say(&json!({ "note": { "message": visible(text) } }).to_string()),
-            To::Terminal | To::Nobody => line::say(&visible(text)),
+            To::Terminal | To::Journal | To::Nobody => line::say(&visible(text)),
         }
     }
 
@@ -126,6 +135,7 @@ impl Told {
         let every = match self.to {
             To::Terminal => BAR_EVERY,
             To::Programs => JSON_EVERY,
+            To::Journal => JOURNAL_EVERY,
             To::Nobody => return,
         };
         let elapsed = self.began.elapsed();
@@ -145,6 +155,10 @@ impl Told {
                 self.drawn = true;
             }
             To::Programs => line::say(&shown.json()),
+            To::Journal => {
+                line::say(&shown.words());
+                self.drawn = true;
+            }
             To::Nobody => {}
         }
     }
@@ -173,9 +187,17 @@ impl Drop for Told {
                 }
                 line::leave();
             }
-            To::Terminal | To::Nobody => {}
+            To::Journal if self.drawn && is_done => {
+                line::say(&self.shown(average, Some(0)).last_line(elapsed.as_secs(), usize::MAX));
+            }
+            To::Terminal | To::Journal | To::Nobody => {}
         }
     }
+}
+
+/// Says a line in the place of whatever bar there is, which is drawn below it again.
+pub(crate) fn say(text: &str) {
+    line::say(&visible(text));
 }
 
 impl Shown {

@@ -9,7 +9,7 @@ const SECONDS_LEFT_MAX: f64 = 100.0 * 3_600.0;
 
 /// Something that moves. What was there before it began to is no movement.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) struct Pace {
+pub(crate) struct Pace {
     at: Duration,
     done: u64,
     /// What was moved, and in how many seconds: both fade alike.
@@ -19,12 +19,12 @@ pub(super) struct Pace {
 
 impl Pace {
     /// Goes on from here.
-    pub(super) fn from(at: Duration, done: u64) -> Self {
+    pub(crate) fn from(at: Duration, done: u64) -> Self {
         Self { at, done, moved: 0.0, seconds: 0.0 }
     }
 
     /// So much is done by now. Less than before means that it goes on from there.
-    pub(super) fn reached(&mut self, at: Duration, done: u64) {
+    pub(crate) fn reached(&mut self, at: Duration, done: u64) {
         if done < self.done {
             (self.at, self.done) = (at, done);
             return;
@@ -39,12 +39,12 @@ impl Pace {
     }
 
     /// How much is moved in a second; `None` as long as nobody can tell.
-    pub(super) fn rate(&self) -> Option<f64> {
+    pub(crate) fn rate(&self) -> Option<f64> {
         (self.seconds > 0.0).then(|| self.moved / self.seconds)
     }
 
     /// How many seconds it takes until all of it is done; `None` where nobody can tell.
-    pub(super) fn seconds_left(&self, total: u64) -> Option<u64> {
+    pub(crate) fn seconds_left(&self, total: u64) -> Option<u64> {
         let left = total.saturating_sub(self.done);
         if left == 0 {
             return Some(0);

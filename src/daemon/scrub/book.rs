@@ -3,7 +3,7 @@
 //! It is kept beside what is stored and not in it. Without it, or with one that cannot be read, a
 //! pass begins anew.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
@@ -13,7 +13,7 @@ use crate::domain::time::{Span, Timestamp};
 use crate::store::Place;
 
 /// Its name within the data directory.
-const FILE: &str = "scrub.json";
+pub(in crate::daemon) const SCRUB: &str = "scrub.json";
 const BYTES_MAX: usize = 16 * 1024;
 
 /// `DIR/scrub.json`.
@@ -83,8 +83,8 @@ impl Book {
 pub(super) struct Shelf(PathBuf);
 
 impl Shelf {
-    pub(super) fn at(data: &std::path::Path) -> Self {
-        Self(data.join(FILE))
+    pub(super) fn at(data: &Path) -> Self {
+        Self(data.join(SCRUB))
     }
 
     /// The book, or a new one.

@@ -6,6 +6,7 @@ mod measures;
 mod pacer;
 mod settings;
 
+pub(super) use book::SCRUB;
 pub(super) use measures::Measures;
 pub(super) use settings::Scrub;
 
