@@ -150,7 +150,7 @@ impl Vault {
                             let content = Content::Tar;
                             let bundle = deposit::ready_bundle(&agreement, &file, content).unwrap();
                             let label = label.parse().unwrap();
-                            deposit::deposit(&session, &agreement, bundle, label, |_| ())
+                            deposit::deposit(&mut session, &agreement, bundle, label, &mut |_| ())
                                 .await
                                 .unwrap();
                         }

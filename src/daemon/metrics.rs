@@ -48,6 +48,8 @@ struct Gauges {
     scarce_bytes: Gauge,
     reserve_bytes: Gauge,
     reserve_whole_bytes: Gauge,
+    uploads_unfinished: Gauge,
+    staging_bytes: Gauge,
     resident_bytes: Gauge,
     certificates: Family<CertificateLabel, Gauge>,
 }
@@ -122,6 +124,12 @@ impl Metrics {
                 "Bytes laid by when there is room enough",
                 &gauges.reserve_whole_bytes,
             ),
+            (
+                "uploads_unfinished",
+                "Uploads that are under way, or kept to be gone on with",
+                &gauges.uploads_unfinished,
+            ),
+            ("staging_bytes", "Bytes that have come of these", &gauges.staging_bytes),
         ] {
             ours.register(name, help, gauge.clone());
         }
@@ -174,6 +182,9 @@ impl Metrics {
         gauges.scarce_bytes.set(shown(room.scarce_bytes));
         gauges.reserve_bytes.set(shown(room.reserve_bytes));
         gauges.reserve_whole_bytes.set(shown(room.reserve_whole_bytes));
+        let (uploads, bytes) = self.vault.unfinished();
+        gauges.uploads_unfinished.set(shown(uploads));
+        gauges.staging_bytes.set(shown(bytes));
         gauges.resident_bytes.set(resident_bytes().map_or(-1, shown));
         let mut text = String::new();
         text::encode(&mut text, &self.registry)?;

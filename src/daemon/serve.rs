@@ -50,8 +50,8 @@ const DRAIN_MAX: Duration = Duration::from_secs(30);
 const TELL_MAX: Duration = Duration::from_secs(5);
 /// How often the way to a level index is told of.
 const PROGRESS_EVERY: Duration = Duration::from_secs(5);
-/// How often it is looked whether the server's certificate is to be renewed. The clock decides,
-/// not the waiting: it may be set, and the machine may sleep.
+/// How often it is looked whether the server's certificate is to be renewed, and which uploads are over.
+/// The clock decides, not the waiting: it may be set, and the machine may sleep.
 const RENEWAL_LOOK: Duration = Duration::from_secs(60);
 
 /// What ends serving, besides a signal.
@@ -180,6 +180,7 @@ pub(super) async fn run(
             _ = renewal.tick() => {
                 renew(&credentials);
                 show_certificates(&metrics, &credentials, &timestamper);
+                reclaim(&vault);
             }
             never = manager.keep_telling() => match never {},
             ended = &mut serving => {
@@ -348,6 +349,16 @@ fn renew(credentials: &Credentials) {
             tracing::error!(error, "the server's certificate could not be renewed");
         }
     }
+}
+
+/// Gives up uploads that nobody will go on with, beside everything else.
+fn reclaim(vault: &Arc<Vault<DiskStore>>) {
+    let vault = Arc::clone(vault);
+    tokio::spawn(async move {
+        if let Err(fault) = vault.reclaim().await {
+            tracing::warn!(error = chain(&fault), "uploads that are over were not removed");
+        }
+    });
 }
 
 fn now() -> Timestamp {

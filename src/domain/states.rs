@@ -56,6 +56,9 @@ pub enum Key {
 }
 
 impl Key {
+    /// What every [`Key::Usage`] begins with.
+    pub const USAGE_PREFIX: &str = "usage/";
+
     /// What every [`Key::Party`] of this organisation begins with.
     pub fn party_prefix(organisation: &OrganisationName) -> String {
         format!("party/{organisation}/")
@@ -78,7 +81,7 @@ impl fmt::Display for Key {
             Self::Quarantine => f.write_str("quarantine"),
             Self::OpenRequests(id, member) => write!(f, "open/{id}/{member}"),
             Self::Statement(sha256) => write!(f, "statement/{sha256}"),
-            Self::Usage(name) => write!(f, "usage/{name}"),
+            Self::Usage(name) => write!(f, "{}{name}", Self::USAGE_PREFIX),
             Self::Underway(name) => write!(f, "underway/{name}"),
         }
     }

@@ -157,12 +157,12 @@ fn copy_bundle(from: &Bundles, to: &Bundles, record: &BundleRecord) -> Result<()
         return Ok(());
     }
     let mut stored = from.read(record)?;
-    let mut data = NamedTempFile::new_in(to.staging())?;
+    let mut data = NamedTempFile::new_in(to.staging().path())?;
     while let Some(chunk) = stored.next()? {
         data.write_all(&chunk)?;
     }
     data.as_file().sync_all()?;
-    let mut sums = NamedTempFile::new_in(to.staging())?;
+    let mut sums = NamedTempFile::new_in(to.staging().path())?;
     io::copy(&mut File::open(from.sums_path(&record.id))?, &mut sums)?;
     sums.as_file().sync_all()?;
     sums.persist(to.sums_path(&record.id)).map_err(|error| error.error)?;

@@ -15,10 +15,11 @@ use tokio::sync::watch;
 
 use crate::domain::id::{DepositId, Digest};
 use crate::domain::stream::Stream;
+use crate::domain::time::Timestamp;
 use crate::ledger::Entry;
 use crate::ledger::entry::Leaf;
 use crate::ledger::merkle::Node;
-use crate::store::bundles::{Bundles, StagedBundle, StoredBundle};
+use crate::store::bundles::{Bundles, StoredBundle};
 use crate::store::catch_up::{Found, INDEX_NAME, Progress, find_index, open_index, set_aside};
 use crate::store::error::{OpenError, io_at};
 use crate::store::frame::{BATCH_BLOBS_MAX, BATCH_BUNDLES_MAX, BATCH_BYTES_MAX, BATCH_ENTRIES_MAX};
@@ -26,8 +27,11 @@ use crate::store::index::Index;
 use crate::store::journal::{Journal, Opened, Reader};
 use crate::store::segments::{private_directory, private_file};
 use crate::store::space::{RESERVE_BYTES, Space};
+use crate::store::staging::StagedBundle;
 use crate::store::syncing::Syncing;
-use crate::store::{Batch, Blob, CommitError, Projector, ReadError, Room, Store, StreamHead};
+use crate::store::{
+    Batch, Blob, CommitError, Projector, ReadError, Room, Store, StreamHead, Upload,
+};
 
 /// Name of the journal's directory.
 pub(crate) const JOURNAL_NAME: &str = "journal";
@@ -388,8 +392,16 @@ impl Store for DiskStore {
         at.map(|at| self.reader.blob(at, name)).transpose()
     }
 
-    fn stage(&self) -> io::Result<StagedBundle> {
-        self.bundles.stage()
+    fn stage(&self, upload: &Upload) -> io::Result<StagedBundle> {
+        self.bundles.staging().stage(upload)
+    }
+
+    fn unfinished(&self) -> io::Result<Vec<(Upload, Timestamp)>> {
+        self.bundles.staging().unfinished()
+    }
+
+    fn forget(&self, upload: &Upload) -> io::Result<()> {
+        self.bundles.staging().forget(upload)
     }
 
     fn bundle(&self, id: &DepositId) -> Result<Option<StoredBundle>, ReadError> {

@@ -32,7 +32,7 @@ use crate::vault::halt::Halt;
 use crate::vault::known::Known;
 use crate::vault::log::{Published, Publishing};
 use crate::vault::measures::{Measures, Tally};
-use crate::vault::quota::{self, Quota};
+use crate::vault::quota::{self, Quota, Reserved};
 use crate::vault::records;
 use crate::vault::scribe::Scribe;
 use crate::vault::watching::Watchers;
@@ -204,6 +204,7 @@ pub(super) struct Desk<S: Store> {
     clock: Arc<Steady>,
     watchers: Watchers,
     measures: Measures,
+    reserved: Reserved,
     quota: Quota,
     /// `None` where the log is left out.
     published: Option<Published>,
@@ -249,7 +250,7 @@ impl<S: Store> Desk<S> {
         (store, known): (Arc<S>, Arc<Known>),
         scribe: Arc<Scribe>,
         clock: Arc<Steady>,
-        (watchers, measures): (Watchers, Measures),
+        (watchers, measures, reserved): (Watchers, Measures, Reserved),
         quota: Quota,
         log: Publishing,
     ) -> Result<Self, ReadError> {
@@ -261,7 +262,7 @@ impl<S: Store> Desk<S> {
             }
             Publishing::LeftOut => None,
         };
-        Ok(Self { store, known, scribe, clock, watchers, measures, quota, published })
+        Ok(Self { store, known, scribe, clock, watchers, measures, reserved, quota, published })
     }
 
     /// Decides and commits one batch. An error means that the outcome is unknown.
@@ -305,6 +306,7 @@ impl<S: Store> Desk<S> {
             Ok(()) => {
                 if !entries.is_empty() {
                     self.measures.committed(began.elapsed(), entries.len(), &tally);
+                    self.reserved.stored(tally.stored_bytes());
                     // What was acknowledged is covered by a checkpoint.
                     if let Some(published) = &mut self.published {
                         let caught_up = published.catch_up(self.store.as_ref(), &self.scribe);
@@ -367,7 +369,7 @@ impl<S: Store> Desk<S> {
             let act = Act::Stated(signed.clone());
             let sequence = self.append(draft, &mut added, stream, act)?;
             records::apply(&mut states, (&signed, &stated), draft.now, sequence);
-            tally.stated(&stated);
+            tally.stated(&signed, &stated);
             said.push(signed);
             if let Statement::Resumption(resumption) = &stated.statement
                 && let Some(note) =

@@ -27,6 +27,8 @@ mod scribe;
 mod standing;
 #[cfg(test)]
 mod tests;
+mod upload;
+mod uploads;
 mod usage;
 mod watching;
 mod witnessed;
@@ -41,8 +43,8 @@ use tokio::sync::watch;
 pub use crate::vault::authorities::told_timestamper;
 pub use crate::vault::clock::{Clock, SystemClock};
 pub use crate::vault::committer::Done;
-pub use crate::vault::delivery::{BundleBytes, Delivery, Incoming};
-pub use crate::vault::error::VaultError;
+pub use crate::vault::delivery::{BundleBytes, Delivery};
+pub use crate::vault::error::{Interruption, VaultError};
 pub use crate::vault::halt::{Halt, Shown};
 pub use crate::vault::intake::BundleFault;
 pub use crate::vault::ledger_key::LedgerKeys;
@@ -52,6 +54,7 @@ pub use crate::vault::reading::{Part, Reading};
 pub use crate::vault::records::DomainProjector;
 pub use crate::vault::recovery::Remembered;
 pub use crate::vault::scribe::Scribe;
+pub use crate::vault::upload::{Begun, SYNC_WAIT, Uploading};
 pub use crate::vault::watching::{Hint, Watching};
 pub use crate::vault::witnessed::Witnessed;
 
@@ -78,6 +81,7 @@ use crate::vault::log::Publishing;
 use crate::vault::looks::Looks;
 use crate::vault::measures::Measures;
 use crate::vault::quota::Reserved;
+use crate::vault::uploads::Uploads;
 use crate::vault::watching::Watchers;
 use crate::vault::witnessed::Witnessing;
 
@@ -109,6 +113,7 @@ pub struct Vault<S: Store> {
     attempts: Attempts,
     quota: Quota,
     reserved: Reserved,
+    uploads: Uploads<S::Staged>,
     halt: watch::Sender<Option<Halt>>,
     watchers: Watchers,
     measures: Measures,
@@ -154,14 +159,14 @@ impl<S: Store> Vault<S> {
         let halt = watch::Sender::new(None);
         let watchers = Watchers::default();
         let measures = Measures::default();
-        let told = (watchers.clone(), measures.clone());
         let clock = Arc::new(Steady::from(committer::last_at(store.as_ref())?, clock));
+        let (reserved, uploads) = upload::left(store.as_ref(), clock.now())?;
+        let told = (watchers.clone(), measures.clone(), reserved.clone());
         let known = Arc::new(Known::default());
         let kept = (store.clone(), known.clone());
         let desk = Desk::new(kept, scribe.clone(), clock.clone(), told, quota, log)?;
         let committer = Committer::start(desk, halt.clone())?;
         let (looks, attempts) = (Looks::default(), Attempts::default());
-        let reserved = Reserved::default();
         Ok(Self {
             store,
             scribe,
@@ -172,6 +177,7 @@ impl<S: Store> Vault<S> {
             attempts,
             quota,
             reserved,
+            uploads,
             halt,
             watchers,
             measures,
@@ -184,9 +190,11 @@ impl<S: Store> Vault<S> {
         self.committer.submit(Work::Note { stream: Stream::Vault, note }).await.map(|_| ())
     }
 
-    /// Ends what would go on for ever: whoever watches is sent away.
+    /// Ends what would go on for ever: whoever watches is sent away. Uploads end, too: they are gone on
+    /// with later.
     pub fn dismiss(&self) {
         self.watchers.dismiss();
+        self.uploads.end();
     }
 
     /// Ends the committer, after everything handed in has been committed, and closes the store.

@@ -23,7 +23,7 @@ use crate::ledger::entry::Leaf;
 use crate::ledger::head::Head;
 use crate::ledger::merkle::Node;
 use crate::store::{
-    Batch, Blob, CommitError, DiskStore, Options, ReadError, Room, Store, StreamHead,
+    Batch, Blob, CommitError, DiskStore, Options, ReadError, Room, Store, StreamHead, Upload,
 };
 use crate::vault::committer::Work;
 use crate::vault::{
@@ -31,6 +31,7 @@ use crate::vault::{
 };
 
 mod attempts;
+mod batches;
 
 /// A real store that does what it is told: fails to read a small object, has no room, holds back.
 struct Failing {
@@ -44,6 +45,7 @@ struct Failing {
 #[derive(Default)]
 struct Gate {
     is_shut: Mutex<bool>,
+    is_waited_at: AtomicBool,
     opened: Condvar,
 }
 
@@ -55,7 +57,15 @@ impl Gate {
 
     fn pass(&self) {
         let is_shut = self.is_shut.lock().unwrap();
+        self.is_waited_at.store(*is_shut, Ordering::SeqCst);
+        self.opened.notify_all();
         drop(self.opened.wait_while(is_shut, |is_shut| *is_shut).unwrap());
+    }
+
+    fn wait_until_somebody_waits(&self) {
+        let is_shut = self.is_shut.lock().unwrap();
+        let nobody_waits = |_: &mut bool| !self.is_waited_at.load(Ordering::SeqCst);
+        drop(self.opened.wait_while(is_shut, nobody_waits).unwrap());
     }
 }
 
@@ -137,8 +147,16 @@ impl Store for Failing {
         self.store.blob(name)
     }
 
-    fn stage(&self) -> io::Result<Self::Staged> {
-        self.store.stage()
+    fn stage(&self, upload: &Upload) -> io::Result<Self::Staged> {
+        self.store.stage(upload)
+    }
+
+    fn unfinished(&self) -> io::Result<Vec<(Upload, Timestamp)>> {
+        self.store.unfinished()
+    }
+
+    fn forget(&self, upload: &Upload) -> io::Result<()> {
+        self.store.forget(upload)
     }
 
     fn settle(&self) -> io::Result<()> {

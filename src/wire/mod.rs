@@ -23,6 +23,8 @@ pub mod limit {
     pub const ATTACHMENTS_MAX: usize = 1_024;
     /// One attachment, in bytes.
     pub const ATTACHMENT_BYTES_MAX: usize = 4 * 1024;
+    /// The largest bundle that comes with its statement, in bytes; a larger one is uploaded.
+    pub const INLINE_BYTES_MAX: usize = 64 * 1024;
     /// One piece of a bundle, in bytes.
     pub const CHUNK_BYTES_MAX: usize = 1 << 20;
     /// One message, in bytes.
@@ -41,4 +43,5 @@ pub mod limit {
     const _: () = assert!(STATEMENTS_MAX * Statement::BYTES_MAX < MESSAGE_BYTES_MAX);
     const _: () = assert!(ATTACHMENTS_MAX * ATTACHMENT_BYTES_MAX < MESSAGE_BYTES_MAX);
     const _: () = assert!(CHUNK_BYTES_MAX < MESSAGE_BYTES_MAX);
+    const _: () = assert!(INLINE_BYTES_MAX < CHUNK_BYTES_MAX);
 }

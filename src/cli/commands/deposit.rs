@@ -10,7 +10,7 @@ use crate::cli::commands::find;
 use crate::cli::failure::{Exit, Failure};
 use crate::cli::output::{Output, Progress, count, fields, size};
 use crate::cli::view::DepositView;
-use crate::client::acts::deposit::{self, Bundle, Proof};
+use crate::client::acts::deposit::{self, Bundle, Proof, Told};
 use crate::client::archive::pack::Plan;
 use crate::client::error::{ClientError, chain};
 use crate::client::session::Session;
@@ -86,26 +86,23 @@ pub(super) async fn deposit(
         None => default_label(what.paths.first().map_or(Path::new("-"), PathBuf::as_path))?,
     };
     let bundle = bundle(output, session, &agreement, what, tar)?;
-    let before = of_agreement(session, &agreement.id)
-        .filter(|earlier| bundle.has_the_content_of(&earlier.statement))
-        .max_by_key(|earlier| earlier.deposited_at);
-    if let Some(Deposit { id, deposited_at, statement, .. }) = before {
-        output.warn(format!(
-            "the very same was deposited at {deposited_at} as {id} ({}); another deposit adds \
-             nothing to it: see `escrow show {id}`",
-            statement.label
-        ));
+    let is_it = |earlier: &Deposit| bundle.has_the_content_of(earlier);
+    if let Some(twin) = deposit::latest_twin(session, &agreement.id, is_it) {
+        warn_of_twin(output, twin);
     }
-    let origin = match bundle.is_sealed_elsewhere() {
-        true => "sealed elsewhere, origin unproven",
-        false => "sealed here",
+    let origin = match (bundle.is_sealed_elsewhere(), bundle.is_sealed_on_its_way()) {
+        (true, _) => "sealed elsewhere, origin unproven",
+        (false, false) => "sealed here",
+        (false, true) => "to be sealed here, while it is sent",
     };
+    let digest = bundle.sha256().map(ToString::to_string);
+    let digest = digest.unwrap_or_else(|| "known when it was sent; shown afterwards".to_owned());
     let what_is_signed = format!(
         "{}\nThis states that the bundle is yours and deposits it.",
         fields(&[
             ("deposit", label.to_string()),
             ("bundle", format!("{}, {origin}", size(bundle.size()))),
-            ("SHA-256", bundle.sha256().to_string()),
+            ("SHA-256", digest),
             ("agreement", format!("{} ({})", agreement.id, agreement.terms.title)),
         ])
     );
@@ -114,12 +111,39 @@ pub(super) async fn deposit(
         _ => output.ask(&what_is_signed)?,
     }
     let progress = Progress::new("depositing", bundle.size(), output);
-    let sent = move |bytes| progress.add(bytes);
-    let id = deposit::deposit(session, &agreement, bundle, label, sent).await?;
+    let mut hear = |told: Told<'_>| match told {
+        Told::Moved(bytes) => progress.add(bytes),
+        Told::Lost { fault, again_in } => {
+            progress.note(&format!("{fault}; trying again in {} s", again_in.as_secs()));
+        }
+        Told::GoesOn(at) => {
+            progress.note(&format!("going on behind the first {}", size(at)));
+            progress.set(at);
+        }
+        Told::StartsOver => {
+            progress.note(
+                "the vault has lost more of the bundle than is kept here; it is sealed anew and \
+                 sent from its beginning",
+            );
+            progress.set(0);
+        }
+        Told::Twin(twin) => warn_of_twin(output, twin),
+    };
+    let id = deposit::deposit(session, &agreement, bundle, label, &mut hear).await?;
+    drop(progress);
     let looked = session.agreement(&agreement.id).await.and_then(|_| made(session, &id));
     let made = settled(output, session, looked, |session| made(session, &id))?;
     output.record(&DepositView::new(&made), DepositView::text)?;
     Ok(Exit::Done)
+}
+
+fn warn_of_twin(output: &Output, twin: &Deposit) {
+    let Deposit { id, deposited_at, statement, .. } = twin;
+    output.warn(format!(
+        "the very same was deposited at {deposited_at} as {id} ({}); another deposit adds nothing \
+         to it: see `escrow show {id}`",
+        statement.label
+    ));
 }
 
 /// The deposits of an agreement, in order of their ids.
@@ -171,12 +195,7 @@ fn bundle(
             "--tar is for a bundle that is sealed already",
             "leave it out: files and directories are packed as tar by themselves",
         )),
-        _ => {
-            let plan = plan(output, what)?;
-            let progress = Progress::new("sealing", plan.bytes(), output);
-            let dir = session.home.dir();
-            Ok(deposit::seal(agreement, &plan, dir, |bytes| progress.add(bytes))?)
-        }
+        _ => Ok(deposit::seal(agreement, plan(output, what)?)?),
     }
 }
 
