@@ -11,11 +11,12 @@ use serde::Deserialize;
 use crate::client::error::ClientError;
 use crate::crypto::pem::certificates_of;
 use crate::crypto::timestamp::check_ca;
+use crate::domain::calendar::{Calendar, Period};
 use crate::domain::der::Der;
 use crate::domain::id::{Digest, Fingerprint, OrganisationName, Role, RuleName};
 use crate::domain::needs::Needs;
 use crate::domain::soundness;
-use crate::domain::terms::{Rule, Terms, TimeStamps, limit};
+use crate::domain::terms::{Access, Format, Rule, Terms, TimeStamps, limit};
 use crate::domain::text::Text;
 use crate::domain::time::Span;
 use crate::domain::url::Url;
@@ -36,6 +37,7 @@ struct Draft {
     #[serde(default)]
     fingerprints: BTreeMap<OrganisationName, Fingerprint>,
     rule: Vec<DraftRule>,
+    calendar: Option<Calendar>,
     time_stamps: Option<DraftStamps>,
 }
 
@@ -52,11 +54,14 @@ struct DraftRule {
     name: RuleName,
     requester: OneOrMore<Role>,
     needs: Needs,
+    distinct_organisations: Option<u16>,
     #[serde(default)]
-    notice: Span,
+    notice: Period,
+    vote: Option<Span>,
     #[serde(default)]
     objection: Vec<Role>,
     expires: Option<Span>,
+    access: Option<Access>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -131,11 +136,15 @@ pub fn read(
         name: rule.name,
         requesters: rule.requester.into_vec(),
         needs: rule.needs,
+        distinct_organisations: rule.distinct_organisations,
         notice: rule.notice,
+        vote: rule.vote,
         objection: rule.objection,
         expires: rule.expires.unwrap_or(limit::EXPIRES_DEFAULT),
+        access: rule.access,
     });
-    let terms = Terms {
+    let mut terms = Terms {
+        format: Format::First,
         title: draft.title,
         quorum: draft.quorum,
         contract_sha256: None,
@@ -144,8 +153,10 @@ pub fn read(
         fingerprints,
         holders,
         rules: rules.collect(),
+        calendar: draft.calendar,
         time_stamps: None,
     };
+    terms.format = terms.least_format();
     soundness::check(&terms).map_err(crate::domain::refusal::Refusal::Unsound)?;
     let beside = file.parent().unwrap_or(Path::new("."));
     let contract = draft.contract.map(|path| beside.join(path));
@@ -233,6 +244,10 @@ mod tests {
         format!("[time_stamps]\n{section}\n\n{RULE}")
     }
 
+    fn calendar(section: &str) -> String {
+        format!("[calendar]\n{section}\n\n{RULE}")
+    }
+
     #[test]
     fn the_certificate_that_is_pinned_is_one_of_a_ca_that_tokens_can_hang_on() {
         let good = root(ca_params("root")).der;
@@ -276,6 +291,45 @@ mod tests {
     }
 
     #[test]
+    fn words_of_format_2_are_read_and_make_the_terms_ones_of_format_2() {
+        let joint = "needs = { all = [\"1@depositor\", \"1@agent\"] }";
+        for (why, needs, format, said) in [
+            ("as it was", joint, Format::First, "1@depositor and 1@agent"),
+            (
+                "some of several",
+                "needs = { at_least = 2, of = [\"1@depositor\", \"1@agent\", \"1@beneficiary\"] }",
+                Format::Second,
+                "at least 2 of 1@depositor, 1@agent, 1@beneficiary",
+            ),
+            (
+                "from several houses",
+                "needs = { any = [\"1@depositor\", \"1@agent\"] }\ndistinct_organisations = 2",
+                Format::Second,
+                "1@depositor or 1@agent",
+            ),
+            (
+                "clocks",
+                "needs = { all = [\"1@depositor\", \"1@agent\"] }\nnotice = \"10wd\"\nvote = \"14d\"\n\
+                 access = { within = \"30d\", times = 3 }",
+                Format::Second,
+                "1@depositor and 1@agent",
+            ),
+        ] {
+            let calendar = "[calendar]\nutc_offset = \"+09:00\"\nweekend = [\"sunday\", \
+                            \"saturday\"]\nholidays = [\"2027-01-01\", \"2026-12-25\"]\n\n[[rule]]\n";
+            let mut text = THREE_PARTY.replacen(joint, needs, 1);
+            if needs.contains("wd") {
+                text = text.replacen("[[rule]]\n", calendar, 1);
+            }
+            let terms = parse(&text).unwrap().terms;
+            assert_eq!(terms.format, format, "{why}");
+            assert_eq!(terms.rules[0].needs.to_string(), said, "{why}");
+            let written = serde_json::to_string(&terms).unwrap();
+            assert_eq!(written.contains("format"), format == Format::Second, "{why}");
+        }
+    }
+
+    #[test]
     fn mistakes_are_named() {
         let change = |from: &str, to: &str| {
             assert!(THREE_PARTY.contains(from), "{from:?} is not in the template");
@@ -296,6 +350,30 @@ mod tests {
             ("objection = [\"depositor\"]", "objection = [\"depositer\"]", "UNSOUND", "depositer"),
             ("notice = \"10d\"", "notice = \"10 days\"", "BAD_TERMS", "10 days"),
             ("notice = \"10d\"", "notice = \"60d\"", "UNSOUND", "deadlocks"),
+            ("notice = \"10d\"", "notice = \"10wd\"", "UNSOUND", "no calendar"),
+            ("notice = \"10d\"", "notice = \"0wd\"", "BAD_TERMS", "at most 366wd"),
+            ("notice = \"10d\"", "vote = \"59m\"", "UNSOUND", "good for less than an hour"),
+            ("notice = \"10d\"", "access = {}", "UNSOUND", "neither within nor times"),
+            ("notice = \"10d\"", "access = { time = 3 }", "BAD_TERMS", "time"),
+            (
+                RULE,
+                &calendar("utc_offset = \"+9\"\nweekend = []\nholidays = []"),
+                "BAD_TERMS",
+                "+09:00",
+            ),
+            (RULE, &calendar("weekend = []\nholidays = []"), "BAD_TERMS", "utc_offset"),
+            (
+                RULE,
+                &calendar("utc_offset = \"+09:00\"\nweekend = [\"funday\"]\nholidays = []"),
+                "BAD_TERMS",
+                "funday",
+            ),
+            (
+                RULE,
+                &calendar("utc_offset = \"+09:00\"\nweekend = []\nholidays = [\"2026-02-30\"]"),
+                "BAD_TERMS",
+                "2026-02-30",
+            ),
             (
                 "\"1@depositor\", \"1@agent\"",
                 "\"1@agent\"",

@@ -21,7 +21,7 @@ use prometheus_client::registry::Registry;
 use tokio::net::TcpListener;
 
 use crate::daemon::http::{self, Limits};
-use crate::daemon::witnesses;
+use crate::daemon::{scrub, witnesses};
 use crate::domain::time::Timestamp;
 use crate::server::accept::Incoming;
 use crate::server::call_counts::CallCounts;
@@ -82,12 +82,12 @@ struct CertificateLabel {
 }
 
 impl Metrics {
-    /// What this vault, its door, its calls, its witnesses and its log's time-stamps count, and how
-    /// many batches were applied to the index before the vault was ready.
+    /// What this vault, its door, its calls, its witnesses, its log's time-stamps and its scrub count,
+    /// and how many batches were applied to the index before the vault was ready.
     pub(super) fn new(
         vault: &Arc<Vault<DiskStore>>,
         (incoming, calls): (&Incoming, &CallCounts),
-        (witnesses, stamps): (&witnesses::Measures, &StampMeasures),
+        (witnesses, stamps, scrub): (&witnesses::Measures, &StampMeasures, &scrub::Measures),
         batches_caught_up: u64,
     ) -> Self {
         let mut registry = Registry::default();
@@ -141,6 +141,7 @@ impl Metrics {
         calls.register(ours);
         witnesses.register(ours);
         stamps.register(ours);
+        scrub.register(ours);
         Self { registry, vault: Arc::clone(vault), gauges }
     }
 

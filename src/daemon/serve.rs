@@ -27,6 +27,7 @@ use crate::daemon::metrics::{Certificate, Metrics};
 use crate::daemon::notice::{self, Notice};
 use crate::daemon::notify::Manager;
 use crate::daemon::public;
+use crate::daemon::scrub::{self, Scrubber};
 use crate::daemon::stamping::{External, RENEWED_WITHIN, VaultTime, go_round, shelf};
 use crate::daemon::witnesses::{self, Witnesses};
 use crate::domain::chain::chain;
@@ -112,8 +113,10 @@ pub(super) async fn run(
     let incoming = accept(listener, credentials.tls(), Limits::default());
     let calls = CallCounts::new();
     let stamps = StampMeasures::default();
+    let scrub = scrub::Measures::default();
+    let scrubber = Scrubber::new(&vault, place.store(), config.scrub, scrub.clone());
     let counted = (&incoming, &calls);
-    let metrics = Metrics::new(&vault, counted, (&witnessing, &stamps), caught_up.get());
+    let metrics = Metrics::new(&vault, counted, (&witnessing, &stamps, &scrub), caught_up.get());
     let metrics = Arc::new(metrics);
     show_certificates(&metrics, &credentials, &timestamper);
     if let Some(shown) = &config.metrics {
@@ -159,6 +162,8 @@ pub(super) async fn run(
             tracing::warn!(error = chain(&fault), "quarantine not looked through");
         }
     });
+    let (stop_scrubbing, scrubbing_stopped) = tokio::sync::oneshot::channel();
+    let scrubbing = tokio::spawn(scrubber.run(scrubbing_stopped));
     if let Some(witnesses) = witnesses {
         tokio::spawn(witnesses.run());
     }
@@ -204,6 +209,8 @@ pub(super) async fn run(
     stamping.abort();
     drop(stop);
     vault.dismiss();
+    drop(stop_scrubbing);
+    drop(scrubbing.await);
     if tokio::time::timeout(DRAIN_MAX, serving).await.is_err() {
         tracing::warn!("calls were still open after {DRAIN_MAX:?} and are cut off");
     }

@@ -5,6 +5,7 @@ use std::fmt;
 use serde::Serialize;
 
 use crate::domain::id::{MemberPath, OrganisationName, Role};
+use crate::domain::needs::{Alternative, Seats};
 use crate::domain::request::{DutyState, Request, State};
 use crate::domain::statement::{Acknowledged, Duty};
 use crate::domain::time::Timestamp;
@@ -19,6 +20,18 @@ pub enum Missing {
         seats: u16,
         /// Of which role.
         role: Role,
+        /// Whose members they can be.
+        organisations: Vec<OrganisationName>,
+    },
+    /// People have to consent, in one of several ways that are all as short.
+    ConsentsEither {
+        /// Which seats are empty on each of them.
+        ways: Vec<Vec<Seats>>,
+    },
+    /// People of more organisations have to consent, whichever seats they fill.
+    Organisations {
+        /// Of how many more.
+        count: usize,
         /// Whose members they can be.
         organisations: Vec<OrganisationName>,
     },
@@ -83,14 +96,16 @@ pub fn wanted(request: &Request, member: &MemberPath, now: Timestamp) -> Option<
     let organisation = &member.organisation;
     let fills_a_seat = || {
         let role = request.terms.role_of(organisation);
-        let open = request.missing_consents().unwrap_or_default();
+        let ways = request.shortest_ways(now).unwrap_or_default();
         request.may_consent(member)
-            && !request.has_consented(member)
-            && role.is_some_and(|role| open.contains_key(role))
+            && !request.has_consented(member, now)
+            && (role.is_some_and(|role| ways.iter().any(|way| way.contains_key(role)))
+                || (lacks_organisations(request, now)
+                    && request.other_organisations(now).contains(&organisation)))
     };
     let may_object = || {
         request.objectors().any(|who| who == organisation)
-            && !request.has_consented(member)
+            && !request.has_consented(member, now)
             && request
                 .standing_objections()
                 .all(|standing| standing.by.organisation != *organisation)
@@ -98,17 +113,41 @@ pub fn wanted(request: &Request, member: &MemberPath, now: Timestamp) -> Option<
     let objection = || may_object().then_some(Wanted::MayObject);
     match request.state(now) {
         State::Open if fills_a_seat() => Some(Wanted::Consent),
-        State::Satisfied if request.awaited_holders().contains(&organisation) => {
+        State::Satisfied if request.awaited_holders(now).contains(&organisation) => {
             Some(Wanted::Share)
         }
         State::Open | State::Notice | State::Objected | State::Satisfied => objection(),
-        State::Released => (request.requester() == member).then_some(Wanted::Retrieve),
+        State::Released => {
+            let is_due = request.requester() == member && request.may_fetch(now).is_ok();
+            is_due.then_some(Wanted::Retrieve)
+        }
         State::Retrieved => {
             let is_own = request.requester().organisation == *organisation;
             (is_own && owed(request, now).is_some()).then_some(Wanted::Acknowledge)
         }
         State::Withdrawn | State::Expired => None,
     }
+}
+
+fn missing_consents(request: &Request, now: Timestamp) -> Vec<Missing> {
+    let mut ways = request.shortest_ways(now).unwrap_or_default();
+    if ways.len() > 1 {
+        let seats =
+            |way: Alternative| way.into_iter().map(|(role, count)| Seats { count, role }).collect();
+        return vec![Missing::ConsentsEither { ways: ways.into_iter().map(seats).collect() }];
+    }
+    let of = |(role, seats): (Role, u16)| {
+        let organisations = request.terms.in_role(&role).to_vec();
+        Missing::Consents { seats, role, organisations }
+    };
+    ways.pop().unwrap_or_default().into_iter().map(of).collect()
+}
+
+/// Whether consents are missing that no seat asks for. While seats are open whoever fills them may
+/// come from another organisation as well.
+fn lacks_organisations(request: &Request, now: Timestamp) -> bool {
+    request.missing_consents(now).is_some_and(|open| open.is_empty())
+        && request.organisations_missing(now) > 0
 }
 
 /// What the requester's organisation still owes, and whether it is late.
@@ -136,6 +175,7 @@ pub fn missing(request: &Request, now: Timestamp) -> Vec<Missing> {
             });
             return owed.into_iter().collect();
         }
+        State::Released if request.may_fetch(now).is_err() => return found,
         State::Released => {
             let organisation = request.requester().organisation.clone();
             return vec![Missing::Retrieval { organisation }];
@@ -145,9 +185,12 @@ pub fn missing(request: &Request, now: Timestamp) -> Vec<Missing> {
     for objection in request.standing_objections() {
         found.push(Missing::Withdrawal { organisation: objection.by.organisation.clone() });
     }
-    for (role, seats) in request.missing_consents().unwrap_or_default() {
-        let organisations = request.terms.in_role(&role).to_vec();
-        found.push(Missing::Consents { seats, role, organisations });
+    found.extend(missing_consents(request, now));
+    if lacks_organisations(request, now) {
+        found.push(Missing::Organisations {
+            count: request.organisations_missing(now),
+            organisations: request.other_organisations(now).into_iter().cloned().collect(),
+        });
     }
     let organisations: Vec<_> = request.unaware().into_iter().cloned().collect();
     if !organisations.is_empty() {
@@ -157,11 +200,85 @@ pub fn missing(request: &Request, now: Timestamp) -> Vec<Missing> {
         found.push(Missing::Notice { until: request.notice_ends_at });
     }
     let count = request.contributions_missing();
-    let awaited = request.awaited_holders().into_iter().cloned().collect();
-    if count > 0 && request.missing_consents().is_some_and(|open| open.is_empty()) {
+    let awaited = request.awaited_holders(now).into_iter().cloned().collect();
+    if count > 0 && request.is_consented(now) {
         found.push(Missing::Contributions { count, organisations: awaited });
     }
     found
+}
+
+/// Something that happens to a request by itself, if nobody does anything more.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(tag = "what", rename_all = "snake_case")]
+pub enum Turn {
+    /// Notice has run.
+    NoticeEnds,
+    /// A consent stops being good.
+    ConsentEnds {
+        /// Whose.
+        member: MemberPath,
+    },
+    /// The request lapses.
+    Expires,
+    /// The bundle can no longer be fetched.
+    AccessEnds,
+    /// The requester's organisation is late with what it took upon itself.
+    DutyDue {
+        /// What it has to acknowledge.
+        acknowledged: Acknowledged,
+    },
+}
+
+/// When something happens by itself.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Upcoming {
+    /// When.
+    pub at: Timestamp,
+    /// What.
+    #[serde(flatten)]
+    pub turn: Turn,
+}
+
+/// What happens to a request by itself after this moment, the next thing first.
+pub fn upcoming(request: &Request, now: Timestamp) -> Vec<Upcoming> {
+    let mut turns = Vec::new();
+    match request.state(now) {
+        State::Withdrawn | State::Expired => {}
+        State::Open | State::Notice | State::Objected | State::Satisfied => {
+            turns.push((request.notice_ends_at, Turn::NoticeEnds));
+            turns.push((request.expires_at, Turn::Expires));
+            turns.extend(request.standing_consents(now).map(|consent| {
+                (request.consent_ends(consent), Turn::ConsentEnds { member: consent.by.clone() })
+            }));
+        }
+        State::Released | State::Retrieved => {
+            turns.extend(request.access_ends().map(|at| (at, Turn::AccessEnds)));
+            let owed = owed(request, now).filter(|_| request.is_retrieved());
+            turns.extend(owed.map(|(duty, _)| {
+                (duty.by, Turn::DutyDue { acknowledged: duty.kind.fulfilled_by() })
+            }));
+        }
+    }
+    // What never happens lies at the end of time.
+    turns.retain(|(at, _)| now < *at && *at < Timestamp::MAX);
+    turns.sort_by_key(|(at, _)| *at);
+    turns.into_iter().map(|(at, turn)| Upcoming { at, turn }).collect()
+}
+
+impl fmt::Display for Turn {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoticeEnds => f.write_str("notice has run"),
+            Self::ConsentEnds { member } => {
+                write!(f, "the consent of {member} is no longer good, unless it is given anew")
+            }
+            Self::Expires => f.write_str("the request expires"),
+            Self::AccessEnds => f.write_str("the bundle can no longer be fetched"),
+            Self::DutyDue { acknowledged } => {
+                write!(f, "acknowledgement of {} is due", acknowledged.noun())
+            }
+        }
+    }
 }
 
 impl fmt::Display for Missing {
@@ -175,6 +292,19 @@ impl fmt::Display for Missing {
             }
             Self::Consents { seats, role, organisations } => {
                 write!(f, "consents of {seats} members of {} ({role})", list(organisations))
+            }
+            Self::ConsentsEither { ways } => {
+                let each = |way: &Vec<Seats>| {
+                    way.iter().map(ToString::to_string).collect::<Vec<_>>().join(" and ")
+                };
+                let ways = ways.iter().map(each).collect::<Vec<_>>();
+                write!(f, "consents of {}", ways.join(", or of "))
+            }
+            Self::Organisations { count: 1, organisations } => {
+                write!(f, "consent of another organisation: {}", list(organisations))
+            }
+            Self::Organisations { count, organisations } => {
+                write!(f, "consents of {count} other organisations, of {}", list(organisations))
             }
             Self::Withdrawal { organisation } => {
                 write!(f, "withdrawal of the objection of {organisation}")

@@ -139,6 +139,17 @@ pub enum Refusal {
         /// The vault's time.
         now: Timestamp,
     },
+    /// The time in which a released bundle may be fetched is over.
+    #[error("the bundle could be fetched until {until}, and it is {now}")]
+    AccessOver {
+        /// Until when it could.
+        until: Timestamp,
+        /// The vault's time.
+        now: Timestamp,
+    },
+    /// A released bundle was fetched as often as it may be.
+    #[error("the bundle may be fetched {0} times under its rule, and was")]
+    FetchedOften(u16),
     /// Not for this member's role, under this rule.
     #[error("{who} may not {what} under rule {rule}")]
     NotEntitled {
@@ -191,6 +202,7 @@ impl Refusal {
             Self::NoSuchRule(_) => "NO_SUCH_RULE",
             Self::NoAuthority => "NO_AUTHORITY",
             Self::DutyPast { .. } => "DUTY_PAST",
+            Self::AccessOver { .. } | Self::FetchedOften(_) => "ACCESS_OVER",
             Self::NotEntitled { .. } => "NOT_ENTITLED",
             Self::OwnRequest(_) => "OWN_REQUEST",
             Self::RequestIs(_) => "REQUEST_STATE",
@@ -232,6 +244,8 @@ impl Refusal {
             | Self::NoSuchRule(_)
             | Self::NoAuthority
             | Self::DutyPast { .. }
+            | Self::AccessOver { .. }
+            | Self::FetchedOften(_)
             | Self::NotEntitled { .. }
             | Self::OwnRequest(_)
             | Self::RequestIs(_) => true,
@@ -300,6 +314,9 @@ impl Refusal {
             Self::NoAuthority => "propose an agreement whose terms have [time_stamps]",
             Self::NoSuchRule(_) => "see the rules with `escrow show` and the agreement's id",
             Self::DutyPast { .. } => "name a day that is still to come, such as 2027-03-01",
+            Self::AccessOver { .. } | Self::FetchedOften(_) => {
+                "make a new request if it is wanted once more"
+            }
             Self::NotEntitled { .. } => "see who may with `escrow show` and the agreement's id",
             Self::OwnRequest(_) => "another member has to consent",
             Self::RequestIs(state) => return state.remedy().to_owned(),

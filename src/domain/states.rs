@@ -63,6 +63,13 @@ impl Key {
     pub fn party_prefix(organisation: &OrganisationName) -> String {
         format!("party/{organisation}/")
     }
+
+    /// Whether records with names like this one are as many as there are deposits or statements. Each
+    /// of them is written once or a few times, and looked up by its name alone.
+    pub fn is_of_many(name: &str) -> bool {
+        let kinds = ["bundle", "deposit", "registration", "request", "statement"];
+        name.split_once('/').is_some_and(|(kind, _)| kinds.contains(&kind))
+    }
 }
 
 impl fmt::Display for Key {

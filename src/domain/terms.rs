@@ -1,20 +1,43 @@
 //! Terms: what the parties of an agreement sign.
+//!
+//! # The language
+//!
+//! A rule says who may ask, whose consents it takes, and what must have been so. It is judged by
+//! what was signed and by the time of events, never by what somebody remembers. Whatever a rule
+//! asks for beyond consents is one more thing that must be there: nothing in the language makes a
+//! release easier than its consents do, so that promises 2 and 3 are decided by `needs` alone.
+//!
+//! * `needs`: seats joined by `all`, `any` and `at_least` ([`crate::domain::needs`]);
+//!   `distinct_organisations` of which those who consent have to come.
+//! * Four clocks, each of its own: `notice`, how long a request must have been known, in days as
+//!   they pass or in working days of the agreement's [`Calendar`]; `vote`, how long a consent stays
+//!   good, after which the same member may give it anew; `expires`, when the request lapses;
+//!   `access`, for how long after its release, and how often, the bundle may be fetched.
+//!
+//! Terms come in formats. What a word means never changes within one. Format 1 is the language as
+//! it was first signed, and its terms do not name their format; those of format 2 do, and only they
+//! may use the words that came with it. A program that does not have these words refuses the whole:
+//! a safeguard that is not understood is a lost one.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
+use crate::domain::calendar::{Calendar, Period};
 use crate::domain::der::Der;
-use crate::domain::id::{Digest, Fingerprint, OrganisationName, Role, RuleName};
+use crate::domain::id::{Digest, Fingerprint, Malformed, OrganisationName, Role, RuleName};
 use crate::domain::needs::Needs;
 use crate::domain::text::Text;
-use crate::domain::time::Span;
+use crate::domain::time::{Span, Timestamp};
 use crate::domain::url::Url;
 
 /// The terms of an agreement.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Terms {
+    /// Which words they may use.
+    #[serde(default, skip_serializing_if = "Format::is_first")]
+    pub format: Format,
     /// What it is about.
     pub title: Text,
     /// How many shares open a bundle.
@@ -31,9 +54,54 @@ pub struct Terms {
     pub holders: Vec<Role>,
     /// The ways to a release.
     pub rules: Vec<Rule>,
+    /// Which days are working days; left out where that is nowhere asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub calendar: Option<Calendar>,
     /// Who time-stamps requests; left out where nobody does.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub time_stamps: Option<TimeStamps>,
+}
+
+/// Which words terms may use.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "u8", into = "u8")]
+pub enum Format {
+    /// Those that there were first.
+    #[default]
+    First,
+    /// Those of release rules as real agreements write them.
+    Second,
+}
+
+impl Format {
+    fn is_first(&self) -> bool {
+        *self == Self::First
+    }
+}
+
+impl From<Format> for u8 {
+    fn from(format: Format) -> Self {
+        match format {
+            Format::First => 1,
+            Format::Second => 2,
+        }
+    }
+}
+
+impl TryFrom<u8> for Format {
+    type Error = Malformed;
+
+    fn try_from(number: u8) -> Result<Self, Malformed> {
+        match number {
+            1 => Ok(Self::First),
+            2 => Ok(Self::Second),
+            other => Err(Malformed::new(
+                &other.to_string(),
+                "a format of terms",
+                "1 or 2 in this program",
+            )),
+        }
+    }
 }
 
 /// An authority that time-stamps requests (RFC 3161), so that their time is nobody's word in the
@@ -58,12 +126,33 @@ pub struct Rule {
     pub requesters: Vec<Role>,
     /// Whose consents it takes.
     pub needs: Needs,
+    /// Of how many organisations those who consent have to come; two where it is left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub distinct_organisations: Option<u16>,
     /// How long a request must have been known before it can be released.
-    pub notice: Span,
+    pub notice: Period,
+    /// How long a consent stays good; left out where that is as long as the request is open.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub vote: Option<Span>,
     /// The roles whose members may object.
     pub objection: Vec<Role>,
     /// How long a request stays open.
     pub expires: Span,
+    /// How the bundle may be fetched once it is released; left out where nothing bounds that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub access: Option<Access>,
+}
+
+/// How a bundle may be fetched once it is released.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Access {
+    /// For how long.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub within: Option<Span>,
+    /// How many times. One that was broken off and goes on is the same.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub times: Option<u16>,
 }
 
 /// Bounds on terms.
@@ -78,9 +167,62 @@ pub mod limit {
     pub const CA_BYTES_MAX: usize = 4 * 1024;
     /// How long a request stays open where the rule does not say.
     pub const EXPIRES_DEFAULT: Span = Span::days(90);
+    /// Least time that a consent stays good, and that a bundle may be fetched.
+    pub const WINDOW_MIN: Span = Span::seconds(60 * 60);
+    /// How often a bundle may be fetched at most, where that is counted.
+    pub const TIMES_MAX: usize = 100;
+    /// Holidays in a calendar.
+    pub const HOLIDAYS_MAX: usize = 512;
+    /// Days between the first and the last of them.
+    pub const HOLIDAYS_DAYS_MAX: usize = 25 * 366;
+}
+
+impl Rule {
+    /// Of how many organisations those who consent have to come: never of one.
+    pub fn organisations_needed(&self) -> usize {
+        usize::from(self.distinct_organisations.unwrap_or_default().max(2))
+    }
+
+    /// The roles whose members may consent.
+    pub fn consenting_roles(&self) -> BTreeSet<Role> {
+        let ways = self.needs.alternatives().unwrap_or_default();
+        ways.into_iter().flat_map(BTreeMap::into_keys).collect()
+    }
+
+    /// The first format that can say it.
+    pub fn least_format(&self) -> Format {
+        let Self {
+            name: _,
+            requesters: _,
+            needs,
+            distinct_organisations,
+            notice,
+            vote,
+            objection: _,
+            expires: _,
+            access,
+        } = self;
+        let is_first = needs.is_first_format()
+            && distinct_organisations.is_none()
+            && matches!(notice, Period::Passing(_))
+            && vote.is_none()
+            && access.is_none();
+        match is_first {
+            true => Format::First,
+            false => Format::Second,
+        }
+    }
 }
 
 impl Terms {
+    /// The first format that can say them.
+    pub fn least_format(&self) -> Format {
+        if self.calendar.is_some() {
+            return Format::Second;
+        }
+        self.rules.iter().map(Rule::least_format).max().unwrap_or_default()
+    }
+
     /// The role this organisation has, if it is a party.
     pub fn role_of(&self, organisation: &OrganisationName) -> Option<&Role> {
         self.parties
@@ -122,6 +264,11 @@ impl Terms {
     /// The rule of this name.
     pub fn rule(&self, name: &RuleName) -> Option<&Rule> {
         self.rules.iter().find(|rule| rule.name == *name)
+    }
+
+    /// When notice under this rule is over for whoever has known of a request since then.
+    pub fn notice_ends(&self, rule: &Rule, known: Timestamp) -> Timestamp {
+        rule.notice.ends(known, self.calendar.as_ref())
     }
 
     /// How many contributions release a request by a member of this organisation: the quorum,

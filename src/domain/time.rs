@@ -91,9 +91,19 @@ impl FromStr for Timestamp {
 
 serde_as_text!(Timestamp);
 
+/// The day of UTC that an instant lies in, counted from 1970-01-01.
+pub(super) fn day_of(millis: i64) -> i64 {
+    millis.div_euclid(DAY)
+}
+
+/// The instant, in milliseconds, at which a day of UTC begins.
+pub(super) fn begin_of(day: i64) -> i64 {
+    day.saturating_mul(DAY)
+}
+
 /// Gregorian date of a day counted from 1970-01-01. Source: Howard Hinnant,
 /// "chrono-Compatible Low-Level Date Algorithms", with years that begin in March.
-fn civil_from_days(days: i64) -> (i64, i64, i64) {
+pub(super) fn civil_from_days(days: i64) -> (i64, i64, i64) {
     let shifted = days + 719_468;
     let era = shifted.div_euclid(146_097);
     let day_of_era = shifted.rem_euclid(146_097);

@@ -179,6 +179,8 @@ fn code(refusal: &Refusal) -> Code {
         | Refusal::NoSuchRule(_)
         | Refusal::NoAuthority
         | Refusal::DutyPast { .. }
+        | Refusal::AccessOver { .. }
+        | Refusal::FetchedOften(_)
         | Refusal::RequestIs(_) => Code::FailedPrecondition,
     }
 }

@@ -6,7 +6,7 @@
 //! named bundle whose files differ in any bit is damaged, never served.
 
 use std::fs::{self, File};
-use std::io::{self, BufReader, Read};
+use std::io::{self, BufReader, Read, Seek as _, SeekFrom};
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
@@ -129,6 +129,21 @@ pub struct StoredBundle {
     sums: BufReader<File>,
     size: u64,
     given: u64,
+}
+
+impl StoredBundle {
+    /// How many bytes were given out.
+    pub(crate) fn given(&self) -> u64 {
+        self.given
+    }
+
+    /// Leaves out so many bytes, which are whole chunks.
+    pub(crate) fn skip(&mut self, bytes: u64) -> io::Result<()> {
+        let chunks = bytes / CHUNK_BYTES as u64;
+        self.given = (chunks * CHUNK_BYTES as u64).min(self.size);
+        self.data.seek(SeekFrom::Start(self.given))?;
+        self.sums.seek(SeekFrom::Start(SUMS_HEADER_BYTES as u64 + 4 * chunks)).map(drop)
+    }
 }
 
 impl Bundle for StoredBundle {

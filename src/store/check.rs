@@ -76,8 +76,10 @@ impl DiskStore {
             }
         };
         let mut index = index;
-        let applied = match index.as_ref().map(Index::applied).transpose() {
-            Ok(Some(Some((of, tip)))) if of == identity => {
+        let seen = index.as_ref().map(Index::seen).transpose();
+        let applied = index.as_ref().map(Index::applied).transpose();
+        let applied = match seen.and_then(|seen| Ok((seen.flatten(), applied?.flatten()))) {
+            Ok((Some((of, tip)), applied)) if of == identity => {
                 if !holds(&journal, &identity, &tip) {
                     let how = format!(
                         "(it is not the journal of which the index has seen {} events; \
@@ -87,7 +89,7 @@ impl DiskStore {
                     report(Fault { what: journal.display().to_string(), how });
                     index = None;
                 }
-                tip.size
+                applied.map_or(0, |(_, applied)| applied.size)
             }
             Ok(_) => 0,
             Err(error) => {

@@ -23,8 +23,10 @@ use crate::store::bundles::{Bundles, StoredBundle};
 use crate::store::catch_up::{Found, INDEX_NAME, Progress, find_index, open_index, set_aside};
 use crate::store::error::{OpenError, io_at};
 use crate::store::frame::{BATCH_BLOBS_MAX, BATCH_BUNDLES_MAX, BATCH_BYTES_MAX, BATCH_ENTRIES_MAX};
+use crate::store::head::Tip;
 use crate::store::index::Index;
 use crate::store::journal::{Journal, Opened, Reader};
+use crate::store::scrub::{Pass, Piece};
 use crate::store::segments::{private_directory, private_file};
 use crate::store::space::{RESERVE_BYTES, Space};
 use crate::store::staging::StagedBundle;
@@ -154,6 +156,23 @@ impl DiskStore {
     /// Ends cleanly, so that the next start has nothing to catch up with.
     pub fn close(self) -> io::Result<()> {
         self.settle()
+    }
+
+    /// Where the journal ends now.
+    pub(crate) fn tip(&self) -> io::Result<Tip> {
+        self.journal().map(|journal| journal.tip)
+    }
+
+    pub(crate) fn reader(&self) -> &Reader {
+        &self.reader
+    }
+
+    pub(crate) fn index(&self) -> &Index {
+        &self.index
+    }
+
+    pub(crate) fn bundles(&self) -> &Bundles {
+        &self.bundles
     }
 
     fn journal(&self) -> io::Result<MutexGuard<'_, Journal>> {
@@ -296,6 +315,10 @@ impl Store for DiskStore {
             .map_err(|error| unapplied(Box::<dyn std::error::Error + Send + Sync>::from(error)))?;
         self.syncing.changed();
         *visible = committed.tip.size;
+        drop(visible);
+        self.index
+            .settle_if_due()
+            .map_err(|error| unapplied(Box::<dyn std::error::Error + Send + Sync>::from(error)))?;
         journal.failed = false;
         Ok(())
     }
@@ -402,6 +425,10 @@ impl Store for DiskStore {
 
     fn forget(&self, upload: &Upload) -> io::Result<()> {
         self.bundles.staging().forget(upload)
+    }
+
+    fn read_on(&self, pass: &mut Pass) -> Result<Option<Piece>, ReadError> {
+        self.read_on_in(pass)
     }
 
     fn bundle(&self, id: &DepositId) -> Result<Option<StoredBundle>, ReadError> {

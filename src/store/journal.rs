@@ -15,6 +15,7 @@ use std::path::{Path, PathBuf};
 use crate::domain::id::Digest;
 use crate::ledger::Entry;
 use crate::store::batches::{extend_chain, read_frame};
+use crate::store::error::OpenError;
 use crate::store::frame::{
     BundleRecord, Commit, FrameCrc, Identity, Kind, decode_blob, encode_blob, push,
 };
@@ -256,6 +257,11 @@ impl Reader {
             .ok()
             .filter(|entry| entry.position == position)
             .ok_or_else(|| unreadable(&path, at.offset, "not the entry that belongs here"))
+    }
+
+    /// A whole segment, with its header checked.
+    pub(crate) fn segment(&self, series: Series, number: u32) -> Result<Segment, OpenError> {
+        Segment::open(&self.directory, series, number, &self.identity)
     }
 
     /// The small object at this place, which must have this name.

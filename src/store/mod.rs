@@ -18,12 +18,16 @@ mod disk;
 mod error;
 mod frame;
 mod head;
+mod heap;
 mod index;
 mod journal;
 mod recovery;
 #[cfg(test)]
 mod rollback;
+mod run;
+mod scrub;
 mod segments;
+mod settled;
 mod space;
 mod staging;
 mod syncing;
@@ -33,6 +37,8 @@ use std::io;
 use tokio::sync::watch;
 
 use crate::domain::id::{DepositId, Digest};
+#[cfg(doc)]
+use crate::domain::states::Key;
 use crate::domain::stream::Stream;
 use crate::domain::time::Timestamp;
 use crate::ledger::Entry;
@@ -45,6 +51,7 @@ pub use check::{Checked, Fault};
 pub use disk::{DiskStore, Options, Probe, refuse_served};
 pub use error::OpenError;
 pub use index::probe_index;
+pub use scrub::{Harm, Harmed, Pass, Piece, Place};
 pub use space::is_full;
 pub use staging::{StagedBundle, Upload};
 
@@ -223,7 +230,8 @@ pub trait Store: Send + Sync + 'static {
     /// The record under this key.
     fn record(&self, key: &str) -> Result<Option<Vec<u8>>, ReadError>;
 
-    /// At most `limit` keys that begin with `prefix`, in order, after `after` if given.
+    /// At most `limit` keys that begin with `prefix`, in order, after `after` if given. Those of
+    /// which there are many ([`Key::is_of_many`]) are looked up one by one and never listed.
     fn keys(
         &self,
         prefix: &str,
@@ -247,6 +255,11 @@ pub trait Store: Send + Sync + 'static {
 
     /// Syncs what may be synced late, so that the next start has nothing to catch up with.
     fn settle(&self) -> io::Result<()>;
+
+    /// Reads the next piece of everything stored and checks it, `None` once all is read. What is
+    /// wrong with a piece is told and the pass goes on behind it. After an error it can be asked
+    /// again, from its place.
+    fn read_on(&self, pass: &mut Pass) -> Result<Option<Piece>, ReadError>;
 
     /// A stored large bundle, checked chunk by chunk as it is read.
     fn bundle(&self, id: &DepositId) -> Result<Option<Self::Bundle>, ReadError>;

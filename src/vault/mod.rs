@@ -24,6 +24,7 @@ mod reading;
 mod records;
 mod recovery;
 mod scribe;
+mod scrub;
 mod standing;
 #[cfg(test)]
 mod tests;
@@ -54,6 +55,7 @@ pub use crate::vault::reading::{Part, Reading};
 pub use crate::vault::records::DomainProjector;
 pub use crate::vault::recovery::Remembered;
 pub use crate::vault::scribe::Scribe;
+pub use crate::vault::scrub::{Fate, Scrubbed};
 pub use crate::vault::upload::{Begun, SYNC_WAIT, Uploading};
 pub use crate::vault::watching::{Hint, Watching};
 pub use crate::vault::witnessed::Witnessed;

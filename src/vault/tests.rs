@@ -23,7 +23,8 @@ use crate::ledger::entry::Leaf;
 use crate::ledger::head::Head;
 use crate::ledger::merkle::Node;
 use crate::store::{
-    Batch, Blob, CommitError, DiskStore, Options, ReadError, Room, Store, StreamHead, Upload,
+    Batch, Blob, CommitError, DiskStore, Options, Pass, Piece, ReadError, Room, Store, StreamHead,
+    Upload,
 };
 use crate::vault::committer::Work;
 use crate::vault::{
@@ -161,6 +162,10 @@ impl Store for Failing {
 
     fn settle(&self) -> io::Result<()> {
         self.store.settle()
+    }
+
+    fn read_on(&self, pass: &mut Pass) -> Result<Option<Piece>, ReadError> {
+        self.store.read_on(pass)
     }
 
     fn bundle(&self, id: &DepositId) -> Result<Option<Self::Bundle>, ReadError> {

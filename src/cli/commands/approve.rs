@@ -61,7 +61,7 @@ pub(super) async fn approve(
     }
     // What was consented to is contributed to as soon as the rule is met.
     let mut later = None;
-    if wait && matter.request.has_consented(&own) {
+    if wait && matter.request.has_consented(&own, now()) {
         output.say(&waiting_text(session, &matter)?);
         let spent = watch::until_spent(output, session, &agreement, &id).await?;
         if spent {
@@ -134,7 +134,7 @@ fn effect(matter: &Matter, by: &MemberPath, due: Due) -> String {
         Due::Contribution | Due::Nothing => "This approves the request",
     };
     let spends = request.state(now()) == State::Satisfied
-        && request.awaited_holders().contains(&own)
+        && request.awaited_holders(now()).contains(&own)
         && !matter.request.has_contributed(own);
     match (spends, request.contributions_missing()) {
         (false, _) => format!("{act}. The share of {own} is not spent before the rule is met."),

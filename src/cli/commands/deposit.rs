@@ -117,15 +117,15 @@ pub(super) async fn deposit(
             progress.note(&format!("{fault}; trying again in {} s", again_in.as_secs()));
         }
         Told::GoesOn(at) => {
-            progress.note(&format!("going on behind the first {}", size(at)));
             progress.set(at);
+            progress.note(&format!("going on behind the first {}", size(at)));
         }
         Told::StartsOver => {
+            progress.set(0);
             progress.note(
                 "the vault has lost more of the bundle than is kept here; it is sealed anew and \
                  sent from its beginning",
             );
-            progress.set(0);
         }
         Told::Twin(twin) => warn_of_twin(output, twin),
     };
@@ -195,7 +195,9 @@ fn bundle(
             "--tar is for a bundle that is sealed already",
             "leave it out: files and directories are packed as tar by themselves",
         )),
-        _ => Ok(deposit::seal(agreement, plan(output, what)?)?),
+        _ => {
+            Ok(deposit::seal(agreement, plan(output, what)?)?)
+        }
     }
 }
 

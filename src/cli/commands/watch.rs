@@ -212,7 +212,7 @@ pub(super) async fn attend(output: &Output, session: &mut Session) -> Result<Exi
         let mut next = None;
         for Request { id, .. } in every_request(session) {
             let matter = release::matter(session, &id)?;
-            let is_ours = matter.request.has_consented(&session.owner.path);
+            let is_ours = matter.request.has_consented(&session.owner.path, now());
             if is_ours && release::is_to_spend(session, &matter) {
                 match spend(session, &matter).await {
                     Ok(true) => {

@@ -101,10 +101,10 @@ mod tests {
                      100.0 MiB/s  0:16 left";
         for (columns, line) in [
             (200, whole),
-            (89, whole),
-            (75, "depositing  50%  [########--------]  1.5 GiB of 3.0 GiB  100.0 MiB/s  0:16 left"),
-            (69, "depositing  50%  [#####-----]  1.5 GiB of 3.0 GiB  100.0 MiB/s  0:16 left"),
-            (68, "depositing  50%  1.5 GiB of 3.0 GiB  100.0 MiB/s  0:16 left"),
+            (93, whole),
+            (79, "depositing  50%  [########--------]  1.5 GiB of 3.0 GiB  100.0 MiB/s  0:16 left"),
+            (73, "depositing  50%  [#####-----]  1.5 GiB of 3.0 GiB  100.0 MiB/s  0:16 left"),
+            (72, "depositing  50%  1.5 GiB of 3.0 GiB  100.0 MiB/s  0:16 left"),
             (54, "depositing  50%  100.0 MiB/s  0:16 left"),
             (30, "depositing  50%  0:16 left"),
             (20, "depositing  50%"),

@@ -21,6 +21,7 @@ use crate::client::home::Home;
 use crate::client::session;
 use crate::crypto::proofs;
 use crate::domain::agreement::{self, Phase};
+use crate::domain::calendar::Calendar;
 use crate::domain::deposit;
 use crate::domain::id::{
     AgreementId, DepositId, Digest, MemberId, MemberPath, OrganisationName, Role,
@@ -46,6 +47,8 @@ pub struct AgreementView {
     contract_sha256: Option<Digest>,
     parties: Vec<PartyView>,
     rules: Vec<RuleView>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    calendar: Option<Calendar>,
     time_stamps: Option<TimeStampsView>,
     proposed_by: MemberPath,
     proposed_at: Timestamp,
@@ -112,6 +115,7 @@ impl AgreementView {
             contract_sha256: terms.contract_sha256,
             parties: parties.flat_map(|(role, who)| who.iter().map(|o| party(role, o))).collect(),
             rules: terms.rules.iter().map(RuleView::new).collect(),
+            calendar: terms.calendar.clone(),
             time_stamps: terms.time_stamps.as_ref().map(TimeStampsView::new),
             proposed_by: agreement.proposer.clone(),
             proposed_at: agreement.proposed_at,
@@ -144,6 +148,8 @@ impl AgreementView {
             ("recipient", self.recipient.clone().unwrap_or_default()),
             ("rules", rules),
         ]);
+        let working_days = self.calendar.iter().map(terms::calendar_text);
+        pairs.extend(working_days.map(|text| ("working days", text)));
         pairs.extend(self.time_stamps.iter().map(|pinned| ("time-stamps", pinned.text())));
         fields(&pairs)
     }

@@ -4,8 +4,9 @@ use serde::Serialize;
 
 use crate::cli::output::fields;
 use crate::crypto::signature;
+use crate::domain::calendar::Calendar;
 use crate::domain::id::{Digest, Role, RuleName};
-use crate::domain::terms::{Rule, Terms, TimeStamps};
+use crate::domain::terms::{Access, Rule, Terms, TimeStamps};
 use crate::domain::url::Url;
 
 /// A rule of an agreement.
@@ -14,9 +15,15 @@ pub struct RuleView {
     name: RuleName,
     requester: Vec<Role>,
     needs: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    distinct_organisations: Option<u16>,
     notice: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    vote: Option<String>,
     objection: Vec<Role>,
     expires: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    access: Option<Access>,
 }
 
 impl RuleView {
@@ -26,9 +33,12 @@ impl RuleView {
             name: rule.name.clone(),
             requester: rule.requesters.clone(),
             needs: rule.needs.to_string(),
+            distinct_organisations: rule.distinct_organisations,
             notice: rule.notice.to_string(),
+            vote: rule.vote.map(|vote| vote.to_string()),
             objection: rule.objection.clone(),
             expires: rule.expires.to_string(),
+            access: rule.access,
         }
     }
 
@@ -36,17 +46,54 @@ impl RuleView {
     pub fn text(&self) -> String {
         let list =
             |roles: &[Role]| roles.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
-        let Self { name, requester, needs, notice, objection, expires } = self;
+        let Self {
+            name,
+            requester,
+            needs,
+            distinct_organisations,
+            notice,
+            vote,
+            objection,
+            expires,
+            access,
+        } = self;
+        let distinct = distinct_organisations.map(|count| format!(" from {count} organisations"));
+        let distinct = distinct.unwrap_or_default();
         let objection = match objection.as_slice() {
             [] => "nobody may object".to_owned(),
             roles => format!("{} may object", list(roles)),
         };
+        let vote = vote.iter().map(|vote| format!(", each good for {vote}")).collect::<String>();
+        let access = access.iter().map(access_text).collect::<String>();
         format!(
-            "{name}: {} may request; needs {needs}; notice {notice}; {objection}; expires after \
-             {expires}",
+            "{name}: {} may request; needs {needs}{distinct}{vote}; notice {notice}; {objection}; \
+             expires after {expires}{access}",
             list(requester)
         )
     }
+}
+
+/// How a released bundle may be fetched, behind the rest of a rule.
+fn access_text(access: &Access) -> String {
+    let times = access.times.map(|times| format!("at most {times} times"));
+    let within = access.within.map(|within| format!("within {within} of the release"));
+    let bounds = times.into_iter().chain(within).collect::<Vec<_>>();
+    format!("; fetched {}", bounds.join(", "))
+}
+
+/// Which days are working days, for people.
+pub(super) fn calendar_text(calendar: &Calendar) -> String {
+    let weekend = calendar.weekend.days().map(|day| day.to_string()).collect::<Vec<_>>();
+    let weekend = match weekend.as_slice() {
+        [] => "every day of the week".to_owned(),
+        days => format!("every day but {}", days.join(", ")),
+    };
+    let holidays = calendar.holidays.iter().map(ToString::to_string).collect::<Vec<_>>();
+    let holidays = match holidays.as_slice() {
+        [] => "no holidays".to_owned(),
+        days => format!("and not on {}", days.join(", ")),
+    };
+    format!("{weekend}, {holidays}; days begin at UTC{}", calendar.utc_offset)
 }
 
 /// Who time-stamps an agreement's requests.
@@ -88,6 +135,7 @@ pub fn terms_text(terms: &Terms) -> String {
         ("bundles", origin_text(terms.stock_age)),
         ("rules", rules.collect::<Vec<_>>().join("\n")),
     ]);
+    pairs.extend(terms.calendar.iter().map(|days| ("working days", calendar_text(days))));
     let stamps = terms.time_stamps.iter().map(TimeStampsView::new);
     pairs.extend(stamps.map(|pinned| ("time-stamps", pinned.text())));
     fields(&pairs)

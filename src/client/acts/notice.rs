@@ -36,7 +36,7 @@ fn ends_for(request: &Request, own: Timestamp) -> Timestamp {
     let is_blockable = request.objectors().next().is_some();
     let stamped = request.stamped.as_ref().filter(|_| !is_blockable).map(|it| it.stamped_at);
     let known = [request.first_sight(), stamped].into_iter().flatten().fold(own, Timestamp::min);
-    request.rule().map_or(Timestamp::MAX, |rule| known.after(rule.notice))
+    request.rule().map_or(Timestamp::MAX, |rule| request.terms.notice_ends(rule, known))
 }
 
 fn refuse_before(until: Timestamp, request: &Request, now: Timestamp) -> Result<(), ClientError> {

@@ -188,8 +188,8 @@ pub fn due(session: &Session, matter: &Matter) -> Result<Due, ClientError> {
         }
         State::Open | State::Notice | State::Objected | State::Satisfied => {}
     }
-    let awaited = request.awaited_holders().contains(&&member.organisation);
-    if request.may_consent(member) && !request.has_consented(member) {
+    let awaited = request.awaited_holders(now()).contains(&&member.organisation);
+    if request.may_consent(member) && !request.has_consented(member, now()) {
         Ok(Due::Consent)
     } else if awaited && state == State::Satisfied {
         Ok(Due::Contribution)
@@ -396,7 +396,7 @@ pub async fn retrieve(
     let made = session.made();
     let ground = session.ground(&agreement.id);
     let retrieval = Retrieval { made, ground, request: named(request) };
-    request::decide_retrieval(request, deposit, &retrieval, now())?;
+    request::decide_retrieval(request, deposit, &retrieval, false, now())?;
     let secret = request_secret(session, request)?;
     let (contributions, file) = fetch(session, matter, retrieval, out, received).await?;
     let key = proofs::release_key(agreement).map_err(faulty)?;

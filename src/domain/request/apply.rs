@@ -26,7 +26,8 @@ impl Request {
             statement: statement.clone(),
             statement_sha256: sha256,
             opened_at: at,
-            notice_ends_at: rule.map_or(Timestamp::MAX, |rule| at.after(rule.notice)),
+            notice_ends_at: rule
+                .map_or(Timestamp::MAX, |rule| agreement.terms.notice_ends(rule, at)),
             expires_at: rule.map_or(at, |rule| at.after(rule.expires)),
             consents: Vec::new(),
             contributions: Vec::new(),
@@ -35,12 +36,14 @@ impl Request {
             objections: Vec::new(),
             acknowledgements: Vec::new(),
             stamped: None,
+            fetched: 0,
             outcome: Outcome::Undecided,
         }
     }
 
-    /// A consent was counted.
+    /// A consent was counted. One that was given before is no longer good, and this is in its place.
     pub fn consented(&mut self, by: &MemberPath, at: Timestamp) {
+        self.consents.retain(|consent| consent.by != *by);
         self.consents.push(Act { by: by.clone(), at });
     }
 
@@ -97,6 +100,10 @@ impl Request {
 
     /// Delivery was taken.
     pub fn retrieved(&mut self, now: Timestamp) {
+        // Counted where the rule bounds it.
+        if self.access().is_some() {
+            self.fetched = self.fetched.saturating_add(1);
+        }
         match self.outcome {
             Outcome::Released { at: released_at } | Outcome::Retrieved { released_at, .. } => {
                 self.outcome = Outcome::Retrieved { released_at, at: now };

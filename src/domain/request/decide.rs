@@ -82,7 +82,7 @@ pub fn decide_consent(
     if by == request.requester() {
         return Err(Refusal::OwnRequest(by.clone()));
     }
-    if request.has_consented(by) {
+    if request.has_consented(by, now) {
         return Err(Refusal::Already { who: by.to_string(), what: "consented" });
     }
     request.refuse_unless(now, &UNDECIDED)?;
@@ -108,7 +108,7 @@ pub fn decide_contribution(
         return Err(Refusal::Already { who: by.organisation.to_string(), what: "contributed" });
     }
     request.refuse_unless(now, &[State::Satisfied])?;
-    if request.awaited_holders().contains(&&by.organisation) {
+    if request.awaited_holders(now).contains(&&by.organisation) {
         Ok(())
     } else {
         Err(request.not_entitled(by, "contribute"))
@@ -225,11 +225,13 @@ pub fn decide_withdrawal(
     }
 }
 
-/// May delivery be taken?
+/// May delivery be taken? What was accepted before is the same delivery, and goes on; it counts
+/// no further time.
 pub fn decide_retrieval(
     request: &Request,
     deposit: &Deposit,
     retrieval: &statement::Retrieval,
+    is_repeated: bool,
     now: Timestamp,
 ) -> Result<(), Refusal> {
     let by = &retrieval.made.by;
@@ -238,7 +240,10 @@ pub fn decide_retrieval(
         return Err(request.not_entitled(by, "retrieve"));
     }
     request.refuse_unless(now, &[State::Released, State::Retrieved])?;
-    deposit.is_stored()
+    match (request.may_fetch(now), is_repeated) {
+        (Ok(()), _) | (Err(Refusal::FetchedOften(_)), true) => deposit.is_stored(),
+        (Err(refusal), _) => Err(refusal),
+    }
 }
 
 /// May this be acknowledged? Each organisation says each thing once.

@@ -16,8 +16,9 @@ use crate::domain::id::{
     AgreementId, DepositId, Digest, MemberPath, OrganisationName, RequestId, Role,
 };
 use crate::domain::needs::Alternative;
+use crate::domain::refusal::Refusal;
 use crate::domain::statement::{self, Evidence};
-use crate::domain::terms::{Rule, Terms, TimeStamps};
+use crate::domain::terms::{Access, Rule, Terms, TimeStamps};
 use crate::domain::text::Text;
 use crate::domain::time::Timestamp;
 
@@ -60,6 +61,9 @@ pub struct Request {
     /// That the authority which the terms pin has time-stamped it.
     #[serde(default)]
     pub stamped: Option<Stamped>,
+    /// How often its bundle was fetched, where its rule bounds that.
+    #[serde(default)]
+    pub fetched: u16,
     /// How it ended, if it did.
     pub outcome: Outcome,
 }
@@ -247,7 +251,7 @@ impl Request {
             Outcome::Withdrawn { .. } => State::Withdrawn,
             Outcome::Undecided if now >= self.expires_at => State::Expired,
             Outcome::Undecided if self.standing_objections().next().is_some() => State::Objected,
-            Outcome::Undecided if !self.is_consented() => State::Open,
+            Outcome::Undecided if !self.is_consented(now) => State::Open,
             Outcome::Undecided if now < self.notice_ends_at => State::Notice,
             Outcome::Undecided if !self.unaware().is_empty() => State::Notice,
             Outcome::Undecided => State::Satisfied,
@@ -326,50 +330,106 @@ impl Request {
         firsts?.into_iter().max()
     }
 
+    /// Consents that are still good.
+    pub fn standing_consents(&self, now: Timestamp) -> impl Iterator<Item = &Act> {
+        self.consents.iter().filter(move |consent| now < self.consent_ends(consent))
+    }
+
+    /// When a consent stops being good.
+    pub fn consent_ends(&self, consent: &Act) -> Timestamp {
+        let vote = self.rule().and_then(|rule| rule.vote);
+        vote.map_or(Timestamp::MAX, |vote| consent.at.after(vote))
+    }
+
+    /// What bounds the fetching of its bundle, if something does.
+    pub fn access(&self) -> Option<Access> {
+        self.rule()?.access
+    }
+
+    /// Until when its bundle may be fetched, once it is released and if that ends.
+    pub fn access_ends(&self) -> Option<Timestamp> {
+        let released_at = match self.outcome {
+            Outcome::Released { at } | Outcome::Retrieved { released_at: at, .. } => at,
+            Outcome::Undecided | Outcome::Withdrawn { .. } => return None,
+        };
+        Some(released_at.after(self.access()?.within?))
+    }
+
+    /// Whether its bundle may be fetched once more, as far as its rule goes.
+    pub fn may_fetch(&self, now: Timestamp) -> Result<(), Refusal> {
+        if let Some(until) = self.access_ends().filter(|until| now >= *until) {
+            return Err(Refusal::AccessOver { until, now });
+        }
+        let times = self.access().and_then(|access| access.times);
+        match times.filter(|times| self.fetched >= *times) {
+            Some(times) => Err(Refusal::FetchedOften(times)),
+            None => Ok(()),
+        }
+    }
+
     /// The seats still empty on the shortest way to meet the rule; `None` if the rule itself
     /// cannot be judged, which is never satisfied.
-    pub fn missing_consents(&self) -> Option<Alternative> {
+    pub fn missing_consents(&self, now: Timestamp) -> Option<Alternative> {
+        self.shortest_ways(now)?.into_iter().next()
+    }
+
+    /// The same for every way to meet the rule that is as short as the shortest.
+    pub fn shortest_ways(&self, now: Timestamp) -> Option<Vec<Alternative>> {
         let mut seated: BTreeMap<Role, u16> = BTreeMap::new();
-        let people: BTreeSet<_> = self.consents.iter().map(|consent| &consent.by).collect();
+        let people: BTreeSet<_> = self.standing_consents(now).map(|consent| &consent.by).collect();
         for person in people.into_iter().filter(|person| *person != self.requester()) {
             if let Some(role) = self.terms.role_of(&person.organisation) {
                 let seats = seated.entry(role.clone()).or_default();
                 *seats = seats.saturating_add(1);
             }
         }
-        self.rule()?.needs.missing(&seated).ok()
+        self.rule()?.needs.shortest(&seated).ok()
     }
 
-    fn is_consented(&self) -> bool {
-        self.missing_consents().is_some_and(|open| open.is_empty())
-            && self.consenting_organisations().len() >= 2
+    /// Whether consents are there that meet the rule.
+    pub fn is_consented(&self, now: Timestamp) -> bool {
+        self.missing_consents(now).is_some_and(|open| open.is_empty())
+            && self.organisations_missing(now) == 0
     }
 
-    fn consenting_organisations(&self) -> BTreeSet<&OrganisationName> {
-        self.consents.iter().map(|consent| &consent.by.organisation).collect()
+    /// Of how many more organisations consents have to come, whoever fills the seats.
+    pub fn organisations_missing(&self, now: Timestamp) -> usize {
+        let needed = self.rule().map_or(2, Rule::organisations_needed);
+        needed.saturating_sub(self.consenting_organisations(now).len())
+    }
+
+    /// Organisations whose members may consent and have not.
+    pub fn other_organisations(&self, now: Timestamp) -> Vec<&OrganisationName> {
+        let roles = self.rule().map(Rule::consenting_roles).unwrap_or_default();
+        let consenting = self.consenting_organisations(now);
+        let able = self
+            .terms
+            .organisations()
+            .filter(|who| self.terms.role_of(who).is_some_and(|role| roles.contains(role)));
+        able.filter(|who| !consenting.contains(who)).collect()
+    }
+
+    fn consenting_organisations(&self, now: Timestamp) -> BTreeSet<&OrganisationName> {
+        self.standing_consents(now).map(|consent| &consent.by.organisation).collect()
     }
 
     /// Whether this member's consent could fill a seat.
     pub fn may_consent(&self, member: &MemberPath) -> bool {
         let role = self.terms.role_of(&member.organisation);
-        let alternatives = self.rule().and_then(|rule| rule.needs.alternatives().ok());
-        member != self.requester()
-            && alternatives
-                .into_iter()
-                .flatten()
-                .any(|way| role.is_some_and(|r| way.contains_key(r)))
+        let roles = self.rule().map(Rule::consenting_roles).unwrap_or_default();
+        member != self.requester() && role.is_some_and(|role| roles.contains(role))
     }
 
-    /// Whether this member has consented.
-    pub fn has_consented(&self, member: &MemberPath) -> bool {
-        self.consents.iter().any(|consent| consent.by == *member)
+    /// Whether this member has consented, and that is still good.
+    pub fn has_consented(&self, member: &MemberPath, now: Timestamp) -> bool {
+        self.standing_consents(now).any(|consent| consent.by == *member)
     }
 
     /// Holders whose contribution the request could take: they consented, are not the
     /// requester's own organisation (which uses its share at home) and have not contributed.
-    pub fn awaited_holders(&self) -> Vec<&OrganisationName> {
+    pub fn awaited_holders(&self, now: Timestamp) -> Vec<&OrganisationName> {
         let requester = &self.requester().organisation;
-        self.consenting_organisations()
+        self.consenting_organisations(now)
             .into_iter()
             .filter(|who| *who != requester && self.terms.is_holder(who))
             .filter(|who| !self.has_contributed(who))

@@ -141,7 +141,8 @@ pub fn holds(
             let agreement = grounded(states, own, stated, &s.ground, circumstances)?;
             let request = request(states, &s.request, agreement)?;
             let deposit = deposit(states, &request.deposit, agreement)?;
-            request::decide_retrieval(&request, deposit, s, now)
+            let is_repeated = states.statement(&stated.digest).is_some();
+            request::decide_retrieval(&request, deposit, s, is_repeated, now)
         }
         Statement::Acknowledgement(s) => {
             let agreement = grounded(states, own, stated, &s.ground, circumstances)?;

@@ -3,7 +3,9 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::domain::needs::Needs;
-use crate::domain::tests::terms::{any_terms, is_met, terms, three_party};
+use crate::domain::tests::terms::{
+    any_terms, is_rule_met, roles_named, second_format, terms, three_party,
+};
 
 /// The three-party terms with some of them said otherwise, by JSON pointer.
 fn with(changes: &[(&str, Value)]) -> Terms {
@@ -19,10 +21,27 @@ fn with(changes: &[(&str, Value)]) -> Terms {
     terms(changed)
 }
 
+const NOTICE: &str = "/rules/0/notice";
 const NEEDS: &str = "/rules/0/needs";
 
 fn with_agent(role: &str) -> Value {
     json!({"all": [format!("1@{role}"), "1@agent"]})
+}
+
+/// Terms of format 2.
+fn second() -> (&'static str, Value) {
+    ("/format", json!(2))
+}
+
+fn calendar(holidays: &[&str]) -> (&'static str, Value) {
+    let weekend = ["saturday", "sunday"];
+    let utc_offset = "+09:00";
+    let written = json!({ "utc_offset": utc_offset, "weekend": weekend, "holidays": holidays });
+    ("/calendar", written)
+}
+
+fn distinct(organisations: u16) -> (&'static str, Value) {
+    ("/rules/0/distinct_organisations", json!(organisations))
 }
 
 fn two_agents() -> (&'static str, Value) {
@@ -78,12 +97,53 @@ fn sound_terms_are_accepted() {
             vec![("/rules/0/notice", json!("3599s")), ("/rules/0/expires", json!("1h"))],
         ),
         (
+            "two of three, whoever they are",
+            vec![
+                second(),
+                (NEEDS, json!({"at_least": 2, "of": ["1@depositor", "1@agent", "1@beneficiary"]})),
+            ],
+        ),
+        (
+            "two people of one role, where they have to come from two houses",
+            vec![second(), two_agents(), (NEEDS, json!("2@agent")), distinct(2)],
+        ),
+        (
+            "one seat and anybody else's word",
+            vec![second(), (NEEDS, json!({"any": ["1@depositor", "1@agent"]})), distinct(2)],
+        ),
+        ("format 2 with the words of format 1", vec![second()]),
+        (
             "any may object",
             vec![("/rules/0/objection", json!(["depositor", "beneficiary", "agent"]))],
         ),
     ] {
         assert_eq!(check(&with(&changes)), Ok(()), "{why}");
     }
+}
+
+#[test]
+fn every_word_of_format_2_is_sound() {
+    let every = terms(second_format());
+    assert_eq!(check(&every), Ok(()));
+    // Each is of format 2, and of no other.
+    let mut first = every.clone();
+    first.format = Format::First;
+    let mut words = 0;
+    for (word, plain) in [
+        ("/rules/0/needs", json!({"all": ["1@depositor", "1@agent"]})),
+        ("/rules/0/distinct_organisations", Value::Null),
+        ("/rules/0/notice", json!("0s")),
+        ("/rules/0/vote", Value::Null),
+        ("/rules/0/access", Value::Null),
+        ("/calendar", Value::Null),
+    ] {
+        assert!(check(&first).is_err(), "without {word} and what was before it");
+        let mut written = serde_json::to_value(&first).unwrap();
+        *written.pointer_mut(word).unwrap() = plain;
+        first = serde_json::from_value(written).unwrap();
+        words += 1;
+    }
+    assert_eq!((check(&first), words), (Ok(()), 6));
 }
 
 #[test]
@@ -235,6 +295,118 @@ fn unsound_terms_are_refused_in_a_sentence() {
             &format!("{alone}2 of hanbit-parts"),
         ),
         (
+            "a word of format 2 in format 1",
+            vec![(NEEDS, json!({"at_least": 2, "of": ["1@depositor", "1@agent"]}))],
+            "rule joint uses words of terms of format 2, and these terms are of format 1",
+        ),
+        (
+            "another word of it",
+            vec![distinct(2)],
+            "rule joint uses words of terms of format 2, and these terms are of format 1",
+        ),
+        (
+            "more parts than anybody reads",
+            vec![second(), (NEEDS, json!({"all": vec!["1@agent"; 64]}))],
+            "rule joint: its needs cannot be checked",
+        ),
+        (
+            "at least one of several, which one house can be",
+            vec![second(), (NEEDS, json!({"at_least": 1, "of": ["1@depositor", "1@agent"]}))],
+            &format!("{alone}1 of hanbit-parts"),
+        ),
+        (
+            "two of three, and two of them are of one house",
+            vec![
+                second(),
+                (NEEDS, json!({"at_least": 2, "of": ["1@agent", "1@depositor", "1@agent"]})),
+            ],
+            &format!("{alone}2 of trade-secret-center"),
+        ),
+        (
+            "consents of one organisation, said in so many words",
+            vec![second(), distinct(1)],
+            "the terms have 1 organisations in distinct_organisations; 2 to 16 are possible",
+        ),
+        (
+            "more organisations than may consent",
+            vec![second(), distinct(3)],
+            "rule joint deadlocks: it takes consents of 3 organisations, and 2 may consent",
+        ),
+        (
+            "whoever makes up the number may hold no share",
+            vec![
+                second(),
+                ("/holders", json!(["depositor", "beneficiary"])),
+                ("/rules/1/needs", with_agent("depositor")),
+                ("/rules/0/requesters", json!(["agent"])),
+                (NEEDS, json!({"any": ["1@depositor", "1@agent"]})),
+                distinct(2),
+            ],
+            "rule joint deadlocks: 1 of hanbit-parts + 1 of trade-secret-center meet it, but with \
+             requester trade-secret-center they hold 1 of the 2 shares that open a bundle",
+        ),
+        (
+            "working days that nobody has listed",
+            vec![second(), (NOTICE, json!("10wd"))],
+            "rule joint counts working days, and the terms have no calendar",
+        ),
+        (
+            "working days in format 1",
+            vec![(NOTICE, json!("10wd"))],
+            "rule joint uses words of terms of format 2, and these terms are of format 1",
+        ),
+        (
+            "a calendar in format 1",
+            vec![calendar(&[])],
+            "calendar uses words of terms of format 2, and these terms are of format 1",
+        ),
+        (
+            "working days that take longer than a request stays open, over one new year",
+            vec![
+                second(),
+                calendar(&["2027-01-01", "2027-01-04", "2027-01-05"]),
+                (NOTICE, json!("3wd")),
+                ("/rules/0/expires", json!("9d")),
+            ],
+            "rule joint deadlocks: a request expires after 9d, but notice runs 3wd, which can take \
+             9d",
+        ),
+        (
+            "more holidays than are looked through",
+            vec![second(), calendar(&["2026-01-01", "2051-02-01"])],
+            "the terms have 9162 days between holidays; 0 to 9150 are possible",
+        ),
+        (
+            "a consent that is over before anybody can add another",
+            vec![second(), ("/rules/0/vote", json!("3599s"))],
+            "rule joint: a consent would be good for less than an hour (vote)",
+        ),
+        (
+            "a bundle that nobody can fetch in time",
+            vec![second(), ("/rules/0/access", json!({"within": "3599s", "times": 1}))],
+            "rule joint: a bundle could be fetched for less than an hour (access.within)",
+        ),
+        (
+            "a bundle that is fetched no time",
+            vec![second(), ("/rules/0/access", json!({"times": 0}))],
+            "the terms have 0 times in access; 1 to 100 are possible",
+        ),
+        (
+            "bounds that bound nothing",
+            vec![second(), ("/rules/0/access", json!({}))],
+            "rule joint: access says neither within nor times",
+        ),
+        (
+            "a vote in format 1",
+            vec![("/rules/0/vote", json!("1d"))],
+            "rule joint uses words of terms of format 2, and these terms are of format 1",
+        ),
+        (
+            "access in format 1",
+            vec![("/rules/0/access", json!({"times": 1}))],
+            "rule joint uses words of terms of format 2, and these terms are of format 1",
+        ),
+        (
             "a weak branch behind `all`",
             vec![(
                 NEEDS,
@@ -368,35 +540,31 @@ fn a_house_is_warned_of_only_where_no_other_can_stand_in_for_it() {
 
 /// A set of consents that meets a rule without a person to spare, found by trying every one:
 /// how many people of each organisation, the requester not among them.
-fn meeting(terms: &Terms, needs: &Needs) -> Vec<BTreeMap<OrganisationName, u16>> {
-    let people = |set: &BTreeMap<OrganisationName, u16>| {
-        let mut seated = BTreeMap::<Role, u16>::new();
-        for (organisation, count) in set {
-            *seated.entry(terms.role_of(organisation).unwrap().clone()).or_default() += count;
-        }
-        seated
-    };
+fn meeting(terms: &Terms, rule: &Rule) -> Vec<BTreeMap<OrganisationName, u16>> {
     let is_minimal = |set: &BTreeMap<OrganisationName, u16>| {
         set.keys().all(|organisation| {
             let mut fewer = set.clone();
             *fewer.get_mut(organisation).unwrap() -= 1;
-            !is_met(needs, &people(&fewer))
+            !is_rule_met(terms, rule, &fewer)
         })
     };
     let mut sets = vec![BTreeMap::new()];
-    for organisation in terms.organisations() {
+    let roles = roles_named(&rule.needs);
+    let able = terms.organisations().filter(|who| roles.contains(terms.role_of(who).unwrap()));
+    for organisation in able {
         let with_some = |set: &BTreeMap<OrganisationName, u16>, count: u16| {
             let mut set = set.clone();
             set.insert(organisation.clone(), count);
             set
         };
         let more = |set: BTreeMap<_, _>| {
-            let some: Vec<_> = (1..=seats(needs)).map(|count| with_some(&set, count)).collect();
+            let most = seats(&rule.needs);
+            let some: Vec<_> = (1..=most).map(|count| with_some(&set, count)).collect();
             std::iter::once(set).chain(some)
         };
         sets = sets.into_iter().flat_map(more).collect();
     }
-    sets.retain(|set| is_met(needs, &people(set)) && is_minimal(set));
+    sets.retain(|set| is_rule_met(terms, rule, set) && is_minimal(set));
     sets
 }
 
@@ -406,18 +574,21 @@ fn seats(needs: &Needs) -> u16 {
         Needs::Seats(seats) => seats.count,
         Needs::All(list) => list.all.iter().map(seats).sum(),
         Needs::Any(list) => list.any.iter().map(seats).max().unwrap_or(0),
+        Needs::AtLeast(list) => list.of.iter().map(seats).sum(),
     }
 }
 
 fn is_sound(terms: &Terms, rule: &Rule) -> bool {
-    meeting(terms, &rule.needs).iter().all(|set| {
+    let meeting = meeting(terms, rule);
+    let is_openable = |set: &BTreeMap<OrganisationName, u16>| {
         let requesters = rule.requesters.iter().flat_map(|role| terms.in_role(role));
         let mut shares = requesters.map(|requester| {
             let holding: BTreeSet<_> = set.keys().chain([requester]).collect();
             holding.into_iter().filter(|who| terms.is_holder(who)).count()
         });
         set.len() >= 2 && shares.all(|shares| shares >= usize::from(terms.quorum))
-    })
+    };
+    !meeting.is_empty() && meeting.iter().all(is_openable)
 }
 
 proptest! {
@@ -426,7 +597,11 @@ proptest! {
         let sound = terms.rules.iter().all(|rule| is_sound(&terms, rule));
         match check(&terms) {
             Ok(()) => prop_assert!(sound),
-            Err(Unsound::OneOrganisation { .. } | Unsound::Deadlock { .. }) => prop_assert!(!sound),
+            Err(
+                Unsound::OneOrganisation { .. }
+                | Unsound::Deadlock { .. }
+                | Unsound::TooFewOrganisations { .. },
+            ) => prop_assert!(!sound),
             Err(other) => prop_assert!(false, "{other}"),
         }
     }

@@ -4,9 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::prelude::*;
 
-use super::terms::is_met;
+use super::terms::is_rule_met;
 use super::world::Case;
-use crate::domain::id::{DepositId, MemberPath, OrganisationName, Role};
+use crate::domain::id::{DepositId, MemberPath, OrganisationName};
 use crate::domain::statement::{Acknowledged, Reason};
 use crate::domain::terms::{Rule, Terms};
 use crate::domain::time::Timestamp;
@@ -157,12 +157,16 @@ impl Entry {
             !self.consents.contains_key(&self.requester),
             "promise 2: the requester's own"
         );
-        let mut seated = BTreeMap::<Role, u16>::new();
+        let mut people = BTreeMap::<OrganisationName, u16>::new();
         for by in self.consents.keys() {
-            *seated.entry(self.terms.role_of(&by.organisation).unwrap().clone()).or_default() += 1;
+            *people.entry(by.organisation.clone()).or_default() += 1;
         }
-        prop_assert!(is_met(&self.rule.needs, &seated), "promise 5: its rule is not met");
-        prop_assert!(now >= self.opened_at.after(self.rule.notice), "notice had not run");
+        let is_met = is_rule_met(&self.terms, &self.rule, &people);
+        prop_assert!(is_met, "promise 5: its rule is not met");
+        prop_assert!(
+            now >= self.terms.notice_ends(&self.rule, self.opened_at),
+            "notice had not run"
+        );
         prop_assert!(now < self.opened_at.after(self.rule.expires), "it had lapsed");
         prop_assert!(self.objecting().is_empty(), "promise 6: under objection");
         let objectors = self.rule.objection.iter().flat_map(|role| self.terms.in_role(role));

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::scenario::{JUN, KENJI, MINJI, SORA, YUKI, consented};
-use super::terms::{stamped_terms, terms, three_party};
+use super::terms::{second_format, stamped_terms, terms, three_party};
 use super::world::{OPERATOR, bytes};
 use crate::domain::statement::{Acknowledged, Reason, Sealing, Statement, Withdrawn};
 
@@ -26,6 +26,7 @@ pub(crate) fn one_of_each() -> Vec<Statement> {
         world.registration(MINJI).into(),
         world.proposal(MINJI, &terms(three_party())).into(),
         world.proposal(MINJI, &terms(stamped_terms())).into(),
+        world.proposal(MINJI, &terms(second_format())).into(),
         world.release_key(MINJI, &agreement).into(),
         world.acceptance(YUKI, &agreement).into(),
         world.declination(YUKI, &agreement).into(),
@@ -99,7 +100,18 @@ fn unknown_and_missing_fields_are_refused_at_every_depth() {
             let names: Vec<_> =
                 written.pointer(at).unwrap().as_object().unwrap().keys().cloned().collect();
             // What may be left out.
-            let optional = ["contract_sha256", "duty", "time_stamps"];
+            let optional = [
+                "contract_sha256",
+                "duty",
+                "format",
+                "calendar",
+                "time_stamps",
+                "distinct_organisations",
+                "vote",
+                "access",
+                "within",
+                "times",
+            ];
             for name in names.iter().filter(|name| !optional.contains(&name.as_str())) {
                 let mut less = written.clone();
                 less.pointer_mut(at).unwrap().as_object_mut().unwrap().remove(name);

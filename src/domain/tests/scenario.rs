@@ -82,7 +82,7 @@ fn promise_2_never_one_organisation_even_under_a_rule_that_says_so() {
     // Such terms are never accepted; the judgement does not rest on that.
     let request = world.states.request_mut(&case.request.id).unwrap();
     request.terms.rules[0].needs = serde_json::from_str("\"2@agent\"").unwrap();
-    assert_eq!(request.missing_consents().map(|open| open.len()), Some(0));
+    assert_eq!(request.missing_consents(world.now).map(|open| open.len()), Some(0));
     assert_eq!(world.state(&case), State::Open);
     assert_eq!(contribute(&mut world, SORA, &case), Err(Refusal::RequestIs(State::Open)));
 }
@@ -310,7 +310,7 @@ fn an_objection_between_two_contributions_blocks_the_second() {
         world.accept(consent);
     }
     let awaited = |world: &World| -> Vec<_> {
-        world.seen(&case).awaited_holders().iter().map(ToString::to_string).collect()
+        world.seen(&case).awaited_holders(world.now).iter().map(ToString::to_string).collect()
     };
     assert_eq!(awaited(&world), ["hanbit-parts", "trade-secret-center"]);
     assert_eq!(world.seen(&case).contributions_missing(), 2);

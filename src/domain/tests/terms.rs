@@ -1,13 +1,13 @@
 //! Terms to try things with: the commonest ones, random ones, and what `needs` means said anew.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-use crate::domain::id::{Fingerprint, Role};
-use crate::domain::needs::{All, Any, Needs, Seats};
-use crate::domain::terms::Terms;
+use crate::domain::id::{Fingerprint, OrganisationName, Role};
+use crate::domain::needs::{All, Any, AtLeast, Needs, Seats};
+use crate::domain::terms::{Rule, Terms};
 use crate::domain::tests::world::key_of;
 
 /// Terms whose fingerprints are filled in.
@@ -54,10 +54,27 @@ pub(crate) fn stamped_terms() -> Value {
     written
 }
 
+/// The same with every word of format 2: the first rule has them, and the second is as it was.
+pub(crate) fn second_format() -> Value {
+    let mut written = three_party();
+    written["format"] = json!(2);
+    written["calendar"] = json!({
+        "utc_offset": "+09:00", "weekend": ["saturday", "sunday"], "holidays": ["2026-03-06"],
+    });
+    let of = json!(["1@depositor", "1@beneficiary", "1@agent"]);
+    let rule = &mut written["rules"][0];
+    rule["needs"] = json!({ "at_least": 2, "of": of });
+    rule["distinct_organisations"] = json!(2);
+    rule["notice"] = json!("4wd");
+    rule["vote"] = json!("5d");
+    rule["access"] = json!({ "within": "30d", "times": 2 });
+    written
+}
+
 /// What `needs` means, said another way: seats are taken one after the other, each by people who
 /// sit nowhere else.
-pub(crate) fn is_met(needs: &Needs, people: &BTreeMap<Role, u16>) -> bool {
-    fn seat(open: &[&Needs], people: &BTreeMap<Role, u16>) -> bool {
+fn is_met(needs: &Needs, people: &BTreeMap<Role, u16>) -> bool {
+    fn seat(open: &[Needs], people: &BTreeMap<Role, u16>) -> bool {
         let Some((first, rest)) = open.split_first() else { return true };
         match first {
             Needs::Seats(Seats { count, role }) => {
@@ -68,17 +85,49 @@ pub(crate) fn is_met(needs: &Needs, people: &BTreeMap<Role, u16>) -> bool {
                     seat(rest, &left)
                 }
             }
-            Needs::All(All { all }) => {
-                let all: Vec<_> = all.iter().chain(rest.iter().copied()).collect();
-                seat(&all, people)
+            Needs::All(All { all }) => seat(&[all, rest].concat(), people),
+            Needs::Any(Any { any }) => {
+                any.iter().any(|one| seat(&[std::slice::from_ref(one), rest].concat(), people))
             }
-            Needs::Any(Any { any }) => any.iter().any(|one| {
-                let one: Vec<_> = std::iter::once(one).chain(rest.iter().copied()).collect();
-                seat(&one, people)
-            }),
+            Needs::AtLeast(AtLeast { at_least: 0, of: _ }) => seat(rest, people),
+            // The first of them is met or left out.
+            Needs::AtLeast(AtLeast { at_least, of }) => {
+                of.split_first().is_some_and(|(one, of)| {
+                    let among = |at_least| Needs::AtLeast(AtLeast { at_least, of: of.to_vec() });
+                    seat(&[&[one.clone(), among(at_least - 1)], rest].concat(), people)
+                        || seat(&[&[among(*at_least)], rest].concat(), people)
+                })
+            }
         }
     }
-    seat(&[needs], people)
+    seat(&[needs.clone()], people)
+}
+
+/// Whether these people, so many of each organisation, meet a rule; the requester is not among
+/// them, nor anybody who may not consent.
+pub(crate) fn is_rule_met(
+    terms: &Terms,
+    rule: &Rule,
+    people: &BTreeMap<OrganisationName, u16>,
+) -> bool {
+    let mut seated = BTreeMap::<Role, u16>::new();
+    for (organisation, count) in people {
+        *seated.entry(terms.role_of(organisation).unwrap().clone()).or_default() += count;
+    }
+    let organisations = people.values().filter(|count| **count > 0).count();
+    is_met(&rule.needs, &seated) && organisations >= rule.distinct_organisations.unwrap_or(1).into()
+}
+
+/// Every role that a need names.
+pub(crate) fn roles_named(needs: &Needs) -> BTreeSet<Role> {
+    match needs {
+        Needs::Seats(seats) => BTreeSet::from([seats.role.clone()]),
+        Needs::All(All { all: list })
+        | Needs::Any(Any { any: list })
+        | Needs::AtLeast(AtLeast { at_least: _, of: list }) => {
+            list.iter().flat_map(roles_named).collect()
+        }
+    }
 }
 
 /// Organisations of random terms, the first of them the depositor.
@@ -90,8 +139,11 @@ fn needs(roles: Vec<&'static str>) -> impl Strategy<Value = Value> {
         (1..=2u16, prop::sample::select(roles)).prop_map(|(n, r)| json!(format!("{n}@{r}")));
     seats.prop_recursive(2, 4, 2, |inner| {
         let some = prop::collection::vec(inner, 1..=2);
-        (any::<bool>(), some)
-            .prop_map(|(all, some)| json!({ if all { "all" } else { "any" }: some }))
+        (0..3, some).prop_map(|(how, some)| match how {
+            0 => json!({ "all": some }),
+            1 => json!({ "any": some }),
+            _ => json!({ "at_least": some.len().div_ceil(2), "of": some }),
+        })
     })
 }
 
@@ -102,13 +154,19 @@ fn some_of(roles: Vec<&'static str>) -> impl Strategy<Value = Vec<&'static str>>
 
 fn rule(roles: Vec<&'static str>) -> impl Strategy<Value = Value> {
     let (requesters, objectors) = (some_of(roles.clone()), some_of(roles.clone()));
-    (requesters, objectors, any::<bool>(), needs(roles), 0..=2u64, 1..=3u64).prop_map(
-        |(requesters, objectors, blockable, needs, notice, more)| {
+    let distinct = prop_oneof![2 => Just(None), 1 => (2..=3u16).prop_map(Some)];
+    let clocks = (0..=2u64, 1..=3u64);
+    (requesters, objectors, any::<bool>(), needs(roles), distinct, clocks).prop_map(
+        |(requesters, objectors, blockable, needs, distinct, (notice, more))| {
             let objection = if blockable { objectors } else { Vec::new() };
-            json!({
+            let mut rule = json!({
                 "name": "first", "requesters": requesters, "needs": needs, "objection": objection,
                 "notice": format!("{notice}d"), "expires": format!("{}d", notice + more),
-            })
+            });
+            if let Some(count) = distinct {
+                rule["distinct_organisations"] = json!(count);
+            }
+            rule
         },
     )
 }
@@ -134,7 +192,7 @@ pub(crate) fn any_terms() -> impl Strategy<Value = Terms> {
             }
             (shares >= 2).then(|| {
                 terms(json!({
-                    "title": "random", "quorum": quorum.min(shares), "contract_sha256": null,
+                    "format": 2, "title": "random", "quorum": quorum.min(shares), "contract_sha256": null,
                     "stock_age": false, "parties": parties, "holders": holders, "rules": rules,
                 }))
             })

@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use super::{NEW, Swap, check, check_by, free, made, no};
+use crate::domain::calendar::Period;
 use crate::domain::id::{Fingerprint, RuleName};
 use crate::domain::refusal::Refusal;
 use crate::domain::soundness::{Consents, Place, Unsound};
@@ -54,8 +55,9 @@ fn twice(pointer: &'static str, value: &str, place: Place) -> Swap {
 
 fn deadlock(pointer: &'static str, notice: &str, expires: &str, of: &str) -> Swap {
     let value = if pointer.ends_with("notice") { notice } else { expires };
-    let (notice, expires) = (notice.parse().unwrap(), expires.parse().unwrap());
-    unsound(pointer, value, Unsound::Clocks { rule: rule(of), notice, expires })
+    let (longest, expires) = (notice.parse().unwrap(), expires.parse().unwrap());
+    let notice = Period::Passing(longest);
+    unsound(pointer, value, Unsound::Clocks { rule: rule(of), notice, longest, expires })
 }
 
 fn alone(pointer: &'static str, value: &str, of: &str, who: &str) -> Swap {
