@@ -21,7 +21,7 @@ use escrow_vault::store::{
 use crate::common::disk;
 
 const BATCH: u64 = 64;
-const BATCHES: u64 = 8;
+const BATCHES: u64 = 4;
 /// As long as the event of a deposit is.
 const EVENT_BYTES: usize = 2_200;
 
