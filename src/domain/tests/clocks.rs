@@ -202,7 +202,7 @@ fn what_happens_next_is_told_in_its_order() {
 
 #[test]
 fn everybody_on_a_shortest_way_is_asked() {
-    let (mut world, case) = asked_under(clocks());
+    let (mut world, case) = asked_under(second_format());
     let told = |world: &World| missing(&world.judged(&case), world.now)[0].to_string();
     let asked = |world: &World| -> Vec<&str> {
         let is_asked = |who: &&str| {
