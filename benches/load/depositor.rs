@@ -23,7 +23,6 @@ use escrow_vault::domain::stream::Stream;
 use escrow_vault::ledger::Entry;
 use escrow_vault::ledger::head::SignedHead;
 use escrow_vault::wire::v1::bundle_service_client::BundleServiceClient;
-use escrow_vault::wire::v1::deposit_request::Part;
 use escrow_vault::wire::v1::{DepositRequest, DepositResponse};
 use rand_core::{OsRng, RngCore as _};
 use tonic::transport::Channel;
@@ -91,9 +90,8 @@ impl Caller for Depositor {
     async fn call(&mut self) {
         let (sealed, bundle) = self.sealed.pop().unwrap();
         let signed = self.session.sign(&self.state(sealed).into()).unwrap();
-        let parts = [Part::Statement(signed.clone().into()), Part::Chunk(bundle)];
-        let parts = parts.map(|part| DepositRequest { part: Some(part) });
-        let reply = self.service.deposit(tokio_stream::iter(parts)).await.unwrap();
+        let request = DepositRequest { statement: Some(signed.clone().into()), bundle };
+        let reply = self.service.deposit(request).await.unwrap();
         let DepositResponse { entry, head } = reply.into_inner();
         let entry = Entry::try_from(entry.unwrap()).unwrap();
         let event = statement::event(&entry.payload).unwrap();

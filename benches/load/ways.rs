@@ -10,7 +10,8 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 use std::time::Instant;
 
-use escrow_vault::domain::id::{Bytes, DepositId};
+use escrow_vault::crypto::signature::sha256;
+use escrow_vault::domain::id::{AgreementId, Bytes, DepositId};
 use escrow_vault::domain::stream::Stream;
 use escrow_vault::ledger::{Entry, LabelKey};
 use escrow_vault::store::{
@@ -20,7 +21,7 @@ use escrow_vault::store::{
 use crate::common::disk;
 
 const BATCH: u64 = 64;
-const BATCHES: u64 = 8;
+const BATCHES: u64 = 4;
 /// As long as the event of a deposit is.
 const EVENT_BYTES: usize = 2_200;
 
@@ -89,9 +90,15 @@ fn batch(store: &DiskStore, way: Way, bytes: usize) -> Batch<<DiskStore as Store
         }
         Way::Files => {
             let staged = std::thread::scope(|scope| {
-                let written = ids.iter().map(|_| {
-                    scope.spawn(|| {
-                        let mut staged = store.stage().unwrap();
+                let written = ids.iter().map(|id| {
+                    scope.spawn(move || {
+                        let upload = Upload {
+                            member: "hanbit-parts/minji".parse().unwrap(),
+                            agreement: AgreementId::of(&Bytes([1; 32])),
+                            header_sha256: sha256(id.as_str().as_bytes()),
+                            size: bytes as u64,
+                        };
+                        let mut staged = store.stage(&upload).unwrap();
                         staged.write(&vec![7; bytes]).unwrap();
                         staged.sync().unwrap();
                         staged

@@ -4,6 +4,8 @@
 //! twist, the identity and second encodings of a value are refused at the door, so that no proof
 //! further in has to think of them.
 
+use std::cell::Cell;
+
 use curve25519_dalek::edwards::CompressedEdwardsY;
 use curve25519_dalek::montgomery::MontgomeryPoint;
 use curve25519_dalek::traits::IsIdentity;
@@ -30,7 +32,24 @@ pub enum PointFault {
 
 /// Lifts a u-coordinate of Curve25519, as in an age header, to the Edwards point with sign 0.
 /// The point that was meant may be its negative; X25519 sees no difference.
+///
+/// A deposit's statement and the header of its bundle name one point, which is lifted for each: so the
+/// last that a thread has lifted is remembered.
 pub fn lift(u: &Element) -> Result<EdwardsPoint, PointFault> {
+    thread_local! {
+        static LAST: Cell<Option<(Element, EdwardsPoint)>> = const { Cell::new(None) };
+    }
+    match LAST.get() {
+        Some((last, point)) if last == *u => Ok(point),
+        Some(_) | None => {
+            let point = lift_anew(u)?;
+            LAST.set(Some((*u, point)));
+            Ok(point)
+        }
+    }
+}
+
+fn lift_anew(u: &Element) -> Result<EdwardsPoint, PointFault> {
     let point = MontgomeryPoint(u.0).to_edwards(0).ok_or(PointFault::NotOnCurve)?;
     if point.to_montgomery().to_bytes() != u.0 {
         return Err(PointFault::NotCanonical);
@@ -165,6 +184,7 @@ pub(crate) mod tests {
             }
             if let Ok(point) = lift(&Bytes(bytes)) {
                 prop_assert_eq!(u_coordinate(&point).0, bytes);
+                prop_assert_eq!(lift(&Bytes(bytes)), lift_anew(&Bytes(bytes)), "as remembered");
             }
         }
     }

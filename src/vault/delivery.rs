@@ -17,7 +17,8 @@ use crate::vault::committer::{Done, Work};
 use crate::vault::error::VaultError;
 use crate::vault::intake::check_small;
 use crate::vault::upload::STATEMENT_BYTES;
-use crate::vault::{Talker, Vault, verify};
+use crate::vault::quota::Reservation;
+use crate::vault::{Group, Talker, Vault, verify};
 
 /// What a requester is handed.
 pub struct Delivery<S: Store> {
@@ -37,11 +38,13 @@ pub enum BundleBytes<S: Store> {
     Large(S::Bundle),
 }
 
-/// A deposit that was judged as far as it can be without its bytes.
-struct Judged {
-    group: Vec<(SignedText, Stated)>,
-    /// `None` where it was accepted before: that is answered once more.
-    new: Option<Deposit>,
+/// A deposit that was judged, as far as that goes in one turn.
+enum Judged<S: Store> {
+    /// For the committer, with what is reserved for it: its bundle is small and here, or it was accepted
+    /// before, and is answered once more.
+    Ready(Work<S>, Option<Reservation>),
+    /// Its bundle was uploaded by itself.
+    Large(Group, Deposit),
 }
 
 impl<S: Store> Vault<S> {
@@ -59,20 +62,21 @@ impl<S: Store> Vault<S> {
                 move |vault| {
                     let group = verify(vec![signed])?;
                     let tried = Tried::to_state(&talker, &group);
-                    Ok((tried, vault.may_be_deposited(&talker, group)))
+                    Ok((tried, vault.may_be_deposited(&talker, group, bundle)))
                 }
             })
             .await?;
         let done = async {
-            let Judged { group, new } = judged?;
-            let Some(deposit) = new else {
-                let work = Work::Statements { group, blobs: Vec::new(), bundle: None };
-                return self.committer.submit(work).await;
-            };
-            match deposit.size <= Blob::BYTES_MAX as u64 {
-                true => self.deposit_small(group, deposit, bundle).await,
-                false if bundle.is_empty() => self.deposit_uploaded(&talker, group, deposit).await,
-                false => Err(VaultError::Malformed("a large bundle is uploaded by itself")),
+            match judged? {
+                Judged::Ready(work, reservation) => {
+                    let done = self.committer.submit(work).await;
+                    // Only now: what is stored by this is counted from its event.
+                    drop(reservation);
+                    done
+                }
+                Judged::Large(group, deposit) => {
+                    self.deposit_uploaded(&talker, group, deposit).await
+                }
             }
         };
         self.telling(tried, done.await).await
@@ -81,8 +85,9 @@ impl<S: Store> Vault<S> {
     fn may_be_deposited(
         &self,
         talker: &Talker,
-        group: Vec<(SignedText, Stated)>,
-    ) -> Result<Judged, VaultError> {
+        group: Group,
+        bundle: Buffer,
+    ) -> Result<Judged<S>, VaultError> {
         let [(_, stated)] = group.as_slice() else {
             return Err(VaultError::Malformed("not a deposit"));
         };
@@ -93,41 +98,39 @@ impl<S: Store> Vault<S> {
         self.prepare(&group, Vec::new())?;
         let mut states = States::default();
         self.load(&mut states, [Key::Statement(stated.digest)])?;
-        let new = states.statement(&stated.digest).is_none().then_some(deposit);
-        Ok(Judged { group, new })
+        if states.statement(&stated.digest).is_some() {
+            let work = Work::Statements { group, blobs: Vec::new(), bundle: None };
+            return Ok(Judged::Ready(work, None));
+        }
+        match deposit.size <= Blob::BYTES_MAX as u64 {
+            true => self.may_ride_in_the_journal(group, &deposit, bundle),
+            false if bundle.is_empty() => Ok(Judged::Large(group, deposit)),
+            false => Err(VaultError::Malformed("a large bundle is uploaded by itself")),
+        }
     }
 
-    /// A bundle that rides in the journal.
-    async fn deposit_small(
-        self: &Arc<Self>,
-        group: Vec<(SignedText, Stated)>,
-        deposit: Deposit,
+    fn may_ride_in_the_journal(
+        &self,
+        group: Group,
+        deposit: &Deposit,
         bundle: Buffer,
-    ) -> Result<Done, VaultError> {
-        let (work, reservation) = self
-            .blocking(move |vault| {
-                check_small(&bundle, &deposit).map_err(VaultError::Bundle)?;
-                if !vault.store.has_room_for(deposit.size) {
-                    vault.measures.refused_as_full();
-                    return Err(VaultError::Full);
-                }
-                let bytes = deposit.size + length(&group);
-                let reservation = vault.reserve(&deposit.made.by.organisation, bytes)?;
-                let blobs = vec![Blob { name: id(&group)?.to_string(), bytes: bundle.into() }];
-                Ok((Work::Statements { group, blobs, bundle: None }, reservation))
-            })
-            .await?;
-        let done = self.committer.submit(work).await;
-        // Only now: what is stored by this is counted from its event.
-        drop(reservation);
-        done
+    ) -> Result<Judged<S>, VaultError> {
+        check_small(&bundle, deposit).map_err(VaultError::Bundle)?;
+        if !self.store.has_room_for(deposit.size) {
+            self.measures.refused_as_full();
+            return Err(VaultError::Full);
+        }
+        let bytes = deposit.size + length(&group);
+        let reservation = self.reserve(&deposit.made.by.organisation, bytes)?;
+        let blobs = vec![Blob { name: id(&group)?.to_string(), bytes: bundle.into() }];
+        Ok(Judged::Ready(Work::Statements { group, blobs, bundle: None }, Some(reservation)))
     }
 
     /// A bundle that was uploaded.
     async fn deposit_uploaded(
         self: &Arc<Self>,
         talker: &Talker,
-        group: Vec<(SignedText, Stated)>,
+        group: Group,
         deposit: Deposit,
     ) -> Result<Done, VaultError> {
         let upload = Upload {

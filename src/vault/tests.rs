@@ -32,6 +32,7 @@ use crate::vault::{
 };
 
 mod attempts;
+mod batches;
 mod uploads;
 
 /// A real store that does what it is told: fails to read a small object, has no room, holds back.
@@ -46,6 +47,7 @@ struct Failing {
 #[derive(Default)]
 struct Gate {
     is_shut: Mutex<bool>,
+    is_waited_at: AtomicBool,
     opened: Condvar,
 }
 
@@ -57,7 +59,15 @@ impl Gate {
 
     fn pass(&self) {
         let is_shut = self.is_shut.lock().unwrap();
+        self.is_waited_at.store(*is_shut, Ordering::SeqCst);
+        self.opened.notify_all();
         drop(self.opened.wait_while(is_shut, |is_shut| *is_shut).unwrap());
+    }
+
+    fn wait_until_somebody_waits(&self) {
+        let is_shut = self.is_shut.lock().unwrap();
+        let nobody_waits = |_: &mut bool| !self.is_waited_at.load(Ordering::SeqCst);
+        drop(self.opened.wait_while(is_shut, nobody_waits).unwrap());
     }
 }
 
