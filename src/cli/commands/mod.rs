@@ -51,7 +51,9 @@ pub(super) async fn run(
         MemberCommand::Deposit { agreement, what, label, tar } => {
             deposit::deposit(output, session, &agreement, &what, label, tar).await
         }
-        MemberCommand::Deposits { agreement } => deposit::list(output, session, &agreement).await,
+        MemberCommand::Deposits { agreement, limit, after } => {
+            deposit::list(output, session, &agreement, limit, after.as_deref()).await
+        }
         MemberCommand::Register { paths, label, hash } => {
             let hash = hash.map_or(Hash::Sha256, Hash::from);
             registration::register(output, session, &paths, label, hash).await
