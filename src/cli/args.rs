@@ -1,5 +1,6 @@
 //! The command line of `escrow`: a contract that scripts depend on.
 
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -287,10 +288,16 @@ pub enum MemberCommand {
         #[arg(long, value_name = "TIME", default_value = "2m")]
         retry_for: Span,
     },
-    /// List the deposits of an agreement
+    /// List the deposits of an agreement, the oldest first
     Deposits {
         /// Which agreement
         agreement: String,
+        /// At most so many; if there are more, where to go on is told on stderr [default: all]
+        #[arg(long, value_name = "N")]
+        limit: Option<NonZeroUsize>,
+        /// Those behind this deposit
+        #[arg(long, value_name = "DEPOSIT")]
+        after: Option<String>,
     },
     /// Register that files exist, by their digests: a proof for later; the content stays here
     #[command(after_help = REGISTER)]

@@ -269,7 +269,8 @@ impl Store for DiskStore {
     type Bundle = StoredBundle;
 
     fn settle(&self) -> io::Result<()> {
-        self.journal()?.close()?;
+        let journal = self.journal()?;
+        journal.close()?;
         self.index.flush().map_err(io::Error::other)?;
         self.syncing.finish()
     }

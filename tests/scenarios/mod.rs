@@ -25,6 +25,7 @@ mod lost_homes;
 mod lying;
 mod lying_disk;
 mod manual;
+mod many;
 mod members;
 mod metrics;
 mod operator;

@@ -1,5 +1,6 @@
 //! `seal`, `deposit`, `deposits`.
 
+use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
@@ -241,12 +242,36 @@ pub(super) async fn list(
     output: &Output,
     session: &mut Session,
     named: &str,
+    limit: Option<NonZeroUsize>,
+    after: Option<&str>,
 ) -> Result<Exit, Failure> {
     let agreement = find::agreement(session, named).await?;
     let mut deposits: Vec<_> = of_agreement(session, &agreement.id).collect();
-    deposits.sort_by_key(|deposit| deposit.deposited_at);
-    let views: Vec<_> = deposits.into_iter().map(DepositView::new).collect();
+    // Two of one moment keep their order, too.
+    deposits.sort_by_key(|deposit| (deposit.deposited_at, &deposit.id));
+    let begin = after.map_or(Ok(0), |after| behind(&deposits, after))?;
+    let all = deposits.get(begin..).unwrap_or_default();
+    let (shown, left) = all.split_at(limit.map_or(all.len(), |limit| limit.get().min(all.len())));
+    let views: Vec<_> = shown.iter().copied().map(DepositView::new).collect();
     let head = ["DEPOSIT", "STATE", "SIZE", "DEPOSITED", "LABEL"];
     output.list(&views, &head, DepositView::row)?;
+    if let (Some(last), false) = (shown.last(), left.is_empty()) {
+        let more = count(left.len() as u64, "more deposit", "more deposits");
+        output.warn(format!("{more}: go on with --after {}", last.id));
+    }
     Ok(Exit::Done)
+}
+
+/// Where those begin that come behind the deposit whose id begins so.
+fn behind(deposits: &[&Deposit], begin: &str) -> Result<usize, Failure> {
+    let begins = |it: &&Deposit| it.id.as_str().starts_with(begin);
+    let fitting = deposits.iter().filter(|it| begins(it)).count();
+    match (fitting, deposits.iter().position(begins)) {
+        (1, Some(position)) => Ok(position + 1),
+        _ => {
+            let message = format!("{begin} is not the id of one deposit of this agreement");
+            let hint = "write the id that was listed last";
+            Err(Failure::failed("NOT_FOUND", message, hint).about(begin))
+        }
+    }
 }

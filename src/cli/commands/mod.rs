@@ -52,7 +52,9 @@ pub(super) async fn run(
             let how = (label, retry_for);
             deposit::deposit(output, session, &agreement, &what, how, tar).await
         }
-        MemberCommand::Deposits { agreement } => deposit::list(output, session, &agreement).await,
+        MemberCommand::Deposits { agreement, limit, after } => {
+            deposit::list(output, session, &agreement, limit, after.as_deref()).await
+        }
         MemberCommand::Register { paths, label, hash } => {
             let hash = hash.map_or(Hash::Sha256, Hash::from);
             registration::register(output, session, &paths, label, hash).await
