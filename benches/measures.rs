@@ -15,7 +15,7 @@
 mod common;
 
 use std::fs::{self, File};
-use std::io::{Read as _, Write as _};
+use std::io::Read as _;
 use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;

@@ -16,8 +16,8 @@ use crate::vault::attempts::Tried;
 use crate::vault::committer::{Done, Work};
 use crate::vault::error::VaultError;
 use crate::vault::intake::check_small;
-use crate::vault::upload::STATEMENT_BYTES;
 use crate::vault::quota::Reservation;
+use crate::vault::upload::STATEMENT_BYTES;
 use crate::vault::{Group, Talker, Vault, verify};
 
 /// What a requester is handed.

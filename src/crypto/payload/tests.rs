@@ -400,7 +400,7 @@ fn pieces_are_bounded_while_nobody_takes_them() {
 #[test]
 fn what_is_dropped_half_way_ends_its_threads() {
     /// Held by whoever may still write into it.
-    struct Held(std::sync::Arc<()>);
+    struct Held(#[expect(dead_code, reason = "its count is read")] std::sync::Arc<()>);
     impl Sink for Held {
         fn take(&mut self, _: Buffer) -> io::Result<()> {
             Ok(())
