@@ -21,14 +21,16 @@ fn hint(command: &Command) -> Option<&'static str> {
     match command {
         Command::Demo { .. }
         | Command::Member(MemberCommand::Watch { .. } | MemberCommand::Attend) => None,
-        Command::Join { .. } => Some("run it again: it goes on where it stopped"),
+        Command::Join { .. } | Command::Member(MemberCommand::Retrieve { .. }) => {
+            Some("run it again: it goes on where it stopped")
+        }
         Command::Member(MemberCommand::Deposit { .. }) => Some(
             "`escrow deposits AGREEMENT` lists it if it was deposited; if not, deposit it again",
         ),
         Command::Member(MemberCommand::Register { .. }) => {
             Some("`escrow registrations` lists what was registered; register the rest again")
         }
-        Command::Member(MemberCommand::Retrieve { .. } | MemberCommand::Seal { .. })
+        Command::Member(MemberCommand::Seal { .. })
         | Command::Agreement(AgreementCommand::Template { .. })
         | Command::Verify { .. }
         | Command::Completions { .. }

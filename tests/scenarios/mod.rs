@@ -34,6 +34,7 @@ mod receipts;
 mod recovery;
 mod registration;
 mod release;
+mod resumed;
 mod sealed;
 mod service;
 mod stamps;
