@@ -16,6 +16,7 @@ use escrow_vault::domain::stream::Stream;
 use escrow_vault::ledger::{Entry, LabelKey};
 use escrow_vault::store::{
     Batch, Blob, DiskStore, Options, Projector, ReadError, ReadRecord, Records, Staged as _, Store,
+    Upload,
 };
 
 use crate::common::disk;
