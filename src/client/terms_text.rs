@@ -16,7 +16,7 @@ use crate::domain::der::Der;
 use crate::domain::id::{Digest, Fingerprint, OrganisationName, Role, RuleName};
 use crate::domain::needs::Needs;
 use crate::domain::soundness;
-use crate::domain::terms::{Access, Format, Rule, Terms, TimeStamps, limit};
+use crate::domain::terms::{Access, Format, Rule, SettledBy, Terms, TimeStamps, limit};
 use crate::domain::text::Text;
 use crate::domain::time::Span;
 use crate::domain::url::Url;
@@ -56,10 +56,13 @@ struct DraftRule {
     needs: Needs,
     distinct_organisations: Option<u16>,
     #[serde(default)]
+    reviewers: Vec<Role>,
+    #[serde(default)]
     notice: Period,
     vote: Option<Span>,
     #[serde(default)]
     objection: Vec<Role>,
+    settled_by: Option<SettledBy>,
     expires: Option<Span>,
     access: Option<Access>,
 }
@@ -137,9 +140,11 @@ pub fn read(
         requesters: rule.requester.into_vec(),
         needs: rule.needs,
         distinct_organisations: rule.distinct_organisations,
+        reviewers: rule.reviewers,
         notice: rule.notice,
         vote: rule.vote,
         objection: rule.objection,
+        settled_by: rule.settled_by,
         expires: rule.expires.unwrap_or(limit::EXPIRES_DEFAULT),
         access: rule.access,
     });
@@ -353,6 +358,15 @@ mod tests {
             ("notice = \"10d\"", "notice = \"10wd\"", "UNSOUND", "no calendar"),
             ("notice = \"10d\"", "notice = \"0wd\"", "BAD_TERMS", "at most 366wd"),
             ("notice = \"10d\"", "vote = \"59m\"", "UNSOUND", "good for less than an hour"),
+            ("notice = \"10d\"", "reviewers = [\"auditor\"]", "UNSOUND", "reviewers of rule"),
+            ("notice = \"10d\"", "settled_by = {}", "UNSOUND", "names no way"),
+            ("notice = \"10d\"", "settled_by = { awards = \"1@agent\" }", "BAD_TERMS", "awards"),
+            (
+                "notice = \"10d\"",
+                "settled_by = { award = \"1@beneficiary\" }",
+                "UNSOUND",
+                "its award is signed by a role that may request under it",
+            ),
             ("notice = \"10d\"", "access = {}", "UNSOUND", "neither within nor times"),
             ("notice = \"10d\"", "access = { time = 3 }", "BAD_TERMS", "time"),
             (

@@ -113,6 +113,7 @@ pub fn check(states: &States, stated: &Stated) -> Result<(), Unproven> {
         | Statement::Seen(_)
         | Statement::Notification(_)
         | Statement::Objection(_)
+        | Statement::Settlement(_)
         | Statement::Withdrawal(_)
         | Statement::Retrieval(_)
         | Statement::Acknowledgement(_) => Ok(()),

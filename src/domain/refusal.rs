@@ -139,6 +139,12 @@ pub enum Refusal {
         /// The vault's time.
         now: Timestamp,
     },
+    /// An award or an order that nobody is shown.
+    #[error("an award or an order is shown by at least one document")]
+    NoEvidence,
+    /// It was objected to, and that was settled.
+    #[error("the objection of {0} to this request was settled")]
+    Settled(OrganisationName),
     /// The time in which a released bundle may be fetched is over.
     #[error("the bundle could be fetched until {until}, and it is {now}")]
     AccessOver {
@@ -202,6 +208,8 @@ impl Refusal {
             Self::NoSuchRule(_) => "NO_SUCH_RULE",
             Self::NoAuthority => "NO_AUTHORITY",
             Self::DutyPast { .. } => "DUTY_PAST",
+            Self::NoEvidence => "NO_EVIDENCE",
+            Self::Settled(_) => "SETTLED",
             Self::AccessOver { .. } | Self::FetchedOften(_) => "ACCESS_OVER",
             Self::NotEntitled { .. } => "NOT_ENTITLED",
             Self::OwnRequest(_) => "OWN_REQUEST",
@@ -244,6 +252,8 @@ impl Refusal {
             | Self::NoSuchRule(_)
             | Self::NoAuthority
             | Self::DutyPast { .. }
+            | Self::NoEvidence
+            | Self::Settled(_)
             | Self::AccessOver { .. }
             | Self::FetchedOften(_)
             | Self::NotEntitled { .. }
@@ -314,6 +324,8 @@ impl Refusal {
             Self::NoAuthority => "propose an agreement whose terms have [time_stamps]",
             Self::NoSuchRule(_) => "see the rules with `escrow show` and the agreement's id",
             Self::DutyPast { .. } => "name a day that is still to come, such as 2027-03-01",
+            Self::NoEvidence => "name the document that shows it",
+            Self::Settled(_) => "it binds; see `escrow show` for who settled it and how",
             Self::AccessOver { .. } | Self::FetchedOften(_) => {
                 "make a new request if it is wanted once more"
             }

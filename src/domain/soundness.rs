@@ -6,6 +6,7 @@ use std::fmt;
 use crate::domain::calendar::Period;
 use crate::domain::id::{OrganisationName, Role, RuleName};
 use crate::domain::needs::{Alternative, Needs, TooComplex};
+use crate::domain::statement::Basis;
 use crate::domain::terms::{Access, Format, Rule, Terms, limit};
 use crate::domain::time::Span;
 
@@ -100,6 +101,19 @@ pub enum Unsound {
         /// When a request expires.
         expires: Span,
     },
+    /// An objection that would be ended by who should not.
+    #[error("rule {rule}: its {} {what}", .basis.noun())]
+    Settlement {
+        /// Which rule.
+        rule: RuleName,
+        /// On what basis.
+        basis: Basis,
+        /// What is wrong.
+        what: &'static str,
+    },
+    /// Nobody may object, and still that is settled; or it is settled in no way.
+    #[error("rule {0}: settled_by names no way to settle an objection that somebody may raise")]
+    NothingToSettle(RuleName),
     /// Working days that nobody can count.
     #[error("rule {0} counts working days, and the terms have no calendar")]
     NoCalendar(RuleName),
@@ -164,6 +178,14 @@ impl Unsound {
                 "lower distinct_organisations, or name more roles in needs"
             }
             Self::Clocks { .. } => "let expires be longer than notice",
+            Self::Settlement { .. } => {
+                "let an award or an order be signed by a role that may not request, and a joint \
+                 instruction by two roles"
+            }
+            Self::NothingToSettle(_) => {
+                "name in objection who may object, and in settled_by at least one of joint, award \
+                 and order"
+            }
             Self::NoCalendar(_) => {
                 "add [calendar] with utc_offset, weekend and holidays, or write notice in days"
             }
@@ -196,8 +218,12 @@ pub enum Place {
     Requesters(RuleName),
     /// A rule's needs.
     Needs(RuleName),
+    /// A rule's reviewers.
+    Reviewers(RuleName),
     /// A rule's objectors.
     Objection(RuleName),
+    /// What ends objections under a rule.
+    SettledBy(RuleName),
 }
 
 impl fmt::Display for Place {
@@ -209,6 +235,8 @@ impl fmt::Display for Place {
             Self::Rule(rule) => write!(f, "rule {rule}"),
             Self::Requesters(rule) => write!(f, "requester of rule {rule}"),
             Self::Needs(rule) => write!(f, "needs of rule {rule}"),
+            Self::Reviewers(rule) => write!(f, "reviewers of rule {rule}"),
+            Self::SettledBy(rule) => write!(f, "settled_by of rule {rule}"),
             Self::Objection(rule) => write!(f, "objection of rule {rule}"),
         }
     }
@@ -286,8 +314,41 @@ fn check_rule(terms: &Terms, rule: &Rule) -> Result<(), Unsound> {
     if rule.least_format() > terms.format {
         return Err(Unsound::Format(Place::Rule(name())));
     }
+    known_roles(terms, Place::Reviewers(name()), &rule.reviewers)?;
+    check_settlement(terms, rule)?;
     check_clocks(terms, rule)?;
     check_needs(terms, rule)
+}
+
+/// Nobody is a judge in a cause of their own: an award and an order come from roles that may not
+/// request, and a joint instruction from two organisations.
+fn check_settlement(terms: &Terms, rule: &Rule) -> Result<(), Unsound> {
+    let Some(settled_by) = &rule.settled_by else { return Ok(()) };
+    let name = || rule.name.clone();
+    if rule.objection.is_empty() || settled_by.each().next().is_none() {
+        return Err(Unsound::NothingToSettle(name()));
+    }
+    for (basis, needs) in settled_by.each() {
+        let unclear = |cause| Unsound::Needs { rule: name(), cause };
+        let ways = needs.alternatives_within().map_err(unclear)?;
+        let roles: Vec<_> = needs.roles().into_iter().collect();
+        known_roles(terms, Place::SettledBy(name()), &roles)?;
+        let what = match basis {
+            Basis::Award | Basis::Order => {
+                let is_own = roles.iter().any(|role| rule.requesters.contains(role));
+                is_own.then_some("is signed by a role that may request under it")
+            }
+            // The seats of one role can be filled by one organisation.
+            Basis::Joint => {
+                let is_single = ways.iter().any(|way| way.len() < 2);
+                is_single.then_some("can be signed by one organisation alone")
+            }
+        };
+        if let Some(what) = what {
+            return Err(Unsound::Settlement { rule: name(), basis, what });
+        }
+    }
+    Ok(())
 }
 
 fn check_clocks(terms: &Terms, rule: &Rule) -> Result<(), Unsound> {

@@ -9,6 +9,9 @@
 //!
 //! * `needs`: seats joined by `all`, `any` and `at_least` ([`crate::domain::needs`]);
 //!   `distinct_organisations` of which those who consent have to come.
+//! * `reviewers`: roles that have to have seen a request before any consent to it counts.
+//! * `objection`: who may block a request, and `settled_by`: what ends that besides its withdrawal,
+//!   which are a joint instruction, an award, and an order, each by whoever the terms name.
 //! * Four clocks, each of its own: `notice`, how long a request must have been known, in days as
 //!   they pass or in working days of the agreement's [`Calendar`]; `vote`, how long a consent stays
 //!   good, after which the same member may give it anew; `expires`, when the request lapses;
@@ -27,6 +30,7 @@ use crate::domain::calendar::{Calendar, Period};
 use crate::domain::der::Der;
 use crate::domain::id::{Digest, Fingerprint, Malformed, OrganisationName, Role, RuleName};
 use crate::domain::needs::Needs;
+use crate::domain::statement::Basis;
 use crate::domain::text::Text;
 use crate::domain::time::{Span, Timestamp};
 use crate::domain::url::Url;
@@ -129,6 +133,9 @@ pub struct Rule {
     /// Of how many organisations those who consent have to come; two where it is left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub distinct_organisations: Option<u16>,
+    /// The roles whose organisations have to have seen a request before consents to it count.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub reviewers: Vec<Role>,
     /// How long a request must have been known before it can be released.
     pub notice: Period,
     /// How long a consent stays good; left out where that is as long as the request is open.
@@ -136,11 +143,45 @@ pub struct Rule {
     pub vote: Option<Span>,
     /// The roles whose members may object.
     pub objection: Vec<Role>,
+    /// What ends an objection besides its withdrawal; left out where nothing does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub settled_by: Option<SettledBy>,
     /// How long a request stays open.
     pub expires: Span,
     /// How the bundle may be fetched once it is released; left out where nothing bounds that.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub access: Option<Access>,
+}
+
+/// What ends an objection besides its withdrawal: by whom each of these is signed.
+#[derive(Debug, Default, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SettledBy {
+    /// A joint instruction, by more than one organisation.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub joint: Option<Needs>,
+    /// An award, by an arbiter.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub award: Option<Needs>,
+    /// An order of a court or regulator, attested by somebody.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub order: Option<Needs>,
+}
+
+impl SettledBy {
+    /// By whom an objection can be ended on this basis.
+    pub fn on(&self, basis: Basis) -> Option<&Needs> {
+        match basis {
+            Basis::Joint => self.joint.as_ref(),
+            Basis::Award => self.award.as_ref(),
+            Basis::Order => self.order.as_ref(),
+        }
+    }
+
+    /// Every basis there is, with by whom.
+    pub fn each(&self) -> impl Iterator<Item = (Basis, &Needs)> {
+        Basis::ALL.into_iter().filter_map(move |basis| Some((basis, self.on(basis)?)))
+    }
 }
 
 /// How a bundle may be fetched once it is released.
@@ -185,8 +226,7 @@ impl Rule {
 
     /// The roles whose members may consent.
     pub fn consenting_roles(&self) -> BTreeSet<Role> {
-        let ways = self.needs.alternatives().unwrap_or_default();
-        ways.into_iter().flat_map(BTreeMap::into_keys).collect()
+        self.needs.roles()
     }
 
     /// The first format that can say it.
@@ -196,14 +236,18 @@ impl Rule {
             requesters: _,
             needs,
             distinct_organisations,
+            reviewers,
             notice,
             vote,
             objection: _,
+            settled_by,
             expires: _,
             access,
         } = self;
         let is_first = needs.is_first_format()
             && distinct_organisations.is_none()
+            && reviewers.is_empty()
+            && settled_by.is_none()
             && matches!(notice, Period::Passing(_))
             && vote.is_none()
             && access.is_none();

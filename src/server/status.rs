@@ -165,6 +165,8 @@ fn code(refusal: &Refusal) -> Code {
         | Refusal::NoSuchRule(_)
         | Refusal::NoAuthority
         | Refusal::DutyPast { .. }
+        | Refusal::NoEvidence
+        | Refusal::Settled(_)
         | Refusal::AccessOver { .. }
         | Refusal::FetchedOften(_)
         | Refusal::RequestIs(_) => Code::FailedPrecondition,

@@ -164,6 +164,7 @@ fn is_urgent(group: &[(SignedText, Stated)]) -> bool {
         | Statement::Consent(_)
         | Statement::Contribution(_)
         | Statement::Notification(_)
+        | Statement::Settlement(_)
         | Statement::TimeStamp(_) => false,
     })
 }

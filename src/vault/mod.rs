@@ -513,6 +513,7 @@ fn may_be_submitted(statement: &Statement) -> bool {
         | Statement::Seen(_)
         | Statement::Notification(_)
         | Statement::Objection(_)
+        | Statement::Settlement(_)
         | Statement::Withdrawal(_)
         | Statement::Acknowledgement(_)
         | Statement::TimeStamp(_) => true,

@@ -163,6 +163,7 @@ pub(super) fn check(
         | Statement::Seen(_)
         | Statement::Notification(_)
         | Statement::Objection(_)
+        | Statement::Settlement(_)
         | Statement::Withdrawal(_)
         | Statement::Retrieval(_)
         | Statement::Acknowledgement(_)

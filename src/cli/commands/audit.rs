@@ -13,7 +13,7 @@ use crate::client::chronicle::Believed;
 use crate::client::session::Session;
 use crate::domain::event::{Act, Look, Note};
 use crate::domain::id::{AgreementId, DepositId, MemberPath, OrganisationName, RequestId};
-use crate::domain::statement::{Acknowledged, Stated, Statement, Withdrawn};
+use crate::domain::statement::{Acknowledged, Basis, Stated, Statement, Withdrawn};
 use crate::domain::stream::Stream;
 
 /// `escrow audit`
@@ -220,6 +220,11 @@ fn deed(stated: &Stated, agreement: &AgreementId) -> (&'static str, String) {
         Statement::Seen(s) => ("saw_request", s.request.id.to_string()),
         Statement::Notification(s) => ("recorded_notification", s.request.id.to_string()),
         Statement::Objection(s) => ("objected", s.request.id.to_string()),
+        Statement::Settlement(s) => match s.basis {
+            Basis::Joint => ("settled_by_joint_instruction", s.request.id.to_string()),
+            Basis::Award => ("settled_by_award", s.request.id.to_string()),
+            Basis::Order => ("settled_by_order", s.request.id.to_string()),
+        },
         Statement::Withdrawal(s) => match s.withdrawn {
             Withdrawn::Request => ("withdrew_request", s.request.id.to_string()),
             Withdrawn::Objection => ("withdrew_objection", s.request.id.to_string()),

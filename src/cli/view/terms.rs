@@ -1,11 +1,14 @@
 //! Terms as commands put them out: the way they were understood.
 
+use std::collections::BTreeMap;
+
 use serde::Serialize;
 
 use crate::cli::output::fields;
 use crate::crypto::signature;
 use crate::domain::calendar::Calendar;
 use crate::domain::id::{Digest, Role, RuleName};
+use crate::domain::statement::Basis;
 use crate::domain::terms::{Access, Rule, Terms, TimeStamps};
 use crate::domain::url::Url;
 
@@ -17,10 +20,14 @@ pub struct RuleView {
     needs: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     distinct_organisations: Option<u16>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    reviewers: Vec<Role>,
     notice: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     vote: Option<String>,
     objection: Vec<Role>,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    settled_by: BTreeMap<Basis, String>,
     expires: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     access: Option<Access>,
@@ -34,9 +41,16 @@ impl RuleView {
             requester: rule.requesters.clone(),
             needs: rule.needs.to_string(),
             distinct_organisations: rule.distinct_organisations,
+            reviewers: rule.reviewers.clone(),
             notice: rule.notice.to_string(),
             vote: rule.vote.map(|vote| vote.to_string()),
             objection: rule.objection.clone(),
+            settled_by: rule
+                .settled_by
+                .iter()
+                .flat_map(|settled_by| settled_by.each())
+                .map(|(basis, needs)| (basis, needs.to_string()))
+                .collect(),
             expires: rule.expires.to_string(),
             access: rule.access,
         }
@@ -51,9 +65,11 @@ impl RuleView {
             requester,
             needs,
             distinct_organisations,
+            reviewers,
             notice,
             vote,
             objection,
+            settled_by,
             expires,
             access,
         } = self;
@@ -63,11 +79,20 @@ impl RuleView {
             [] => "nobody may object".to_owned(),
             roles => format!("{} may object", list(roles)),
         };
+        let settled = settled_by.iter().map(|(basis, by)| format!("{} by {by}", basis.noun()));
+        let settled = match settled.collect::<Vec<_>>().as_slice() {
+            [] => String::new(),
+            ways => format!(", which ends by withdrawal, {}", ways.join(", ")),
+        };
+        let reviewed = match reviewers.as_slice() {
+            [] => String::new(),
+            roles => format!(", once {} has seen the request", list(roles)),
+        };
         let vote = vote.iter().map(|vote| format!(", each good for {vote}")).collect::<String>();
         let access = access.iter().map(access_text).collect::<String>();
         format!(
-            "{name}: {} may request; needs {needs}{distinct}{vote}; notice {notice}; {objection}; \
-             expires after {expires}{access}",
+            "{name}: {} may request; needs {needs}{distinct}{vote}{reviewed}; notice {notice}; \
+             {objection}{settled}; expires after {expires}{access}",
             list(requester)
         )
     }

@@ -3,7 +3,7 @@
 use crate::domain::agreement::Agreement;
 use crate::domain::id::{Digest, MemberPath, RequestId};
 use crate::domain::request::{
-    Acknowledgement, Act, Notified, Objection, Outcome, Request, Sight, Spent, Stamped,
+    Acknowledgement, Act, Notified, Objection, Outcome, Request, Settled, Sight, Spent, Stamped,
 };
 use crate::domain::statement::{self, Withdrawn};
 use crate::domain::time::Timestamp;
@@ -73,7 +73,25 @@ impl Request {
     /// An objection stands.
     pub fn objected(&mut self, objection: &statement::Objection, at: Timestamp) {
         let (by, reason) = (objection.made.by.clone(), objection.reason.clone());
-        self.objections.push(Objection { by, at, reason, withdrawn: None });
+        let (settlements, withdrawn) = (Vec::new(), None);
+        self.objections.push(Objection { by, at, reason, settlements, withdrawn });
+    }
+
+    /// Somebody said that the objections in `standing`, which are those that stood until now, are
+    /// settled.
+    pub fn settled<'a>(
+        &mut self,
+        settlement: &statement::Settlement,
+        at: Timestamp,
+        standing: impl Iterator<Item = &'a Objection>,
+    ) {
+        let standing: Vec<_> = standing.map(|objection| (&objection.by, objection.at)).collect();
+        for objection in &mut self.objections {
+            if standing.contains(&(&objection.by, objection.at)) {
+                let (by, basis) = (settlement.made.by.clone(), settlement.basis);
+                objection.settlements.push(Settled { by, at, basis });
+            }
+        }
     }
 
     /// Something was taken back. `standing` are the objections that stood until now.

@@ -3,10 +3,11 @@
 use crate::domain::agreement::Agreement;
 use crate::domain::deposit::Deposit;
 use crate::domain::id::MemberPath;
+use crate::domain::needs::Needs;
 use crate::domain::refusal::Refusal;
-use crate::domain::request::{OpenRequests, Request, State};
+use crate::domain::request::{Objection, OpenRequests, Request, State};
 use crate::domain::rules::CLOCK_SKEW_MAX;
-use crate::domain::statement::{self, Acknowledged, RequestRef, Withdrawn};
+use crate::domain::statement::{self, Acknowledged, Basis, RequestRef, Withdrawn};
 use crate::domain::time::Timestamp;
 
 /// Documents that may support one request.
@@ -124,7 +125,7 @@ pub fn decide_seen(
     let by = &seen.made.by;
     request.is_meant(&seen.request)?;
     request.refuse_unless(now, &UNDECIDED)?;
-    if !request.objectors().any(|who| *who == by.organisation) {
+    if !request.is_to_see(&by.organisation) {
         return Err(request.not_entitled(by, "object, so its sight means nothing"));
     }
     // Notice runs from sights: one from before there was anything to see would cut it short.
@@ -179,7 +180,8 @@ pub fn decide_time_stamp(
     request.refuse_backdated(stamp.at)
 }
 
-/// May this objection stand?
+/// May this objection stand? What was settled stays settled, whichever member of an organisation
+/// raises it next.
 pub fn decide_objection(
     request: &Request,
     objection: &statement::Objection,
@@ -191,6 +193,10 @@ pub fn decide_objection(
         return Err(Refusal::Already { who: by.organisation.to_string(), what: "objected" });
     }
     request.refuse_unless(now, &UNDECIDED)?;
+    let own = |objection: &&Objection| objection.by.organisation == by.organisation;
+    if request.objections.iter().filter(own).any(|objection| request.is_settled(objection)) {
+        return Err(Refusal::Settled(by.organisation.clone()));
+    }
     let role = request.terms.role_of(&by.organisation);
     let objectors = request.rule().map_or(&[][..], |rule| &rule.objection);
     if role.is_some_and(|role| objectors.contains(role)) {
@@ -198,6 +204,41 @@ pub fn decide_objection(
     } else {
         Err(request.not_entitled(by, "object"))
     }
+}
+
+/// May this be said of the objections that stand?
+pub fn decide_settlement(
+    request: &Request,
+    settlement: &statement::Settlement,
+    now: Timestamp,
+) -> Result<(), Refusal> {
+    let (by, basis) = (&settlement.made.by, settlement.basis);
+    request.is_meant(&settlement.request)?;
+    request.refuse_unless(now, &[State::Objected])?;
+    let settled_by = request.rule().and_then(|rule| rule.settled_by.as_ref());
+    let roles = settled_by.and_then(|by| by.on(basis)).map(Needs::roles).unwrap_or_default();
+    let role = request.terms.role_of(&by.organisation);
+    if !role.is_some_and(|role| roles.contains(role)) {
+        let what = match basis {
+            Basis::Joint => "settle objections by joint instruction",
+            Basis::Award => "settle objections by award",
+            Basis::Order => "settle objections by order",
+        };
+        return Err(request.not_entitled(by, what));
+    }
+    match (basis, settlement.evidence.len()) {
+        (Basis::Award | Basis::Order, 0) => return Err(Refusal::NoEvidence),
+        (Basis::Joint | Basis::Award | Basis::Order, 0..=EVIDENCE_MAX) => {}
+        (Basis::Joint | Basis::Award | Basis::Order, _) => {
+            let what = "documents with this settlement";
+            return Err(Refusal::Limit { what, limit: EVIDENCE_MAX });
+        }
+    }
+    if request.standing_objections().all(|objection| objection.was_settled_by(by, basis)) {
+        let what = "said so of every objection that stands";
+        return Err(Refusal::Already { who: by.to_string(), what });
+    }
+    Ok(())
 }
 
 /// May this be taken back?

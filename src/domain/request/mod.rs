@@ -15,10 +15,10 @@ use serde::{Deserialize, Serialize};
 use crate::domain::id::{
     AgreementId, DepositId, Digest, MemberPath, OrganisationName, RequestId, Role,
 };
-use crate::domain::needs::Alternative;
+use crate::domain::needs::{Alternative, Needs};
 use crate::domain::refusal::Refusal;
-use crate::domain::statement::{self, Evidence};
-use crate::domain::terms::{Access, Rule, Terms, TimeStamps};
+use crate::domain::statement::{self, Basis, Evidence};
+use crate::domain::terms::{Access, Rule, SettledBy, Terms, TimeStamps};
 use crate::domain::text::Text;
 use crate::domain::time::Timestamp;
 
@@ -134,8 +134,29 @@ pub struct Objection {
     pub at: Timestamp,
     /// Why.
     pub reason: Text,
+    /// Who has said, while it stood, that it is settled.
+    #[serde(default)]
+    pub settlements: Vec<Settled>,
     /// Who took it back and when, if somebody did.
     pub withdrawn: Option<Act>,
+}
+
+impl Objection {
+    /// Whether this member has said, on this basis, that it is settled.
+    pub fn was_settled_by(&self, member: &MemberPath, basis: Basis) -> bool {
+        self.settlements.iter().any(|said| said.by == *member && said.basis == basis)
+    }
+}
+
+/// Somebody has said that an objection is settled.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Settled {
+    /// Who.
+    pub by: MemberPath,
+    /// When, by the vault's time.
+    pub at: Timestamp,
+    /// On what basis.
+    pub basis: Basis,
 }
 
 /// How a request ended.
@@ -273,6 +294,7 @@ impl Request {
         judged.objections.retain(|objection| counts(&objection.by, objection.at));
         for objection in &mut judged.objections {
             objection.withdrawn.take_if(|act| !counts(&act.by, act.at));
+            objection.settlements.retain(|settled| counts(&settled.by, settled.at));
         }
         if !counts(self.requester(), self.opened_at) {
             judged.outcome = Outcome::Withdrawn { at: self.opened_at };
@@ -280,16 +302,57 @@ impl Request {
         judged
     }
 
-    /// Objections not taken back.
+    /// Objections neither taken back nor settled.
     pub fn standing_objections(&self) -> impl Iterator<Item = &Objection> {
-        self.objections.iter().filter(|objection| objection.withdrawn.is_none())
+        self.objections
+            .iter()
+            .filter(|objection| objection.withdrawn.is_none() && !self.is_settled(objection))
+    }
+
+    /// Whether as many have said that an objection is settled as the rule asks for.
+    pub fn is_settled(&self, objection: &Objection) -> bool {
+        self.settling(objection).iter().any(|(_, missing)| missing.is_empty())
+    }
+
+    /// On what basis an objection can be settled, and whose word that still lacks. What was said on
+    /// one basis does nothing on another.
+    pub fn settling(&self, objection: &Objection) -> Vec<(Basis, Alternative)> {
+        let settled_by = self.rule().and_then(|rule| rule.settled_by.as_ref());
+        let each = settled_by.into_iter().flat_map(SettledBy::each);
+        let missing = |(basis, needs): (Basis, &Needs)| {
+            let said = objection.settlements.iter().filter(|settled| settled.basis == basis);
+            let seated = self.seated(said.map(|settled| &settled.by));
+            Some((basis, needs.missing(&seated).ok()?))
+        };
+        each.filter_map(missing).collect()
+    }
+
+    /// Organisations that have to have seen the request, and have not: until they have, no consent
+    /// counts. The requester's own reviews nothing.
+    pub fn unreviewed(&self) -> Vec<&OrganisationName> {
+        let has_seen =
+            |who: &OrganisationName| self.sights.iter().any(|sight| sight.by.organisation == *who);
+        self.reviewers().filter(|who| !has_seen(who)).collect()
+    }
+
+    fn reviewers(&self) -> impl Iterator<Item = &OrganisationName> {
+        self.others_in(self.rule().map_or(&[][..], |rule| &rule.reviewers))
+    }
+
+    /// The organisations in these roles, other than the requester's own.
+    fn others_in(&self, roles: &[Role]) -> impl Iterator<Item = &OrganisationName> {
+        let requester = &self.requester().organisation;
+        roles.iter().flat_map(|role| self.terms.in_role(role)).filter(move |who| *who != requester)
+    }
+
+    /// Whether this organisation's sight means anything: it may object, or has to review.
+    pub fn is_to_see(&self, organisation: &OrganisationName) -> bool {
+        self.objectors().chain(self.reviewers()).any(|who| who == organisation)
     }
 
     /// Organisations that may object, other than the requester's own.
     pub fn objectors(&self) -> impl Iterator<Item = &OrganisationName> {
-        let roles = self.rule().map_or(&[][..], |rule| &rule.objection);
-        let requester = &self.requester().organisation;
-        roles.iter().flat_map(|role| self.terms.in_role(role)).filter(move |who| *who != requester)
+        self.others_in(self.rule().map_or(&[][..], |rule| &rule.objection))
     }
 
     /// Organisations that may object and have neither seen the request nor been notified of it:
@@ -307,8 +370,7 @@ impl Request {
 
     /// Whether this member should say that it has seen the request.
     pub fn awaits_sight_by(&self, member: &MemberPath) -> bool {
-        self.objectors().any(|who| *who == member.organisation)
-            && !self.sights.iter().any(|sight| sight.by == *member)
+        self.is_to_see(&member.organisation) && !self.sights.iter().any(|sight| sight.by == *member)
     }
 
     /// The authority that is to be asked for a time-stamp of it now: the terms pin one, it has given
@@ -375,20 +437,27 @@ impl Request {
 
     /// The same for every way to meet the rule that is as short as the shortest.
     pub fn shortest_ways(&self, now: Timestamp) -> Option<Vec<Alternative>> {
+        let people = self.standing_consents(now).map(|consent| &consent.by);
+        let seated = self.seated(people.filter(|person| *person != self.requester()));
+        self.rule()?.needs.shortest(&seated).ok()
+    }
+
+    /// How many different people there are of each role.
+    fn seated<'a>(&self, people: impl Iterator<Item = &'a MemberPath>) -> BTreeMap<Role, u16> {
         let mut seated: BTreeMap<Role, u16> = BTreeMap::new();
-        let people: BTreeSet<_> = self.standing_consents(now).map(|consent| &consent.by).collect();
-        for person in people.into_iter().filter(|person| *person != self.requester()) {
+        for person in people.collect::<BTreeSet<_>>() {
             if let Some(role) = self.terms.role_of(&person.organisation) {
                 let seats = seated.entry(role.clone()).or_default();
                 *seats = seats.saturating_add(1);
             }
         }
-        self.rule()?.needs.shortest(&seated).ok()
+        seated
     }
 
-    /// Whether consents are there that meet the rule.
+    /// Whether consents are there that meet the rule, and count.
     pub fn is_consented(&self, now: Timestamp) -> bool {
-        self.missing_consents(now).is_some_and(|open| open.is_empty())
+        self.unreviewed().is_empty()
+            && self.missing_consents(now).is_some_and(|open| open.is_empty())
             && self.organisations_missing(now) == 0
     }
 

@@ -112,6 +112,13 @@ pub fn apply(states: &mut States, stated: &Stated, at: Timestamp, sequence: u64)
             with(states.request_mut(&s.request.id), |r| r.objected(s, at));
             with(states.agreement_mut(&s.ground.agreement), |a| a.floor = sequence);
         }
+        Statement::Settlement(s) => {
+            let standing = states.request(&s.request.id).map(|request| judged(states, request));
+            with(states.request_mut(&s.request.id), |r| {
+                r.settled(s, at, standing.iter().flat_map(Request::standing_objections));
+            });
+            with(states.agreement_mut(&s.ground.agreement), |a| a.floor = sequence);
+        }
         Statement::Withdrawal(s) => {
             let standing = states.request(&s.request.id).map(|request| judged(states, request));
             with(states.request_mut(&s.request.id), |r| {

@@ -133,6 +133,10 @@ pub fn holds(
             let agreement = grounded(states, own, stated, &s.ground, circumstances)?;
             request::decide_objection(&request(states, &s.request, agreement)?, s, now)
         }
+        Statement::Settlement(s) => {
+            let agreement = grounded(states, own, stated, &s.ground, circumstances)?;
+            request::decide_settlement(&request(states, &s.request, agreement)?, s, now)
+        }
         Statement::Withdrawal(s) => {
             let agreement = grounded(states, own, stated, &s.ground, circumstances)?;
             request::decide_withdrawal(&request(states, &s.request, agreement)?, s, now)
@@ -259,8 +263,8 @@ fn resting<'s>(
 
 /// Whether a statement only blocks or takes away, or tells what is over. Such a one holds whatever
 /// its signer had not seen yet: the floor rises by what others do, and must keep nobody from
-/// objecting, nor from saying in time that a duty was done. To take back an objection is not among
-/// these; it lets a release go on.
+/// objecting, nor from saying in time that a duty was done. To take back or settle an objection is
+/// not among these; it lets a release go on.
 fn holds_blindly(statement: &Statement) -> bool {
     match statement {
         Statement::Withdrawal(s) => match s.withdrawn {
@@ -290,6 +294,7 @@ fn holds_blindly(statement: &Statement) -> bool {
         | Statement::Consent(_)
         | Statement::Contribution(_)
         | Statement::Notification(_)
+        | Statement::Settlement(_)
         | Statement::Retrieval(_)
         | Statement::TimeStamp(_) => false,
     }

@@ -61,6 +61,7 @@ pub fn stream(stated: &Stated) -> Stream {
         Statement::Seen(s) => in_agreement(&s.ground),
         Statement::Notification(s) => in_agreement(&s.ground),
         Statement::Objection(s) => in_agreement(&s.ground),
+        Statement::Settlement(s) => in_agreement(&s.ground),
         Statement::Withdrawal(s) => in_agreement(&s.ground),
         Statement::Retrieval(s) => in_agreement(&s.ground),
         Statement::Acknowledgement(s) => in_agreement(&s.ground),

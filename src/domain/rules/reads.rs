@@ -59,6 +59,7 @@ pub fn reads(stated: &Stated) -> Vec<Key> {
         | Statement::Seen(_)
         | Statement::Notification(_)
         | Statement::Objection(_)
+        | Statement::Settlement(_)
         | Statement::Withdrawal(_)
         | Statement::Retrieval(_)
         | Statement::Acknowledgement(_)
@@ -76,6 +77,7 @@ pub fn request_named(statement: &Statement) -> Option<&RequestId> {
         Statement::Seen(s) => Some(&s.request.id),
         Statement::Notification(s) => Some(&s.request.id),
         Statement::Objection(s) => Some(&s.request.id),
+        Statement::Settlement(s) => Some(&s.request.id),
         Statement::Withdrawal(s) => Some(&s.request.id),
         Statement::Retrieval(s) => Some(&s.request.id),
         Statement::Acknowledgement(s) => Some(&s.request.id),

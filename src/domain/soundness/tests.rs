@@ -132,7 +132,9 @@ fn every_word_of_format_2_is_sound() {
     for (word, plain) in [
         ("/rules/0/needs", json!({"all": ["1@depositor", "1@agent"]})),
         ("/rules/0/distinct_organisations", Value::Null),
+        ("/rules/0/reviewers", json!([])),
         ("/rules/0/notice", json!("0s")),
+        ("/rules/0/settled_by", Value::Null),
         ("/rules/0/vote", Value::Null),
         ("/rules/0/access", Value::Null),
         ("/calendar", Value::Null),
@@ -143,7 +145,7 @@ fn every_word_of_format_2_is_sound() {
         first = serde_json::from_value(written).unwrap();
         words += 1;
     }
-    assert_eq!((check(&first), words), (Ok(()), 6));
+    assert_eq!((check(&first), words), (Ok(()), 8));
 }
 
 #[test]
@@ -395,6 +397,45 @@ fn unsound_terms_are_refused_in_a_sentence() {
             "bounds that bound nothing",
             vec![second(), ("/rules/0/access", json!({}))],
             "rule joint: access says neither within nor times",
+        ),
+        (
+            "a reviewer that nobody is",
+            vec![second(), ("/rules/0/reviewers", json!(["auditor"]))],
+            "reviewers of rule joint names the role auditor, which no party has",
+        ),
+        (
+            "an arbiter that nobody is",
+            vec![second(), ("/rules/1/settled_by", json!({"award": "1@arbiter"}))],
+            "settled_by of rule bankruptcy names the role arbiter, which no party has",
+        ),
+        (
+            "whoever asks decides as well",
+            vec![
+                second(),
+                ("/rules/1/settled_by", json!({"award": {"any": ["1@agent", "1@beneficiary"]}})),
+            ],
+            "rule bankruptcy: its award is signed by a role that may request under it",
+        ),
+        (
+            "whoever asks says what a court has ordered",
+            vec![second(), ("/rules/1/settled_by", json!({"order": "1@beneficiary"}))],
+            "rule bankruptcy: its order is signed by a role that may request under it",
+        ),
+        (
+            "a joint instruction by one",
+            vec![second(), ("/rules/1/settled_by", json!({"joint": "2@beneficiary"}))],
+            "rule bankruptcy: its joint instruction can be signed by one organisation alone",
+        ),
+        (
+            "an end to what nobody may say",
+            vec![second(), ("/rules/0/settled_by", json!({"award": "1@agent"}))],
+            "rule joint: settled_by names no way to settle an objection that somebody may raise",
+        ),
+        (
+            "no end that is said",
+            vec![second(), ("/rules/1/settled_by", json!({}))],
+            "rule bankruptcy: settled_by names no way to settle an objection that somebody may \
+             raise",
         ),
         (
             "a vote in format 1",

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::scenario::{JUN, KENJI, MINJI, SORA, YUKI, consented};
 use super::terms::{second_format, stamped_terms, terms, three_party};
 use super::world::{OPERATOR, bytes};
-use crate::domain::statement::{Acknowledged, Reason, Sealing, Statement, Withdrawn};
+use crate::domain::statement::{Acknowledged, Basis, Reason, Sealing, Statement, Withdrawn};
 
 /// One statement of every type.
 pub(crate) fn one_of_each() -> Vec<Statement> {
@@ -25,8 +25,8 @@ pub(crate) fn one_of_each() -> Vec<Statement> {
         world.renewal(MINJI).into(),
         world.registration(MINJI).into(),
         world.proposal(MINJI, &terms(three_party())).into(),
-        world.proposal(MINJI, &terms(stamped_terms())).into(),
         world.proposal(MINJI, &terms(second_format())).into(),
+        world.proposal(MINJI, &terms(stamped_terms())).into(),
         world.release_key(MINJI, &agreement).into(),
         world.acceptance(YUKI, &agreement).into(),
         world.declination(YUKI, &agreement).into(),
@@ -41,6 +41,7 @@ pub(crate) fn one_of_each() -> Vec<Statement> {
         world.sight(JUN, &case).into(),
         world.notification(SORA, &case).into(),
         world.objection(MINJI, &case).into(),
+        world.settlement(SORA, &case, Basis::Award).into(),
         world.withdrawal(MINJI, &case, Withdrawn::Objection).into(),
         world.retrieval(YUKI, &case).into(),
         world.acknowledgement(YUKI, &case, Acknowledged::Destroyed).into(),
@@ -111,6 +112,11 @@ fn unknown_and_missing_fields_are_refused_at_every_depth() {
                 "access",
                 "within",
                 "times",
+                "reviewers",
+                "settled_by",
+                "joint",
+                "award",
+                "order",
             ];
             for name in names.iter().filter(|name| !optional.contains(&name.as_str())) {
                 let mut less = written.clone();

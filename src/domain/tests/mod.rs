@@ -3,6 +3,7 @@
 
 mod clocks;
 mod diary;
+mod disputes;
 mod duty;
 mod identity;
 pub(crate) mod json;

@@ -5,6 +5,7 @@ mod beginnings;
 
 use serde_json::{Value, json};
 
+use super::disputes::disputed;
 use super::scenario::{
     JUN, KENJI, MINJI, SORA, YUKI, asked, consented, deposited, parties, retrieved,
 };
@@ -14,7 +15,9 @@ use super::world::{Case, World, bytes, key_of};
 use crate::domain::id::{AgreementId, DepositId, PublicKey, RequestId};
 use crate::domain::refusal::Refusal;
 use crate::domain::rules::{CLOCK_SKEW_MAX, VALIDITY_MAX};
-use crate::domain::statement::{Acknowledged, Reason, Sealing, Statement, Withdrawal, Withdrawn};
+use crate::domain::statement::{
+    Acknowledged, Basis, Reason, Sealing, Statement, Withdrawal, Withdrawn,
+};
 use crate::domain::time::{Span, Timestamp};
 
 const NEW: &str = "hanbit-parts/noa";
@@ -303,6 +306,29 @@ fn promise_4_a_withdrawal_is_of_one_thing() {
         swaps.push(swap);
         check(&world, withdrawal, swaps);
     }
+}
+
+#[test]
+fn promise_4_a_settlement_is_of_one_dispute() {
+    let (mut world, case) = disputed();
+    let other = with_second(&mut world);
+    let settlement = world.settlement(SORA, &case, Basis::Award);
+    let mut swaps = grounded(&world, &settlement.clone().into());
+    about(&mut swaps, &mut world, &case, &other);
+    let documents = |count| vec![&settlement.evidence[0]; count];
+    let what = "settle objections by joint instruction";
+    swaps.extend([
+        no("/basis", "joint", not_entitled(SORA, what, "joint")),
+        free("/basis", "order"),
+        no("/evidence", json!([]), Refusal::NoEvidence),
+        free("/evidence", documents(32)),
+        no(
+            "/evidence",
+            documents(33),
+            Refusal::Limit { what: "documents with this settlement", limit: 32 },
+        ),
+    ]);
+    check(&world, settlement, swaps);
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! Who may do what: every command by everybody, and strangers are told nothing.
 
+use super::disputes::disputed;
 use super::scenario::{
     DANA, EVE, JUN, KENJI, MINJI, SORA, YUKI, asked, consented, deposited, parties, retrieved,
 };
@@ -10,7 +11,9 @@ use crate::domain::event::Note;
 use crate::domain::id::{AgreementId, DepositId, RequestId};
 use crate::domain::refusal::Refusal;
 use crate::domain::rules;
-use crate::domain::statement::{Acknowledged, Reason, RequestRef, Stated, Statement, Withdrawn};
+use crate::domain::statement::{
+    Acknowledged, Basis, Reason, RequestRef, Stated, Statement, Withdrawn,
+};
 use crate::domain::states::States;
 use crate::domain::stream::Stream;
 use crate::domain::time::Span;
@@ -42,6 +45,8 @@ const TABLE: &str = "
     object bankr.   ok    ok    may   may   may   may   pend  none  key
     contribute j.   ok    ok    may   may   ok    ok    pend  none  key
     contribute b.   may   may   may   may   ok    ok    pend  none  key
+    award           may   may   may   may   ok    ok    pend  none  key
+    joint instr.    ok    ok    ok    ok    may   may   pend  none  key
     take back       may   may   ok    ok    may   may   pend  none  key
     settle          ok    ok    none  none  none  none  pend  none  key
     retrieve        may   may   ok    may   may   may   pend  none  key
@@ -162,6 +167,10 @@ fn command(name: &str) -> Due {
             world.accept(objection);
             about((world, case), |world, by, case| world.withdrawal(by, case, Withdrawn::Objection))
         }
+        "award" => about(disputed(), |world, by, case| world.settlement(by, case, Basis::Award)),
+        "joint instr." => {
+            about(disputed(), |world, by, case| world.settlement(by, case, Basis::Joint))
+        }
         "retrieve" => {
             let (mut world, case) = consented("joint");
             let contribution = world.contribution(SORA, &case);
@@ -225,7 +234,7 @@ fn everybody_may_exactly_what_their_role_may() {
         assert_eq!(outcomes, expected, "{name}");
         tried += outcomes.len();
     }
-    assert_eq!(tried, 26 * ACTORS.len());
+    assert_eq!(tried, 28 * ACTORS.len());
 }
 
 /// The same statement about things that aren't there.
@@ -250,6 +259,7 @@ fn about_nothing(mut statement: Statement) -> Statement {
         Statement::Seen(s) => (s.ground.agreement, s.request) = (agreement, request),
         Statement::Notification(s) => (s.ground.agreement, s.request) = (agreement, request),
         Statement::Objection(s) => (s.ground.agreement, s.request) = (agreement, request),
+        Statement::Settlement(s) => (s.ground.agreement, s.request) = (agreement, request),
         Statement::Withdrawal(s) => (s.ground.agreement, s.request) = (agreement, request),
         Statement::Retrieval(s) => (s.ground.agreement, s.request) = (agreement, request),
         Statement::Acknowledgement(s) => (s.ground.agreement, s.request) = (agreement, request),

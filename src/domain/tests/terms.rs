@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use proptest::bool::weighted;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
@@ -65,9 +66,15 @@ pub(crate) fn second_format() -> Value {
     let rule = &mut written["rules"][0];
     rule["needs"] = json!({ "at_least": 2, "of": of });
     rule["distinct_organisations"] = json!(2);
+    rule["reviewers"] = json!(["agent"]);
     rule["notice"] = json!("4wd");
     rule["vote"] = json!("5d");
     rule["access"] = json!({ "within": "30d", "times": 2 });
+    rule["objection"] = json!(["depositor"]);
+    rule["settled_by"] = json!({
+        "joint": { "all": ["1@depositor", "1@beneficiary"] }, "award": "1@agent",
+        "order": "2@agent",
+    });
     written
 }
 
@@ -154,15 +161,23 @@ fn some_of(roles: Vec<&'static str>) -> impl Strategy<Value = Vec<&'static str>>
 
 fn rule(roles: Vec<&'static str>) -> impl Strategy<Value = Value> {
     let (requesters, objectors) = (some_of(roles.clone()), some_of(roles.clone()));
+    let judges = prop::sample::select(roles.clone());
     let distinct = prop_oneof![2 => Just(None), 1 => (2..=3u16).prop_map(Some)];
     let clocks = (0..=2u64, 1..=3u64);
-    (requesters, objectors, any::<bool>(), needs(roles), distinct, clocks).prop_map(
-        |(requesters, objectors, blockable, needs, distinct, (notice, more))| {
+    (requesters, (objectors, any::<bool>(), judges, weighted(0.3)), needs(roles), distinct, clocks).prop_map(
+        |(requesters, (objectors, blockable, judge, is_reviewed), needs, distinct, (notice, more))| {
+            let is_judge = blockable && !requesters.contains(&judge);
             let objection = if blockable { objectors } else { Vec::new() };
             let mut rule = json!({
                 "name": "first", "requesters": requesters, "needs": needs, "objection": objection,
                 "notice": format!("{notice}d"), "expires": format!("{}d", notice + more),
             });
+            if is_judge {
+                rule["settled_by"] = json!({ "award": format!("1@{judge}") });
+            }
+            if is_reviewed {
+                rule["reviewers"] = json!([judge]);
+            }
             if let Some(count) = distinct {
                 rule["distinct_organisations"] = json!(count);
             }

@@ -11,8 +11,8 @@ use crate::domain::refusal::Refusal;
 use crate::domain::request::{Request, State};
 use crate::domain::rules::{self, Circumstances};
 use crate::domain::statement::{
-    self as say, Acknowledged, Content, Duty, DutyKind, Evidence, Ground, Holder, Kind, Knowledge,
-    Log, Made, RequestRef, Saw, SealedShare, Sealing, Stated, Statement, Withdrawn,
+    self as say, Acknowledged, Basis, Content, Duty, DutyKind, Evidence, Ground, Holder, Kind,
+    Knowledge, Log, Made, RequestRef, Saw, SealedShare, Sealing, Stated, Statement, Withdrawn,
 };
 use crate::domain::states::{Key, Record, States};
 use crate::domain::stream::Stream;
@@ -455,6 +455,13 @@ impl World {
         let (made, ground) = (self.made(by), self.ground(&case.agreement));
         let reason = "no such event".parse().unwrap();
         say::Objection { made, ground, request: case.request.clone(), reason }
+    }
+
+    pub(super) fn settlement(&mut self, by: &str, case: &Case, basis: Basis) -> say::Settlement {
+        let (made, ground) = (self.made(by), self.ground(&case.agreement));
+        let name = "award.pdf".parse().unwrap();
+        let evidence = vec![Evidence { name, sha256: self.fresh(), size: 10 }];
+        say::Settlement { made, ground, request: case.request.clone(), basis, evidence }
     }
 
     pub(super) fn withdrawal(
