@@ -19,6 +19,7 @@ use crate::domain::soundness;
 use crate::domain::terms::{Access, Format, Rule, SettledBy, Terms, TimeStamps, limit};
 use crate::domain::text::Text;
 use crate::domain::time::Span;
+use crate::domain::trigger::Trigger;
 use crate::domain::url::Url;
 
 /// Largest file of terms, in bytes.
@@ -53,6 +54,8 @@ struct DraftStamps {
 struct DraftRule {
     name: RuleName,
     requester: OneOrMore<Role>,
+    #[serde(default)]
+    trigger: Trigger,
     needs: Needs,
     distinct_organisations: Option<u16>,
     #[serde(default)]
@@ -138,6 +141,7 @@ pub fn read(
     let rules = draft.rule.into_iter().map(|rule| Rule {
         name: rule.name,
         requesters: rule.requester.into_vec(),
+        trigger: rule.trigger,
         needs: rule.needs,
         distinct_organisations: rule.distinct_organisations,
         reviewers: rule.reviewers,
@@ -313,6 +317,19 @@ mod tests {
                 "1@depositor or 1@agent",
             ),
             (
+                "nothing but consents, in so many words",
+                "needs = { all = [\"1@depositor\", \"1@agent\"] }\ntrigger = \"joint\"",
+                Format::First,
+                "1@depositor and 1@agent",
+            ),
+            (
+                "a date",
+                "needs = { all = [\"1@depositor\", \"1@agent\"] }\n\
+                 trigger = { date = \"2030-01-01T00:00:00.000Z\" }",
+                Format::Second,
+                "1@depositor and 1@agent",
+            ),
+            (
                 "clocks",
                 "needs = { all = [\"1@depositor\", \"1@agent\"] }\nnotice = \"10wd\"\nvote = \"14d\"\n\
                  access = { within = \"30d\", times = 3 }",
@@ -358,6 +375,19 @@ mod tests {
             ("notice = \"10d\"", "notice = \"10wd\"", "UNSOUND", "no calendar"),
             ("notice = \"10d\"", "notice = \"0wd\"", "BAD_TERMS", "at most 366wd"),
             ("notice = \"10d\"", "vote = \"59m\"", "UNSOUND", "good for less than an hour"),
+            (
+                "notice = \"10d\"",
+                "trigger = { event = { kind = \"insolvency\", attested = \"1@beneficiary\" } }",
+                "UNSOUND",
+                "attested by a role that may request",
+            ),
+            (
+                "notice = \"10d\"",
+                "trigger = { event = { kind = \"insolvency\", by = \"1@agent\" } }",
+                "BAD_TERMS",
+                "by",
+            ),
+            ("notice = \"10d\"", "trigger = \"jiont\"", "BAD_TERMS", "jiont"),
             ("notice = \"10d\"", "reviewers = [\"auditor\"]", "UNSOUND", "reviewers of rule"),
             ("notice = \"10d\"", "settled_by = {}", "UNSOUND", "names no way"),
             ("notice = \"10d\"", "settled_by = { awards = \"1@agent\" }", "BAD_TERMS", "awards"),

@@ -113,6 +113,8 @@ pub fn check(states: &States, stated: &Stated) -> Result<(), Unproven> {
         | Statement::Seen(_)
         | Statement::Notification(_)
         | Statement::Objection(_)
+        | Statement::Reminder(_)
+        | Statement::Attestation(_)
         | Statement::Settlement(_)
         | Statement::Withdrawal(_)
         | Statement::Retrieval(_)

@@ -9,6 +9,7 @@ use crate::domain::refusal::Refusal;
 use crate::domain::statement::{self, Holder};
 use crate::domain::terms::Terms;
 use crate::domain::time::Timestamp;
+use crate::domain::trigger::Reminded;
 
 /// An agreement as its stream tells it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -41,6 +42,15 @@ pub struct Agreement {
     pub resuming: BTreeMap<OrganisationName, Digest>,
     /// Whose revocation was told here, and which.
     pub revocations: BTreeMap<MemberPath, Digest>,
+    /// When something was deposited last, where a rule asks for that.
+    #[serde(default)]
+    pub deposited_at: Option<Timestamp>,
+    /// When organisations have signed something last, where a rule asks for that.
+    #[serde(default)]
+    pub heard_at: BTreeMap<OrganisationName, Timestamp>,
+    /// Who was reminded since.
+    #[serde(default)]
+    pub reminded: BTreeMap<OrganisationName, Reminded>,
 }
 
 /// A release key as dealt.
@@ -240,6 +250,26 @@ pub fn decide_revocation_notice(
     Ok(())
 }
 
+/// May this organisation be reminded? Not in quick succession: each reminder gives it time.
+pub fn decide_reminder(
+    agreement: &Agreement,
+    reminder: &statement::Reminder,
+    now: Timestamp,
+) -> Result<(), Refusal> {
+    agreement.in_force()?;
+    let organisation = &reminder.organisation;
+    if reminder.made.by.organisation == *organisation {
+        return Err(Refusal::Mismatch("the organisation to be reminded"));
+    }
+    match agreement.reminder_from(organisation) {
+        None => {
+            Err(Refusal::NotFound(format!("a rule by which the silence of {organisation} counts")))
+        }
+        Some(from) if now < from => Err(Refusal::RemindedLately { from }),
+        Some(_) => Ok(()),
+    }
+}
+
 /// May this share be passed on? Only to who has none: a share is never overwritten, for nobody but
 /// its member could tell a good one from rubbish.
 pub fn decide_reseal(agreement: &Agreement, reseal: &statement::Reseal) -> Result<(), Refusal> {
@@ -288,6 +318,9 @@ impl Agreement {
             generation: proposal.made.log.generation,
             resuming: BTreeMap::new(),
             revocations: BTreeMap::new(),
+            deposited_at: None,
+            heard_at: BTreeMap::new(),
+            reminded: BTreeMap::new(),
         }
     }
 

@@ -25,6 +25,7 @@ pub mod stream;
 pub mod terms;
 pub mod text;
 pub mod time;
+pub mod trigger;
 pub mod url;
 pub mod usage;
 

@@ -14,6 +14,20 @@ use crate::domain::time::Timestamp;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(tag = "what", rename_all = "snake_case")]
 pub enum Missing {
+    /// What the rule asks for has to be attested.
+    Attestations {
+        /// How many people have to.
+        seats: u16,
+        /// Of which role.
+        role: Role,
+        /// Whose members they can be.
+        organisations: Vec<OrganisationName>,
+    },
+    /// It is too early for its rule.
+    Date {
+        /// Until when.
+        until: Timestamp,
+    },
     /// People of a role have to consent.
     Consents {
         /// How many.
@@ -96,6 +110,8 @@ pub struct OpenSettlement {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Wanted {
+    /// The member's word that what the rule asks for has happened, if it has.
+    Attest,
     /// The member's consent.
     Consent,
     /// The share of the member's organisation.
@@ -133,6 +149,11 @@ pub fn wanted(request: &Request, member: &MemberPath, now: Timestamp) -> Option<
             })
         })
     };
+    let has_to_attest = || {
+        let open = request.missing_attestations().unwrap_or_default();
+        request.terms.role_of(organisation).is_some_and(|role| open.contains_key(role))
+            && !request.attestations.iter().any(|attested| attested.by == *member)
+    };
     let has_to_review = || request.unreviewed().contains(&organisation);
     let may_object = || {
         request.objectors().any(|who| who == organisation)
@@ -145,6 +166,7 @@ pub fn wanted(request: &Request, member: &MemberPath, now: Timestamp) -> Option<
     };
     let objection = || may_object().then_some(Wanted::MayObject);
     match request.state(now) {
+        State::Open | State::Objected if has_to_attest() => Some(Wanted::Attest),
         State::Open if has_to_review() => Some(Wanted::Review),
         State::Objected if may_settle() => Some(Wanted::Settle),
         State::Open if fills_a_seat() => Some(Wanted::Consent),
@@ -225,6 +247,14 @@ pub fn missing(request: &Request, now: Timestamp) -> Vec<Missing> {
         let (organisation, or) = (objection.by.organisation.clone(), or.collect());
         found.push(Missing::Withdrawal { organisation, or });
     }
+    for (role, seats) in request.missing_attestations().unwrap_or_default() {
+        let organisations = request.terms.in_role(&role).to_vec();
+        found.push(Missing::Attestations { seats, role, organisations });
+    }
+    let date = request.rule().and_then(|rule| rule.trigger.date());
+    if let Some(until) = date.filter(|date| now < *date) {
+        found.push(Missing::Date { until });
+    }
     let organisations: Vec<_> = request.unreviewed().into_iter().cloned().collect();
     if !organisations.is_empty() {
         found.push(Missing::Review { organisations });
@@ -245,7 +275,7 @@ pub fn missing(request: &Request, now: Timestamp) -> Vec<Missing> {
     }
     let count = request.contributions_missing();
     let awaited = request.awaited_holders(now).into_iter().cloned().collect();
-    if count > 0 && request.is_consented(now) {
+    if count > 0 && request.is_triggered(now) && request.is_consented(now) {
         found.push(Missing::Contributions { count, organisations: awaited });
     }
     found
@@ -262,6 +292,8 @@ impl fmt::Display for OpenSettlement {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(tag = "what", rename_all = "snake_case")]
 pub enum Turn {
+    /// It is late enough for its rule.
+    DateComes,
     /// Notice has run.
     NoticeEnds,
     /// A consent stops being good.
@@ -296,6 +328,8 @@ pub fn upcoming(request: &Request, now: Timestamp) -> Vec<Upcoming> {
     match request.state(now) {
         State::Withdrawn | State::Expired => {}
         State::Open | State::Notice | State::Objected | State::Satisfied => {
+            let date = request.rule().and_then(|rule| rule.trigger.date());
+            turns.extend(date.map(|at| (at, Turn::DateComes)));
             turns.push((request.notice_ends_at, Turn::NoticeEnds));
             turns.push((request.expires_at, Turn::Expires));
             turns.extend(request.standing_consents(now).map(|consent| {
@@ -319,6 +353,7 @@ pub fn upcoming(request: &Request, now: Timestamp) -> Vec<Upcoming> {
 impl fmt::Display for Turn {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::DateComes => f.write_str("the date of the rule has come"),
             Self::NoticeEnds => f.write_str("notice has run"),
             Self::ConsentEnds { member } => {
                 write!(f, "the consent of {member} is no longer good, unless it is given anew")
@@ -338,6 +373,13 @@ impl fmt::Display for Missing {
             organisations.iter().map(ToString::to_string).collect::<Vec<_>>().join(" or ")
         };
         match self {
+            Self::Attestations { seats: 1, role, organisations } => {
+                write!(f, "attestation of a member of {} ({role})", list(organisations))
+            }
+            Self::Attestations { seats, role, organisations } => {
+                write!(f, "attestations of {seats} members of {} ({role})", list(organisations))
+            }
+            Self::Date { until } => write!(f, "that it is {until}"),
             Self::Consents { seats: 1, role, organisations } => {
                 write!(f, "consent of a member of {} ({role})", list(organisations))
             }

@@ -4,6 +4,7 @@ use crate::domain::id::{MemberPath, OrganisationName, RuleName};
 use crate::domain::request::State;
 use crate::domain::soundness::Unsound;
 use crate::domain::time::Timestamp;
+use crate::domain::trigger::Unmet;
 
 /// Why a statement is not accepted. It changes nothing.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -14,6 +15,9 @@ pub enum Refusal {
     /// Made for another log.
     #[error("the statement was made for another vault or log generation")]
     OtherLog,
+    /// Judged by rules that do not have what it says.
+    #[error("it takes rules of version {0} to judge this")]
+    LaterRules(u32),
     /// The signing key is not the member's.
     #[error("the statement is not signed by the key of {0}")]
     WrongKey(MemberPath),
@@ -139,8 +143,22 @@ pub enum Refusal {
         /// The vault's time.
         now: Timestamp,
     },
-    /// An award or an order that nobody is shown.
-    #[error("an award or an order is shown by at least one document")]
+    /// A request under a rule whose trigger has not happened.
+    #[error("rule {rule} cannot be used yet; missing: {}", unmet_text(.unmet))]
+    NotTriggered {
+        /// Which rule.
+        rule: RuleName,
+        /// What has to happen.
+        unmet: Vec<Unmet>,
+    },
+    /// A reminder too soon after another.
+    #[error("it was reminded lately; another reminder counts from {from}")]
+    RemindedLately {
+        /// From when.
+        from: Timestamp,
+    },
+    /// An event, an award or an order that nobody is shown.
+    #[error("an event, an award or an order is shown by at least one document")]
     NoEvidence,
     /// It was objected to, and that was settled.
     #[error("the objection of {0} to this request was settled")]
@@ -180,6 +198,7 @@ impl Refusal {
         match self {
             Self::NotFound(_) => "NOT_FOUND",
             Self::OtherLog => "OTHER_LOG",
+            Self::LaterRules(_) => "LATER_RULES",
             Self::WrongKey(_) => "WRONG_KEY",
             Self::Pending(_) => "PENDING",
             Self::Revoked(_) => "REVOKED",
@@ -208,6 +227,8 @@ impl Refusal {
             Self::NoSuchRule(_) => "NO_SUCH_RULE",
             Self::NoAuthority => "NO_AUTHORITY",
             Self::DutyPast { .. } => "DUTY_PAST",
+            Self::NotTriggered { .. } => "NOT_TRIGGERED",
+            Self::RemindedLately { .. } => "REMINDED_LATELY",
             Self::NoEvidence => "NO_EVIDENCE",
             Self::Settled(_) => "SETTLED",
             Self::AccessOver { .. } | Self::FetchedOften(_) => "ACCESS_OVER",
@@ -225,6 +246,7 @@ impl Refusal {
             Self::Outdated { .. } | Self::Already { .. } => false,
             Self::NotFound(_)
             | Self::OtherLog
+            | Self::LaterRules(_)
             | Self::WrongKey(_)
             | Self::Pending(_)
             | Self::Revoked(_)
@@ -252,6 +274,8 @@ impl Refusal {
             | Self::NoSuchRule(_)
             | Self::NoAuthority
             | Self::DutyPast { .. }
+            | Self::NotTriggered { .. }
+            | Self::RemindedLately { .. }
             | Self::NoEvidence
             | Self::Settled(_)
             | Self::AccessOver { .. }
@@ -270,6 +294,7 @@ impl Refusal {
                 "use the home directory that belongs to this vault; if the vault was recovered, \
                  run `escrow resume`"
             }
+            Self::LaterRules(_) => "use the `escrow` program of this vault's version",
             Self::WrongKey(_) => "use the home directory that this member joined with",
             Self::Revoked(_) => "an administrator can invite that person anew, under another name",
             Self::Pending(_) => {
@@ -324,6 +349,10 @@ impl Refusal {
             Self::NoAuthority => "propose an agreement whose terms have [time_stamps]",
             Self::NoSuchRule(_) => "see the rules with `escrow show` and the agreement's id",
             Self::DutyPast { .. } => "name a day that is still to come, such as 2027-03-01",
+            Self::NotTriggered { .. } => "see the rules with `escrow show` and the agreement's id",
+            Self::RemindedLately { .. } => {
+                "give it the time that the rule leaves between reminders"
+            }
             Self::NoEvidence => "name the document that shows it",
             Self::Settled(_) => "it binds; see `escrow show` for who settled it and how",
             Self::AccessOver { .. } | Self::FetchedOften(_) => {
@@ -335,6 +364,11 @@ impl Refusal {
         }
         .to_owned()
     }
+}
+
+/// What is missing, in a sentence.
+fn unmet_text(unmet: &[Unmet]) -> String {
+    unmet.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
 }
 
 /// Names in a sentence.

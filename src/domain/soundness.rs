@@ -9,6 +9,7 @@ use crate::domain::needs::{Alternative, Needs, TooComplex};
 use crate::domain::statement::Basis;
 use crate::domain::terms::{Access, Format, Rule, Terms, limit};
 use crate::domain::time::Span;
+use crate::domain::trigger::{self, Trigger};
 
 #[cfg(test)]
 mod tests;
@@ -101,6 +102,14 @@ pub enum Unsound {
         /// When a request expires.
         expires: Span,
     },
+    /// A trigger that would pass somebody over, or that nobody can pull.
+    #[error("rule {rule}: its trigger {what}")]
+    Trigger {
+        /// Which rule.
+        rule: RuleName,
+        /// What is wrong.
+        what: &'static str,
+    },
     /// An objection that would be ended by who should not.
     #[error("rule {rule}: its {} {what}", .basis.noun())]
     Settlement {
@@ -178,6 +187,10 @@ impl Unsound {
                 "lower distinct_organisations, or name more roles in needs"
             }
             Self::Clocks { .. } => "let expires be longer than notice",
+            Self::Trigger { .. } => {
+                "let whoever may be passed over object, with notice, and nobody attest for an own \
+                 request"
+            }
             Self::Settlement { .. } => {
                 "let an award or an order be signed by a role that may not request, and a joint \
                  instruction by two roles"
@@ -214,6 +227,8 @@ pub enum Place {
     Calendar,
     /// A rule.
     Rule(RuleName),
+    /// What triggers a rule.
+    Trigger(RuleName),
     /// A rule's requesters.
     Requesters(RuleName),
     /// A rule's needs.
@@ -233,6 +248,7 @@ impl fmt::Display for Place {
             Self::Rules => f.write_str("the list of rules"),
             Self::Calendar => f.write_str("calendar"),
             Self::Rule(rule) => write!(f, "rule {rule}"),
+            Self::Trigger(rule) => write!(f, "trigger of rule {rule}"),
             Self::Requesters(rule) => write!(f, "requester of rule {rule}"),
             Self::Needs(rule) => write!(f, "needs of rule {rule}"),
             Self::Reviewers(rule) => write!(f, "reviewers of rule {rule}"),
@@ -315,9 +331,57 @@ fn check_rule(terms: &Terms, rule: &Rule) -> Result<(), Unsound> {
         return Err(Unsound::Format(Place::Rule(name())));
     }
     known_roles(terms, Place::Reviewers(name()), &rule.reviewers)?;
+    check_trigger(terms, rule)?;
     check_settlement(terms, rule)?;
     check_clocks(terms, rule)?;
     check_needs(terms, rule)
+}
+
+/// Nobody attests what an own request asks for, and whoever is passed over because nothing came
+/// from it has time to object.
+fn check_trigger(terms: &Terms, rule: &Rule) -> Result<(), Unsound> {
+    let name = || rule.name.clone();
+    let trigger = |what| Err(Unsound::Trigger { rule: name(), what });
+    let may_object =
+        |role: &Role| rule.objection.contains(role) && rule.notice != Period::default();
+    if let Some(attested) = rule.trigger.attested() {
+        let unclear = |cause| Unsound::Needs { rule: name(), cause };
+        attested.alternatives_within().map_err(unclear)?;
+        let roles: Vec<_> = attested.roles().into_iter().collect();
+        known_roles(terms, Place::Trigger(name()), &roles)?;
+        if roles.iter().any(|role| rule.requesters.contains(role)) {
+            return trigger("is attested by a role that may request under it");
+        }
+    }
+    match &rule.trigger {
+        Trigger::Joint | Trigger::Event { .. } | Trigger::Order { .. } | Trigger::Date(_) => Ok(()),
+        Trigger::Missed { deposits, interval, .. } => {
+            let most = trigger::limit::DEPOSITS_MAX;
+            between("missed deposits in a trigger", (*deposits).into(), 1, most)?;
+            if *interval < limit::WINDOW_MIN {
+                return trigger("asks for a deposit more often than once an hour");
+            }
+            if may_object(&Role::depositor()) {
+                return Ok(());
+            }
+            trigger("passes over the depositor, who has no notice or may not object")
+        }
+        Trigger::Silence { role, lasts, reminders, every } => {
+            known_roles(terms, Place::Trigger(name()), std::slice::from_ref(role))?;
+            let most = trigger::limit::REMINDERS_MAX;
+            between("reminders in a trigger", (*reminders).into(), 1, most)?;
+            if *lasts < limit::WINDOW_MIN || *every < limit::WINDOW_MIN {
+                return trigger("takes less than an hour for silence");
+            }
+            if rule.requesters.contains(role) || rule.reviewers.contains(role) {
+                return trigger("is the silence of a role that has to request or to review");
+            }
+            if may_object(role) {
+                return Ok(());
+            }
+            trigger("passes over a role that has no notice or may not object")
+        }
+    }
 }
 
 /// Nobody is a judge in a cause of their own: an award and an order come from roles that may not

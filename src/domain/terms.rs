@@ -7,6 +7,7 @@
 //! asks for beyond consents is one more thing that must be there: nothing in the language makes a
 //! release easier than its consents do, so that promises 2 and 3 are decided by `needs` alone.
 //!
+//! * `trigger`: what must have happened ([`crate::domain::trigger`]).
 //! * `needs`: seats joined by `all`, `any` and `at_least` ([`crate::domain::needs`]);
 //!   `distinct_organisations` of which those who consent have to come.
 //! * `reviewers`: roles that have to have seen a request before any consent to it counts.
@@ -33,6 +34,7 @@ use crate::domain::needs::Needs;
 use crate::domain::statement::Basis;
 use crate::domain::text::Text;
 use crate::domain::time::{Span, Timestamp};
+use crate::domain::trigger::Trigger;
 use crate::domain::url::Url;
 
 /// The terms of an agreement.
@@ -78,6 +80,14 @@ pub enum Format {
 }
 
 impl Format {
+    /// The first version of the rules that can judge such terms.
+    pub fn engine(self) -> u32 {
+        match self {
+            Self::First => 1,
+            Self::Second => 2,
+        }
+    }
+
     fn is_first(&self) -> bool {
         *self == Self::First
     }
@@ -128,6 +138,9 @@ pub struct Rule {
     pub name: RuleName,
     /// The roles whose members may request under it.
     pub requesters: Vec<Role>,
+    /// What must have happened; left out where that is nothing but consents.
+    #[serde(default, skip_serializing_if = "Trigger::is_joint")]
+    pub trigger: Trigger,
     /// Whose consents it takes.
     pub needs: Needs,
     /// Of how many organisations those who consent have to come; two where it is left out.
@@ -234,6 +247,7 @@ impl Rule {
         let Self {
             name: _,
             requesters: _,
+            trigger,
             needs,
             distinct_organisations,
             reviewers,
@@ -246,6 +260,7 @@ impl Rule {
         } = self;
         let is_first = needs.is_first_format()
             && distinct_organisations.is_none()
+            && trigger.is_joint()
             && reviewers.is_empty()
             && settled_by.is_none()
             && matches!(notice, Period::Passing(_))

@@ -149,6 +149,7 @@ fn code(refusal: &Refusal) -> Code {
         | Refusal::OwnRequest(_) => Code::PermissionDenied,
         Refusal::Limit { .. } => Code::ResourceExhausted,
         Refusal::OtherLog
+        | Refusal::LaterRules(_)
         | Refusal::Early { .. }
         | Refusal::Backdated { .. }
         | Refusal::Late { .. }
@@ -165,6 +166,8 @@ fn code(refusal: &Refusal) -> Code {
         | Refusal::NoSuchRule(_)
         | Refusal::NoAuthority
         | Refusal::DutyPast { .. }
+        | Refusal::NotTriggered { .. }
+        | Refusal::RemindedLately { .. }
         | Refusal::NoEvidence
         | Refusal::Settled(_)
         | Refusal::AccessOver { .. }

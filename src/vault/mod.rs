@@ -58,7 +58,7 @@ use crate::crypto::proofs::{self, Unproven};
 use crate::crypto::{signature, statement};
 use crate::domain::chain::chain;
 use crate::domain::deposit::Deposit;
-use crate::domain::event::{Note, SignedText};
+use crate::domain::event::{ENGINE, Note, SignedText};
 use crate::domain::id::{Bytes, DepositId, Digest, MemberId, MemberPath};
 use crate::domain::refusal::Refusal;
 use crate::domain::rules::{self, Circumstances};
@@ -398,7 +398,8 @@ impl<S: Store> Vault<S> {
 
     fn circumstances(&self, stated: &Stated) -> Result<Circumstances, VaultError> {
         let saw = committer::saw(self.store.as_ref(), stated)?;
-        Ok(Circumstances { log: self.scribe.log.clone(), now: self.clock.now(), saw })
+        let (log, now) = (self.scribe.log.clone(), self.clock.now());
+        Ok(Circumstances { log, engine: ENGINE, now, saw })
     }
 
     fn load(
@@ -513,6 +514,8 @@ fn may_be_submitted(statement: &Statement) -> bool {
         | Statement::Seen(_)
         | Statement::Notification(_)
         | Statement::Objection(_)
+        | Statement::Reminder(_)
+        | Statement::Attestation(_)
         | Statement::Settlement(_)
         | Statement::Withdrawal(_)
         | Statement::Acknowledgement(_)

@@ -163,6 +163,8 @@ pub(super) fn check(
         | Statement::Seen(_)
         | Statement::Notification(_)
         | Statement::Objection(_)
+        | Statement::Reminder(_)
+        | Statement::Attestation(_)
         | Statement::Settlement(_)
         | Statement::Withdrawal(_)
         | Statement::Retrieval(_)

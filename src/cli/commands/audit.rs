@@ -13,7 +13,7 @@ use crate::client::chronicle::Believed;
 use crate::client::session::Session;
 use crate::domain::event::{Act, Look, Note};
 use crate::domain::id::{AgreementId, DepositId, MemberPath, OrganisationName, RequestId};
-use crate::domain::statement::{Acknowledged, Basis, Stated, Statement, Withdrawn};
+use crate::domain::statement::{Acknowledged, Attested, Basis, Stated, Statement, Withdrawn};
 use crate::domain::stream::Stream;
 
 /// `escrow audit`
@@ -220,6 +220,11 @@ fn deed(stated: &Stated, agreement: &AgreementId) -> (&'static str, String) {
         Statement::Seen(s) => ("saw_request", s.request.id.to_string()),
         Statement::Notification(s) => ("recorded_notification", s.request.id.to_string()),
         Statement::Objection(s) => ("objected", s.request.id.to_string()),
+        Statement::Reminder(s) => ("reminded", s.organisation.to_string()),
+        Statement::Attestation(s) => match s.what {
+            Attested::Event(_) => ("attested_event", s.request.id.to_string()),
+            Attested::Order => ("attested_order", s.request.id.to_string()),
+        },
         Statement::Settlement(s) => match s.basis {
             Basis::Joint => ("settled_by_joint_instruction", s.request.id.to_string()),
             Basis::Award => ("settled_by_award", s.request.id.to_string()),

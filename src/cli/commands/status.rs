@@ -101,7 +101,8 @@ pub(super) async fn status(output: &Output, session: &mut Session) -> Result<Exi
     for request in every_request(session) {
         match wanted(&request, &owner, now) {
             Some(
-                Wanted::Consent
+                Wanted::Attest
+                | Wanted::Consent
                 | Wanted::Share
                 | Wanted::Review
                 | Wanted::Settle

@@ -315,6 +315,7 @@ impl RequestView {
 
     fn wanted_text(&self, wanted: Wanted) -> String {
         match wanted {
+            Wanted::Attest => "attestation".to_owned(),
             Wanted::Consent => "consent".to_owned(),
             Wanted::Share => "share".to_owned(),
             Wanted::Review => "look".to_owned(),

@@ -17,6 +17,8 @@ use crate::domain::url::Url;
 pub struct RuleView {
     name: RuleName,
     requester: Vec<Role>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    trigger: Option<String>,
     needs: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     distinct_organisations: Option<u16>,
@@ -39,6 +41,7 @@ impl RuleView {
         Self {
             name: rule.name.clone(),
             requester: rule.requesters.clone(),
+            trigger: (!rule.trigger.is_joint()).then(|| rule.trigger.to_string()),
             needs: rule.needs.to_string(),
             distinct_organisations: rule.distinct_organisations,
             reviewers: rule.reviewers.clone(),
@@ -63,6 +66,7 @@ impl RuleView {
         let Self {
             name,
             requester,
+            trigger,
             needs,
             distinct_organisations,
             reviewers,
@@ -88,10 +92,11 @@ impl RuleView {
             [] => String::new(),
             roles => format!(", once {} has seen the request", list(roles)),
         };
+        let trigger = trigger.iter().map(|what| format!(", given {what}")).collect::<String>();
         let vote = vote.iter().map(|vote| format!(", each good for {vote}")).collect::<String>();
         let access = access.iter().map(access_text).collect::<String>();
         format!(
-            "{name}: {} may request; needs {needs}{distinct}{vote}{reviewed}; notice {notice}; \
+            "{name}: {} may request{trigger}; needs {needs}{distinct}{vote}{reviewed}; notice {notice}; \
              {objection}{settled}; expires after {expires}{access}",
             list(requester)
         )

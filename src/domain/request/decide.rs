@@ -7,8 +7,9 @@ use crate::domain::needs::Needs;
 use crate::domain::refusal::Refusal;
 use crate::domain::request::{Objection, OpenRequests, Request, State};
 use crate::domain::rules::CLOCK_SKEW_MAX;
-use crate::domain::statement::{self, Acknowledged, Basis, RequestRef, Withdrawn};
+use crate::domain::statement::{self, Acknowledged, Attested, Basis, RequestRef, Withdrawn};
 use crate::domain::time::Timestamp;
+use crate::domain::trigger::Trigger;
 
 /// Documents that may support one request.
 pub const EVIDENCE_MAX: usize = 32;
@@ -54,6 +55,10 @@ pub fn decide_request(
         .terms
         .rule(&request.rule)
         .ok_or_else(|| Refusal::NoSuchRule(request.rule.clone()))?;
+    let unmet = agreement.unmet(rule, now);
+    if !unmet.is_empty() {
+        return Err(Refusal::NotTriggered { rule: rule.name.clone(), unmet });
+    }
     let by = &request.made.by;
     match agreement.terms.role_of(&by.organisation) {
         Some(role) if rule.requesters.contains(role) => Ok(()),
@@ -203,6 +208,41 @@ pub fn decide_objection(
         Ok(())
     } else {
         Err(request.not_entitled(by, "object"))
+    }
+}
+
+/// May this be attested?
+pub fn decide_attestation(
+    request: &Request,
+    attestation: &statement::Attestation,
+    now: Timestamp,
+) -> Result<(), Refusal> {
+    let by = &attestation.made.by;
+    request.is_meant(&attestation.request)?;
+    let trigger = request.rule().map(|rule| &rule.trigger);
+    let named = match (trigger, &attestation.what) {
+        (Some(Trigger::Event { kind, attested }), Attested::Event(what)) if kind == what => {
+            Some(attested)
+        }
+        (Some(Trigger::Order { attested }), Attested::Order) => Some(attested),
+        (_, Attested::Event(_) | Attested::Order) => None,
+    };
+    let role = request.terms.role_of(&by.organisation);
+    let roles = named.map(Needs::roles).unwrap_or_default();
+    if !role.is_some_and(|role| roles.contains(role)) {
+        return Err(request.not_entitled(by, "attest this"));
+    }
+    if request.attestations.iter().any(|attested| attested.by == *by) {
+        return Err(Refusal::Already { who: by.to_string(), what: "attested this" });
+    }
+    request.refuse_unless(now, &UNDECIDED)?;
+    match attestation.evidence.len() {
+        0 => Err(Refusal::NoEvidence),
+        1..=EVIDENCE_MAX => Ok(()),
+        _ => {
+            let what = "documents with this attestation";
+            Err(Refusal::Limit { what, limit: EVIDENCE_MAX })
+        }
     }
 }
 

@@ -49,6 +49,9 @@ pub struct Request {
     pub consents: Vec<Act>,
     /// Whose shares were spent.
     pub contributions: Vec<Spent>,
+    /// Who has attested what its rule asks for.
+    #[serde(default)]
+    pub attestations: Vec<Attestation>,
     /// Who of those who may object has seen it.
     pub sights: Vec<Sight>,
     /// What shows that those who may object were notified.
@@ -123,6 +126,17 @@ pub struct Notified {
     pub at: Timestamp,
     /// What shows it.
     pub evidence: Evidence,
+}
+
+/// Somebody has attested that what the rule asks for has happened.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Attestation {
+    /// Who.
+    pub by: MemberPath,
+    /// When, by the vault's time.
+    pub at: Timestamp,
+    /// What shows it.
+    pub evidence: Vec<Evidence>,
 }
 
 /// Something said against a request.
@@ -272,7 +286,7 @@ impl Request {
             Outcome::Withdrawn { .. } => State::Withdrawn,
             Outcome::Undecided if now >= self.expires_at => State::Expired,
             Outcome::Undecided if self.standing_objections().next().is_some() => State::Objected,
-            Outcome::Undecided if !self.is_consented(now) => State::Open,
+            Outcome::Undecided if !self.is_triggered(now) || !self.is_consented(now) => State::Open,
             Outcome::Undecided if now < self.notice_ends_at => State::Notice,
             Outcome::Undecided if !self.unaware().is_empty() => State::Notice,
             Outcome::Undecided => State::Satisfied,
@@ -289,6 +303,7 @@ impl Request {
         }
         judged.consents.retain(|consent| counts(&consent.by, consent.at));
         judged.contributions.retain(|spent| counts(&spent.by, spent.at));
+        judged.attestations.retain(|attested| counts(&attested.by, attested.at));
         judged.sights.retain(|sight| counts(&sight.by, sight.at));
         judged.notifications.retain(|notified| counts(&notified.by, notified.at));
         judged.objections.retain(|objection| counts(&objection.by, objection.at));
@@ -452,6 +467,21 @@ impl Request {
             }
         }
         seated
+    }
+
+    /// Whether what its rule asks for has happened.
+    pub fn is_triggered(&self, now: Timestamp) -> bool {
+        let is_attested = || self.missing_attestations().is_some_and(|open| open.is_empty());
+        let is_time = |rule: &Rule| rule.trigger.date().is_none_or(|date| now >= date);
+        self.rule().is_some_and(is_time) && is_attested()
+    }
+
+    /// Whose attestations its rule still asks for; `None` if that cannot be judged.
+    pub fn missing_attestations(&self) -> Option<Alternative> {
+        let Some(attested) = self.rule()?.trigger.attested() else {
+            return Some(Alternative::new());
+        };
+        attested.missing(&self.seated(self.attestations.iter().map(|it| &it.by))).ok()
     }
 
     /// Whether consents are there that meet the rule, and count.

@@ -20,7 +20,10 @@ pub fn apply(states: &mut States, stated: &Stated, at: Timestamp, sequence: u64)
     let own = &made.by.organisation;
     // Who has taken it up again did not know of this yet.
     if let Stream::Agreement(id) = stream(stated) {
-        with(states.agreement_mut(&id), |a| a.resuming.clear());
+        with(states.agreement_mut(&id), |a| {
+            a.resuming.clear();
+            a.heard(own, at);
+        });
     }
     match &stated.statement {
         Statement::Invitation(s) => {
@@ -69,6 +72,10 @@ pub fn apply(states: &mut States, stated: &Stated, at: Timestamp, sequence: u64)
         Statement::Resumption(s) => {
             with(states.agreement_mut(&s.ground.agreement), |a| a.resumed_by(own, sha256));
         }
+        Statement::Reminder(s) => {
+            let remind = |a: &mut Agreement| a.was_reminded(&s.organisation, at);
+            with(states.agreement_mut(&s.ground.agreement), remind);
+        }
         Statement::Reseal(s) => {
             with(states.agreement_mut(&s.ground.agreement), |a| a.resealed(s));
         }
@@ -76,6 +83,7 @@ pub fn apply(states: &mut States, stated: &Stated, at: Timestamp, sequence: u64)
             let made = Deposit::made(s, sha256, at);
             let bundle = Key::Bundle(made.agreement.clone(), s.sha256);
             states.put(bundle, Record::Bundle(made.id.clone()));
+            with(states.agreement_mut(&made.agreement), |a| a.deposited(at));
             states.put_deposit(made.id.clone(), made);
         }
         Statement::Request(s) => {
@@ -111,6 +119,9 @@ pub fn apply(states: &mut States, stated: &Stated, at: Timestamp, sequence: u64)
         Statement::Objection(s) => {
             with(states.request_mut(&s.request.id), |r| r.objected(s, at));
             with(states.agreement_mut(&s.ground.agreement), |a| a.floor = sequence);
+        }
+        Statement::Attestation(s) => {
+            with(states.request_mut(&s.request.id), |r| r.attested(s, at));
         }
         Statement::Settlement(s) => {
             let standing = states.request(&s.request.id).map(|request| judged(states, request));

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use crate::domain::agreement::{self, Agreement};
 use crate::domain::deposit::{self, Deposit};
+use crate::domain::event::ENGINE;
 use crate::domain::id::{AgreementId, DepositId, Digest, MemberPath, OrganisationName};
 use crate::domain::organisation::{self, Organisation};
 use crate::domain::refusal::Refusal;
@@ -40,6 +41,9 @@ pub fn holds(
     let made = statement.made();
     if made.log != circumstances.log {
         return Err(Refusal::OtherLog);
+    }
+    if statement.engine() > circumstances.engine {
+        return Err(Refusal::LaterRules(statement.engine()));
     }
     if made.at > now.after(CLOCK_SKEW_MAX) {
         return Err(Refusal::Early { at: made.at, now });
@@ -92,6 +96,10 @@ pub fn holds(
             let agreement = resting(states, own, stated, &s.ground, circumstances)?;
             agreement::decide_resumption(agreement, s)
         }
+        Statement::Reminder(s) => {
+            let agreement = grounded(states, own, stated, &s.ground, circumstances)?;
+            agreement::decide_reminder(agreement, s, now)
+        }
         Statement::Reseal(s) => {
             let agreement = grounded(states, own, stated, &s.ground, circumstances)?;
             agreement::decide_reseal(agreement, s)?;
@@ -132,6 +140,10 @@ pub fn holds(
         Statement::Objection(s) => {
             let agreement = grounded(states, own, stated, &s.ground, circumstances)?;
             request::decide_objection(&request(states, &s.request, agreement)?, s, now)
+        }
+        Statement::Attestation(s) => {
+            let agreement = grounded(states, own, stated, &s.ground, circumstances)?;
+            request::decide_attestation(&request(states, &s.request, agreement)?, s, now)
         }
         Statement::Settlement(s) => {
             let agreement = grounded(states, own, stated, &s.ground, circumstances)?;
@@ -180,7 +192,7 @@ pub fn decide_resumed(
         let own = states.organisation(&s.made.by.organisation);
         // It was accepted while it was good; others may have taken longer.
         let now = now.min(s.ground.valid_until);
-        let circumstances = Circumstances { log: log.clone(), now, saw: *saw };
+        let circumstances = Circumstances { log: log.clone(), engine: ENGINE, now, saw: *saw };
         let agreement = resting(states, own, stated, &s.ground, &circumstances)?;
         agreement::decide_resumption(agreement, s)?;
         awaited.remove(&s.made.by.organisation);
@@ -228,6 +240,9 @@ fn grounded<'s>(
     circumstances: &Circumstances,
 ) -> Result<&'s Agreement, Refusal> {
     let agreement = resting(states, own, stated, ground, circumstances)?;
+    if agreement.terms.format.engine() > circumstances.engine {
+        return Err(Refusal::LaterRules(agreement.terms.format.engine()));
+    }
     agreement.goes_on_in(circumstances.log.generation)?;
     Ok(agreement)
 }
@@ -294,6 +309,8 @@ fn holds_blindly(statement: &Statement) -> bool {
         | Statement::Consent(_)
         | Statement::Contribution(_)
         | Statement::Notification(_)
+        | Statement::Reminder(_)
+        | Statement::Attestation(_)
         | Statement::Settlement(_)
         | Statement::Retrieval(_)
         | Statement::TimeStamp(_) => false,

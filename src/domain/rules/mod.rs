@@ -28,6 +28,8 @@ pub const VALIDITY_MAX: Span = Span::days(30);
 pub struct Circumstances {
     /// The log that judges.
     pub log: Log,
+    /// By which version of the rules it judges.
+    pub engine: u32,
     /// The vault's time.
     pub now: Timestamp,
     /// The commitment of the event that the statement says it saw, if there is such an event.
@@ -53,6 +55,7 @@ pub fn stream(stated: &Stated) -> Stream {
         Statement::Termination(s) => in_agreement(&s.ground),
         Statement::RevocationNotice(s) => in_agreement(&s.ground),
         Statement::Resumption(s) => Stream::AgreementAccesses(s.ground.agreement.clone()),
+        Statement::Reminder(s) => in_agreement(&s.ground),
         Statement::Reseal(s) => in_agreement(&s.ground),
         Statement::Deposit(s) => in_agreement(&s.ground),
         Statement::Request(s) => in_agreement(&s.ground),
@@ -61,6 +64,7 @@ pub fn stream(stated: &Stated) -> Stream {
         Statement::Seen(s) => in_agreement(&s.ground),
         Statement::Notification(s) => in_agreement(&s.ground),
         Statement::Objection(s) => in_agreement(&s.ground),
+        Statement::Attestation(s) => in_agreement(&s.ground),
         Statement::Settlement(s) => in_agreement(&s.ground),
         Statement::Withdrawal(s) => in_agreement(&s.ground),
         Statement::Retrieval(s) => in_agreement(&s.ground),

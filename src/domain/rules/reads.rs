@@ -54,6 +54,8 @@ pub fn reads(stated: &Stated) -> Vec<Key> {
         | Statement::Declination(_)
         | Statement::Termination(_)
         | Statement::RevocationNotice(_)
+        | Statement::Reminder(_)
+        | Statement::Attestation(_)
         | Statement::Consent(_)
         | Statement::Contribution(_)
         | Statement::Seen(_)
@@ -77,6 +79,7 @@ pub fn request_named(statement: &Statement) -> Option<&RequestId> {
         Statement::Seen(s) => Some(&s.request.id),
         Statement::Notification(s) => Some(&s.request.id),
         Statement::Objection(s) => Some(&s.request.id),
+        Statement::Attestation(s) => Some(&s.request.id),
         Statement::Settlement(s) => Some(&s.request.id),
         Statement::Withdrawal(s) => Some(&s.request.id),
         Statement::Retrieval(s) => Some(&s.request.id),
@@ -96,6 +99,7 @@ pub fn request_named(statement: &Statement) -> Option<&RequestId> {
         | Statement::Termination(_)
         | Statement::RevocationNotice(_)
         | Statement::Resumption(_)
+        | Statement::Reminder(_)
         | Statement::Reseal(_)
         | Statement::Deposit(_)
         | Statement::Request(_) => None,

@@ -40,6 +40,20 @@ fn calendar(holidays: &[&str]) -> (&'static str, Value) {
     ("/calendar", written)
 }
 
+/// What triggers the second rule.
+fn given(trigger: Value) -> (&'static str, Value) {
+    ("/rules/1/trigger", trigger)
+}
+
+fn missed(deposits: u16) -> Value {
+    json!({ "missed": { "deposits": deposits, "interval": "30d", "grace": "0s" } })
+}
+
+fn silence(role: &str, reminders: u16) -> Value {
+    let (lasts, every) = ("30d", "7d");
+    json!({ "silence": { "role": role, "lasts": lasts, "reminders": reminders, "every": every } })
+}
+
 fn distinct(organisations: u16) -> (&'static str, Value) {
     ("/rules/0/distinct_organisations", json!(organisations))
 }
@@ -397,6 +411,56 @@ fn unsound_terms_are_refused_in_a_sentence() {
             "bounds that bound nothing",
             vec![second(), ("/rules/0/access", json!({}))],
             "rule joint: access says neither within nor times",
+        ),
+        (
+            "whoever asks attests as well",
+            vec![second(), given(json!({"order": {"attested": "1@beneficiary"}}))],
+            "rule bankruptcy: its trigger is attested by a role that may request under it",
+        ),
+        (
+            "attested by nobody there is",
+            vec![
+                second(),
+                given(json!({"event": {"kind": "insolvency", "attested": "1@auditor"}})),
+            ],
+            "trigger of rule bankruptcy names the role auditor, which no party has",
+        ),
+        (
+            "the depositor is passed over",
+            vec![second(), given(missed(1)), ("/rules/1/objection", json!([]))],
+            "rule bankruptcy: its trigger passes over the depositor, who has no notice or may not \
+             object",
+        ),
+        (
+            "the depositor is passed over in no time",
+            vec![second(), given(missed(1)), ("/rules/1/notice", json!("0s"))],
+            "rule bankruptcy: its trigger passes over the depositor, who has no notice or may not \
+             object",
+        ),
+        (
+            "no deposit at all is missed",
+            vec![second(), given(missed(0))],
+            "the terms have 0 missed deposits in a trigger; 1 to 100 are possible",
+        ),
+        (
+            "silence of whoever asks",
+            vec![second(), given(silence("beneficiary", 1))],
+            "rule bankruptcy: its trigger is the silence of a role that has to request or to review",
+        ),
+        (
+            "silence of who may not object",
+            vec![second(), given(silence("agent", 1))],
+            "rule bankruptcy: its trigger passes over a role that has no notice or may not object",
+        ),
+        (
+            "silence that nobody asked about",
+            vec![second(), given(silence("depositor", 0))],
+            "the terms have 0 reminders in a trigger; 1 to 16 are possible",
+        ),
+        (
+            "a trigger in format 1",
+            vec![given(silence("depositor", 1))],
+            "rule bankruptcy uses words of terms of format 2, and these terms are of format 1",
         ),
         (
             "a reviewer that nobody is",

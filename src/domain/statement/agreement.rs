@@ -117,6 +117,19 @@ pub struct RevocationNotice {
     pub revocation_sha256: Digest,
 }
 
+/// Reminds an organisation that has not been heard of, under terms by which its silence counts.
+/// Whatever one of its members signs in the agreement makes the reminders void.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Reminder {
+    /// By a member of another party.
+    pub made: Made,
+    /// In which agreement.
+    pub ground: Ground,
+    /// Who is reminded.
+    pub organisation: OrganisationName,
+}
+
 /// Passes a holder's share on to a colleague, sealed anew.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -136,6 +136,7 @@ statements! {
     Termination = "escrow-vault/termination/v1",
     RevocationNotice = "escrow-vault/revocation-notice/v1",
     Resumption = "escrow-vault/resumption/v1",
+    Reminder = "escrow-vault/reminder/v1",
     Reseal = "escrow-vault/reseal/v1",
     Deposit = "escrow-vault/deposit/v1",
     Request = "escrow-vault/request/v1",
@@ -144,6 +145,7 @@ statements! {
     Seen = "escrow-vault/seen/v1",
     Notification = "escrow-vault/notification/v1",
     Objection = "escrow-vault/objection/v1",
+    Attestation = "escrow-vault/attestation/v1",
     Settlement = "escrow-vault/settlement/v1",
     Withdrawal = "escrow-vault/withdrawal/v1",
     Retrieval = "escrow-vault/retrieval/v1",
@@ -183,6 +185,39 @@ impl FromStr for StatementType {
 serde_as_text!(StatementType);
 
 impl Statement {
+    /// The first version of the rules that can judge it ([`crate::domain::event::ENGINE`]).
+    pub fn engine(&self) -> u32 {
+        match self {
+            Self::Proposal(s) => s.terms.format.engine(),
+            Self::Reminder(_) | Self::Attestation(_) | Self::Settlement(_) => 2,
+            Self::Invitation(_)
+            | Self::Organisation(_)
+            | Self::Join(_)
+            | Self::Confirmation(_)
+            | Self::Revocation(_)
+            | Self::Renewal(_)
+            | Self::Registration(_)
+            | Self::ReleaseKey(_)
+            | Self::Acceptance(_)
+            | Self::Declination(_)
+            | Self::Termination(_)
+            | Self::RevocationNotice(_)
+            | Self::Resumption(_)
+            | Self::Reseal(_)
+            | Self::Deposit(_)
+            | Self::Request(_)
+            | Self::Consent(_)
+            | Self::Contribution(_)
+            | Self::Seen(_)
+            | Self::Notification(_)
+            | Self::Objection(_)
+            | Self::Withdrawal(_)
+            | Self::Retrieval(_)
+            | Self::Acknowledgement(_)
+            | Self::TimeStamp(_) => 1,
+        }
+    }
+
     /// What it rests on, for statements inside an agreement.
     pub fn ground(&self) -> Option<&Ground> {
         match self {
@@ -200,6 +235,7 @@ impl Statement {
             Self::Termination(s) => Some(&s.ground),
             Self::RevocationNotice(s) => Some(&s.ground),
             Self::Resumption(s) => Some(&s.ground),
+            Self::Reminder(s) => Some(&s.ground),
             Self::Reseal(s) => Some(&s.ground),
             Self::Deposit(s) => Some(&s.ground),
             Self::Request(s) => Some(&s.ground),
@@ -208,6 +244,7 @@ impl Statement {
             Self::Seen(s) => Some(&s.ground),
             Self::Notification(s) => Some(&s.ground),
             Self::Objection(s) => Some(&s.ground),
+            Self::Attestation(s) => Some(&s.ground),
             Self::Settlement(s) => Some(&s.ground),
             Self::Withdrawal(s) => Some(&s.ground),
             Self::Retrieval(s) => Some(&s.ground),

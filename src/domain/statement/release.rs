@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::domain::der::Der;
-use crate::domain::id::{DepositId, Digest, Element, RequestId, RuleName};
+use crate::domain::id::{DepositId, Digest, Element, EventKind, RequestId, RuleName};
 use crate::domain::statement::{Ground, Knowledge, Made, Statement};
 use crate::domain::text::Text;
 use crate::domain::time::Timestamp;
@@ -242,6 +242,32 @@ pub struct Notification {
     pub request: RequestRef,
     /// What shows it; the document stays with the signer.
     pub evidence: Evidence,
+}
+
+/// What is attested.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Attested {
+    /// That an event of this kind has happened.
+    Event(EventKind),
+    /// That a court or a regulator has ordered it.
+    Order,
+}
+
+/// Attests for one request that what its rule asks for has happened.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Attestation {
+    /// By whom and when.
+    pub made: Made,
+    /// Under which agreement.
+    pub ground: Ground,
+    /// For which request.
+    pub request: RequestRef,
+    /// What has happened.
+    pub what: Attested,
+    /// What shows it; the documents stay with the signer.
+    pub evidence: Vec<Evidence>,
 }
 
 /// On what basis objections are settled.

@@ -107,6 +107,8 @@ pub(super) struct Entry {
     pub consents: BTreeMap<MemberPath, Timestamp>,
     pub contributions: BTreeMap<MemberPath, Timestamp>,
     pub objections: Vec<Objected>,
+    /// Who has attested what its rule asks for.
+    pub attested: Vec<(MemberPath, Timestamp)>,
     /// Who has signed that it has seen it.
     pub seen: Vec<(MemberPath, Timestamp)>,
     /// Who has shown to know of it.
@@ -138,6 +140,7 @@ impl Entry {
         let counts = |by: &MemberPath, at: Timestamp| members.counts(by, at);
         self.consents.retain(|by, at| counts(by, *at));
         self.contributions.retain(|by, at| counts(by, *at));
+        self.attested.retain(|(by, at)| counts(by, *at));
         self.seen.retain(|(by, at)| counts(by, *at));
         self.aware.retain(|(by, at)| counts(by, *at));
         self.notified.retain(|(by, at)| counts(by, *at));
@@ -182,6 +185,9 @@ impl Entry {
             let knows = !self.notified.is_empty() || shown;
             prop_assert!(knows, "promise 6: {who} may object and knows nothing");
         }
+        // One attestation is enough in these terms.
+        let is_triggered = self.rule.trigger.is_joint() || !self.attested.is_empty();
+        prop_assert!(is_triggered, "what its rule asks for was attested by nobody");
         let reviewers = self.rule.reviewers.iter().flat_map(|role| self.terms.in_role(role));
         for who in reviewers.filter(|who| **who != self.requester.organisation) {
             let has_seen = self.seen.iter().any(|(by, _)| by.organisation == *who);

@@ -4,8 +4,11 @@ use serde_json::{Value, json};
 
 use super::scenario::{JUN, KENJI, MINJI, SORA, YUKI, consented};
 use super::terms::{second_format, stamped_terms, terms, three_party};
+use super::triggers::{insolvency, triggered};
 use super::world::{OPERATOR, bytes};
-use crate::domain::statement::{Acknowledged, Basis, Reason, Sealing, Statement, Withdrawn};
+use crate::domain::statement::{
+    Acknowledged, Attested, Basis, Reason, Sealing, Statement, Withdrawn,
+};
 
 /// One statement of every type.
 pub(crate) fn one_of_each() -> Vec<Statement> {
@@ -14,7 +17,11 @@ pub(crate) fn one_of_each() -> Vec<Statement> {
     let invitation = world.invitation(OPERATOR, "newco/ann");
     let mut elsewhere = world.deposit(MINJI, &agreement);
     elsewhere.sealing = Sealing::Elsewhere;
-    vec![
+    let triggered = TRIGGERS.map(|trigger| -> Statement {
+        let trigger = serde_json::from_str(trigger).unwrap();
+        world.proposal(MINJI, &terms(triggered(trigger))).into()
+    });
+    let others: Vec<Statement> = vec![
         invitation.clone().into(),
         world.organisation("newco/ann").into(),
         world.join("newco/ann", &invitation).into(),
@@ -41,13 +48,26 @@ pub(crate) fn one_of_each() -> Vec<Statement> {
         world.sight(JUN, &case).into(),
         world.notification(SORA, &case).into(),
         world.objection(MINJI, &case).into(),
+        world.reminder(SORA, &agreement, "hanbit-parts").into(),
+        world.attestation(SORA, &case, &insolvency()).into(),
+        world.attestation(SORA, &case, &Attested::Order).into(),
         world.settlement(SORA, &case, Basis::Award).into(),
         world.withdrawal(MINJI, &case, Withdrawn::Objection).into(),
         world.retrieval(YUKI, &case).into(),
         world.acknowledgement(YUKI, &case, Acknowledged::Destroyed).into(),
         world.time_stamp(SORA, &case).into(),
-    ]
+    ];
+    triggered.into_iter().chain(others).collect()
 }
+
+/// One trigger of each kind.
+const TRIGGERS: [&str; 5] = [
+    r#"{"event":{"kind":"insolvency","attested":"1@agent"}}"#,
+    r#"{"order":{"attested":"2@agent"}}"#,
+    r#"{"missed":{"deposits":3,"interval":"30d","grace":"10d"}}"#,
+    r#"{"silence":{"role":"depositor","lasts":"180d","reminders":3,"every":"14d"}}"#,
+    r#"{"date":"2030-01-01T00:00:00.000Z"}"#,
+];
 
 fn read(value: Value) -> Result<Statement, serde_json::Error> {
     serde_json::from_str(&value.to_string())
@@ -112,6 +132,7 @@ fn unknown_and_missing_fields_are_refused_at_every_depth() {
                 "access",
                 "within",
                 "times",
+                "trigger",
                 "reviewers",
                 "settled_by",
                 "joint",

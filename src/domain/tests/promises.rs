@@ -10,6 +10,7 @@ use proptest::sample::Index;
 
 use super::diary::{Entry, Members, Objected};
 use super::terms::{ORGANISATIONS, any_terms, roles_named, stamped_terms, terms as terms_of};
+use super::triggers::insolvency;
 use super::world::{Case, PENDING, World, key_of, path};
 use crate::domain::event::Note;
 use crate::domain::id::{AgreementId, DepositId, Digest, MemberPath, RequestId};
@@ -337,6 +338,7 @@ impl Trial {
                 world.time_stamp(&by, &case?).into()
             }
             Try::See => world.sight(&by, &case?).into(),
+            Try::Notify if step.is_grave => world.attestation(&by, &case?, &insolvency()).into(),
             Try::Notify => world.notification(&by, &case?).into(),
             Try::Object => world.objection(&by, &case?).into(),
             Try::TakeBack => world.withdrawal(&by, &case?, Withdrawn::Request).into(),
@@ -433,6 +435,7 @@ impl Trial {
                     consents: BTreeMap::new(),
                     contributions: BTreeMap::new(),
                     objections: Vec::new(),
+                    attested: Vec::new(),
                     seen: Vec::new(),
                     aware: Vec::new(),
                     notified: Vec::new(),
@@ -492,6 +495,18 @@ impl Trial {
                 prop_assert!(own.clone().all(|o| o.settled.is_empty()), "what was settled");
                 let (settled, withdrawn) = (Vec::new(), None);
                 entry.objections.push(Objected { by, at: now, settled, withdrawn });
+            }
+            Statement::Attestation(s) => {
+                let entry = self.entry(&s.request);
+                prop_assert_eq!(s.request.sha256, entry.case.request.sha256, "promise 4");
+                prop_assert!(!entry.is_released && !entry.is_withdrawn);
+                prop_assert!(own != entry.requester.organisation, "by who gains from it");
+                let named = entry.rule.trigger.attested().map(roles_named).unwrap_or_default();
+                prop_assert!(named.contains(entry.terms.role_of(&own).unwrap()), "by nobody named");
+                let twice = entry.attested.iter().any(|(attested, _)| *attested == by);
+                prop_assert!(!twice, "attested twice");
+                entry.attested.push((by, now));
+                self.feats.insert("attested");
             }
             Statement::Settlement(s) => {
                 let entry = self.entry(&s.request);
@@ -575,6 +590,7 @@ impl Trial {
             | Statement::Revocation(_)
             | Statement::RevocationNotice(_)
             | Statement::Resumption(_)
+            | Statement::Reminder(_)
             | Statement::Renewal(_)
             | Statement::Registration(_)
             | Statement::Proposal(_)
@@ -686,7 +702,8 @@ impl Trial {
 
     /// Everybody says honestly what is due, as often as it takes.
     fn finish(&mut self) -> Result<(), TestCaseError> {
-        let say: [fn(&mut World, &str, &Case) -> Statement; 7] = [
+        let say: [fn(&mut World, &str, &Case) -> Statement; 8] = [
+            |world, by, case| world.attestation(by, case, &insolvency()).into(),
             |world, by, case| world.sight(by, case).into(),
             |world, by, case| world.withdrawal(by, case, Withdrawn::Objection).into(),
             |world, by, case| world.consent(by, case).into(),
@@ -774,6 +791,7 @@ fn the_trials_reach_every_state_and_all_that_may_befall_members() {
         ("acknowledged", 2),
         ("time-stamped", 10),
         ("an objection is settled", 2),
+        ("attested", 2),
         ("revoked", 25),
         ("revoked a second time", 10),
         ("a share is passed on", 25),

@@ -11,6 +11,7 @@ use super::scenario::{
 };
 use super::stamped::stampable;
 use super::terms::{terms, three_party};
+use super::triggers::{TRIGGER, asked_given, insolvency, silent};
 use super::world::{Case, World, bytes, key_of};
 use crate::domain::id::{AgreementId, DepositId, PublicKey, RequestId};
 use crate::domain::refusal::Refusal;
@@ -306,6 +307,49 @@ fn promise_4_a_withdrawal_is_of_one_thing() {
         swaps.push(swap);
         check(&world, withdrawal, swaps);
     }
+}
+
+#[test]
+fn promise_4_an_attestation_is_of_one_thing_for_one_request() {
+    let (mut world, _, case) = asked_given(TRIGGER);
+    let other = with_second(&mut world);
+    let attestation = world.attestation(SORA, &case, &insolvency());
+    let mut swaps = grounded(&world, &attestation.clone().into());
+    about(&mut swaps, &mut world, &case, &other);
+    let documents = |count| vec![&attestation.evidence[0]; count];
+    let refused = || not_entitled(SORA, "attest this", "bankruptcy");
+    swaps.extend([
+        no("/what", json!({ "event": "merger" }), refused()),
+        no("/what", "order", refused()),
+        no("/evidence", json!([]), Refusal::NoEvidence),
+        free("/evidence", documents(32)),
+        no(
+            "/evidence",
+            documents(33),
+            Refusal::Limit { what: "documents with this attestation", limit: 32 },
+        ),
+    ]);
+    check(&world, attestation, swaps);
+}
+
+#[test]
+fn promise_4_a_reminder_is_of_one_organisation() {
+    let (mut world, id) = silent();
+    with_second(&mut world);
+    let reminder = world.reminder(SORA, &id, "hanbit-parts");
+    let mut swaps = grounded(&world, &reminder.clone().into());
+    let nobody =
+        |who: &str| Refusal::NotFound(format!("a rule by which the silence of {who} counts"));
+    swaps.extend([
+        no("/organisation", "orient-display", nobody("orient-display")),
+        no("/organisation", "nowhere", nobody("nowhere")),
+        no(
+            "/organisation",
+            "trade-secret-center",
+            Refusal::Mismatch("the organisation to be reminded"),
+        ),
+    ]);
+    check(&world, reminder, swaps);
 }
 
 #[test]

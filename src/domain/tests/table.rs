@@ -6,6 +6,7 @@ use super::scenario::{
 };
 use super::stamped::stampable;
 use super::terms::{terms, three_party};
+use super::triggers::{TRIGGER, asked_given, insolvency, silent};
 use super::world::{Case, World, bytes, key_of, path};
 use crate::domain::event::Note;
 use crate::domain::id::{AgreementId, DepositId, RequestId};
@@ -45,6 +46,8 @@ const TABLE: &str = "
     object bankr.   ok    ok    may   may   may   may   pend  none  key
     contribute j.   ok    ok    may   may   ok    ok    pend  none  key
     contribute b.   may   may   may   may   ok    ok    pend  none  key
+    attest          may   may   may   may   ok    ok    pend  none  key
+    remind          MISMATCH MISMATCH ok ok ok    ok    pend  none  key
     award           may   may   may   may   ok    ok    pend  none  key
     joint instr.    ok    ok    ok    ok    may   may   pend  none  key
     take back       may   may   ok    ok    may   may   pend  none  key
@@ -167,6 +170,14 @@ fn command(name: &str) -> Due {
             world.accept(objection);
             about((world, case), |world, by, case| world.withdrawal(by, case, Withdrawn::Objection))
         }
+        "attest" => {
+            let (world, _, case) = asked_given(TRIGGER);
+            about((world, case), |world, by, case| world.attestation(by, case, &insolvency()))
+        }
+        "remind" => {
+            let (world, id) = silent();
+            within(world, id, |world, by, id| world.reminder(by, id, "hanbit-parts"))
+        }
         "award" => about(disputed(), |world, by, case| world.settlement(by, case, Basis::Award)),
         "joint instr." => {
             about(disputed(), |world, by, case| world.settlement(by, case, Basis::Joint))
@@ -234,7 +245,7 @@ fn everybody_may_exactly_what_their_role_may() {
         assert_eq!(outcomes, expected, "{name}");
         tried += outcomes.len();
     }
-    assert_eq!(tried, 28 * ACTORS.len());
+    assert_eq!(tried, 30 * ACTORS.len());
 }
 
 /// The same statement about things that aren't there.
@@ -259,6 +270,8 @@ fn about_nothing(mut statement: Statement) -> Statement {
         Statement::Seen(s) => (s.ground.agreement, s.request) = (agreement, request),
         Statement::Notification(s) => (s.ground.agreement, s.request) = (agreement, request),
         Statement::Objection(s) => (s.ground.agreement, s.request) = (agreement, request),
+        Statement::Reminder(s) => s.ground.agreement = agreement,
+        Statement::Attestation(s) => (s.ground.agreement, s.request) = (agreement, request),
         Statement::Settlement(s) => (s.ground.agreement, s.request) = (agreement, request),
         Statement::Withdrawal(s) => (s.ground.agreement, s.request) = (agreement, request),
         Statement::Retrieval(s) => (s.ground.agreement, s.request) = (agreement, request),

@@ -164,14 +164,27 @@ fn rule(roles: Vec<&'static str>) -> impl Strategy<Value = Value> {
     let judges = prop::sample::select(roles.clone());
     let distinct = prop_oneof![2 => Just(None), 1 => (2..=3u16).prop_map(Some)];
     let clocks = (0..=2u64, 1..=3u64);
-    (requesters, (objectors, any::<bool>(), judges, weighted(0.3)), needs(roles), distinct, clocks).prop_map(
-        |(requesters, (objectors, blockable, judge, is_reviewed), needs, distinct, (notice, more))| {
-            let is_judge = blockable && !requesters.contains(&judge);
+    (
+        requesters,
+        (objectors, any::<bool>(), judges, weighted(0.3), weighted(0.3)),
+        needs(roles),
+        distinct,
+        clocks,
+    )
+        .prop_map(|(requesters, others, needs, distinct, (notice, more))| {
+            let (objectors, blockable, judge, is_reviewed, is_triggered) = others;
+            let is_other = !requesters.contains(&judge);
+            let is_judge = blockable && is_other;
             let objection = if blockable { objectors } else { Vec::new() };
             let mut rule = json!({
                 "name": "first", "requesters": requesters, "needs": needs, "objection": objection,
                 "notice": format!("{notice}d"), "expires": format!("{}d", notice + more),
             });
+            if is_triggered && is_other {
+                let attested = format!("1@{judge}");
+                rule["trigger"] =
+                    json!({ "event": { "kind": "insolvency", "attested": attested } });
+            }
             if is_judge {
                 rule["settled_by"] = json!({ "award": format!("1@{judge}") });
             }
@@ -182,8 +195,7 @@ fn rule(roles: Vec<&'static str>) -> impl Strategy<Value = Value> {
                 rule["distinct_organisations"] = json!(count);
             }
             rule
-        },
-    )
+        })
 }
 
 /// Small terms that are right in form; whether a rule keeps its promises is another matter.

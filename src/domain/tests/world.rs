@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::domain::der::Der;
-use crate::domain::event::Note;
+use crate::domain::event::{ENGINE, Note};
 use crate::domain::id::{
     AgreementId, Bytes, DepositId, Digest, MemberPath, OrganisationName, PublicKey, RequestId,
 };
@@ -11,8 +11,9 @@ use crate::domain::refusal::Refusal;
 use crate::domain::request::{Request, State};
 use crate::domain::rules::{self, Circumstances};
 use crate::domain::statement::{
-    self as say, Acknowledged, Basis, Content, Duty, DutyKind, Evidence, Ground, Holder, Kind,
-    Knowledge, Log, Made, RequestRef, Saw, SealedShare, Sealing, Stated, Statement, Withdrawn,
+    self as say, Acknowledged, Attested, Basis, Content, Duty, DutyKind, Evidence, Ground, Holder,
+    Kind, Knowledge, Log, Made, RequestRef, Saw, SealedShare, Sealing, Stated, Statement,
+    Withdrawn,
 };
 use crate::domain::states::{Key, Record, States};
 use crate::domain::stream::Stream;
@@ -197,7 +198,8 @@ impl World {
             let events = self.heads.get(&Stream::Agreement(ground.agreement.clone()))?;
             events.get(usize::try_from(ground.saw.sequence.checked_sub(1)?).unwrap()).copied()
         };
-        Circumstances { log: log(), now: self.now, saw: stated.statement.ground().and_then(event) }
+        let saw = stated.statement.ground().and_then(event);
+        Circumstances { log: log(), engine: ENGINE, now: self.now, saw }
     }
 
     pub(super) fn note(&mut self, note: &Note) {
@@ -455,6 +457,24 @@ impl World {
         let (made, ground) = (self.made(by), self.ground(&case.agreement));
         let reason = "no such event".parse().unwrap();
         say::Objection { made, ground, request: case.request.clone(), reason }
+    }
+
+    pub(super) fn reminder(&mut self, by: &str, id: &AgreementId, of: &str) -> say::Reminder {
+        let organisation = of.parse().unwrap();
+        say::Reminder { made: self.made(by), ground: self.ground(id), organisation }
+    }
+
+    pub(super) fn attestation(
+        &mut self,
+        by: &str,
+        case: &Case,
+        what: &Attested,
+    ) -> say::Attestation {
+        let (made, ground) = (self.made(by), self.ground(&case.agreement));
+        let name = "court-register.pdf".parse().unwrap();
+        let evidence = vec![Evidence { name, sha256: self.fresh(), size: 10 }];
+        let (request, what) = (case.request.clone(), what.clone());
+        say::Attestation { made, ground, request, what, evidence }
     }
 
     pub(super) fn settlement(&mut self, by: &str, case: &Case, basis: Basis) -> say::Settlement {
