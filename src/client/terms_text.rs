@@ -16,7 +16,9 @@ use crate::domain::der::Der;
 use crate::domain::id::{Digest, Fingerprint, OrganisationName, Role, RuleName};
 use crate::domain::needs::Needs;
 use crate::domain::soundness;
-use crate::domain::terms::{Access, Format, Rule, SettledBy, Terms, TimeStamps, limit};
+use crate::domain::terms::{
+    Access, Format, Grants, Rule, RuleDuty, SettledBy, Terms, TimeStamps, limit,
+};
 use crate::domain::text::Text;
 use crate::domain::time::Span;
 use crate::domain::trigger::Trigger;
@@ -67,6 +69,9 @@ struct DraftRule {
     objection: Vec<Role>,
     settled_by: Option<SettledBy>,
     expires: Option<Span>,
+    #[serde(default)]
+    grants: Grants,
+    duty: Option<RuleDuty>,
     access: Option<Access>,
 }
 
@@ -150,6 +155,8 @@ pub fn read(
         objection: rule.objection,
         settled_by: rule.settled_by,
         expires: rule.expires.unwrap_or(limit::EXPIRES_DEFAULT),
+        grants: rule.grants,
+        duty: rule.duty,
         access: rule.access,
     });
     let mut terms = Terms {
@@ -396,6 +403,13 @@ mod tests {
                 "settled_by = { award = \"1@beneficiary\" }",
                 "UNSOUND",
                 "its award is signed by a role that may request under it",
+            ),
+            ("notice = \"10d\"", "grants = \"newest\"", "BAD_TERMS", "newest"),
+            (
+                "notice = \"10d\"",
+                "duty = { kind = \"destroy\", by = \"30d\" }",
+                "BAD_TERMS",
+                "within",
             ),
             ("notice = \"10d\"", "access = {}", "UNSOUND", "neither within nor times"),
             ("notice = \"10d\"", "access = { time = 3 }", "BAD_TERMS", "time"),

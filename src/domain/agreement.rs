@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
-use crate::domain::id::{AgreementId, Digest, Element, MemberPath, OrganisationName};
+use crate::domain::id::{AgreementId, DepositId, Digest, Element, MemberPath, OrganisationName};
 use crate::domain::refusal::Refusal;
 use crate::domain::statement::{self, Holder};
 use crate::domain::terms::Terms;
@@ -45,6 +45,9 @@ pub struct Agreement {
     /// When something was deposited last, where a rule asks for that.
     #[serde(default)]
     pub deposited_at: Option<Timestamp>,
+    /// What was deposited last, where a rule asks for that.
+    #[serde(default)]
+    pub latest: Option<DepositId>,
     /// When organisations have signed something last, where a rule asks for that.
     #[serde(default)]
     pub heard_at: BTreeMap<OrganisationName, Timestamp>,
@@ -319,6 +322,7 @@ impl Agreement {
             resuming: BTreeMap::new(),
             revocations: BTreeMap::new(),
             deposited_at: None,
+            latest: None,
             heard_at: BTreeMap::new(),
             reminded: BTreeMap::new(),
         }

@@ -135,6 +135,17 @@ pub enum Refusal {
     /// A time-stamp where nobody was agreed on to give one.
     #[error("the terms pin no authority for time-stamps")]
     NoAuthority,
+    /// A deposit that the rule does not grant.
+    #[error("rule {rule} grants {grants} alone")]
+    NotGranted {
+        /// Which rule.
+        rule: RuleName,
+        /// What it grants.
+        grants: String,
+    },
+    /// A duty besides that of the rule.
+    #[error("rule {0} says what whoever asks takes upon itself; a request adds nothing to it")]
+    DutyOfRule(RuleName),
     /// A duty that would be over before it began.
     #[error("the duty would be due at {by}, and it is {now}")]
     DutyPast {
@@ -226,6 +237,8 @@ impl Refusal {
             Self::DepositIs(_) => "DEPOSIT_STATE",
             Self::NoSuchRule(_) => "NO_SUCH_RULE",
             Self::NoAuthority => "NO_AUTHORITY",
+            Self::NotGranted { .. } => "NOT_GRANTED",
+            Self::DutyOfRule(_) => "DUTY_OF_RULE",
             Self::DutyPast { .. } => "DUTY_PAST",
             Self::NotTriggered { .. } => "NOT_TRIGGERED",
             Self::RemindedLately { .. } => "REMINDED_LATELY",
@@ -273,6 +286,8 @@ impl Refusal {
             | Self::DepositIs(_)
             | Self::NoSuchRule(_)
             | Self::NoAuthority
+            | Self::NotGranted { .. }
+            | Self::DutyOfRule(_)
             | Self::DutyPast { .. }
             | Self::NotTriggered { .. }
             | Self::RemindedLately { .. }
@@ -348,6 +363,8 @@ impl Refusal {
             Self::DepositIs(_) => "choose another deposit; see `escrow deposits`",
             Self::NoAuthority => "propose an agreement whose terms have [time_stamps]",
             Self::NoSuchRule(_) => "see the rules with `escrow show` and the agreement's id",
+            Self::NotGranted { .. } => "choose another deposit or another rule",
+            Self::DutyOfRule(_) => "ask without --return-by and --destroy-by",
             Self::DutyPast { .. } => "name a day that is still to come, such as 2027-03-01",
             Self::NotTriggered { .. } => "see the rules with `escrow show` and the agreement's id",
             Self::RemindedLately { .. } => {

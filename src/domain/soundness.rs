@@ -203,7 +203,8 @@ impl Unsound {
                 "add [calendar] with utc_offset, weekend and holidays, or write notice in days"
             }
             Self::Window { .. } => {
-                "give vote and access.within at least an hour, or leave out what is not wanted"
+                "give vote, access.within and duty.within at least an hour, or leave out what is not \
+                 wanted"
             }
             Self::OneOrganisation { .. } => {
                 "require consents of two roles, such as { all = [\"1@depositor\", \"1@agent\"] }"
@@ -426,6 +427,9 @@ fn check_clocks(terms: &Terms, rule: &Rule) -> Result<(), Unsound> {
     let is_too_short = |span: Option<Span>| span.is_some_and(|span| span < limit::WINDOW_MIN);
     if is_too_short(rule.vote) {
         return window("a consent would be good for less than an hour (vote)");
+    }
+    if is_too_short(rule.duty.map(|duty| duty.within)) {
+        return window("whoever asks would have less than an hour to do its duty (duty.within)");
     }
     match rule.access {
         None => Ok(()),

@@ -13,6 +13,8 @@
 //! * `reviewers`: roles that have to have seen a request before any consent to it counts.
 //! * `objection`: who may block a request, and `settled_by`: what ends that besides its withdrawal,
 //!   which are a joint instruction, an award, and an order, each by whoever the terms name.
+//! * `grants`: which deposits may be asked for, and `duty`: what the requester's organisation takes
+//!   upon itself with what it gets, within what time of the release.
 //! * Four clocks, each of its own: `notice`, how long a request must have been known, in days as
 //!   they pass or in working days of the agreement's [`Calendar`]; `vote`, how long a consent stays
 //!   good, after which the same member may give it anew; `expires`, when the request lapses;
@@ -24,6 +26,7 @@
 //! a safeguard that is not understood is a lost one.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
@@ -31,7 +34,7 @@ use crate::domain::calendar::{Calendar, Period};
 use crate::domain::der::Der;
 use crate::domain::id::{Digest, Fingerprint, Malformed, OrganisationName, Role, RuleName};
 use crate::domain::needs::Needs;
-use crate::domain::statement::Basis;
+use crate::domain::statement::{Basis, DutyKind};
 use crate::domain::text::Text;
 use crate::domain::time::{Span, Timestamp};
 use crate::domain::trigger::Trigger;
@@ -161,6 +164,12 @@ pub struct Rule {
     pub settled_by: Option<SettledBy>,
     /// How long a request stays open.
     pub expires: Span,
+    /// Which deposits may be asked for; left out where that is every one.
+    #[serde(default, skip_serializing_if = "Grants::is_all")]
+    pub grants: Grants,
+    /// What whoever asks takes upon itself; left out where requests say so, if they do.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub duty: Option<RuleDuty>,
     /// How the bundle may be fetched once it is released; left out where nothing bounds that.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub access: Option<Access>,
@@ -195,6 +204,45 @@ impl SettledBy {
     pub fn each(&self) -> impl Iterator<Item = (Basis, &Needs)> {
         Basis::ALL.into_iter().filter_map(move |basis| Some((basis, self.on(basis)?)))
     }
+}
+
+/// Which deposits may be asked for.
+#[derive(Debug, Default, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Grants {
+    /// Every one.
+    #[default]
+    All,
+    /// The last one that there is when it is asked for.
+    Latest,
+    /// Those that the depositor calls so.
+    Label(Text),
+}
+
+impl Grants {
+    fn is_all(&self) -> bool {
+        *self == Self::All
+    }
+}
+
+impl fmt::Display for Grants {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::All => f.write_str("every deposit"),
+            Self::Latest => f.write_str("the latest deposit"),
+            Self::Label(label) => write!(f, "deposits labelled {label}"),
+        }
+    }
+}
+
+/// What whoever asks takes upon itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RuleDuty {
+    /// What is to be done.
+    pub kind: DutyKind,
+    /// Within what time of the release.
+    pub within: Span,
 }
 
 /// How a bundle may be fetched once it is released.
@@ -256,6 +304,8 @@ impl Rule {
             objection: _,
             settled_by,
             expires: _,
+            grants,
+            duty,
             access,
         } = self;
         let is_first = needs.is_first_format()
@@ -265,6 +315,8 @@ impl Rule {
             && settled_by.is_none()
             && matches!(notice, Period::Passing(_))
             && vote.is_none()
+            && grants.is_all()
+            && duty.is_none()
             && access.is_none();
         match is_first {
             true => Format::First,

@@ -11,9 +11,9 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::domain::agreement::{Agreement, Phase};
-use crate::domain::id::{EventKind, OrganisationName, Role};
+use crate::domain::id::{DepositId, EventKind, OrganisationName, Role};
 use crate::domain::needs::Needs;
-use crate::domain::terms::Rule;
+use crate::domain::terms::{Grants, Rule};
 use crate::domain::time::{Span, Timestamp};
 
 /// What must have happened before a rule can be used.
@@ -229,10 +229,13 @@ impl Agreement {
     }
 
     /// Something was deposited; remembered where a rule asks for that.
-    pub fn deposited(&mut self, at: Timestamp) {
-        let is_asked = |rule: &Rule| matches!(rule.trigger, Trigger::Missed { .. });
-        if self.terms.rules.iter().any(is_asked) {
+    pub fn deposited(&mut self, deposit: &DepositId, at: Timestamp) {
+        let asks_when = |rule: &Rule| matches!(rule.trigger, Trigger::Missed { .. });
+        if self.terms.rules.iter().any(asks_when) {
             self.deposited_at = Some(at);
+        }
+        if self.terms.rules.iter().any(|rule| rule.grants == Grants::Latest) {
+            self.latest = Some(deposit.clone());
         }
     }
 

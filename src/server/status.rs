@@ -165,6 +165,8 @@ fn code(refusal: &Refusal) -> Code {
         | Refusal::DepositIs(_)
         | Refusal::NoSuchRule(_)
         | Refusal::NoAuthority
+        | Refusal::NotGranted { .. }
+        | Refusal::DutyOfRule(_)
         | Refusal::DutyPast { .. }
         | Refusal::NotTriggered { .. }
         | Refusal::RemindedLately { .. }

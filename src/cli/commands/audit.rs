@@ -238,6 +238,7 @@ fn deed(stated: &Stated, agreement: &AgreementId) -> (&'static str, String) {
         Statement::Acknowledgement(s) => match s.what {
             Acknowledged::Received => ("acknowledged_receipt", s.request.id.to_string()),
             Acknowledged::Returned => ("acknowledged_return", s.request.id.to_string()),
+            Acknowledged::Reported => ("acknowledged_report", s.request.id.to_string()),
             Acknowledged::Destroyed => ("acknowledged_destruction", s.request.id.to_string()),
         },
         Statement::TimeStamp(s) => ("time_stamped_request", s.request.id.to_string()),

@@ -9,7 +9,7 @@ use crate::crypto::signature;
 use crate::domain::calendar::Calendar;
 use crate::domain::id::{Digest, Role, RuleName};
 use crate::domain::statement::Basis;
-use crate::domain::terms::{Access, Rule, Terms, TimeStamps};
+use crate::domain::terms::{Access, Grants, Rule, RuleDuty, Terms, TimeStamps};
 use crate::domain::url::Url;
 
 /// A rule of an agreement.
@@ -31,6 +31,10 @@ pub struct RuleView {
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     settled_by: BTreeMap<Basis, String>,
     expires: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    grants: Option<Grants>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    duty: Option<RuleDuty>,
     #[serde(skip_serializing_if = "Option::is_none")]
     access: Option<Access>,
 }
@@ -55,6 +59,8 @@ impl RuleView {
                 .map(|(basis, needs)| (basis, needs.to_string()))
                 .collect(),
             expires: rule.expires.to_string(),
+            grants: Some(rule.grants.clone()).filter(|grants| *grants != Grants::All),
+            duty: rule.duty,
             access: rule.access,
         }
     }
@@ -75,6 +81,8 @@ impl RuleView {
             objection,
             settled_by,
             expires,
+            grants,
+            duty,
             access,
         } = self;
         let distinct = distinct_organisations.map(|count| format!(" from {count} organisations"));
@@ -94,10 +102,15 @@ impl RuleView {
         };
         let trigger = trigger.iter().map(|what| format!(", given {what}")).collect::<String>();
         let vote = vote.iter().map(|vote| format!(", each good for {vote}")).collect::<String>();
+        let grants = grants.iter().map(|grants| format!("; grants {grants}")).collect::<String>();
+        let duty = duty.iter().map(|duty| {
+            format!("; duty to {} within {} of the release", duty.kind.word(), duty.within)
+        });
+        let duty = duty.collect::<String>();
         let access = access.iter().map(access_text).collect::<String>();
         format!(
             "{name}: {} may request{trigger}; needs {needs}{distinct}{vote}{reviewed}; notice {notice}; \
-             {objection}{settled}; expires after {expires}{access}",
+             {objection}{settled}; expires after {expires}{grants}{duty}{access}",
             list(requester)
         )
     }

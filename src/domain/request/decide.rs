@@ -8,6 +8,7 @@ use crate::domain::refusal::Refusal;
 use crate::domain::request::{Objection, OpenRequests, Request, State};
 use crate::domain::rules::CLOCK_SKEW_MAX;
 use crate::domain::statement::{self, Acknowledged, Attested, Basis, RequestRef, Withdrawn};
+use crate::domain::terms::Grants;
 use crate::domain::time::Timestamp;
 use crate::domain::trigger::Trigger;
 
@@ -58,6 +59,18 @@ pub fn decide_request(
     let unmet = agreement.unmet(rule, now);
     if !unmet.is_empty() {
         return Err(Refusal::NotTriggered { rule: rule.name.clone(), unmet });
+    }
+    let is_granted = match &rule.grants {
+        Grants::All => true,
+        Grants::Latest => agreement.latest.as_ref() == Some(&deposit.id),
+        Grants::Label(label) => deposit.statement.label == *label,
+    };
+    if !is_granted {
+        let (rule, grants) = (rule.name.clone(), rule.grants.to_string());
+        return Err(Refusal::NotGranted { rule, grants });
+    }
+    if rule.duty.is_some() && request.duty.is_some() {
+        return Err(Refusal::DutyOfRule(rule.name.clone()));
     }
     let by = &request.made.by;
     match agreement.terms.role_of(&by.organisation) {
@@ -343,6 +356,7 @@ pub fn decide_acknowledgement(
                 Acknowledged::Received => "acknowledge receipt",
                 Acknowledged::Returned => "acknowledge the return",
                 Acknowledged::Destroyed => "acknowledge the destruction",
+                Acknowledged::Reported => "acknowledge the report",
             },
         ));
     }
@@ -352,6 +366,7 @@ pub fn decide_acknowledgement(
             Acknowledged::Received => "acknowledged receipt",
             Acknowledged::Returned => "acknowledged the return",
             Acknowledged::Destroyed => "acknowledged the destruction",
+            Acknowledged::Reported => "acknowledged the report",
         };
         return Err(Refusal::Already { who: own.to_string(), what });
     }

@@ -425,11 +425,15 @@ impl Request {
 
     /// Until when its bundle may be fetched, once it is released and if that ends.
     pub fn access_ends(&self) -> Option<Timestamp> {
-        let released_at = match self.outcome {
-            Outcome::Released { at } | Outcome::Retrieved { released_at: at, .. } => at,
-            Outcome::Undecided | Outcome::Withdrawn { .. } => return None,
-        };
-        Some(released_at.after(self.access()?.within?))
+        Some(self.released_at()?.after(self.access()?.within?))
+    }
+
+    /// When it was released, if it was.
+    pub fn released_at(&self) -> Option<Timestamp> {
+        match self.outcome {
+            Outcome::Released { at } | Outcome::Retrieved { released_at: at, .. } => Some(at),
+            Outcome::Undecided | Outcome::Withdrawn { .. } => None,
+        }
     }
 
     /// Whether its bundle may be fetched once more, as far as its rule goes.

@@ -83,7 +83,7 @@ pub fn apply(states: &mut States, stated: &Stated, at: Timestamp, sequence: u64)
             let made = Deposit::made(s, sha256, at);
             let bundle = Key::Bundle(made.agreement.clone(), s.sha256);
             states.put(bundle, Record::Bundle(made.id.clone()));
-            with(states.agreement_mut(&made.agreement), |a| a.deposited(at));
+            with(states.agreement_mut(&made.agreement), |a| a.deposited(&made.id, at));
             states.put_deposit(made.id.clone(), made);
         }
         Statement::Request(s) => {

@@ -151,6 +151,8 @@ fn every_word_of_format_2_is_sound() {
         ("/rules/0/settled_by", Value::Null),
         ("/rules/0/vote", Value::Null),
         ("/rules/0/access", Value::Null),
+        ("/rules/0/grants", json!("all")),
+        ("/rules/0/duty", Value::Null),
         ("/calendar", Value::Null),
     ] {
         assert!(check(&first).is_err(), "without {word} and what was before it");
@@ -159,7 +161,7 @@ fn every_word_of_format_2_is_sound() {
         first = serde_json::from_value(written).unwrap();
         words += 1;
     }
-    assert_eq!((check(&first), words), (Ok(()), 8));
+    assert_eq!((check(&first), words), (Ok(()), 10));
 }
 
 #[test]
@@ -500,6 +502,16 @@ fn unsound_terms_are_refused_in_a_sentence() {
             vec![second(), ("/rules/1/settled_by", json!({}))],
             "rule bankruptcy: settled_by names no way to settle an objection that somebody may \
              raise",
+        ),
+        (
+            "a duty that nobody can do in time",
+            vec![second(), ("/rules/0/duty", json!({"kind": "destroy", "within": "1m"}))],
+            "rule joint: whoever asks would have less than an hour to do its duty (duty.within)",
+        ),
+        (
+            "a duty in format 1",
+            vec![("/rules/0/duty", json!({"kind": "destroy", "within": "30d"}))],
+            "rule joint uses words of terms of format 2, and these terms are of format 1",
         ),
         (
             "a vote in format 1",

@@ -190,6 +190,8 @@ impl Statement {
         match self {
             Self::Proposal(s) => s.terms.format.engine(),
             Self::Reminder(_) | Self::Attestation(_) | Self::Settlement(_) => 2,
+            Self::Request(s) => s.duty.map_or(1, |duty| duty.kind.engine()),
+            Self::Acknowledgement(s) => s.what.engine(),
             Self::Invitation(_)
             | Self::Organisation(_)
             | Self::Join(_)
@@ -205,7 +207,6 @@ impl Statement {
             | Self::Resumption(_)
             | Self::Reseal(_)
             | Self::Deposit(_)
-            | Self::Request(_)
             | Self::Consent(_)
             | Self::Contribution(_)
             | Self::Seen(_)
@@ -213,7 +214,6 @@ impl Statement {
             | Self::Objection(_)
             | Self::Withdrawal(_)
             | Self::Retrieval(_)
-            | Self::Acknowledgement(_)
             | Self::TimeStamp(_) => 1,
         }
     }

@@ -93,6 +93,8 @@ pub enum DutyKind {
     Return,
     /// It is destroyed.
     Destroy,
+    /// It is told what was done with it.
+    Report,
 }
 
 /// What a requester takes upon itself by asking. Those who approve read it with the request.
@@ -360,6 +362,8 @@ pub enum Acknowledged {
     Returned,
     /// It was destroyed, with every copy.
     Destroyed,
+    /// What was done with it was reported, as the agreement's papers say how.
+    Reported,
 }
 
 /// Says what became of a bundle that was handed out. The signer's word, as a delivery note is.

@@ -130,6 +130,7 @@ fn unknown_and_missing_fields_are_refused_at_every_depth() {
                 "distinct_organisations",
                 "vote",
                 "access",
+                "grants",
                 "within",
                 "times",
                 "trigger",

@@ -6,6 +6,7 @@ mod diary;
 mod disputes;
 mod duty;
 mod engines;
+mod grants;
 mod identity;
 pub(crate) mod json;
 mod limits;

@@ -167,8 +167,12 @@ struct Trial {
 }
 
 /// All that can be said of a bundle.
-const ACKNOWLEDGED: [Acknowledged; 3] =
-    [Acknowledged::Received, Acknowledged::Returned, Acknowledged::Destroyed];
+const ACKNOWLEDGED: [Acknowledged; 4] = [
+    Acknowledged::Received,
+    Acknowledged::Returned,
+    Acknowledged::Destroyed,
+    Acknowledged::Reported,
+];
 
 /// Everybody's name in every organisation, the first's that of who has its key at home.
 const NAMES: [&str; 4] = ["one", "two", "three", PENDING];

@@ -70,6 +70,8 @@ pub(crate) fn second_format() -> Value {
     rule["notice"] = json!("4wd");
     rule["vote"] = json!("5d");
     rule["access"] = json!({ "within": "30d", "times": 2 });
+    rule["grants"] = json!("latest");
+    rule["duty"] = json!({ "kind": "report", "within": "60d" });
     rule["objection"] = json!(["depositor"]);
     rule["settled_by"] = json!({
         "joint": { "all": ["1@depositor", "1@beneficiary"] }, "award": "1@agent",

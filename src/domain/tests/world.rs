@@ -410,7 +410,10 @@ impl World {
         let deposit = self.states.deposit(id).unwrap().clone();
         let agreement = self.states.agreement(&deposit.agreement).unwrap();
         let terms_sha256 = agreement.terms_sha256;
+        let name_of_rule = rule.parse().unwrap();
+        let rule = agreement.terms.rule(&name_of_rule).cloned();
         let name = "findings.pdf".parse().unwrap();
+        let duty = Duty { kind: DutyKind::Destroy, by: self.now.after(Span::days(90)) };
         say::Request {
             made: self.made(by),
             ground: self.ground(&deposit.agreement),
@@ -421,10 +424,10 @@ impl World {
             deposit_sha256: deposit.statement_sha256,
             bundle_sha256: deposit.statement.sha256,
             header_sha256: deposit.statement.header_sha256,
-            rule: rule.parse().unwrap(),
+            rule: name_of_rule,
             purpose: "audit of line 7".parse().unwrap(),
             evidence: vec![Evidence { name, sha256: self.fresh(), size: 10 }],
-            duty: Some(Duty { kind: DutyKind::Destroy, by: self.now.after(Span::days(90)) }),
+            duty: rule.is_none_or(|rule| rule.duty.is_none()).then_some(duty),
             point: self.fresh(),
             proof: self.knowledge(),
         }
