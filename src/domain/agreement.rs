@@ -42,13 +42,13 @@ pub struct Agreement {
     pub resuming: BTreeMap<OrganisationName, Digest>,
     /// Whose revocation was told here, and which.
     pub revocations: BTreeMap<MemberPath, Digest>,
-    /// When something was deposited last, where a rule asks for that.
+    /// When something was deposited last; remembered in terms of format 2.
     #[serde(default)]
     pub deposited_at: Option<Timestamp>,
-    /// What was deposited last, where a rule asks for that.
+    /// What was deposited last; likewise.
     #[serde(default)]
     pub latest: Option<DepositId>,
-    /// When organisations have signed something last, where a rule asks for that.
+    /// When organisations have signed something last; likewise.
     #[serde(default)]
     pub heard_at: BTreeMap<OrganisationName, Timestamp>,
     /// Who was reminded since.
@@ -126,6 +126,15 @@ impl Agreement {
             Phase::Proposed | Phase::Declined { .. } | Phase::Terminated { .. } => {
                 Err(Refusal::AgreementIs(self.phase.word()))
             }
+        }
+    }
+
+    /// Refuses once the term of the agreement is over, if it has one. What was asked for before goes
+    /// on by the terms that it named.
+    pub fn in_term(&self, now: Timestamp) -> Result<(), Refusal> {
+        match self.terms.term.filter(|until| now >= *until) {
+            Some(until) => Err(Refusal::TermOver { until, now }),
+            None => Ok(()),
         }
     }
 

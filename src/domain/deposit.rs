@@ -56,12 +56,14 @@ pub fn decide(
     agreement: &Agreement,
     twin: Option<&DepositId>,
     deposit: &statement::Deposit,
+    now: Timestamp,
 ) -> Result<(), Refusal> {
     let organisation = &deposit.made.by.organisation;
     if agreement.terms.depositor() != Some(organisation) {
         return Err(Refusal::NotDepositor(organisation.clone()));
     }
     agreement.in_force()?;
+    agreement.in_term(now)?;
     if deposit.release_key_sha256 != agreement.key()?.sha256 {
         return Err(Refusal::Mismatch("the release key that the bundle is sealed to"));
     }

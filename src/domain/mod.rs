@@ -4,6 +4,7 @@
 //! [`rules::apply()`] what it changes; everything else here is what those two speak about.
 
 pub mod agreement;
+pub mod amendment;
 pub mod calendar;
 pub mod chain;
 pub mod deposit;

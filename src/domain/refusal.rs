@@ -135,6 +135,23 @@ pub enum Refusal {
     /// A time-stamp where nobody was agreed on to give one.
     #[error("the terms pin no authority for time-stamps")]
     NoAuthority,
+    /// The agreement's term is over.
+    #[error("the term of the agreement was over at {until}, and it is {now}")]
+    TermOver {
+        /// When it was.
+        until: Timestamp,
+        /// The vault's time.
+        now: Timestamp,
+    },
+    /// Terms that say nothing of amendments.
+    #[error("the terms do not say who may amend them")]
+    NotAmendable,
+    /// An organisation whose signature under an amendment does nothing.
+    #[error("the terms do not have {0} among those who amend them")]
+    NotAmending(OrganisationName),
+    /// What an amendment would change and must not.
+    #[error("an amendment never changes {0}")]
+    NeverAmended(&'static str),
     /// A deposit that the rule does not grant.
     #[error("rule {rule} grants {grants} alone")]
     NotGranted {
@@ -237,6 +254,9 @@ impl Refusal {
             Self::DepositIs(_) => "DEPOSIT_STATE",
             Self::NoSuchRule(_) => "NO_SUCH_RULE",
             Self::NoAuthority => "NO_AUTHORITY",
+            Self::TermOver { .. } => "TERM_OVER",
+            Self::NotAmendable | Self::NotAmending(_) => "NOT_AMENDABLE",
+            Self::NeverAmended(_) => "NEVER_AMENDED",
             Self::NotGranted { .. } => "NOT_GRANTED",
             Self::DutyOfRule(_) => "DUTY_OF_RULE",
             Self::DutyPast { .. } => "DUTY_PAST",
@@ -286,6 +306,10 @@ impl Refusal {
             | Self::DepositIs(_)
             | Self::NoSuchRule(_)
             | Self::NoAuthority
+            | Self::TermOver { .. }
+            | Self::NotAmendable
+            | Self::NotAmending(_)
+            | Self::NeverAmended(_)
             | Self::NotGranted { .. }
             | Self::DutyOfRule(_)
             | Self::DutyPast { .. }
@@ -363,6 +387,11 @@ impl Refusal {
             Self::DepositIs(_) => "choose another deposit; see `escrow deposits`",
             Self::NoAuthority => "propose an agreement whose terms have [time_stamps]",
             Self::NoSuchRule(_) => "see the rules with `escrow show` and the agreement's id",
+            Self::TermOver { .. } => "renew it: those who may amend its terms sign a later term",
+            Self::NotAmendable | Self::NeverAmended(_) => "propose a new agreement",
+            Self::NotAmending(_) => {
+                "ask a party that may; see `escrow show` and the agreement's id"
+            }
             Self::NotGranted { .. } => "choose another deposit or another rule",
             Self::DutyOfRule(_) => "ask without --return-by and --destroy-by",
             Self::DutyPast { .. } => "name a day that is still to come, such as 2027-03-01",

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
+use crate::domain::amendment;
 use crate::domain::calendar::Period;
 use crate::domain::id::{OrganisationName, Role, RuleName};
 use crate::domain::needs::{Alternative, Needs, TooComplex};
@@ -102,6 +103,15 @@ pub enum Unsound {
         /// When a request expires.
         expires: Span,
     },
+    /// Terms that too few or too many would amend.
+    #[error("amend {what}")]
+    Amend {
+        /// What is wrong.
+        what: &'static str,
+        /// Why it cannot be checked, if it cannot.
+        #[source]
+        cause: Option<TooComplex>,
+    },
     /// A trigger that would pass somebody over, or that nobody can pull.
     #[error("rule {rule}: its trigger {what}")]
     Trigger {
@@ -187,6 +197,9 @@ impl Unsound {
                 "lower distinct_organisations, or name more roles in needs"
             }
             Self::Clocks { .. } => "let expires be longer than notice",
+            Self::Amend { .. } => {
+                "let at least two organisations amend, such as { all = [\"1@depositor\", \"1@agent\"] }"
+            }
             Self::Trigger { .. } => {
                 "let whoever may be passed over object, with notice, and nobody attest for an own \
                  request"
@@ -224,6 +237,10 @@ pub enum Place {
     Holders,
     /// The list of rules.
     Rules,
+    /// Who may amend.
+    Amend,
+    /// The term.
+    Term,
     /// The calendar.
     Calendar,
     /// A rule.
@@ -247,6 +264,8 @@ impl fmt::Display for Place {
         match self {
             Self::Holders => f.write_str("holders"),
             Self::Rules => f.write_str("the list of rules"),
+            Self::Amend => f.write_str("amend"),
+            Self::Term => f.write_str("term"),
             Self::Calendar => f.write_str("calendar"),
             Self::Rule(rule) => write!(f, "rule {rule}"),
             Self::Trigger(rule) => write!(f, "trigger of rule {rule}"),
@@ -277,17 +296,40 @@ impl fmt::Display for Consents {
 pub fn check(terms: &Terms) -> Result<(), Unsound> {
     check_parties(terms)?;
     check_holders(terms)?;
-    if let Some(calendar) = &terms.calendar {
-        if terms.format < Format::Second {
-            return Err(Unsound::Format(Place::Calendar));
+    check_whole(terms)?;
+    between("rules", terms.rules.len(), 1, limit::RULES_MAX)?;
+    no_twins(&Place::Rules, terms.rules.iter().map(|rule| &rule.name))?;
+    terms.rules.iter().try_for_each(|rule| check_rule(terms, rule))
+}
+
+/// What the terms say as a whole.
+fn check_whole(terms: &Terms) -> Result<(), Unsound> {
+    for (place, is_said) in [
+        (Place::Amend, terms.amend.is_some()),
+        (Place::Term, terms.term.is_some()),
+        (Place::Calendar, terms.calendar.is_some()),
+    ] {
+        if is_said && terms.format < Format::Second {
+            return Err(Unsound::Format(place));
         }
+    }
+    if let Some(amend) = &terms.amend {
+        let unclear = |cause| Err(Unsound::Amend { what: "cannot be checked", cause: Some(cause) });
+        if let Err(cause) = amend.alternatives_within() {
+            return unclear(cause);
+        }
+        let roles: Vec<_> = amend.roles().into_iter().collect();
+        known_roles(terms, Place::Amend, &roles)?;
+        if let Some(what) = amendment::unsound(terms, amend) {
+            return Err(Unsound::Amend { what, cause: None });
+        }
+    }
+    if let Some(calendar) = &terms.calendar {
         between("holidays", calendar.holidays.len(), 0, limit::HOLIDAYS_MAX)?;
         let days = usize::try_from(calendar.days_listed()).unwrap_or(usize::MAX);
         between("days between holidays", days, 0, limit::HOLIDAYS_DAYS_MAX)?;
     }
-    between("rules", terms.rules.len(), 1, limit::RULES_MAX)?;
-    no_twins(&Place::Rules, terms.rules.iter().map(|rule| &rule.name))?;
-    terms.rules.iter().try_for_each(|rule| check_rule(terms, rule))
+    Ok(())
 }
 
 fn check_parties(terms: &Terms) -> Result<(), Unsound> {

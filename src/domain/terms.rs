@@ -20,6 +20,9 @@
 //!   good, after which the same member may give it anew; `expires`, when the request lapses;
 //!   `access`, for how long after its release, and how often, the bundle may be fetched.
 //!
+//! The terms as a whole say who may `amend` them, in organisations and not in people, and when their
+//! `term` is over: then nothing more is deposited or asked for, until an amendment names a later one.
+//!
 //! Terms come in formats. What a word means never changes within one. Format 1 is the language as
 //! it was first signed, and its terms do not name their format; those of format 2 do, and only they
 //! may use the words that came with it. A program that does not have these words refuses the whole:
@@ -63,6 +66,12 @@ pub struct Terms {
     pub holders: Vec<Role>,
     /// The ways to a release.
     pub rules: Vec<Rule>,
+    /// How many organisations of which roles may amend the terms; left out where nobody may.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub amend: Option<Needs>,
+    /// When its term is over; left out where that is never.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub term: Option<Timestamp>,
     /// Which days are working days; left out where that is nowhere asked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub calendar: Option<Calendar>,
@@ -328,7 +337,7 @@ impl Rule {
 impl Terms {
     /// The first format that can say them.
     pub fn least_format(&self) -> Format {
-        if self.calendar.is_some() {
+        if self.calendar.is_some() || self.amend.is_some() || self.term.is_some() {
             return Format::Second;
         }
         self.rules.iter().map(Rule::least_format).max().unwrap_or_default()

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use crate::domain::agreement::{Agreement, Phase};
 use crate::domain::id::{DepositId, EventKind, OrganisationName, Role};
 use crate::domain::needs::Needs;
-use crate::domain::terms::{Grants, Rule};
+use crate::domain::terms::{Format, Rule};
 use crate::domain::time::{Span, Timestamp};
 
 /// What must have happened before a rule can be used.
@@ -208,14 +208,10 @@ impl Agreement {
         Some(reminded.map_or(self.began_at(), |reminded| reminded.last_at.after(every)))
     }
 
-    /// Whether what an organisation signs is remembered: some rule asks for its silence.
-    fn listens_to(&self, organisation: &OrganisationName) -> bool {
-        self.reminder_from(organisation).is_some()
-    }
-
-    /// An organisation has signed something in this agreement.
+    /// An organisation has signed something in this agreement. Remembered in format 2, whatever its
+    /// rules ask for now: an amendment may ask for more.
     pub fn heard(&mut self, organisation: &OrganisationName, at: Timestamp) {
-        if self.listens_to(organisation) {
+        if self.terms.format == Format::Second {
             self.heard_at.insert(organisation.clone(), at);
             self.reminded.remove(organisation);
         }
@@ -228,13 +224,10 @@ impl Agreement {
         self.reminded.insert(organisation.clone(), reminded);
     }
 
-    /// Something was deposited; remembered where a rule asks for that.
+    /// Something was deposited; remembered in the same way.
     pub fn deposited(&mut self, deposit: &DepositId, at: Timestamp) {
-        let asks_when = |rule: &Rule| matches!(rule.trigger, Trigger::Missed { .. });
-        if self.terms.rules.iter().any(asks_when) {
+        if self.terms.format == Format::Second {
             self.deposited_at = Some(at);
-        }
-        if self.terms.rules.iter().any(|rule| rule.grants == Grants::Latest) {
             self.latest = Some(deposit.clone());
         }
     }

@@ -145,6 +145,7 @@ fn code(refusal: &Refusal) -> Code {
         | Refusal::NotAdministrator(_)
         | Refusal::NotInvited(_)
         | Refusal::NotDepositor(_)
+        | Refusal::NotAmending(_)
         | Refusal::NotEntitled { .. }
         | Refusal::OwnRequest(_) => Code::PermissionDenied,
         Refusal::Limit { .. } => Code::ResourceExhausted,
@@ -165,6 +166,9 @@ fn code(refusal: &Refusal) -> Code {
         | Refusal::DepositIs(_)
         | Refusal::NoSuchRule(_)
         | Refusal::NoAuthority
+        | Refusal::TermOver { .. }
+        | Refusal::NotAmendable
+        | Refusal::NeverAmended(_)
         | Refusal::NotGranted { .. }
         | Refusal::DutyOfRule(_)
         | Refusal::DutyPast { .. }

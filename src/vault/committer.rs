@@ -156,6 +156,8 @@ fn is_urgent(group: &[(SignedText, Stated)]) -> bool {
         | Statement::ReleaseKey(_)
         | Statement::Acceptance(_)
         | Statement::Declination(_)
+        | Statement::Amendment(_)
+        | Statement::Countersignature(_)
         | Statement::Termination(_)
         | Statement::Resumption(_)
         | Statement::Reseal(_)

@@ -505,6 +505,8 @@ fn may_be_submitted(statement: &Statement) -> bool {
         | Statement::ReleaseKey(_)
         | Statement::Acceptance(_)
         | Statement::Declination(_)
+        | Statement::Amendment(_)
+        | Statement::Countersignature(_)
         | Statement::Termination(_)
         | Statement::Resumption(_)
         | Statement::Reseal(_)

@@ -145,7 +145,10 @@ pub(super) fn check(
             within(own, (Resource::Registrations, quota.registrations), usage.registrations, 1)?;
             text()
         }
-        Statement::Proposal(_) | Statement::ReleaseKey(_) | Statement::Reseal(_) => text(),
+        Statement::Proposal(_)
+        | Statement::Amendment(_)
+        | Statement::ReleaseKey(_)
+        | Statement::Reseal(_) => text(),
         Statement::Deposit(_)
         | Statement::Invitation(_)
         | Statement::Organisation(_)
@@ -156,6 +159,7 @@ pub(super) fn check(
         | Statement::Renewal(_)
         | Statement::Acceptance(_)
         | Statement::Declination(_)
+        | Statement::Countersignature(_)
         | Statement::Termination(_)
         | Statement::Resumption(_)
         | Statement::Consent(_)

@@ -209,6 +209,8 @@ fn deed(stated: &Stated, agreement: &AgreementId) -> (&'static str, String) {
         Statement::ReleaseKey(_) => of_agreement("dealt_release_key"),
         Statement::Acceptance(_) => of_agreement("accepted"),
         Statement::Declination(_) => of_agreement("declined"),
+        Statement::Amendment(_) => of_agreement("proposed_amendment"),
+        Statement::Countersignature(_) => of_agreement("signed_amendment"),
         Statement::Termination(_) => of_agreement("signed_for_the_end"),
         Statement::Resumption(_) => of_agreement("resumed"),
         Statement::RevocationNotice(s) => ("told_of_revocation", s.member.to_string()),

@@ -178,10 +178,18 @@ pub fn terms_text(terms: &Terms) -> String {
         ("bundles", origin_text(terms.stock_age)),
         ("rules", rules.collect::<Vec<_>>().join("\n")),
     ]);
+    pairs.extend(amended_text(terms));
     pairs.extend(terms.calendar.iter().map(|days| ("working days", calendar_text(days))));
     let stamps = terms.time_stamps.iter().map(TimeStampsView::new);
     pairs.extend(stamps.map(|pinned| ("time-stamps", pinned.text())));
     fields(&pairs)
+}
+
+/// Who may amend the terms and when their term is over, for people.
+pub(super) fn amended_text(terms: &Terms) -> Vec<(&'static str, String)> {
+    let amend = terms.amend.iter().map(|by| ("amended by", format!("organisations: {by}")));
+    let term = terms.term.iter().map(|until| ("term", format!("until {until}")));
+    amend.chain(term).collect()
 }
 
 /// How many shares open a bundle, for people.

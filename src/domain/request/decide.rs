@@ -30,6 +30,7 @@ pub fn decide_request(
     now: Timestamp,
 ) -> Result<(), Refusal> {
     agreement.in_force()?;
+    agreement.in_term(now)?;
     deposit.is_stored()?;
     let key = agreement.key()?;
     let pins = [

@@ -1,13 +1,14 @@
 //! What statements and notes change, once they are events.
 
 use crate::domain::agreement::Agreement;
+use crate::domain::amendment::Amendment;
 use crate::domain::deposit::{Condition, Deposit};
 use crate::domain::event::{CaEdition, Note};
-use crate::domain::id::AgreementId;
+use crate::domain::id::{AgreementId, Digest};
 use crate::domain::organisation::Organisation;
 use crate::domain::registration::Registration;
 use crate::domain::request::Request;
-use crate::domain::rules::{judged, stream};
+use crate::domain::rules::{judged, judged_amendment, stream};
 use crate::domain::statement::{Stated, Statement, Withdrawn};
 use crate::domain::states::{Accepted, Key, Record, States, Vault};
 use crate::domain::stream::Stream;
@@ -62,6 +63,14 @@ pub fn apply(states: &mut States, stated: &Stated, at: Timestamp, sequence: u64)
         }
         Statement::Declination(s) => {
             with(states.agreement_mut(&s.ground.agreement), |a| a.declined_by(own, at));
+        }
+        Statement::Amendment(s) => {
+            let proposed = Amendment::proposed(s, at);
+            states.put_amendment(sha256, proposed);
+        }
+        Statement::Countersignature(s) => {
+            with(states.amendment_mut(&s.amendment_sha256), |a| a.signed_by(&s.made.by, at));
+            come_into_force(states, &s.amendment_sha256, sequence);
         }
         Statement::Termination(s) => {
             with(states.agreement_mut(&s.ground.agreement), |a| a.terminated_by(own, at));
@@ -201,6 +210,19 @@ pub fn apply_note(states: &mut States, note: &Note, at: Timestamp, sequence: u64
         }
         Note::Access { .. } | Note::Refused { .. } | Note::HandedOut { .. } => {}
     }
+}
+
+/// An amendment takes the place of the terms it amends, if enough signatures count.
+fn come_into_force(states: &mut States, sha256: &Digest, sequence: u64) {
+    let Some(amendment) = states.amendment(sha256).map(|found| judged_amendment(states, found))
+    else {
+        return;
+    };
+    with(states.agreement_mut(&amendment.agreement), |agreement| {
+        if amendment.is_complete(agreement) {
+            agreement.amended(&amendment, *sha256, sequence);
+        }
+    });
 }
 
 /// A request has ended before it expired.

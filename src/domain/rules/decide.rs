@@ -3,13 +3,14 @@
 use std::collections::BTreeSet;
 
 use crate::domain::agreement::{self, Agreement};
+use crate::domain::amendment::{self, Amendment};
 use crate::domain::deposit::{self, Deposit};
 use crate::domain::event::ENGINE;
 use crate::domain::id::{AgreementId, DepositId, Digest, MemberPath, OrganisationName};
 use crate::domain::organisation::{self, Organisation};
 use crate::domain::refusal::Refusal;
 use crate::domain::request::{self, Request};
-use crate::domain::rules::{CLOCK_SKEW_MAX, Circumstances, VALIDITY_MAX, judged};
+use crate::domain::rules::{CLOCK_SKEW_MAX, Circumstances, VALIDITY_MAX, judged, judged_amendment};
 use crate::domain::soundness;
 use crate::domain::statement::{Ground, Log, Proposal, RequestRef, Stated, Statement, Withdrawn};
 use crate::domain::states::States;
@@ -83,6 +84,15 @@ pub fn holds(
             let agreement = grounded(states, own, stated, &s.ground, circumstances)?;
             agreement::decide_declination(agreement)
         }
+        Statement::Amendment(s) => {
+            let agreement = grounded(states, own, stated, &s.ground, circumstances)?;
+            amendment::decide_amendment(agreement, s)
+        }
+        Statement::Countersignature(s) => {
+            let agreement = grounded(states, own, stated, &s.ground, circumstances)?;
+            let amendment = amendment(states, &s.amendment_sha256, agreement)?;
+            amendment::decide_countersignature(agreement, &amendment, s)
+        }
         Statement::Termination(s) => {
             let agreement = grounded(states, own, stated, &s.ground, circumstances)?;
             agreement::decide_termination(agreement, s)
@@ -111,7 +121,7 @@ pub fn holds(
             // One that was lost may be handed in again.
             let is_lost =
                 |id: &&DepositId| states.deposit(id).is_some_and(|twin| twin.is_stored().is_err());
-            deposit::decide(agreement, twin.filter(|id| !is_lost(id)), s)
+            deposit::decide(agreement, twin.filter(|id| !is_lost(id)), s, now)
         }
         Statement::Request(s) => {
             let agreement = grounded(states, own, stated, &s.ground, circumstances)?;
@@ -301,6 +311,8 @@ fn holds_blindly(statement: &Statement) -> bool {
         | Statement::Proposal(_)
         | Statement::ReleaseKey(_)
         | Statement::Acceptance(_)
+        | Statement::Amendment(_)
+        | Statement::Countersignature(_)
         | Statement::Termination(_)
         | Statement::Resumption(_)
         | Statement::Reseal(_)
@@ -348,6 +360,18 @@ fn deposit<'s>(
         .deposit(id)
         .filter(|deposit| deposit.agreement == agreement.id)
         .ok_or_else(|| Refusal::NotFound(id.to_string()))
+}
+
+fn amendment(
+    states: &States,
+    sha256: &Digest,
+    agreement: &Agreement,
+) -> Result<Amendment, Refusal> {
+    states
+        .amendment(sha256)
+        .filter(|amendment| amendment.agreement == agreement.id)
+        .map(|amendment| judged_amendment(states, amendment))
+        .ok_or_else(|| Refusal::NotFound(format!("an amendment of digest {sha256}")))
 }
 
 fn request(states: &States, named: &RequestRef, agreement: &Agreement) -> Result<Request, Refusal> {

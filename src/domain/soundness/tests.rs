@@ -154,6 +154,8 @@ fn every_word_of_format_2_is_sound() {
         ("/rules/0/grants", json!("all")),
         ("/rules/0/duty", Value::Null),
         ("/calendar", Value::Null),
+        ("/amend", Value::Null),
+        ("/term", Value::Null),
     ] {
         assert!(check(&first).is_err(), "without {word} and what was before it");
         let mut written = serde_json::to_value(&first).unwrap();
@@ -161,7 +163,7 @@ fn every_word_of_format_2_is_sound() {
         first = serde_json::from_value(written).unwrap();
         words += 1;
     }
-    assert_eq!((check(&first), words), (Ok(()), 10));
+    assert_eq!((check(&first), words), (Ok(()), 12));
 }
 
 #[test]
@@ -512,6 +514,36 @@ fn unsound_terms_are_refused_in_a_sentence() {
             "a duty in format 1",
             vec![("/rules/0/duty", json!({"kind": "destroy", "within": "30d"}))],
             "rule joint uses words of terms of format 2, and these terms are of format 1",
+        ),
+        (
+            "one amends alone",
+            vec![second(), ("/amend", json!({"any": ["2@agent", "1@depositor"]}))],
+            "amend asks for more organisations of a role than there are",
+        ),
+        (
+            "one amends alone, and is there",
+            vec![second(), ("/amend", json!("1@depositor"))],
+            "amend lets one organisation change what all have signed",
+        ),
+        (
+            "amended by nobody there is",
+            vec![second(), ("/amend", json!({"all": ["1@depositor", "1@auditor"]}))],
+            "amend names the role auditor, which no party has",
+        ),
+        (
+            "amended by whoever is left out",
+            vec![second(), ("/amend", json!({"all": []}))],
+            "amend cannot be checked",
+        ),
+        (
+            "amendments in format 1",
+            vec![("/amend", json!({"all": ["1@depositor", "1@agent"]}))],
+            "amend uses words of terms of format 2, and these terms are of format 1",
+        ),
+        (
+            "a term in format 1",
+            vec![("/term", json!("2031-01-01T00:00:00.000Z"))],
+            "term uses words of terms of format 2, and these terms are of format 1",
         ),
         (
             "a vote in format 1",

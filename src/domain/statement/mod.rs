@@ -133,6 +133,8 @@ statements! {
     ReleaseKey = "escrow-vault/release-key/v1",
     Acceptance = "escrow-vault/acceptance/v1",
     Declination = "escrow-vault/declination/v1",
+    Amendment = "escrow-vault/amendment/v1",
+    Countersignature = "escrow-vault/countersignature/v1",
     Termination = "escrow-vault/termination/v1",
     RevocationNotice = "escrow-vault/revocation-notice/v1",
     Resumption = "escrow-vault/resumption/v1",
@@ -189,7 +191,11 @@ impl Statement {
     pub fn engine(&self) -> u32 {
         match self {
             Self::Proposal(s) => s.terms.format.engine(),
-            Self::Reminder(_) | Self::Attestation(_) | Self::Settlement(_) => 2,
+            Self::Amendment(_)
+            | Self::Countersignature(_)
+            | Self::Reminder(_)
+            | Self::Attestation(_)
+            | Self::Settlement(_) => 2,
             Self::Request(s) => s.duty.map_or(1, |duty| duty.kind.engine()),
             Self::Acknowledgement(s) => s.what.engine(),
             Self::Invitation(_)
@@ -232,6 +238,8 @@ impl Statement {
             | Self::ReleaseKey(_) => None,
             Self::Acceptance(s) => Some(&s.ground),
             Self::Declination(s) => Some(&s.ground),
+            Self::Amendment(s) => Some(&s.ground),
+            Self::Countersignature(s) => Some(&s.ground),
             Self::Termination(s) => Some(&s.ground),
             Self::RevocationNotice(s) => Some(&s.ground),
             Self::Resumption(s) => Some(&s.ground),

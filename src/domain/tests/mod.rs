@@ -1,6 +1,7 @@
 //! Trials of the domain: attacks, promises, tables. Nothing here signs or hashes; digests and
 //! keys are any bytes unlike each other.
 
+mod amendments;
 mod clocks;
 mod diary;
 mod disputes;

@@ -594,6 +594,8 @@ impl Trial {
             | Statement::Revocation(_)
             | Statement::RevocationNotice(_)
             | Statement::Resumption(_)
+            | Statement::Amendment(_)
+            | Statement::Countersignature(_)
             | Statement::Reminder(_)
             | Statement::Renewal(_)
             | Statement::Registration(_)

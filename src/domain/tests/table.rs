@@ -1,5 +1,6 @@
 //! Who may do what: every command by everybody, and strangers are told nothing.
 
+use super::amendments::{amendable, amended};
 use super::disputes::disputed;
 use super::scenario::{
     DANA, EVE, JUN, KENJI, MINJI, SORA, YUKI, asked, consented, deposited, parties, retrieved,
@@ -33,6 +34,8 @@ const TABLE: &str = "
     decline         ok    ok    ok    ok    ok    ok    pend  none  key
     terminate       ok    ok    ok    ok    ok    ok    pend  none  key
     tell of it      ok    ok    none  none  none  none  pend  none  key
+    amend           ok    ok    NOT_AMENDABLE NOT_AMENDABLE ok ok pend none key
+    countersign     done  done  NOT_AMENDABLE NOT_AMENDABLE ok ok pend none key
     reseal          none  ok    none  ok    none  ok    pend  none  key
     deposit         ok    ok    dep   dep   dep   dep   pend  none  key
     request joint   may   may   ok    ok    may   may   pend  none  key
@@ -170,6 +173,16 @@ fn command(name: &str) -> Due {
             world.accept(objection);
             about((world, case), |world, by, case| world.withdrawal(by, case, Withdrawn::Objection))
         }
+        "amend" => {
+            let (world, id) = amendable();
+            within(world, id, |world, by, id| world.amendment(by, id, &amended()))
+        }
+        "countersign" => {
+            let (mut world, id) = amendable();
+            let amendment = world.amendment(MINJI, &id, &amended());
+            let sha256 = world.accept(amendment);
+            within(world, id, move |world, by, id| world.countersignature(by, id, sha256))
+        }
         "attest" => {
             let (world, _, case) = asked_given(TRIGGER);
             about((world, case), |world, by, case| world.attestation(by, case, &insolvency()))
@@ -245,7 +258,7 @@ fn everybody_may_exactly_what_their_role_may() {
         assert_eq!(outcomes, expected, "{name}");
         tried += outcomes.len();
     }
-    assert_eq!(tried, 30 * ACTORS.len());
+    assert_eq!(tried, 32 * ACTORS.len());
 }
 
 /// The same statement about things that aren't there.
@@ -270,6 +283,8 @@ fn about_nothing(mut statement: Statement) -> Statement {
         Statement::Seen(s) => (s.ground.agreement, s.request) = (agreement, request),
         Statement::Notification(s) => (s.ground.agreement, s.request) = (agreement, request),
         Statement::Objection(s) => (s.ground.agreement, s.request) = (agreement, request),
+        Statement::Amendment(s) => s.ground.agreement = agreement,
+        Statement::Countersignature(s) => s.ground.agreement = agreement,
         Statement::Reminder(s) => s.ground.agreement = agreement,
         Statement::Attestation(s) => (s.ground.agreement, s.request) = (agreement, request),
         Statement::Settlement(s) => (s.ground.agreement, s.request) = (agreement, request),

@@ -62,6 +62,8 @@ pub(crate) fn second_format() -> Value {
     written["calendar"] = json!({
         "utc_offset": "+09:00", "weekend": ["saturday", "sunday"], "holidays": ["2026-03-06"],
     });
+    written["amend"] = json!({ "all": ["1@depositor", "1@agent"] });
+    written["term"] = json!("2031-03-02T00:00:00.000Z");
     let of = json!(["1@depositor", "1@beneficiary", "1@agent"]);
     let rule = &mut written["rules"][0];
     rule["needs"] = json!({ "at_least": 2, "of": of });

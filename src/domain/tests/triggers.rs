@@ -240,15 +240,14 @@ fn a_rule_for_silence_waits_until_nobody_answered_all_reminders() {
 }
 
 #[test]
-fn nothing_is_remembered_for_rules_that_do_not_ask() {
-    for (why, trigger, heard, deposited) in [
-        ("an event", TRIGGER, 0, false),
-        ("silence", SILENCE, 1, false),
-        ("missed deposits", r#"{"missed":{"deposits":1,"interval":"10d","grace":"0s"}}"#, 0, true),
-    ] {
-        let (world, agreement, _) = agreed(trigger);
-        let agreement = world.states.agreement(&agreement).unwrap();
-        assert_eq!(agreement.heard_at.len(), heard, "{why}");
-        assert_eq!(agreement.deposited_at.is_some(), deposited, "{why}");
-    }
+fn records_of_format_1_remember_what_they_ever_did() {
+    let mut world = parties();
+    let id = world.agree(&terms(three_party()));
+    world.store(&id);
+    let agreement = world.states.agreement(&id).unwrap();
+    assert!(agreement.heard_at.is_empty() && agreement.reminded.is_empty());
+    assert_eq!((agreement.deposited_at, &agreement.latest), (None, &None));
+    let (world, id, deposit) = agreed(TRIGGER);
+    let agreement = world.states.agreement(&id).unwrap();
+    assert_eq!((agreement.heard_at.len(), &agreement.latest), (3, &Some(deposit)));
 }

@@ -370,6 +370,27 @@ impl World {
         say::Declination { made: self.made(by), ground: self.ground(id) }
     }
 
+    pub(super) fn amendment(
+        &mut self,
+        by: &str,
+        id: &AgreementId,
+        terms: &Terms,
+    ) -> say::Amendment {
+        let amends_sha256 = self.states.agreement(id).map(|agreement| agreement.terms_sha256);
+        let (made, ground) = (self.made(by), self.ground(id));
+        let amends_sha256 = amends_sha256.unwrap_or_default();
+        say::Amendment { made, ground, amends_sha256, terms: terms.clone() }
+    }
+
+    pub(super) fn countersignature(
+        &mut self,
+        by: &str,
+        id: &AgreementId,
+        amendment_sha256: Digest,
+    ) -> say::Countersignature {
+        say::Countersignature { made: self.made(by), ground: self.ground(id), amendment_sha256 }
+    }
+
     pub(super) fn termination(&mut self, by: &str, id: &AgreementId) -> say::Termination {
         say::Termination { made: self.made(by), ground: self.ground(id) }
     }
