@@ -1,7 +1,9 @@
 //! Requests: the whole way from asking to opening.
 
 mod apply;
+mod consents;
 mod decide;
+mod dispute;
 mod duty;
 
 pub use decide::*;
@@ -12,13 +14,10 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::domain::id::{
-    AgreementId, DepositId, Digest, MemberPath, OrganisationName, RequestId, Role,
-};
-use crate::domain::needs::{Alternative, Needs};
+use crate::domain::id::{AgreementId, DepositId, Digest, MemberPath, OrganisationName, RequestId};
 use crate::domain::refusal::Refusal;
 use crate::domain::statement::{self, Basis, Evidence};
-use crate::domain::terms::{Access, Rule, SettledBy, Terms, TimeStamps};
+use crate::domain::terms::{Access, Rule, Terms, TimeStamps};
 use crate::domain::text::Text;
 use crate::domain::time::Timestamp;
 
@@ -317,105 +316,11 @@ impl Request {
         judged
     }
 
-    /// Objections neither taken back nor settled.
-    pub fn standing_objections(&self) -> impl Iterator<Item = &Objection> {
-        self.objections
-            .iter()
-            .filter(|objection| objection.withdrawn.is_none() && !self.is_settled(objection))
-    }
-
-    /// Whether as many have said that an objection is settled as the rule asks for.
-    pub fn is_settled(&self, objection: &Objection) -> bool {
-        self.settling(objection).iter().any(|(_, missing)| missing.is_empty())
-    }
-
-    /// On what basis an objection can be settled, and whose word that still lacks. What was said on
-    /// one basis does nothing on another.
-    pub fn settling(&self, objection: &Objection) -> Vec<(Basis, Alternative)> {
-        let settled_by = self.rule().and_then(|rule| rule.settled_by.as_ref());
-        let each = settled_by.into_iter().flat_map(SettledBy::each);
-        let missing = |(basis, needs): (Basis, &Needs)| {
-            let said = objection.settlements.iter().filter(|settled| settled.basis == basis);
-            let seated = self.seated(said.map(|settled| &settled.by));
-            Some((basis, needs.missing(&seated).ok()?))
-        };
-        each.filter_map(missing).collect()
-    }
-
-    /// Organisations that have to have seen the request, and have not: until they have, no consent
-    /// counts. The requester's own reviews nothing.
-    pub fn unreviewed(&self) -> Vec<&OrganisationName> {
-        let has_seen =
-            |who: &OrganisationName| self.sights.iter().any(|sight| sight.by.organisation == *who);
-        self.reviewers().filter(|who| !has_seen(who)).collect()
-    }
-
-    fn reviewers(&self) -> impl Iterator<Item = &OrganisationName> {
-        self.others_in(self.rule().map_or(&[][..], |rule| &rule.reviewers))
-    }
-
-    /// The organisations in these roles, other than the requester's own.
-    fn others_in(&self, roles: &[Role]) -> impl Iterator<Item = &OrganisationName> {
-        let requester = &self.requester().organisation;
-        roles.iter().flat_map(|role| self.terms.in_role(role)).filter(move |who| *who != requester)
-    }
-
-    /// Whether this organisation's sight means anything: it may object, or has to review.
-    pub fn is_to_see(&self, organisation: &OrganisationName) -> bool {
-        self.objectors().chain(self.reviewers()).any(|who| who == organisation)
-    }
-
-    /// Organisations that may object, other than the requester's own.
-    pub fn objectors(&self) -> impl Iterator<Item = &OrganisationName> {
-        self.others_in(self.rule().map_or(&[][..], |rule| &rule.objection))
-    }
-
-    /// Organisations that may object and have neither seen the request nor been notified of it:
-    /// until they know, no share is spent.
-    pub fn unaware(&self) -> Vec<&OrganisationName> {
-        if !self.notifications.is_empty() {
-            return Vec::new();
-        }
-        let sights = self.sights.iter().map(|sight| &sight.by);
-        let consents = self.consents.iter().map(|consent| &consent.by);
-        let objections = self.objections.iter().map(|objection| &objection.by);
-        let acted: Vec<_> = sights.chain(consents).chain(objections).collect();
-        self.objectors().filter(|who| acted.iter().all(|by| by.organisation != **who)).collect()
-    }
-
-    /// Whether this member should say that it has seen the request.
-    pub fn awaits_sight_by(&self, member: &MemberPath) -> bool {
-        self.is_to_see(&member.organisation) && !self.sights.iter().any(|sight| sight.by == *member)
-    }
-
     /// The authority that is to be asked for a time-stamp of it now: the terms pin one, it has given
     /// none, and the request has not ended.
     pub fn awaits_stamp(&self, now: Timestamp) -> Option<&TimeStamps> {
         let pinned = self.terms.time_stamps.as_ref()?;
         (self.stamped.is_none() && UNDECIDED.contains(&self.state(now))).then_some(pinned)
-    }
-
-    /// Since when everybody who may object has known of the request, by their own clocks: the
-    /// latest of the organisations' first sights. `None` while one of them has signed none, so
-    /// that nobody's word on what it has seen runs another's notice.
-    pub fn first_sight(&self) -> Option<Timestamp> {
-        let first_of = |who: &OrganisationName| {
-            let own = self.sights.iter().filter(|sight| sight.by.organisation == *who);
-            own.map(|sight| sight.seen_at).min()
-        };
-        let firsts: Option<Vec<_>> = self.objectors().map(first_of).collect();
-        firsts?.into_iter().max()
-    }
-
-    /// Consents that are still good.
-    pub fn standing_consents(&self, now: Timestamp) -> impl Iterator<Item = &Act> {
-        self.consents.iter().filter(move |consent| now < self.consent_ends(consent))
-    }
-
-    /// When a consent stops being good.
-    pub fn consent_ends(&self, consent: &Act) -> Timestamp {
-        let vote = self.rule().and_then(|rule| rule.vote);
-        vote.map_or(Timestamp::MAX, |vote| consent.at.after(vote))
     }
 
     /// What bounds the fetching of its bundle, if something does.
@@ -446,86 +351,6 @@ impl Request {
             Some(times) => Err(Refusal::FetchedOften(times)),
             None => Ok(()),
         }
-    }
-
-    /// The seats still empty on the shortest way to meet the rule; `None` if the rule itself
-    /// cannot be judged, which is never satisfied.
-    pub fn missing_consents(&self, now: Timestamp) -> Option<Alternative> {
-        self.shortest_ways(now)?.into_iter().next()
-    }
-
-    /// The same for every way to meet the rule that is as short as the shortest.
-    pub fn shortest_ways(&self, now: Timestamp) -> Option<Vec<Alternative>> {
-        let people = self.standing_consents(now).map(|consent| &consent.by);
-        let seated = self.seated(people.filter(|person| *person != self.requester()));
-        self.rule()?.needs.shortest(&seated).ok()
-    }
-
-    /// How many different people there are of each role.
-    fn seated<'a>(&self, people: impl Iterator<Item = &'a MemberPath>) -> BTreeMap<Role, u16> {
-        let mut seated: BTreeMap<Role, u16> = BTreeMap::new();
-        for person in people.collect::<BTreeSet<_>>() {
-            if let Some(role) = self.terms.role_of(&person.organisation) {
-                let seats = seated.entry(role.clone()).or_default();
-                *seats = seats.saturating_add(1);
-            }
-        }
-        seated
-    }
-
-    /// Whether what its rule asks for has happened.
-    pub fn is_triggered(&self, now: Timestamp) -> bool {
-        let is_attested = || self.missing_attestations().is_some_and(|open| open.is_empty());
-        let is_time = |rule: &Rule| rule.trigger.date().is_none_or(|date| now >= date);
-        self.rule().is_some_and(is_time) && is_attested()
-    }
-
-    /// Whose attestations its rule still asks for; `None` if that cannot be judged.
-    pub fn missing_attestations(&self) -> Option<Alternative> {
-        let Some(attested) = self.rule()?.trigger.attested() else {
-            return Some(Alternative::new());
-        };
-        attested.missing(&self.seated(self.attestations.iter().map(|it| &it.by))).ok()
-    }
-
-    /// Whether consents are there that meet the rule, and count.
-    pub fn is_consented(&self, now: Timestamp) -> bool {
-        self.unreviewed().is_empty()
-            && self.missing_consents(now).is_some_and(|open| open.is_empty())
-            && self.organisations_missing(now) == 0
-    }
-
-    /// Of how many more organisations consents have to come, whoever fills the seats.
-    pub fn organisations_missing(&self, now: Timestamp) -> usize {
-        let needed = self.rule().map_or(2, Rule::organisations_needed);
-        needed.saturating_sub(self.consenting_organisations(now).len())
-    }
-
-    /// Organisations whose members may consent and have not.
-    pub fn other_organisations(&self, now: Timestamp) -> Vec<&OrganisationName> {
-        let roles = self.rule().map(Rule::consenting_roles).unwrap_or_default();
-        let consenting = self.consenting_organisations(now);
-        let able = self
-            .terms
-            .organisations()
-            .filter(|who| self.terms.role_of(who).is_some_and(|role| roles.contains(role)));
-        able.filter(|who| !consenting.contains(who)).collect()
-    }
-
-    fn consenting_organisations(&self, now: Timestamp) -> BTreeSet<&OrganisationName> {
-        self.standing_consents(now).map(|consent| &consent.by.organisation).collect()
-    }
-
-    /// Whether this member's consent could fill a seat.
-    pub fn may_consent(&self, member: &MemberPath) -> bool {
-        let role = self.terms.role_of(&member.organisation);
-        let roles = self.rule().map(Rule::consenting_roles).unwrap_or_default();
-        member != self.requester() && role.is_some_and(|role| roles.contains(role))
-    }
-
-    /// Whether this member has consented, and that is still good.
-    pub fn has_consented(&self, member: &MemberPath, now: Timestamp) -> bool {
-        self.standing_consents(now).any(|consent| consent.by == *member)
     }
 
     /// Holders whose contribution the request could take: they consented, are not the
