@@ -11,29 +11,27 @@
     reason = "what goes wrong while measuring ends it"
 )]
 
+#[allow(dead_code, reason = "other benches use the rest")]
+mod common;
+
 use std::fs::{self, File};
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Barrier};
+use std::io::Read as _;
+use std::path::Path;
+use std::process::Command;
+use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
-use escrow_vault::client::acts::deposit;
-use escrow_vault::client::archive::pack::Plan;
 use escrow_vault::client::export;
-use escrow_vault::client::home::Home;
-use escrow_vault::client::session::Session;
 use escrow_vault::crypto::contribution::{Target, contribute, verify};
 use escrow_vault::crypto::keyring::Keyring;
 use escrow_vault::crypto::release_key::{ReleaseKey, deal, number};
 use escrow_vault::crypto::request_point::RequestSecret;
-use escrow_vault::crypto::seal::{Origin, Sealer};
+use escrow_vault::crypto::seal::{Origin, Seal};
 use escrow_vault::crypto::signature::{self, SigningKey};
 use escrow_vault::crypto::statement;
 use escrow_vault::domain::event::{Note, SignedText};
 use escrow_vault::domain::id::{AgreementId, Bytes, MemberPath, OrganisationName};
-use escrow_vault::domain::statement::{Content, Invitation, Log, Made, Statement};
+use escrow_vault::domain::statement::{Invitation, Log, Made, Statement};
 use escrow_vault::domain::stream::Stream;
 use escrow_vault::domain::time::{Span, Timestamp};
 use escrow_vault::ledger::checkpoint::Checkpoint;
@@ -45,28 +43,14 @@ use escrow_vault::store::{
 };
 use escrow_vault::vault::{DomainProjector, Quota, SystemClock, Talker, Vault as LocalVault};
 use rand_core::OsRng;
-use serde_json::Value;
 
-/// A figure and its peer, as they are printed.
-struct Row {
-    what: &'static str,
-    ours: String,
-    peer: String,
-    ratio: f64,
-}
-
-impl Row {
-    /// Printed as soon as it is measured.
-    fn print(self) {
-        let Self { what, ours, peer, ratio } = self;
-        println!("{what:<44} {ours:>22} {peer:>34} {ratio:>7.2}");
-    }
-}
+use crate::common::disk::{self, same, syncs_per_second};
+use crate::common::process::{Cost, json, measured, resident_mib, run};
+use crate::common::table::{self, Row, against};
+use crate::common::vault::{Vault, escrow};
 
 fn main() {
-    let wanted: Vec<String> =
-        std::env::args().skip(1).filter(|arg| !arg.starts_with('-')).collect();
-    let measures: [(&str, fn()); 8] = [
+    table::measure([
         ("bulk", bulk),
         ("durable", durable),
         ("statements", statements),
@@ -75,13 +59,7 @@ fn main() {
         ("start", start),
         ("log", log),
         ("export", exported),
-    ];
-    println!("{:<44} {:>22} {:>34} {:>7}", "measure", "ours", "peer", "ratio");
-    for (name, measure) in measures {
-        if wanted.is_empty() || wanted.iter().any(|wanted| wanted == name) {
-            measure();
-        }
-    }
+    ]);
 }
 
 /// Deposit and retrieval of 1 GiB, beside `age` encrypting and decrypting the same bytes to disk.
@@ -124,25 +102,18 @@ fn durable() {
 /// either way. Medians of five runs of each, in turn.
 fn statements() {
     const RUNS: usize = 5;
-    let place = Path::new(env!("CARGO_TARGET_TMPDIR"));
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
-    let dir = tempfile::Builder::new().prefix("statements").tempdir_in(place).unwrap();
+    let dir = disk::directory("statements");
     let syncs = syncs_per_second(&dir.path().join("syncs"));
     for (clients, each, what, beside) in [
         (1, 400, "statements/s, 1 at a time", "the same beside the disk"),
         (64, 100, "statements/s, 64 at a time", "the same beside the disk"),
     ] {
-        let mut rates = [const { Vec::new() }; 2];
-        for _ in 0..RUNS {
-            for (rates, has_log) in rates.iter_mut().zip([true, false]) {
-                let dir = tempfile::Builder::new().prefix("vault").tempdir_in(place).unwrap();
-                rates.push(runtime.block_on(stated(dir.path(), has_log, clients, each)));
-            }
-        }
-        let [with, without] = rates.map(|mut rates| {
-            rates.sort_by(f64::total_cmp);
-            rates[RUNS / 2]
-        });
+        let rate = |has_log| {
+            let dir = disk::directory("vault");
+            runtime.block_on(stated(dir.path(), has_log, clients, each))
+        };
+        let [with, without] = table::medians(RUNS, [&mut || rate(true), &mut || rate(false)]);
         let row = |what, peer, ratio| Row { what, ours: format!("{with:.0}/s"), peer, ratio };
         row(what, format!("without checkpoints: {without:.0}/s"), with / without).print();
         row(beside, format!("fdatasync of 4 KiB: {syncs:.0}/s"), with / syncs).print();
@@ -228,16 +199,14 @@ fn contribution() {
     let names: Vec<OrganisationName> = ["a", "b", "c"].map(|name| name.parse().unwrap()).into();
     let dealt = deal(&names, 2, &mut OsRng).unwrap();
     let key = ReleaseKey::check(&dealt.commitment, 2, &number(&names)).unwrap();
-    let mut sealer = Sealer::new(&key, Vec::new(), &mut OsRng).unwrap();
-    sealer.write_all(b"recipe").unwrap();
     let origin =
         Origin { agreement: AgreementId::of(&Bytes([3; 32])), depositor: names[0].clone() };
-    let (sealed, _) = sealer.finish(&origin, &mut OsRng).unwrap();
+    let sealed = Seal::new(&key, &origin, &mut OsRng).unwrap();
     let target = Target {
         request_sha256: Bytes([1; 32]),
         release_key_sha256: Bytes([2; 32]),
         epoch: 1,
-        ephemeral: sealed.header.ephemeral,
+        ephemeral: sealed.header().ephemeral,
         request_point: RequestSecret::generate(&mut OsRng).point(),
     };
     let (holder, share) = &dealt.shares[1];
@@ -285,8 +254,7 @@ fn log() {
     const FEW: u64 = 1_000;
     const PAYLOAD_BYTES: usize = 700;
     let many = entries();
-    let place = Path::new(env!("CARGO_TARGET_TMPDIR"));
-    let dir = tempfile::Builder::new().prefix("log").tempdir_in(place).unwrap();
+    let dir = disk::directory("log");
     let open = || {
         let began = Instant::now();
         let options = Options { reserve_bytes: 0, may_begin: true, ..Options::default() };
@@ -412,307 +380,5 @@ struct Nothing;
 impl Projector for Nothing {
     fn project(&self, _: &Entry, _: ReadRecord<'_>) -> Result<Records, ReadError> {
         Ok(Records::new())
-    }
-}
-
-/// What a process took.
-#[derive(Default)]
-struct Cost {
-    wall: Duration,
-    cpu: Duration,
-    resident_mib: u64,
-}
-
-fn against(what: &'static str, ours: Cost, peer: &str, theirs: Cost) -> Row {
-    let shown = |cost: &Cost| match cost.cpu.is_zero() {
-        true => format!("{:.2?}", cost.wall),
-        false => format!("{:.2?} ({:.1} CPU-s)", cost.wall, cost.cpu.as_secs_f64()),
-    };
-    let ratio = ours.wall.as_secs_f64() / theirs.wall.as_secs_f64();
-    Row { what, ours: shown(&ours), peer: format!("{peer}: {}", shown(&theirs)), ratio }
-}
-
-/// A vault that is served, with three organisations and an agreement.
-struct Vault {
-    dir: tempfile::TempDir,
-    address: String,
-    server: Child,
-    agreement: String,
-    deposited: AtomicUsize,
-}
-
-const PARTIES: [(&str, &str); 3] =
-    [("hanbit-parts", "minji"), ("orient-display", "junho"), ("trade-secret-center", "sora")];
-
-const TERMS: &str = include_str!("../tests/scenarios/joint.toml");
-
-impl Vault {
-    fn new(name: &str) -> Self {
-        // Where the programs were built: a directory in memory would sync nothing.
-        let place = Path::new(env!("CARGO_TARGET_TMPDIR"));
-        let dir = tempfile::Builder::new().prefix(name).tempdir_in(place).unwrap();
-        let [_, _, _, low] = std::process::id().to_be_bytes();
-        let address = format!("127.77.{low}.1:7443");
-        let data = dir.path().join("vault");
-        run(escrowd("init").arg("--data").arg(&data).args(["--public-address", &address]));
-        // So many calls at a time as 64 clients of one member make.
-        let config = data.join("escrowd.toml");
-        let text = fs::read_to_string(&config).unwrap();
-        fs::write(&config, text.replace("# [quota]", "[quota]\nstreams = 2048")).unwrap();
-        let server = spawn_server(&data, &address);
-        let (agreement, deposited) = (String::new(), AtomicUsize::new(0));
-        let mut vault = Self { dir, address, server, agreement, deposited };
-        for (organisation, member) in PARTIES {
-            let operator = data.join("operator");
-            let invited = json(escrow(&operator).args([
-                "--yes",
-                "invite",
-                "--org",
-                organisation,
-                "--member",
-                member,
-            ]));
-            let line = vault.path("invitation");
-            fs::write(&line, invited["invitation"].as_str().unwrap()).unwrap();
-            json(escrow(&vault.path(organisation)).args(["--yes", "join"]).arg(&line));
-        }
-        for (of, _) in PARTIES {
-            let own = json(escrow(&vault.path(of)).arg("whoami"));
-            let fingerprint = own["organisation_fingerprint"].as_str().unwrap();
-            for (at, _) in PARTIES.iter().filter(|(at, _)| *at != of) {
-                json(escrow(&vault.path(at)).args(["--yes", "trust", of, fingerprint]));
-            }
-        }
-        let terms = vault.path("terms.toml");
-        fs::write(&terms, TERMS).unwrap();
-        let depositor = vault.path("hanbit-parts");
-        let proposed = json(escrow(&depositor).args(["--yes", "agreement", "propose"]).arg(&terms));
-        vault.agreement = proposed["id"].as_str().unwrap().to_owned();
-        for (party, _) in &PARTIES[1..] {
-            let accept = ["--yes", "agreement", "accept", &vault.agreement];
-            json(escrow(&vault.path(party)).args(accept));
-        }
-        vault
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.dir.path().join(name)
-    }
-
-    /// A file of so many bytes that no compression makes smaller.
-    fn file(&self, name: &str, bytes: u64) -> PathBuf {
-        let path = self.path(name);
-        let mut file = File::create(&path).unwrap();
-        let mut random = File::open("/dev/urandom").unwrap().take(bytes);
-        std::io::copy(&mut random, &mut file).unwrap();
-        file.sync_all().unwrap();
-        path
-    }
-
-    fn deposit(&self, file: &Path) -> (String, Cost) {
-        let mut command = escrow(&self.path("hanbit-parts"));
-        command.args(["--yes", "deposit", &self.agreement]).arg(file);
-        let (deposited, cost) = measured(&command);
-        (deposited["id"].as_str().unwrap().to_owned(), cost)
-    }
-
-    /// Requests and approves; what the retrieval took.
-    fn release(&self, deposit: &str, out: &Path) -> Cost {
-        let ask = ["--yes", "request", deposit, "--rule", "joint", "--purpose", "measured"];
-        let asked = json(escrow(&self.path("orient-display")).args(ask));
-        let request = asked["id"].as_str().unwrap();
-        for party in ["trade-secret-center", "hanbit-parts"] {
-            json(escrow(&self.path(party)).args(["--yes", "approve", request]));
-        }
-        let mut command = escrow(&self.path("orient-display"));
-        measured(command.args(["--yes", "retrieve", request, "--out"]).arg(out)).1
-    }
-
-    /// Deposits sealed beforehand, by so many clients at once; how many a second.
-    fn small_deposits(&self, clients: usize, deposits: usize) -> f64 {
-        let each = deposits.div_ceil(clients);
-        let begin = Arc::new(Barrier::new(clients + 1));
-        // In memory: reading them back takes nothing from the disk that is measured.
-        let sealed = Arc::new(tempfile::tempdir_in("/dev/shm").unwrap());
-        let content = self.path("small.bin");
-        fs::write(&content, vec![7; 1024]).unwrap();
-        let first = self.deposited.fetch_add(1, Ordering::Relaxed);
-        let threads: Vec<_> = (0..clients)
-            .map(|client| {
-                let (home, begin) = (self.path("hanbit-parts"), Arc::clone(&begin));
-                let (agreement, content) = (self.agreement.clone(), content.clone());
-                let label = format!("{first}-{client}");
-                let sealed = Arc::clone(&sealed);
-                std::thread::spawn(move || {
-                    let runtime =
-                        tokio::runtime::Builder::new_current_thread().enable_all().build();
-                    runtime.unwrap().block_on(async {
-                        let mut session = Session::open(Home::open(&home).unwrap()).await.unwrap();
-                        let agreement = agreement.parse().unwrap();
-                        let agreement = session.agreement(&agreement).await.unwrap();
-                        let plan = Plan::survey(&[content], &[]).unwrap();
-                        let bundles: Vec<_> = (0..each)
-                            .map(|number| {
-                                let at = sealed.path().join(format!("{client}-{number}.age"));
-                                deposit::seal_to_file(&agreement, &plan, &at, |_| ()).unwrap();
-                                at
-                            })
-                            .collect();
-                        // Anew: while it sealed, this thread answered nobody.
-                        let mut session = Session::open(Home::open(&home).unwrap()).await.unwrap();
-                        let agreement = session.agreement(&agreement.id).await.unwrap();
-                        begin.wait();
-                        for file in bundles {
-                            let content = Content::Tar;
-                            let bundle = deposit::ready_bundle(&agreement, &file, content).unwrap();
-                            let label = label.parse().unwrap();
-                            deposit::deposit(&session, &agreement, bundle, label, |_| ())
-                                .await
-                                .unwrap();
-                        }
-                    });
-                })
-            })
-            .collect();
-        begin.wait();
-        let began = Instant::now();
-        threads.into_iter().for_each(|thread| thread.join().unwrap());
-        (each * clients) as f64 / began.elapsed().as_secs_f64()
-    }
-
-    fn stop(&mut self, signal: rustix::process::Signal) {
-        let pid = rustix::process::Pid::from_raw(self.server.id().cast_signed()).unwrap();
-        rustix::process::kill_process(pid, signal).unwrap();
-        self.server.wait().unwrap();
-    }
-
-    /// Starts the server; how long until it listened.
-    fn serve(&mut self) -> Duration {
-        let began = Instant::now();
-        self.server = spawn_server(&self.path("vault"), &self.address);
-        began.elapsed()
-    }
-}
-
-impl Drop for Vault {
-    fn drop(&mut self) {
-        drop(self.server.kill());
-        drop(self.server.wait());
-    }
-}
-
-fn spawn_server(data: &Path, address: &str) -> Child {
-    let mut command = escrowd("serve");
-    command.arg("--data").arg(data).args(["--listen", address]).stderr(Stdio::piped());
-    let mut server = command.spawn().unwrap();
-    let mut speech = BufReader::new(server.stderr.take().unwrap());
-    let mut line = String::new();
-    while speech.read_line(&mut line).unwrap() > 0 && !line.contains("listening on ") {
-        line.clear();
-    }
-    assert!(line.contains("listening on "), "the server did not start");
-    std::thread::spawn(move || std::io::copy(&mut speech, &mut std::io::sink()));
-    server
-}
-
-fn escrowd(command: &str) -> Command {
-    let mut program = Command::new(env!("CARGO_BIN_EXE_escrowd"));
-    program.arg(command);
-    program
-}
-
-fn escrow(home: &Path) -> Command {
-    let mut program = Command::new(env!("CARGO_BIN_EXE_escrow"));
-    program.arg("--json").arg("--home").arg(home);
-    program
-}
-
-fn json(command: &mut Command) -> Value {
-    let ended = command.stdin(Stdio::null()).output().unwrap();
-    assert!(ended.status.success(), "{}", String::from_utf8_lossy(&ended.stderr));
-    serde_json::from_slice(&ended.stdout).unwrap()
-}
-
-/// Runs a program, passes on what it puts out and its exit code, and adds a line: seconds, seconds
-/// of processor time, and KiB that were resident at most. `rustix` waits without asking for these,
-/// and forbidding `unsafe`, we let Python ask. As a process begins as a copy of the one that starts
-/// it, the last figure is never less than what Python itself has resident, some 10 MiB.
-const METER: &str = "import os, sys, time\n\
-    began = time.monotonic()\n\
-    child = os.posix_spawnp(sys.argv[1], sys.argv[1:], os.environ)\n\
-    _, status, used = os.wait4(child, 0)\n\
-    cpu = used.ru_utime + used.ru_stime\n\
-    print([time.monotonic() - began, cpu, used.ru_maxrss])\n\
-    sys.exit(os.waitstatus_to_exitcode(status))\n";
-
-fn metered(command: &Command) -> Command {
-    let mut meter = Command::new("python3");
-    meter.args(["-I", "-S", "-c", METER]).arg(command.get_program()).args(command.get_args());
-    meter.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::inherit());
-    meter
-}
-
-/// What a metered command put out and took.
-fn taken(meter: &mut Command) -> (String, Cost) {
-    let ended = meter.output().unwrap();
-    assert!(ended.status.success(), "{meter:?}");
-    let text = String::from_utf8(ended.stdout).unwrap();
-    let (out, told) = text.trim_end().rsplit_once('\n').unwrap_or(("", text.trim_end()));
-    let (wall, cpu, resident_kib): (f64, f64, u64) = serde_json::from_str(told).unwrap();
-    let [wall, cpu] = [wall, cpu].map(Duration::from_secs_f64);
-    (out.to_owned(), Cost { wall, cpu, resident_mib: resident_kib >> 10 })
-}
-
-/// Runs a command that puts out a record; what that is, and what it took.
-fn measured(command: &Command) -> (Value, Cost) {
-    let (out, cost) = taken(&mut metered(command));
-    (serde_json::from_str(&out).unwrap(), cost)
-}
-
-/// Runs a command whose words are of no interest; what it took.
-fn run(command: &Command) -> Cost {
-    taken(metered(command).stderr(Stdio::null())).1
-}
-
-/// The most memory a process ever had resident, in MiB.
-fn resident_mib(process: u32) -> u64 {
-    let status = fs::read_to_string(format!("/proc/{process}/status")).unwrap_or_default();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-    let kib = line.and_then(|line| line.trim().strip_suffix(" kB")?.trim().parse::<u64>().ok());
-    kib.unwrap_or(0) >> 10
-}
-
-/// How often the disk makes 4 KiB durable in a second.
-fn syncs_per_second(path: &Path) -> f64 {
-    let mut file = File::create(path).unwrap();
-    let (began, mut count) = (Instant::now(), 0u32);
-    while began.elapsed() < Duration::from_secs(2) {
-        file.write_all(&[7; 4096]).unwrap();
-        file.sync_data().unwrap();
-        count += 1;
-    }
-    f64::from(count) / began.elapsed().as_secs_f64()
-}
-
-fn same(one: &Path, other: &Path) -> bool {
-    let mut readers = [one, other].map(|path| BufReader::new(File::open(path).unwrap()));
-    let mut buffers = [vec![0; 1 << 20], vec![0; 1 << 20]];
-    loop {
-        let mut counts = [0, 0];
-        for ((reader, buffer), count) in readers.iter_mut().zip(&mut buffers).zip(&mut counts) {
-            while *count < buffer.len() {
-                match reader.read(&mut buffer[*count..]).unwrap() {
-                    0 => break,
-                    taken => *count += taken,
-                }
-            }
-        }
-        let [one, other] = &buffers;
-        if counts[0] != counts[1] || one[..counts[0]] != other[..counts[1]] {
-            return false;
-        }
-        if counts[0] == 0 {
-            return true;
-        }
     }
 }

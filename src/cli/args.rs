@@ -1,5 +1,6 @@
 //! The command line of `escrow`: a contract that scripts depend on.
 
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -172,6 +173,11 @@ pub enum Command {
     /// Propose, accept, end agreements
     #[command(subcommand)]
     Agreement(AgreementCommand),
+    /// Read short pages on the practice: what to deposit, whom to choose, how to keep shares
+    Guide {
+        /// Which page [default: list them]
+        topic: Option<String>,
+    },
     /// Print completions for a shell; bash looks in ~/.local/share/bash-completion/completions
     Completions {
         /// Which shell
@@ -278,11 +284,20 @@ pub enum MemberCommand {
         /// An .age file of yours holds a tar archive, to be unpacked when retrieved
         #[arg(long)]
         tar: bool,
+        /// How long the vault is tried again once the connection is lost, before the upload is given up
+        #[arg(long, value_name = "TIME", default_value = "2m")]
+        retry_for: Span,
     },
-    /// List the deposits of an agreement
+    /// List the deposits of an agreement, the oldest first
     Deposits {
         /// Which agreement
         agreement: String,
+        /// At most so many; if there are more, where to go on is told on stderr [default: all]
+        #[arg(long, value_name = "N")]
+        limit: Option<NonZeroUsize>,
+        /// Those behind this deposit
+        #[arg(long, value_name = "DEPOSIT")]
+        after: Option<String>,
     },
     /// Register that files exist, by their digests: a proof for later; the content stays here
     #[command(after_help = REGISTER)]

@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use serde_json::json;
 
+use crate::cli::line;
 use crate::client::error::ClientError;
 use crate::domain::text::is_deceptive;
 
@@ -89,11 +90,11 @@ impl Failure {
                 "hint": visible(hint),
                 "subject": subject.as_deref().map(visible),
             });
-            eprintln!("{}", json!({ "error": error }));
+            line::say(&json!({ "error": error }).to_string());
         } else {
-            eprintln!("{program}: error: {}", visible(message));
+            line::say(&format!("{program}: error: {}", visible(message)));
             if !hint.is_empty() {
-                eprintln!("{program}: hint: {}", visible(hint));
+                line::say(&format!("{program}: hint: {}", visible(hint)));
             }
         }
         *exit

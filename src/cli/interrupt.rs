@@ -2,7 +2,7 @@
 //! do about the rest.
 
 use std::fs::File;
-use std::io::{IsTerminal as _, stderr};
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use rustix::termios::{OptionalActions, tcgetattr, tcsetattr};
@@ -11,6 +11,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use crate::cli::PROGRAM;
 use crate::cli::args::{AgreementCommand, Command, MemberCommand};
 use crate::cli::failure::Failure;
+use crate::cli::line;
 use crate::cli::output::TERMINAL;
 use crate::client::unfinished;
 
@@ -21,16 +22,22 @@ fn hint(command: &Command) -> Option<&'static str> {
     match command {
         Command::Demo { .. }
         | Command::Member(MemberCommand::Watch { .. } | MemberCommand::Attend) => None,
-        Command::Join { .. } => Some("run it again: it goes on where it stopped"),
+        Command::Join { .. } | Command::Member(MemberCommand::Retrieve { .. }) => {
+            Some("run it again: it goes on where it stopped")
+        }
+        Command::Member(MemberCommand::Deposit { what, .. }) if is_sealed(&what.paths) => Some(
+            "run it again: it goes on where it stopped, and says so if it was deposited already",
+        ),
         Command::Member(MemberCommand::Deposit { .. }) => Some(
             "`escrow deposits AGREEMENT` lists it if it was deposited; if not, deposit it again",
         ),
         Command::Member(MemberCommand::Register { .. }) => {
             Some("`escrow registrations` lists what was registered; register the rest again")
         }
-        Command::Member(MemberCommand::Retrieve { .. } | MemberCommand::Seal { .. })
+        Command::Member(MemberCommand::Seal { .. })
         | Command::Agreement(AgreementCommand::Template { .. })
         | Command::Verify { .. }
+        | Command::Guide { .. }
         | Command::Completions { .. }
         | Command::Man { .. }
         | Command::Passphrase { .. }
@@ -40,6 +47,13 @@ fn hint(command: &Command) -> Option<&'static str> {
             Some("see with `escrow status` whether it took effect; if not, run it again")
         }
     }
+}
+
+/// Whether it is a file that was sealed before: its bytes stay the same, so that the vault can go on
+/// with them.
+fn is_sealed(paths: &[PathBuf]) -> bool {
+    let is_age = |path: &Path| path.extension().is_some_and(|extension| extension == "age");
+    matches!(paths, [only] if is_age(only) && only.is_file())
 }
 
 /// From here on Ctrl-C is answered. Called within the runtime.
@@ -57,9 +71,7 @@ pub(super) fn answer(command: &Command, json: bool) -> Result<(), Failure> {
         if let Some((settings, terminal)) = shown {
             let _ = tcsetattr(&terminal, OptionalActions::Now, &settings);
         }
-        if stderr().is_terminal() {
-            eprintln!();
-        }
+        line::leave_for_good();
         let stopped = Failure::failed("INTERRUPTED", "stopped before it was done", hint);
         std::process::exit(stopped.tell(PROGRAM, json) as i32);
     });

@@ -5,10 +5,13 @@ mod commands;
 mod demo;
 mod due;
 pub mod failure;
+pub mod guide;
 mod interrupt;
+mod line;
 pub(crate) mod manual;
 pub mod output;
 pub(crate) mod passphrase;
+pub mod progress;
 pub mod view;
 
 use std::ffi::OsString;
@@ -95,6 +98,7 @@ async fn run(cli: Cli) -> Result<Exit, Failure> {
         Command::Agreement(AgreementCommand::Template { name }) => {
             commands::agreement::template(&output, name.as_deref())
         }
+        Command::Guide { topic } => guide::guide(&output, topic.as_deref()),
         Command::Verify { receipts, file, log, compare } => commands::receipt::verify_all(
             &output,
             &receipts,

@@ -2,13 +2,14 @@
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, IsTerminal as _, Write};
-use std::time::{Duration, Instant};
 
 use serde::Serialize;
 use serde_json::json;
 
 use crate::cli::PROGRAM;
 use crate::cli::failure::{Failure, visible};
+use crate::cli::line;
+pub use crate::cli::progress::Progress;
 
 /// The terminal that a program was started from, whatever its standard input is.
 pub(super) const TERMINAL: &str = "/dev/tty";
@@ -65,7 +66,7 @@ impl Output {
     /// Says something to the person at the terminal.
     pub fn say(&self, text: &str) {
         if !self.json {
-            eprintln!("{}", visible(text));
+            line::say(&visible(text));
         }
     }
 
@@ -73,8 +74,8 @@ impl Output {
     pub fn warn(&self, text: impl ToString) {
         let text = text.to_string();
         match self.json {
-            true => eprintln!("{}", json!({ "warning": { "message": text } })),
-            false => eprintln!("{PROGRAM}: warning: {}", visible(&text)),
+            true => line::say(&json!({ "warning": { "message": text } }).to_string()),
+            false => line::say(&format!("{PROGRAM}: warning: {}", visible(&text))),
         }
     }
 
@@ -191,45 +192,6 @@ pub fn size(bytes: u64) -> String {
     match shown.1 {
         "bytes" => format!("{bytes} bytes"),
         unit => format!("{:.1} {unit}", shown.0),
-    }
-}
-
-/// Progress on stderr, where that is a terminal.
-pub struct Progress {
-    what: &'static str,
-    total: u64,
-    done: u64,
-    began: Instant,
-    shown: Option<Instant>,
-    visible: bool,
-}
-
-impl Progress {
-    /// Begins something that moves this many bytes.
-    pub fn new(what: &'static str, total: u64, output: &Output) -> Self {
-        let visible = !output.json && io::stderr().is_terminal();
-        Self { what, total, done: 0, began: Instant::now(), shown: None, visible }
-    }
-
-    /// So many more bytes have moved.
-    pub fn add(&mut self, bytes: u64) {
-        self.done += bytes;
-        let due = self.shown.is_none_or(|shown| shown.elapsed() > Duration::from_millis(200));
-        if self.visible && (due || self.done >= self.total) {
-            self.shown = Some(Instant::now());
-            let rate = self.done as f64 / self.began.elapsed().as_secs_f64().max(0.001);
-            let percent = 100 * self.done / self.total.max(1);
-            let (done, total) = (size(self.done), size(self.total));
-            eprint!("\r{} {percent:3}%  {done} of {total}  {}/s   ", self.what, size(rate as u64));
-        }
-    }
-}
-
-impl Drop for Progress {
-    fn drop(&mut self) {
-        if self.shown.is_some() {
-            eprintln!();
-        }
     }
 }
 

@@ -27,6 +27,10 @@ use tonic::transport::{Channel, Endpoint};
 use crate::client::connect_fault::ConnectFault;
 use crate::client::tls_key::TlsKey;
 use crate::client::trust::{Trust, Verifier};
+use crate::wire::line::{
+    CONNECTION_WINDOW_BYTES, FRAME_BYTES_MAX, SEND_BYTES_MAX, STREAM_WINDOW_BYTES,
+};
+use crate::wire::read_ahead::ReadAhead;
 
 /// How long resolving the name and connecting may take.
 pub const CONNECT_MAX: Duration = Duration::from_secs(10);
@@ -37,10 +41,7 @@ pub const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(30);
 /// How long the vault may take to answer that.
 pub const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// HTTP/2 as it did best when measured; the vault's end asks for the same.
-const STREAM_WINDOW_BYTES: u32 = 4 * 1024 * 1024;
-const CONNECTION_WINDOW_BYTES: u32 = 16 * 1024 * 1024;
-const FRAME_BYTES_MAX: u32 = 256 * 1024;
+/// All headers of one answer together, decoded.
 const HEADERS_BYTES_MAX: u32 = 16 * 1024;
 
 /// A channel to a vault whose certificate was verified, as far as it was to be.
@@ -103,6 +104,8 @@ pub async fn connect(
     Ok(Connected { channel, post_quantum })
 }
 
+type Stream = TlsStream<ReadAhead<TcpStream>>;
+
 /// Whatever is needed to connect, once or again.
 struct Dialer {
     address: String,
@@ -112,7 +115,7 @@ struct Dialer {
 
 impl Dialer {
     /// A TLS connection on which the vault has begun to speak.
-    async fn dial(&self) -> Result<TlsStream<TcpStream>, ConnectFault> {
+    async fn dial(&self) -> Result<Stream, ConnectFault> {
         let unreachable =
             |source| ConnectFault::Unreachable { address: self.address.clone(), source };
         let tcp = within(CONNECT_MAX, TcpStream::connect(&self.address))
@@ -126,9 +129,11 @@ impl Dialer {
         })
     }
 
-    async fn handshake(&self, tcp: TcpStream) -> Result<TlsStream<TcpStream>, ConnectFault> {
+    async fn handshake(&self, tcp: TcpStream) -> Result<Stream, ConnectFault> {
         let fault = |error| ConnectFault::of_tls(&self.address, error);
-        let mut stream = self.tls.connect(self.name.clone(), tcp).await.map_err(fault)?;
+        let connected = self.tls.connect(self.name.clone(), ReadAhead::new(tcp)).await;
+        let mut stream = connected.map_err(fault)?;
+        stream.get_mut().1.set_buffer_limit(Some(SEND_BYTES_MAX));
         if stream.get_ref().1.alpn_protocol() != Some(b"h2") {
             return Err(ConnectFault::NotHttp2 { address: self.address.clone() });
         }
@@ -168,7 +173,7 @@ fn endpoint(uri: Uri) -> Endpoint {
         .keep_alive_timeout(KEEPALIVE_TIMEOUT)
 }
 
-fn is_post_quantum(stream: &TlsStream<TcpStream>) -> bool {
+fn is_post_quantum(stream: &Stream) -> bool {
     let group = stream.get_ref().1.negotiated_key_exchange_group();
     group.is_some_and(|group| group.name() == rustls::NamedGroup::X25519MLKEM768)
 }

@@ -1,7 +1,7 @@
 //! What a member has seen of the vault's streams, so that the vault cannot show another history.
 //!
 //! One file a stream, appended to: an entry a line, in hexadecimal; beside it the last head, which
-//! the vault has signed, and until the stream is followed that far, what the vault has acknowledged
+//! the vault has signed, how far the stream was verified, and until the stream is followed that far, what the vault has acknowledged
 //! and so must show: the events, and the heads that were signed with them. Programs that use a home
 //! at once add to the same files; what each adds must agree with what is there.
 
@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::client::error::ClientError;
 use crate::crypto::{keyfile, strict_json};
+use crate::domain::event::ENGINE;
 use crate::domain::id::Signature;
 use crate::domain::statement::Saw;
 use crate::domain::stream::Stream;
@@ -51,6 +52,11 @@ pub enum Proof {
     /// That the stream stood there: the vault has signed it.
     Head(SignedHead),
 }
+
+/// Which program verifies. Another may know of faults that this one does not.
+const VERIFIED_BY: &str = concat!(env!("CARGO_PKG_VERSION"), "/2");
+// The rules' version is part of it.
+const _: () = assert!(ENGINE == 2);
 
 /// Largest file of a head, in bytes.
 const HEAD_BYTES_MAX: usize = 2 * SignedHead::BYTES_MAX;
@@ -90,6 +96,23 @@ impl Memory {
         });
         let entries: Option<Vec<_>> = lines.collect();
         entries.ok_or_else(|| home_fault(path, "the memory of this stream is damaged", RESTORE))
+    }
+
+    /// How far signatures, proofs and rules of a stream were verified by a program of this version.
+    /// Whatever else is there is as good as nothing: it is verified again.
+    pub fn proved(&self, stream: &Stream) -> Option<Saw> {
+        let text = fs::read_to_string(self.proved_file(stream)).ok()?;
+        let (version, rest) = text.split_once(' ')?;
+        let (sequence, commitment) = rest.split_once(' ')?;
+        let saw = Saw { sequence: sequence.parse().ok()?, commitment: commitment.parse().ok()? };
+        (version == VERIFIED_BY && saw.sequence > 0).then_some(saw)
+    }
+
+    /// Remembers that.
+    pub fn keep_proved(&self, stream: &Stream, saw: Saw) -> Result<(), ClientError> {
+        let Saw { sequence, commitment } = saw;
+        let text = format!("{VERIFIED_BY} {sequence} {commitment}");
+        Ok(keyfile::replace(&self.proved_file(stream), text.as_bytes())?)
     }
 
     /// The last head of a stream that was kept.
@@ -158,7 +181,8 @@ impl Memory {
     pub fn forget(&self, stream: &Stream, aside: &Path) -> Result<(), ClientError> {
         let _held = keyfile::lock(&self.dir.join("lock"))?;
         self.copy(stream, aside)?;
-        for file in [self.owed(stream), self.head_file(stream), self.file(stream)] {
+        let (owed, proved) = (self.owed(stream), self.proved_file(stream));
+        for file in [owed, proved, self.head_file(stream), self.file(stream)] {
             if file.exists() {
                 keyfile::remove(&file)?;
             }
@@ -251,6 +275,10 @@ impl Memory {
 
     fn head_file(&self, stream: &Stream) -> PathBuf {
         self.dir.join(format!("{}.head", name(stream)))
+    }
+
+    fn proved_file(&self, stream: &Stream) -> PathBuf {
+        self.dir.join(format!("{}.proved", name(stream)))
     }
 
     fn owed(&self, stream: &Stream) -> PathBuf {

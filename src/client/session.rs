@@ -65,6 +65,8 @@ pub struct Session {
     channel: Channel,
     streams: BTreeMap<Stream, Followed>,
     replayed: Replay,
+    /// How far the home has written down that each was replayed.
+    proved: BTreeMap<Stream, Saw>,
     /// Events that answered the session's own statements.
     unseen: Mutex<Vec<Entry>>,
     /// The log as it stood when the session began; none of a generation that is not relied on.
@@ -126,6 +128,7 @@ impl Session {
             channel,
             streams,
             replayed,
+            proved: BTreeMap::new(),
             unseen,
             mirrored: None,
             times,
@@ -417,6 +420,7 @@ impl Session {
     pub fn begin_generation(&mut self, generation: u32) {
         self.vault.log.generation = generation;
         (self.streams, self.replayed) = (BTreeMap::new(), Replay::default());
+        self.proved = BTreeMap::new();
         self.mirrored = None;
     }
 
@@ -425,11 +429,10 @@ impl Session {
         if let Some(followed) = self.streams.remove(stream) {
             return Ok(followed);
         }
-        let mut remembered = Followed::default();
-        for entry in self.home.memory().recall(stream)? {
-            remembered.follow(&self.vault.log, stream, entry).map_err(not_true)?;
-        }
-        Ok(remembered)
+        let memory = self.home.memory();
+        let (entries, proved) = (memory.recall(stream)?, memory.proved(stream));
+        self.proved.extend(proved.map(|proved| (stream.clone(), proved)));
+        Followed::recall(&self.vault.log, stream, entries, proved).map_err(not_true)
     }
 
     /// Believes the events that answered the session's own statements, where they continue what
@@ -483,7 +486,18 @@ impl Session {
                 self.home.memory().dir().display()
             )),
             Untrue::Chain { .. } | Untrue::Newer { .. } => not_true(fault),
-        })
+        })?;
+        if self.owner.path == MemberPath::operator() {
+            return Ok(());
+        }
+        for (stream, followed) in &self.streams {
+            let stands = followed.saw();
+            if stands.sequence > 0 && self.proved.get(stream) != Some(&stands) {
+                self.home.memory().keep_proved(stream, stands)?;
+                self.proved.insert(stream.clone(), stands);
+            }
+        }
+        Ok(())
     }
 
     /// What every statement says of its making.

@@ -14,10 +14,11 @@ pub const REPLY_MAX: Duration = Duration::from_secs(90);
 pub(super) async fn answered<T>(
     reply: impl Future<Output = Result<T, Status>>,
 ) -> Result<T, ClientError> {
-    within(REPLY_MAX, reply).await
+    answered_within(REPLY_MAX, reply).await
 }
 
-async fn within<T>(
+/// Waits for a reply that may take longer.
+pub(super) async fn answered_within<T>(
     limit: Duration,
     reply: impl Future<Output = Result<T, Status>>,
 ) -> Result<T, ClientError> {
@@ -37,9 +38,9 @@ mod tests {
     #[tokio::test]
     async fn whoever_never_answers_is_given_up() {
         let never = std::future::pending::<Result<(), Status>>();
-        let given_up = within(Duration::ZERO, never).await.unwrap_err();
+        let given_up = answered_within(Duration::ZERO, never).await.unwrap_err();
         assert!(given_up.may_pass() && given_up.code() == "UNREACHABLE", "{given_up}");
-        let at_once = within(Duration::ZERO, std::future::ready(Ok(7))).await;
+        let at_once = answered_within(Duration::ZERO, std::future::ready(Ok(7))).await;
         assert_eq!(at_once.unwrap(), 7);
     }
 }

@@ -7,6 +7,7 @@
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD_NO_PAD;
 
+use crate::crypto::payload;
 use crate::crypto::point::{self, PointFault};
 use crate::crypto::signature::sha256;
 use crate::domain::id::{Bytes, Digest, Element};
@@ -217,23 +218,9 @@ fn decode(text: &[u8]) -> Option<Vec<u8>> {
     BASE64_STANDARD_NO_PAD.decode(text).ok()
 }
 
-/// Size of the sealed payload's nonce, in bytes.
-const NONCE_BYTES: u64 = 16;
-/// Plaintext bytes of a full chunk.
-const CHUNK_BYTES: u64 = 64 * 1024;
-/// Bytes by which sealing lengthens a chunk.
-const TAG_BYTES: u64 = 16;
-
-/// The plaintext size of an age file of this size, if its payload divides into whole chunks: at
-/// least one, the last not empty unless it is the only one.
+/// The plaintext size of an age file of this size, if its payload divides into whole chunks.
 pub fn plaintext_size(file_size: u64, header_size: u64) -> Option<u64> {
-    let payload = file_size.checked_sub(header_size)?.checked_sub(NONCE_BYTES)?;
-    let (full, rest) = (payload / (CHUNK_BYTES + TAG_BYTES), payload % (CHUNK_BYTES + TAG_BYTES));
-    match (full, rest) {
-        (0, TAG_BYTES) => Some(0),
-        (_, 0) => (full > 0).then_some(full * CHUNK_BYTES),
-        (_, rest) => Some(full * CHUNK_BYTES + rest.checked_sub(TAG_BYTES + 1)? + 1),
-    }
+    payload::plaintext_size(file_size.checked_sub(header_size)?)
 }
 
 #[cfg(test)]

@@ -12,6 +12,7 @@ pub mod keyring;
 mod knowledge;
 pub mod note;
 pub mod open;
+pub mod payload;
 pub mod pem;
 pub mod point;
 pub mod policy;

@@ -1,7 +1,10 @@
 //! Opening a bundle with the secret that a quorum made for it.
 
+use std::cell::OnceCell;
 use std::fmt;
-use std::io::{self, BufReader, Read, Seek};
+use std::io::{self, Read};
+use std::iter;
+use std::num::NonZeroUsize;
 
 use age_core::format::{FILE_KEY_BYTES, FileKey, Stanza};
 use age_core::primitives::aead_decrypt;
@@ -10,6 +13,7 @@ use base64::prelude::BASE64_STANDARD_NO_PAD;
 use zeroize::{Zeroize as _, Zeroizing};
 
 use crate::crypto::header::{HEADER_BYTES_MAX, Header, HeaderFault};
+use crate::crypto::payload::{Digests, NONCE_BYTES, Opening, PayloadKey};
 use crate::crypto::release_key::ReleaseKey;
 use crate::crypto::seal::wrapping_key;
 use crate::domain::id::{Bytes, Element};
@@ -44,43 +48,62 @@ pub enum OpenFault {
     /// Its header is not the one that was stated, and that the contributions are for.
     #[error("the bundle's header is not the one that its depositor stated")]
     OtherHeader,
-    /// The `age` crate refuses it: another key, another file, or damage.
+    /// The `age` crate refuses its header: another key, another file, or damage.
     #[error("the bundle does not open with the contributions to it")]
     Age(#[source] age::DecryptError),
+    /// Its payload ends before its first chunk.
+    #[error("the bundle ends before its first chunk")]
+    NoPayload,
 }
 
-/// How much of a file is read at once.
-const BUFFER_BYTES: usize = 1 << 17;
+/// An age file that is being opened.
+pub type Opened<R> = Opening<io::Chain<io::Cursor<Vec<u8>>, R>>;
 
-/// Opens an age file that has this header. What is read from the result is authenticated chunk by
-/// chunk; only when it has been read to its end is the file known to be whole.
+/// Opens an age file that has this header, over so many threads. What is read from the result is
+/// authenticated chunk by chunk; only when it has been read to its end is the file known to be
+/// whole.
 ///
 /// The `age` crate parses headers in quadratic time and without a bound, so it is shown none that
-/// our own parser has not read, within its limits.
-pub fn open<R: Read + Seek>(
+/// our own parser has not read, within its limits. It verifies the header's MAC, and no more is left
+/// to it.
+pub fn open<R: Read>(
     secret: &SharedSecret,
     key: &ReleaseKey,
     stated: &Header,
+    digests: Digests,
+    threads: NonZeroUsize,
     mut file: R,
-) -> Result<impl Read + use<R>, OpenFault> {
+) -> Result<Opened<R>, OpenFault> {
     let mut begin = Vec::new();
-    let read = (&mut file).take(HEADER_BYTES_MAX as u64).read_to_end(&mut begin);
-    read.and_then(|_| file.rewind()).map_err(OpenFault::Read)?;
+    (&mut file)
+        .take((HEADER_BYTES_MAX + NONCE_BYTES) as u64)
+        .read_to_end(&mut begin)
+        .map_err(OpenFault::Read)?;
     let header = Header::parse(&begin).and_then(|header| header.ok_or(HeaderFault::Truncated));
     if header.map_err(OpenFault::Header)? != *stated {
         return Err(OpenFault::OtherHeader);
     }
-    let identity = Opener { shared: secret, release: key.u_coordinate() };
-    let file = BufReader::with_capacity(BUFFER_BYTES, file);
-    let decryptor = age::Decryptor::new_buffered(file).map_err(OpenFault::Age)?;
-    let identity: &dyn age::Identity = &identity;
-    decryptor.decrypt(std::iter::once(identity)).map_err(OpenFault::Age)
+    let nonce = begin.get(stated.size..).and_then(|payload| payload.first_chunk::<NONCE_BYTES>());
+    let nonce = *nonce.ok_or(OpenFault::NoPayload)?;
+    let first_chunk = begin.split_off(stated.size + NONCE_BYTES);
+    let opener = Opener { shared: secret, release: key.u_coordinate(), file_key: OnceCell::new() };
+    let decryptor = age::Decryptor::new_buffered(begin.as_slice()).map_err(OpenFault::Age)?;
+    let identity: &dyn age::Identity = &opener;
+    // Knows nothing of the payload, which its reader would open.
+    drop(decryptor.decrypt(iter::once(identity)).map_err(OpenFault::Age)?);
+    let file_key = opener.file_key.into_inner();
+    let file_key = file_key.ok_or(OpenFault::Age(age::DecryptError::NoMatchingKeys))?;
+    let key = PayloadKey::new(&file_key, &nonce).map_err(OpenFault::Read)?;
+    let rest = io::Cursor::new(first_chunk).chain(file);
+    Ok(Opening::new(key, &begin, digests, threads, rest))
 }
 
 /// An age identity that knows one shared secret instead of a key.
 struct Opener<'a> {
     shared: &'a SharedSecret,
     release: Element,
+    /// What the `age` crate was given to verify the header with.
+    file_key: OnceCell<FileKey>,
 }
 
 impl age::Identity for Opener<'_> {
@@ -98,9 +121,13 @@ impl age::Identity for Opener<'_> {
         let mut key = wrapping_key(&Bytes(ephemeral), &self.release, &self.shared.0);
         let opened = aead_decrypt(&key, FILE_KEY_BYTES, &stanza.body).ok().map(Zeroizing::new);
         key.zeroize();
-        let file_key = opened?;
-        Some(Ok(FileKey::init_with_mut(|to| {
-            to.iter_mut().zip(file_key.iter()).for_each(|(to, from)| *to = *from);
-        })))
+        let opened = opened?;
+        let file_key = || {
+            FileKey::init_with_mut(|to| {
+                to.iter_mut().zip(opened.iter()).for_each(|(to, from)| *to = *from);
+            })
+        };
+        drop(self.file_key.set(file_key()));
+        Some(Ok(file_key()))
     }
 }

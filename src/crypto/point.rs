@@ -4,6 +4,8 @@
 //! twist, the identity and second encodings of a value are refused at the door, so that no proof
 //! further in has to think of them.
 
+use std::cell::Cell;
+
 use curve25519_dalek::edwards::CompressedEdwardsY;
 use curve25519_dalek::montgomery::MontgomeryPoint;
 use curve25519_dalek::traits::IsIdentity;
@@ -30,7 +32,24 @@ pub enum PointFault {
 
 /// Lifts a u-coordinate of Curve25519, as in an age header, to the Edwards point with sign 0.
 /// The point that was meant may be its negative; X25519 sees no difference.
+///
+/// A deposit's statement and the header of its bundle name one point, which is lifted for each: so the
+/// last that a thread has lifted is remembered.
 pub fn lift(u: &Element) -> Result<EdwardsPoint, PointFault> {
+    thread_local! {
+        static LAST: Cell<Option<(Element, EdwardsPoint)>> = const { Cell::new(None) };
+    }
+    match LAST.get() {
+        Some((last, point)) if last == *u => Ok(point),
+        Some(_) | None => {
+            let point = lift_anew(u)?;
+            LAST.set(Some((*u, point)));
+            Ok(point)
+        }
+    }
+}
+
+fn lift_anew(u: &Element) -> Result<EdwardsPoint, PointFault> {
     let point = MontgomeryPoint(u.0).to_edwards(0).ok_or(PointFault::NotOnCurve)?;
     if point.to_montgomery().to_bytes() != u.0 {
         return Err(PointFault::NotCanonical);
@@ -65,11 +84,18 @@ pub fn u_coordinate(point: &EdwardsPoint) -> Element {
 fn prime_order(point: EdwardsPoint) -> Result<EdwardsPoint, PointFault> {
     if point.is_identity() {
         Err(PointFault::Identity)
-    } else if !point.is_torsion_free() {
+    } else if !is_torsion_free(&point) {
         Err(PointFault::Torsion)
     } else {
         Ok(point)
     }
+}
+
+/// Whether the group's order ℓ times the point is the identity, reckoned as (ℓ − 1)·P = −P, since ℓ is
+/// no scalar. What comes from outside is no secret, so that this may take the shorter way.
+fn is_torsion_free(point: &EdwardsPoint) -> bool {
+    let (last, zero) = (-Scalar::ONE, Scalar::ZERO);
+    EdwardsPoint::vartime_double_scalar_mul_basepoint(&last, point, &zero) == -point
 }
 
 const AGE: bech32::Hrp = bech32::Hrp::parse_unchecked("age");
@@ -116,6 +142,16 @@ pub(crate) mod tests {
         }
     }
 
+    proptest! {
+        #[test]
+        fn torsion_is_what_the_curves_own_test_finds(scalar: [u8; 32], torsion in 0usize..8) {
+            let point = EdwardsPoint::mul_base(&Scalar::from_bytes_mod_order(scalar));
+            let mixed = point + EIGHT_TORSION[torsion];
+            prop_assert_eq!(is_torsion_free(&mixed), mixed.is_torsion_free());
+            prop_assert_eq!(is_torsion_free(&mixed), torsion == 0);
+        }
+    }
+
     #[test]
     fn second_encodings_are_refused() {
         // 1 + p, the identity's y-coordinate written a second time.
@@ -148,6 +184,7 @@ pub(crate) mod tests {
             }
             if let Ok(point) = lift(&Bytes(bytes)) {
                 prop_assert_eq!(u_coordinate(&point).0, bytes);
+                prop_assert_eq!(lift(&Bytes(bytes)), lift_anew(&Bytes(bytes)), "as remembered");
             }
         }
     }

@@ -4,9 +4,11 @@
 //! with *E′ = ρE + σB*, deposit it as "a test file", and what opens the copy opens the original.
 //! Only who chose *E* knows its logarithm; the proof of it is part of the deposit's statement.
 
+use std::cell::OnceCell;
 use std::collections::HashSet;
 use std::io::{self, Write};
 use std::iter;
+use std::num::NonZeroUsize;
 
 use age_core::format::{FileKey, Stanza};
 use age_core::primitives::{aead_encrypt, hkdf};
@@ -15,14 +17,14 @@ use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD_NO_PAD;
 use curve25519_dalek::{EdwardsPoint, Scalar};
 use rand_core::{CryptoRng, RngCore};
-use sha2::{Digest as _, Sha256};
 use zeroize::{Zeroize as _, Zeroizing};
 
 use crate::crypto::header::{Header, HeaderFault};
+use crate::crypto::payload::{self, Digests, Passed, PayloadKey, Sealing, Sink};
 use crate::crypto::release_key::ReleaseKey;
 use crate::crypto::transcript::Transcript;
 use crate::crypto::{knowledge, point};
-use crate::domain::id::{AgreementId, Bytes, Digest, Element, OrganisationName};
+use crate::domain::id::{AgreementId, Digest, Element, OrganisationName};
 use crate::domain::statement::Knowledge;
 
 /// Label under which age derives the key that wraps a file key (C2SP age, X25519).
@@ -63,60 +65,99 @@ pub struct Sealed {
     pub proof: Knowledge,
 }
 
-/// Seals what is written to it into an age file.
-pub struct Sealer<W: Write> {
-    stream: age::stream::StreamWriter<Meter<W>>,
-    ephemeral: Ephemeral,
-    plaintext: Sha256,
-    plaintext_size: u64,
+/// A header made for one file, the key behind it, and the proof of who made it: all that is known of an
+/// age file before its first byte. It seals one file, which uses it up.
+pub struct Seal {
+    header: Header,
+    /// The header's bytes, and the nonce that begins the payload.
+    begin: Vec<u8>,
+    key: PayloadKey,
+    proof: Knowledge,
 }
 
-impl<W: Write> Sealer<W> {
-    /// Begins an age file to the release key.
-    pub fn new(key: &ReleaseKey, to: W, rng: &mut (impl RngCore + CryptoRng)) -> io::Result<Self> {
+impl Seal {
+    /// Makes one for a file that is sealed to this release key.
+    pub fn new(
+        key: &ReleaseKey,
+        origin: &Origin,
+        rng: &mut (impl RngCore + CryptoRng),
+    ) -> io::Result<Self> {
         let ephemeral = Ephemeral::new(key, rng);
         let recipient: &dyn age::Recipient = &ephemeral;
         let encryptor =
             age::Encryptor::with_recipients(iter::once(recipient)).map_err(io::Error::other)?;
-        let stream = encryptor.wrap_output(Meter::new(to))?;
-        Ok(Self { stream, ephemeral, plaintext: Sha256::new(), plaintext_size: 0 })
-    }
-
-    /// Ends the file, proves its origin and gives the writer back.
-    pub fn finish(
-        self,
-        origin: &Origin,
-        rng: &mut (impl RngCore + CryptoRng),
-    ) -> io::Result<(Sealed, W)> {
-        let meter = self.stream.finish()?;
-        let header = Header::parse(&meter.begin)
+        let mut begin = Vec::new();
+        // Writes what comes before the first chunk, and would seal what follows.
+        drop(encryptor.wrap_output(&mut begin)?);
+        let header = Header::parse(&begin)
             .map_err(io::Error::other)?
             .ok_or_else(|| io::Error::other(HeaderFault::Truncated))?;
-        let transcript = origin.transcript(&header.sha256);
         let point = point::lift(&header.ephemeral).map_err(io::Error::other)?;
-        let secret = self.ephemeral.secret_of(&point);
-        let sealed = Sealed {
-            proof: knowledge::prove(transcript, &point, &secret, rng),
-            header,
-            size: meter.size,
-            sha256: Bytes(meter.hash.finalize().into()),
-            plaintext_size: self.plaintext_size,
-            plaintext_sha256: Bytes(self.plaintext.finalize().into()),
+        let secret = ephemeral.secret_of(&point);
+        let proof = knowledge::prove(origin.transcript(&header.sha256), &point, &secret, rng);
+        let nonce = begin.get(header.size..).and_then(|nonce| nonce.try_into().ok());
+        let (Some(nonce), Some(file_key)) = (nonce, ephemeral.file_key.into_inner()) else {
+            return Err(io::Error::other("the age library has made no payload key"));
         };
-        Ok((sealed, meter.to))
+        let key = PayloadKey::new(&file_key, nonce)?;
+        Ok(Self { header, begin, key, proof })
+    }
+
+    /// The header.
+    pub fn header(&self) -> &Header {
+        &self.header
+    }
+
+    /// That who sealed it chose the header's ephemeral point.
+    pub fn proof(&self) -> &Knowledge {
+        &self.proof
+    }
+
+    /// Size of the age file that so many bytes make, its header included.
+    pub fn sealed_size(&self, plaintext_size: u64) -> u64 {
+        self.header.size as u64 + payload::sealed_size(plaintext_size)
+    }
+
+    /// Begins the file, over so many threads.
+    pub fn begin<S: Sink>(self, sink: S, threads: NonZeroUsize) -> io::Result<Sealer<S>> {
+        let Self { header, begin, key, proof } = self;
+        let sealing = Sealing::new(key, begin, Digests::ALL, threads, sink)?;
+        Ok(Sealer { sealing, header, proof })
     }
 }
 
-impl<W: Write> Write for Sealer<W> {
+/// Seals what is written to it into an age file.
+///
+/// Both digests are of its statement: the plaintext's, which the requester compares with what it opens
+/// and the depositor with what it has; the file's, which names the bundle and binds its vault, which
+/// cannot look inside. They are made in one pass, beside the sealing.
+pub struct Sealer<S: Sink> {
+    sealing: Sealing<S>,
+    header: Header,
+    proof: Knowledge,
+}
+
+impl<S: Sink> Sealer<S> {
+    /// Ends the file and gives the sink back.
+    pub fn finish(self) -> io::Result<(Sealed, S)> {
+        let (passed, sink) = self.sealing.finish()?;
+        let (Some(sha256), Some(plaintext_sha256)) = (passed.sha256, passed.plaintext_sha256)
+        else {
+            return Err(io::Error::other("the bundle was not hashed"));
+        };
+        let Passed { size, plaintext_size, .. } = passed;
+        let (header, proof) = (self.header, self.proof);
+        Ok((Sealed { header, size, sha256, plaintext_size, plaintext_sha256, proof }, sink))
+    }
+}
+
+impl<S: Sink> Write for Sealer<S> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let taken = self.stream.write(bytes)?;
-        self.plaintext.update(bytes.get(..taken).unwrap_or_default());
-        self.plaintext_size += taken as u64;
-        Ok(taken)
+        self.sealing.write(bytes)
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        self.stream.flush()
+        self.sealing.flush()
     }
 }
 
@@ -137,13 +178,16 @@ struct Ephemeral {
     point: EdwardsPoint,
     release_point: EdwardsPoint,
     release_u: Element,
+    /// What the `age` crate seals the file with, once it has asked to have it wrapped.
+    file_key: OnceCell<FileKey>,
 }
 
 impl Ephemeral {
     fn new(key: &ReleaseKey, rng: &mut (impl RngCore + CryptoRng)) -> Self {
         let secret = Zeroizing::new(Scalar::random(rng));
         let point = EdwardsPoint::mul_base(&secret);
-        Self { secret, point, release_point: *key.point(), release_u: key.u_coordinate() }
+        let (release_point, release_u) = (*key.point(), key.u_coordinate());
+        Self { secret, point, release_point, release_u, file_key: OnceCell::new() }
     }
 
     /// The logarithm of the lifted point, which is the ephemeral point or its negative.
@@ -165,6 +209,7 @@ impl age::Recipient for Ephemeral {
         key.zeroize();
         let argument = BASE64_STANDARD_NO_PAD.encode(ephemeral.0);
         let stanza = Stanza { tag: "X25519".to_owned(), args: vec![argument], body };
+        drop(self.file_key.set(FileKey::init_with_mut(|to| *to = *file_key.expose_secret())));
         Ok((vec![stanza], HashSet::new()))
     }
 }
@@ -174,37 +219,4 @@ pub(super) fn wrapping_key(ephemeral: &Element, release: &Element, shared: &[u8;
     let mut salt = [0; 64];
     salt.iter_mut().zip(ephemeral.0.iter().chain(&release.0)).for_each(|(to, from)| *to = *from);
     hkdf(&salt, WRAP_LABEL, shared)
-}
-
-/// Counts and hashes what passes, and keeps the beginning, where the header is.
-struct Meter<W> {
-    to: W,
-    hash: Sha256,
-    size: u64,
-    begin: Vec<u8>,
-}
-
-impl<W> Meter<W> {
-    /// Our own headers are a few hundred bytes, grease included.
-    const BEGIN_BYTES: usize = 4 * 1024;
-
-    fn new(to: W) -> Self {
-        Self { to, hash: Sha256::new(), size: 0, begin: Vec::new() }
-    }
-}
-
-impl<W: Write> Write for Meter<W> {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let taken = self.to.write(bytes)?;
-        let passed = bytes.get(..taken).unwrap_or_default();
-        self.hash.update(passed);
-        self.size += taken as u64;
-        let room = Self::BEGIN_BYTES.saturating_sub(self.begin.len());
-        self.begin.extend(passed.iter().take(room));
-        Ok(taken)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        self.to.flush()
-    }
 }

@@ -1,6 +1,6 @@
 //! The key scheme as a whole: what opens, what doesn't, and the attacks that were run on it.
 
-use std::io::{Cursor, Read as _, Write as _};
+use std::io::{Read as _, Write as _};
 
 use curve25519_dalek::{EdwardsPoint, Scalar};
 use rand_core::OsRng;
@@ -10,11 +10,12 @@ use crate::crypto::contribution::{
 };
 use crate::crypto::header::Header;
 use crate::crypto::open::{self, SharedSecret};
+use crate::crypto::payload::{self, Digests};
 use crate::crypto::point;
 use crate::crypto::release_key::tests::organisations;
 use crate::crypto::release_key::{DealerFault, ReleaseKey, Share, deal, number};
 use crate::crypto::request_point::{Purpose, RequestSecret, is_possessed};
-use crate::crypto::seal::{Origin, Sealed, Sealer, is_origin_proved};
+use crate::crypto::seal::{Origin, Seal, Sealed, is_origin_proved};
 use crate::crypto::share::{self, Place};
 use crate::crypto::strict_json::tests::second_spellings_are_refused;
 use crate::domain::id::{AgreementId, Bytes, DepositId, Digest, OrganisationName};
@@ -36,9 +37,10 @@ impl Vault {
     }
 
     fn seal(&self, plaintext: &[u8]) -> (Sealed, Vec<u8>) {
-        let mut sealer = Sealer::new(&self.key, Vec::new(), &mut OsRng).unwrap();
+        let seal = Seal::new(&self.key, &self.origin, &mut OsRng).unwrap();
+        let mut sealer = seal.begin(Vec::new(), payload::threads()).unwrap();
         sealer.write_all(plaintext).unwrap();
-        sealer.finish(&self.origin, &mut OsRng).unwrap()
+        sealer.finish().unwrap()
     }
 
     fn contribute(&self, holder: usize, target: &Target) -> Contribution {
@@ -49,7 +51,8 @@ impl Vault {
     fn read(&self, secret: &SharedSecret, file: &[u8]) -> Option<Vec<u8>> {
         let mut plaintext = Vec::new();
         let header = Header::parse(file).ok()??;
-        let opened = open::open(secret, &self.key, &header, Cursor::new(file));
+        let threads = payload::threads();
+        let opened = open::open(secret, &self.key, &header, Digests::ALL, threads, file);
         opened.ok()?.read_to_end(&mut plaintext).ok()?;
         Some(plaintext)
     }

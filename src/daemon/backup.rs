@@ -9,15 +9,18 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
 use crate::cli::failure::{Exit, Failure};
+use crate::cli::progress::{self, Unit};
 use crate::crypto::keyfile::{self, UNFINISHED};
 use crate::daemon::PROGRAM;
+use crate::daemon::check::bar;
 use crate::daemon::config::{Place, failed, not_opened};
 use crate::daemon::notice::Notice;
+use crate::daemon::scrub::SCRUB;
 use crate::daemon::stamping::STAMPS;
 use crate::store::{DiskStore, Fault};
 
 /// What is not in a backup, or made anew where it is restored.
-const PASSED_OVER: [&str; 2] = ["lock", "reserve"];
+const PASSED_OVER: [&str; 3] = ["lock", "reserve", SCRUB];
 /// What the store copies itself, and the index, which is made anew.
 const OF_THE_STORE: [&str; 3] = ["journal", "bundles", "sled"];
 
@@ -90,10 +93,11 @@ pub(super) fn restore(from: &Path, data: &Path, complete: bool) -> Result<Exit, 
     keyfile::private_dir(&dir).map_err(failed)?;
     copy_tree(from, &dir, &PASSED_OVER).map_err(io_failed(&dir))?;
     let mut faults = 0;
-    let checked = DiskStore::verify(&dir, &mut |fault| {
+    let report = &mut |fault| {
         faults += 1;
-        eprintln!("{PROGRAM}: damage: {fault}");
-    });
+        progress::say(&format!("{PROGRAM}: damage: {fault}"));
+    };
+    let checked = DiskStore::verify(&dir, report, &bar("checking", Unit::Bytes));
     let checked = checked.map_err(not_opened)?;
     if complete {
         Notice::lift(&Place::new(&dir))?;

@@ -12,6 +12,7 @@ use crate::cli::passphrase;
 use crate::crypto::keyfile::{self, KeyFileError};
 use crate::crypto::keyring::{Keyring, KeyringError};
 use crate::crypto::statement;
+use crate::daemon::scrub::Scrub;
 use crate::domain::event::{Act, Event, Note};
 use crate::domain::text::Text;
 use crate::domain::time::Span;
@@ -48,6 +49,9 @@ pub(super) struct Config {
     /// How often, and by whom, the log is time-stamped.
     #[serde(default)]
     pub timestamps: Timestamps,
+    /// How often everything stored is read and checked, and how fast.
+    #[serde(default)]
+    pub scrub: Scrub,
     /// What one organisation may take up.
     #[serde(default)]
     pub quota: Quota,
@@ -172,7 +176,7 @@ impl Place {
 impl Config {
     pub(super) fn new(listen: String, public: String, hosts: Vec<String>, origin: Text) -> Self {
         let (format, metrics, log, quota) = (FORMAT, None, None, Quota::default());
-        let timestamps = Timestamps::default();
+        let (timestamps, scrub) = (Timestamps::default(), Scrub::default());
         Self {
             format,
             listen,
@@ -182,6 +186,7 @@ impl Config {
             metrics,
             log,
             timestamps,
+            scrub,
             quota,
         }
     }
@@ -321,6 +326,9 @@ mod tests {
             ("# [log]", "[logs]"),
             ("# [timestamps]", "[timestamps]\nevery = 1"),
             ("# [timestamps]", "[timestamps]\nauthorities = 1"),
+            ("# [scrub]", "[scrub]\nevery = 30"),
+            ("# [scrub]", "[scrub]\nrate = \"20 MB/s\""),
+            ("# [scrub]", "[scrub]\nrates = \"20 MiB/s\""),
             ("# [quota]", "[quota]\ndeposit = 1"),
             ("# [quota]", "[quota]\ndeposits = -1"),
         ] {

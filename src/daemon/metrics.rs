@@ -21,7 +21,7 @@ use prometheus_client::registry::Registry;
 use tokio::net::TcpListener;
 
 use crate::daemon::http::{self, Limits};
-use crate::daemon::witnesses;
+use crate::daemon::{scrub, witnesses};
 use crate::domain::time::Timestamp;
 use crate::server::accept::Incoming;
 use crate::server::call_counts::CallCounts;
@@ -48,6 +48,8 @@ struct Gauges {
     scarce_bytes: Gauge,
     reserve_bytes: Gauge,
     reserve_whole_bytes: Gauge,
+    uploads_unfinished: Gauge,
+    staging_bytes: Gauge,
     resident_bytes: Gauge,
     certificates: Family<CertificateLabel, Gauge>,
 }
@@ -80,12 +82,12 @@ struct CertificateLabel {
 }
 
 impl Metrics {
-    /// What this vault, its door, its calls, its witnesses and its log's time-stamps count, and how
-    /// many batches were applied to the index before the vault was ready.
+    /// What this vault, its door, its calls, its witnesses, its log's time-stamps and its scrub count,
+    /// and how many batches were applied to the index before the vault was ready.
     pub(super) fn new(
         vault: &Arc<Vault<DiskStore>>,
         (incoming, calls): (&Incoming, &CallCounts),
-        (witnesses, stamps): (&witnesses::Measures, &StampMeasures),
+        (witnesses, stamps, scrub): (&witnesses::Measures, &StampMeasures, &scrub::Measures),
         batches_caught_up: u64,
     ) -> Self {
         let mut registry = Registry::default();
@@ -122,6 +124,12 @@ impl Metrics {
                 "Bytes laid by when there is room enough",
                 &gauges.reserve_whole_bytes,
             ),
+            (
+                "uploads_unfinished",
+                "Uploads that are under way, or kept to be gone on with",
+                &gauges.uploads_unfinished,
+            ),
+            ("staging_bytes", "Bytes that have come of these", &gauges.staging_bytes),
         ] {
             ours.register(name, help, gauge.clone());
         }
@@ -133,6 +141,7 @@ impl Metrics {
         calls.register(ours);
         witnesses.register(ours);
         stamps.register(ours);
+        scrub.register(ours);
         Self { registry, vault: Arc::clone(vault), gauges }
     }
 
@@ -174,6 +183,9 @@ impl Metrics {
         gauges.scarce_bytes.set(shown(room.scarce_bytes));
         gauges.reserve_bytes.set(shown(room.reserve_bytes));
         gauges.reserve_whole_bytes.set(shown(room.reserve_whole_bytes));
+        let (uploads, bytes) = self.vault.unfinished();
+        gauges.uploads_unfinished.set(shown(uploads));
+        gauges.staging_bytes.set(shown(bytes));
         gauges.resident_bytes.set(resident_bytes().map_or(-1, shown));
         let mut text = String::new();
         text::encode(&mut text, &self.registry)?;

@@ -14,6 +14,7 @@ mod public;
 mod recover;
 mod retimestamp;
 mod rotate;
+mod scrub;
 mod serve;
 mod stamping;
 mod witness;

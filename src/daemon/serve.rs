@@ -18,6 +18,7 @@ use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 
 use crate::cli::failure::{Exit, Failure};
+use crate::cli::progress::Pace;
 use crate::crypto::keyring::Keyring;
 use crate::crypto::timestamp;
 use crate::daemon::check::probe_in_child;
@@ -27,6 +28,7 @@ use crate::daemon::metrics::{Certificate, Metrics};
 use crate::daemon::notice::{self, Notice};
 use crate::daemon::notify::Manager;
 use crate::daemon::public;
+use crate::daemon::scrub::{self, Scrubber};
 use crate::daemon::stamping::{External, RENEWED_WITHIN, VaultTime, go_round, shelf};
 use crate::daemon::witnesses::{self, Witnesses};
 use crate::domain::chain::chain;
@@ -50,8 +52,8 @@ const DRAIN_MAX: Duration = Duration::from_secs(30);
 const TELL_MAX: Duration = Duration::from_secs(5);
 /// How often the way to a level index is told of.
 const PROGRESS_EVERY: Duration = Duration::from_secs(5);
-/// How often it is looked whether the server's certificate is to be renewed. The clock decides,
-/// not the waiting: it may be set, and the machine may sleep.
+/// How often it is looked whether the server's certificate is to be renewed, and which uploads are over.
+/// The clock decides, not the waiting: it may be set, and the machine may sleep.
 const RENEWAL_LOOK: Duration = Duration::from_secs(60);
 
 /// What ends serving, besides a signal.
@@ -112,8 +114,10 @@ pub(super) async fn run(
     let incoming = accept(listener, credentials.tls(), Limits::default());
     let calls = CallCounts::new();
     let stamps = StampMeasures::default();
+    let scrub = scrub::Measures::default();
+    let scrubber = Scrubber::new(&vault, place.store(), config.scrub, scrub.clone());
     let counted = (&incoming, &calls);
-    let metrics = Metrics::new(&vault, counted, (&witnessing, &stamps), caught_up.get());
+    let metrics = Metrics::new(&vault, counted, (&witnessing, &stamps, &scrub), caught_up.get());
     let metrics = Arc::new(metrics);
     show_certificates(&metrics, &credentials, &timestamper);
     if let Some(shown) = &config.metrics {
@@ -159,6 +163,8 @@ pub(super) async fn run(
             tracing::warn!(error = chain(&fault), "quarantine not looked through");
         }
     });
+    let (stop_scrubbing, scrubbing_stopped) = tokio::sync::oneshot::channel();
+    let scrubbing = tokio::spawn(scrubber.run(scrubbing_stopped));
     if let Some(witnesses) = witnesses {
         tokio::spawn(witnesses.run());
     }
@@ -180,6 +186,7 @@ pub(super) async fn run(
             _ = renewal.tick() => {
                 renew(&credentials);
                 show_certificates(&metrics, &credentials, &timestamper);
+                reclaim(&vault);
             }
             never = manager.keep_telling() => match never {},
             ended = &mut serving => {
@@ -203,6 +210,8 @@ pub(super) async fn run(
     stamping.abort();
     drop(stop);
     vault.dismiss();
+    drop(stop_scrubbing);
+    drop(scrubbing.await);
     if tokio::time::timeout(DRAIN_MAX, serving).await.is_err() {
         tracing::warn!("calls were still open after {DRAIN_MAX:?} and are cut off");
     }
@@ -350,6 +359,16 @@ fn renew(credentials: &Credentials) {
     }
 }
 
+/// Gives up uploads that nobody will go on with, beside everything else.
+fn reclaim(vault: &Arc<Vault<DiskStore>>) {
+    let vault = Arc::clone(vault);
+    tokio::spawn(async move {
+        if let Err(fault) = vault.reclaim().await {
+            tracing::warn!(error = chain(&fault), "uploads that are over were not removed");
+        }
+    });
+}
+
 fn now() -> Timestamp {
     Timestamp::from(SystemTime::now())
 }
@@ -366,16 +385,29 @@ fn show_certificates(
     metrics.certificate(Certificate::Timestamper, Some(timestamper.load().expires_at()));
 }
 
-/// Tells of entries applied while the index catches up with the journal, now and then,
-/// and counts the batches.
+/// Tells of entries applied while the index catches up with the journal, now and then, how fast
+/// that goes and how long it takes, and counts the batches.
 pub(super) fn progress(manager: &Manager, batches: &Cell<u64>) -> impl Fn(u64, u64) {
+    let pace = Cell::new(None::<(Instant, Pace)>);
     let told = Cell::new(None::<Instant>);
     move |applied, of| {
         batches.set(batches.get() + 1);
         if told.get().is_none_or(|told| told.elapsed() >= PROGRESS_EVERY) {
             told.set(Some(Instant::now()));
-            tracing::info!(applied, of, "the index catches up with the journal");
-            manager.busy(&format!("{applied} of {of} events are in the index"));
+            let begun = (Instant::now(), Pace::from(Duration::ZERO, applied));
+            let (began, mut now) = pace.get().unwrap_or(begun);
+            now.reached(began.elapsed(), applied);
+            pace.set(Some((began, now)));
+            let (per_second, seconds_left) = (now.rate().map(|it| it as u64), now.seconds_left(of));
+            tracing::info!(
+                applied,
+                of,
+                per_second,
+                seconds_left,
+                "the index catches up with the journal"
+            );
+            let left = seconds_left.map(|left| format!(", {left} s left")).unwrap_or_default();
+            manager.busy(&format!("{applied} of {of} events are in the index{left}"));
         }
     }
 }

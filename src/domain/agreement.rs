@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::domain::id::{AgreementId, DepositId, Digest, Element, MemberPath, OrganisationName};
 use crate::domain::refusal::Refusal;
 use crate::domain::statement::{self, Holder};
-use crate::domain::terms::Terms;
+use crate::domain::terms::{Format, Terms};
 use crate::domain::time::Timestamp;
 use crate::domain::trigger::Reminded;
 
@@ -150,6 +150,12 @@ impl Agreement {
         }
         let awaited = self.terms.organisations().filter(|who| !self.resuming.contains_key(*who));
         Err(Refusal::Suspended(awaited.cloned().collect()))
+    }
+
+    /// Whether every statement in its stream changes it: while it is being taken up again, and where
+    /// what its rules ask for is that somebody says nothing.
+    pub fn listens(&self) -> bool {
+        !self.resuming.is_empty() || self.terms.format == Format::Second
     }
 
     /// Refuses unless the agreement waits for countersignatures.

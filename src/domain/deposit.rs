@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::domain::agreement::Agreement;
-use crate::domain::id::{AgreementId, DepositId, Digest};
+use crate::domain::id::{AgreementId, DepositId, Digest, OrganisationName};
 use crate::domain::refusal::Refusal;
 use crate::domain::statement::{self, Sealing};
 use crate::domain::time::Timestamp;
@@ -51,6 +51,24 @@ impl Condition {
     }
 }
 
+/// May this organisation bring a bundle of this size, whatever it will state of it?
+pub fn decide_upload(
+    agreement: &Agreement,
+    organisation: &OrganisationName,
+    size: u64,
+    now: Timestamp,
+) -> Result<(), Refusal> {
+    if agreement.terms.depositor() != Some(organisation) {
+        return Err(Refusal::NotDepositor(organisation.clone()));
+    }
+    agreement.in_force()?;
+    agreement.in_term(now)?;
+    if size > BUNDLE_BYTES_MAX {
+        return Err(Refusal::Mismatch("the bundle's size, at most 1 TiB,"));
+    }
+    Ok(())
+}
+
 /// May this deposit be made? `twin` is an earlier deposit of the same bundle in the agreement.
 pub fn decide(
     agreement: &Agreement,
@@ -58,17 +76,9 @@ pub fn decide(
     deposit: &statement::Deposit,
     now: Timestamp,
 ) -> Result<(), Refusal> {
-    let organisation = &deposit.made.by.organisation;
-    if agreement.terms.depositor() != Some(organisation) {
-        return Err(Refusal::NotDepositor(organisation.clone()));
-    }
-    agreement.in_force()?;
-    agreement.in_term(now)?;
+    decide_upload(agreement, &deposit.made.by.organisation, deposit.size, now)?;
     if deposit.release_key_sha256 != agreement.key()?.sha256 {
         return Err(Refusal::Mismatch("the release key that the bundle is sealed to"));
-    }
-    if deposit.size > BUNDLE_BYTES_MAX {
-        return Err(Refusal::Mismatch("the bundle's size, at most 1 TiB,"));
     }
     match deposit.sealing {
         Sealing::Elsewhere if !agreement.terms.stock_age => return Err(Refusal::OriginUnproven),

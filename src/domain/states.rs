@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
@@ -58,9 +59,19 @@ pub enum Key {
 }
 
 impl Key {
+    /// What every [`Key::Usage`] begins with.
+    pub const USAGE_PREFIX: &str = "usage/";
+
     /// What every [`Key::Party`] of this organisation begins with.
     pub fn party_prefix(organisation: &OrganisationName) -> String {
         format!("party/{organisation}/")
+    }
+
+    /// Whether records with names like this one are as many as there are deposits or statements. Each
+    /// of them is written once or a few times, and looked up by its name alone.
+    pub fn is_of_many(name: &str) -> bool {
+        let kinds = ["bundle", "deposit", "registration", "request", "statement"];
+        name.split_once('/').is_some_and(|(kind, _)| kinds.contains(&kind))
     }
 }
 
@@ -81,7 +92,7 @@ impl fmt::Display for Key {
             Self::Quarantine => f.write_str("quarantine"),
             Self::OpenRequests(id, member) => write!(f, "open/{id}/{member}"),
             Self::Statement(sha256) => write!(f, "statement/{sha256}"),
-            Self::Usage(name) => write!(f, "usage/{name}"),
+            Self::Usage(name) => write!(f, "{}{name}", Self::USAGE_PREFIX),
             Self::Underway(name) => write!(f, "underway/{name}"),
         }
     }
@@ -151,10 +162,11 @@ pub struct Accepted {
     pub sequence: u64,
 }
 
-/// A set of records, and which of them changed.
+/// A set of records, and which of them changed. Records are shared with whoever else has them until
+/// they are changed.
 #[derive(Debug, Clone, Default)]
 pub struct States {
-    records: BTreeMap<Key, Record>,
+    records: BTreeMap<Key, Arc<Record>>,
     changed: BTreeSet<Key>,
 }
 
@@ -162,8 +174,7 @@ macro_rules! typed {
     ($get:ident, $get_mut:ident, $put:ident, $variant:ident, $key:ty, $record:ty) => {
         /// The record of this kind and name, if there is one here.
         pub fn $get(&self, key: &$key) -> Option<&$record> {
-            let Some(Record::$variant(record)) = self.records.get(&Key::$variant(key.clone()))
-            else {
+            let Some(Record::$variant(record)) = self.get(&Key::$variant(key.clone())) else {
                 return None;
             };
             Some(record)
@@ -172,10 +183,9 @@ macro_rules! typed {
         /// The same, to be changed.
         pub fn $get_mut(&mut self, key: &$key) -> Option<&mut $record> {
             let key = Key::$variant(key.clone());
-            let Some(Record::$variant(record)) = self.records.get_mut(&key) else {
-                return None;
-            };
+            let record = self.records.get_mut(&key)?;
             self.changed.insert(key);
+            let Record::$variant(record) = Arc::make_mut(record) else { return None };
             Some(record)
         }
 
@@ -191,7 +201,7 @@ macro_rules! every {
         /// Every record of this kind here, in order of name.
         pub fn $every(&self) -> impl Iterator<Item = &$record> {
             self.records.values().filter_map(|record| {
-                let Record::$variant(record) = record else { return None };
+                let Record::$variant(record) = &**record else { return None };
                 Some(record)
             })
         }
@@ -231,7 +241,7 @@ impl States {
 
     /// What the vault is.
     pub fn vault(&self) -> Option<&Vault> {
-        let Some(Record::Vault(vault)) = self.records.get(&Key::Vault) else {
+        let Some(Record::Vault(vault)) = self.get(&Key::Vault) else {
             return None;
         };
         Some(vault)
@@ -239,7 +249,7 @@ impl States {
 
     /// Which CAs the vault told of last.
     pub fn authorities(&self) -> Option<&CaEdition> {
-        let Some(Record::Authorities(authorities)) = self.records.get(&Key::Authorities) else {
+        let Some(Record::Authorities(authorities)) = self.get(&Key::Authorities) else {
             return None;
         };
         Some(authorities)
@@ -247,7 +257,7 @@ impl States {
 
     /// Which key that stamps times the vault told of last.
     pub fn timestamper(&self) -> Option<&TsaEdition> {
-        let Some(Record::Timestamper(timestamper)) = self.records.get(&Key::Timestamper) else {
+        let Some(Record::Timestamper(timestamper)) = self.get(&Key::Timestamper) else {
             return None;
         };
         Some(timestamper)
@@ -255,8 +265,7 @@ impl States {
 
     /// The deposit of this bundle in this agreement.
     pub fn twin(&self, agreement: &AgreementId, sha256: &Digest) -> Option<&DepositId> {
-        let Some(Record::Bundle(id)) = self.records.get(&Key::Bundle(agreement.clone(), *sha256))
-        else {
+        let Some(Record::Bundle(id)) = self.get(&Key::Bundle(agreement.clone(), *sha256)) else {
             return None;
         };
         Some(id)
@@ -265,7 +274,7 @@ impl States {
     /// The requests that this member has open in this agreement, some of which may have expired.
     pub fn open_requests(&self, agreement: &AgreementId, member: &MemberPath) -> &OpenRequests {
         static NONE: OpenRequests = OpenRequests::new();
-        match self.records.get(&Key::OpenRequests(agreement.clone(), member.clone())) {
+        match self.get(&Key::OpenRequests(agreement.clone(), member.clone())) {
             Some(Record::OpenRequests(open)) => open,
             Some(_) | None => &NONE,
         }
@@ -274,7 +283,7 @@ impl States {
     /// The deposits whose bundles are out of service.
     pub fn quarantine(&self) -> &BTreeSet<DepositId> {
         static NONE: BTreeSet<DepositId> = BTreeSet::new();
-        match self.records.get(&Key::Quarantine) {
+        match self.get(&Key::Quarantine) {
             Some(Record::Quarantine(deposits)) => deposits,
             Some(_) | None => &NONE,
         }
@@ -283,12 +292,18 @@ impl States {
     /// Puts a record in place and marks it as changed.
     pub fn put(&mut self, key: Key, record: Record) {
         self.changed.insert(key.clone());
-        self.records.insert(key, record);
+        self.records.insert(key, Arc::new(record));
     }
 
     /// Puts a record in place as it was stored.
-    pub fn load(&mut self, key: Key, record: Record) {
-        self.records.insert(key, record);
+    pub fn load(&mut self, key: Key, record: impl Into<Arc<Record>>) {
+        self.records.insert(key, record.into());
+    }
+
+    /// Takes over the records of others, and which of them changed.
+    pub fn take_over(&mut self, others: Self) {
+        self.records.extend(others.records);
+        self.changed.extend(others.changed);
     }
 
     /// Whether the record is here.
@@ -296,16 +311,25 @@ impl States {
         self.records.contains_key(key)
     }
 
+    /// The record of this name, to be shared.
+    pub fn shared(&self, key: &Key) -> Option<&Arc<Record>> {
+        self.records.get(key)
+    }
+
     /// Every record here, in order of kind and name.
     pub fn iter(&self) -> impl Iterator<Item = (&Key, &Record)> {
-        self.records.iter()
+        self.records.iter().map(|(key, record)| (key, &**record))
     }
 
     /// The records that changed since the last call.
-    pub fn take_changed(&mut self) -> Vec<(Key, Record)> {
+    pub fn take_changed(&mut self) -> Vec<(Key, Arc<Record>)> {
         std::mem::take(&mut self.changed)
             .into_iter()
             .filter_map(|key| self.records.get(&key).cloned().map(|record| (key, record)))
             .collect()
+    }
+
+    fn get(&self, key: &Key) -> Option<&Record> {
+        self.records.get(key).map(Arc::as_ref)
     }
 }

@@ -54,6 +54,13 @@ pub fn commitment(salt: &Salt, payload: &[u8]) -> Digest {
     Bytes(hash.finalize().into())
 }
 
+/// The commitment in a leaf, whose label comes before it.
+pub fn commitment_of(leaf: &Leaf) -> Digest {
+    let mut commitment = [0; 32];
+    commitment.iter_mut().zip(leaf.0.iter().skip(16)).for_each(|(to, from)| *to = *from);
+    Bytes(commitment)
+}
+
 /// An event as the ledger keeps it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Entry {
@@ -183,5 +190,6 @@ mod tests {
             assert_ne!(changed.leaf(), leaf);
         }
         assert_eq!(Entry { position: 8, ..entry() }.leaf(), leaf, "a leaf does not know its place");
+        assert_eq!(commitment_of(&leaf), entry().commitment());
     }
 }

@@ -27,6 +27,8 @@ use crate::server::gate::Gate;
 use crate::server::measures::{Measures, Reason};
 use crate::server::peer::{NoSubject, Peer, PeerCertificate};
 use crate::server::tls::SharedConfig;
+use crate::wire::line::SEND_BYTES_MAX;
+use crate::wire::read_ahead::ReadAhead;
 
 /// How long a TLS handshake may take, waiting for its turn apart, and after it the peer's first
 /// words of HTTP/2.
@@ -280,15 +282,16 @@ impl Door {
             self.measures.delayed();
             tokio::time::sleep(wait).await;
         }
-        let accepting = TlsAcceptor::from(self.config).accept(tcp).into_fallible();
+        let accepting = TlsAcceptor::from(self.config).accept(ReadAhead::new(tcp)).into_fallible();
         let accepted = timeout_at(until + wait, self.gate.pass(accepting)).await;
-        let stream = match accepted.map_err(too_slow)? {
+        let mut stream = match accepted.map_err(too_slow)? {
             Ok(stream) => stream,
             Err((error, tcp)) => {
                 linger(tcp).await;
                 return Err(HandshakeFault::Tls(error));
             }
         };
+        stream.get_mut().1.set_buffer_limit(Some(SEND_BYTES_MAX));
         let certificate = match stream.get_ref().1.peer_certificates() {
             // Only the leaf: the verifier has built its chain to our CA.
             Some([leaf, ..]) => Some(PeerCertificate::from_der(leaf)?),
@@ -316,7 +319,7 @@ async fn begun(tcp: &TcpStream) -> io::Result<()> {
 
 /// Lets the peer read the alert that says why: closing a socket with unread bytes in it resets
 /// the connection, and on some systems (not Linux) the alert is lost with it.
-async fn linger(mut tcp: TcpStream) {
+async fn linger(mut tcp: ReadAhead<TcpStream>) {
     let drained = async {
         tcp.shutdown().await?;
         let mut sink = [0; 4096];

@@ -109,7 +109,7 @@ fn no_call(request: &http::Request<Body>) -> Option<http::Response<Body>> {
 
 fn kind(path: &str) -> Kind {
     match path {
-        "/escrow.vault.v1.BundleService/Deposit" => Kind::Upload,
+        "/escrow.vault.v1.BundleService/Upload" => Kind::Upload,
         "/escrow.vault.v1.StatementService/Submit" | "/escrow.vault.v1.BundleService/Retrieve" => {
             Kind::Urgent
         }

@@ -15,6 +15,7 @@ use crate::server::admission::Permit;
 use crate::server::frames::{Frames, Head};
 use crate::server::meter::{Meter, PREFACE_BYTES};
 use crate::server::peer::Peer;
+use crate::wire::read_ahead::ReadAhead;
 
 /// How often a connection is looked after.
 const ROUND: Duration = Duration::from_secs(5);
@@ -42,7 +43,7 @@ pub(super) struct Patience {
 /// what it says goodbye to with an error is a flood as well.
 #[derive(Debug)]
 pub struct Connection {
-    stream: TlsStream<TcpStream>,
+    stream: TlsStream<ReadAhead<TcpStream>>,
     peer: Peer,
     meter: Meter,
     answers: Frames,
@@ -57,7 +58,7 @@ pub struct Connection {
 
 impl Connection {
     pub(super) fn new(
-        stream: TlsStream<TcpStream>,
+        stream: TlsStream<ReadAhead<TcpStream>>,
         peer: Peer,
         permit: Permit,
         patience: Patience,

@@ -34,3 +34,4 @@ pub mod timestamps;
 pub mod tls;
 pub mod transport;
 mod turns;
+mod uploads;

@@ -7,9 +7,9 @@ use tonic::{Code, Request, Response, Status, Streaming};
 
 use crate::ledger::Entry;
 use crate::ledger::head::SignedHead;
-use crate::server::bundles::next;
 use crate::server::caller::talker;
 use crate::server::status::{answer, bad_field, status, within};
+use crate::server::uploads::next;
 use crate::store::Store;
 use crate::vault::{Remembered, Vault, VaultError};
 use crate::wire::convert::present;

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use tonic::service::Routes;
 
+use crate::domain::statement::Statement;
 use crate::server::bundles::Bundles;
 use crate::server::credentials::Credentials;
 use crate::server::identities::Identities;
@@ -13,10 +14,10 @@ use crate::server::shares::Shares;
 use crate::server::statements::Statements;
 use crate::server::streams::Streams;
 use crate::server::timestamps::{SharedTimestamper, Timestamps};
-use crate::store::Store;
+use crate::store::{Blob, Store};
 use crate::vault::Vault;
 use crate::wire::DESCRIPTORS;
-use crate::wire::limit::{CHUNK_BYTES_MAX, MESSAGE_BYTES_MAX};
+use crate::wire::limit::{CHUNK_BYTES_MAX, INLINE_BYTES_MAX, MESSAGE_BYTES_MAX};
 use crate::wire::v1::bundle_service_server::BundleServiceServer;
 use crate::wire::v1::identity_service_server::IdentityServiceServer;
 use crate::wire::v1::log_service_server::LogServiceServer;
@@ -31,6 +32,9 @@ const STRANGER_MESSAGE_BYTES_MAX: usize = 64 * 1024;
 
 /// Largest part of an upload, in bytes: a piece that is too large is still told so.
 const UPLOAD_MESSAGE_BYTES_MAX: usize = 2 * CHUNK_BYTES_MAX;
+
+const _: () = assert!(INLINE_BYTES_MAX == Blob::BYTES_MAX);
+const _: () = assert!(INLINE_BYTES_MAX + Statement::BYTES_MAX < UPLOAD_MESSAGE_BYTES_MAX);
 
 /// Every service of the vault.
 pub fn routes<S: Store>(

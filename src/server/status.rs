@@ -10,7 +10,7 @@ use crate::domain::chain::chain;
 use crate::domain::refusal::Refusal;
 use crate::store::ReadError;
 use crate::vault::error::{BAD_BUNDLE, UNPROVEN};
-use crate::vault::{BundleFault, OverQuota, VaultError};
+use crate::vault::{BundleFault, Interruption, OverQuota, VaultError};
 use crate::wire::convert::BadField;
 
 /// The domain of our reasons in `google.rpc.ErrorInfo`.
@@ -74,6 +74,19 @@ pub(super) fn answer(error: VaultError) -> Status {
             tracing::info!(%organisation, %resource, used, limit, asked, "refused for a quota");
             over_quota(&over)
         }
+        VaultError::TotalQuota => status(Code::ResourceExhausted, "QUOTA", error.to_string(), MORE),
+        VaultError::NotUploaded => {
+            let hint = "deposit it again: what is missing is uploaded then";
+            status(Code::FailedPrecondition, "NOT_UPLOADED", error.to_string(), hint)
+        }
+        VaultError::Interrupted(Interruption::TakenOver) => {
+            let hint = "nothing to do: the newer upload goes on";
+            status(Code::Aborted, "TAKEN_OVER", error.to_string(), hint)
+        }
+        VaultError::Interrupted(Interruption::Stopping) => {
+            let hint = "go on with it once the vault is back";
+            status(Code::Unavailable, "INTERRUPTED", error.to_string(), hint)
+        }
         VaultError::Full => {
             let message = "the vault's disk is full; nothing was changed".to_owned();
             let hint = "tell the operator; objections, withdrawals and revocations are taken still";
@@ -119,10 +132,11 @@ pub(super) fn answer(error: VaultError) -> Status {
 
 /// The answer to who has all that the operator grants.
 pub(super) fn over_quota(over: &OverQuota) -> Status {
-    let hint = "ask the operator for more; objections, withdrawals, revocations and retrievals are \
-                taken still";
-    status(Code::ResourceExhausted, "QUOTA", over.to_string(), hint)
+    status(Code::ResourceExhausted, "QUOTA", over.to_string(), MORE)
 }
+
+const MORE: &str = "ask the operator for more; objections, withdrawals, revocations and retrievals are \
+                    taken still";
 
 /// The answer to a message whose field is not what it must be.
 pub(super) fn bad_field(field: BadField) -> Status {

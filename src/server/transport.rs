@@ -5,13 +5,8 @@ use std::time::Duration;
 
 use tonic::transport::Server;
 
-/// Unread bytes a stream may have under way. With [`CONNECTION_WINDOW_BYTES`] and
-/// [`FRAME_BYTES_MAX`] these did best when measured; clients ask for the same.
-pub const STREAM_WINDOW_BYTES: u32 = 4 * 1024 * 1024;
-/// Unread bytes all streams of a connection may have under way together.
-pub const CONNECTION_WINDOW_BYTES: u32 = 16 * 1024 * 1024;
-/// Largest frame.
-pub const FRAME_BYTES_MAX: u32 = 256 * 1024;
+use crate::wire::line::{CONNECTION_WINDOW_BYTES, FRAME_BYTES_MAX, STREAM_WINDOW_BYTES};
+
 /// All headers of one call together, decoded.
 pub const HEADERS_BYTES_MAX: u32 = 8 * 1024;
 /// Calls a connection may have open. Handlers work on all of them: what waits unread would wait
@@ -26,12 +21,7 @@ pub const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(30);
 /// How long it may take to answer that.
 pub const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(20);
 
-const _: () = {
-    assert!(FRAME_BYTES_MAX <= STREAM_WINDOW_BYTES);
-    assert!(STREAM_WINDOW_BYTES <= CONNECTION_WINDOW_BYTES);
-};
-
-/// Sets every limit above. Connections are not ended for their age: an upload may take hours.
+/// Sets every limit above, and those that both ends share. Connections are not ended for their age: an upload may take hours.
 pub fn configure<L>(server: Server<L>) -> Server<L> {
     server
         .accept_http1(false)

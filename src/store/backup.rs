@@ -50,7 +50,9 @@ impl DiskStore {
         read_back(&target, &identity, before, &tip, &mut |record| {
             match copy_bundle(&stored, &copied, &record) {
                 Ok(()) => bundles += 1,
-                Err(ReadError::Damaged { what, how }) => report(Fault { what, how }),
+                Err(ReadError::Damaged { what, how }) => {
+                    report(Fault { is_of_object: true, what, how })
+                }
                 Err(error @ ReadError::Index { .. }) => return Err(OpenError::Index(error)),
                 Err(ReadError::Io(error)) => return Err(io_at("copy a bundle to", to)(error)),
             }
@@ -157,12 +159,12 @@ fn copy_bundle(from: &Bundles, to: &Bundles, record: &BundleRecord) -> Result<()
         return Ok(());
     }
     let mut stored = from.read(record)?;
-    let mut data = NamedTempFile::new_in(to.staging())?;
+    let mut data = NamedTempFile::new_in(to.staging().path())?;
     while let Some(chunk) = stored.next()? {
         data.write_all(&chunk)?;
     }
     data.as_file().sync_all()?;
-    let mut sums = NamedTempFile::new_in(to.staging())?;
+    let mut sums = NamedTempFile::new_in(to.staging().path())?;
     io::copy(&mut File::open(from.sums_path(&record.id))?, &mut sums)?;
     sums.as_file().sync_all()?;
     sums.persist(to.sums_path(&record.id)).map_err(|error| error.error)?;

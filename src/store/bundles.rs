@@ -1,21 +1,21 @@
 //! Large bundles: one file each, beside a table of chunk sums that every read is checked against.
 //!
-//! Bytes come before the record that names them: data and sums are written and synced in staging,
-//! renamed, their directory synced, and only then does the journal say that the bundle exists,
+//! Bytes come before the record that names them: data and sums are written and synced in staging
+//! ([`crate::store::staging`]), renamed, their directory synced, and only then does the journal say that the bundle exists,
 //! with its size and the checksum of its sums. So what no journal record names is garbage, and a
 //! named bundle whose files differ in any bit is damaged, never served.
 
 use std::fs::{self, File};
-use std::io::{self, BufReader, BufWriter, Read, Write};
+use std::io::{self, BufReader, Read, Seek as _, SeekFrom};
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
-use tempfile::NamedTempFile;
 
 use crate::domain::id::DepositId;
 use crate::store::frame::BundleRecord;
 use crate::store::segments::{private_directory, sync_directory};
-use crate::store::{Bundle, ReadError, Staged};
+use crate::store::staging::{StagedBundle, Staging};
+use crate::store::{Bundle, ReadError};
 
 /// Bytes that share a checksum, and that are read at once.
 pub(crate) const CHUNK_BYTES: usize = 256 << 10;
@@ -31,26 +31,23 @@ pub(crate) struct Bundles {
 }
 
 impl Bundles {
-    /// Makes the directories where they are missing, and clears staging.
+    /// Makes the directories where they are missing. Uploads that are not finished stay.
     pub(crate) fn open(directory: PathBuf) -> io::Result<Self> {
         let bundles = Self { directory };
-        bundles.prepare()?;
+        private_directory(&bundles.directory)?;
+        bundles.staging().tidy()?;
         Ok(bundles)
     }
 
     /// Makes the directories where they are missing, and clears staging.
     pub(crate) fn prepare(&self) -> io::Result<()> {
         private_directory(&self.directory)?;
-        private_directory(&self.staging())?;
-        for item in fs::read_dir(self.staging())? {
-            fs::remove_file(item?.path())?;
-        }
-        Ok(())
+        self.staging().clear()
     }
 
     /// Where bundles are on their way in.
-    pub(crate) fn staging(&self) -> PathBuf {
-        self.directory.join(STAGING_NAME)
+    pub(crate) fn staging(&self) -> Staging {
+        Staging::at(self.directory.join(STAGING_NAME))
     }
 
     /// The bundles in this directory, as they are: nothing is made or cleared.
@@ -79,25 +76,10 @@ impl Bundles {
         Ok(orphans)
     }
 
-    pub(crate) fn stage(&self) -> io::Result<StagedBundle> {
-        let staging = self.staging();
-        let data = NamedTempFile::new_in(&staging)?;
-        let mut sums = BufWriter::new(NamedTempFile::new_in(&staging)?);
-        let header = sums_header();
-        sums.write_all(&header)?;
-        let mut sums_crc = crc32fast::Hasher::new();
-        sums_crc.update(&header);
-        let (chunk, synced) = (Chunk::default(), false);
-        Ok(StagedBundle { data, sums, sums_crc, chunk, size: 0, synced })
-    }
-
     /// Gives a synced bundle its name. Durable only after [`Bundles::sync`].
     pub(crate) fn place(&self, id: &DepositId, staged: StagedBundle) -> io::Result<BundleRecord> {
-        let StagedBundle { data, sums, sums_crc, size, .. } = staged;
-        let sums = sums.into_inner().map_err(io::IntoInnerError::into_error)?;
-        sums.persist(self.sums_path(id)).map_err(|error| error.error)?;
-        data.persist(self.data_path(id)).map_err(|error| error.error)?;
-        Ok(BundleRecord { id: id.clone(), size, sums_crc: sums_crc.finalize() })
+        let (size, sums_crc) = staged.place(&self.data_path(id), &self.sums_path(id))?;
+        Ok(BundleRecord { id: id.clone(), size, sums_crc })
     }
 
     /// Makes the names given by [`Bundles::place`] durable.
@@ -139,70 +121,6 @@ impl Bundles {
     }
 }
 
-/// A bundle in staging; removed when dropped.
-#[derive(Debug)]
-pub struct StagedBundle {
-    data: NamedTempFile,
-    sums: BufWriter<NamedTempFile>,
-    sums_crc: crc32fast::Hasher,
-    chunk: Chunk,
-    size: u64,
-    synced: bool,
-}
-
-#[derive(Debug, Default)]
-struct Chunk {
-    crc: crc32fast::Hasher,
-    bytes: usize,
-}
-
-impl StagedBundle {
-    /// Whether it was synced after its last byte.
-    pub(crate) fn is_synced(&self) -> bool {
-        self.synced
-    }
-
-    fn end_chunk(&mut self) -> io::Result<()> {
-        let sum = std::mem::take(&mut self.chunk).crc.finalize().to_be_bytes();
-        self.sums_crc.update(&sum);
-        self.sums.write_all(&sum)
-    }
-}
-
-impl Staged for StagedBundle {
-    fn write(&mut self, mut bytes: &[u8]) -> io::Result<()> {
-        if self.synced {
-            return Err(io::Error::other("the bundle is complete"));
-        }
-        self.data.as_file_mut().write_all(bytes)?;
-        self.size += bytes.len() as u64;
-        while !bytes.is_empty() {
-            let (now, later) = bytes.split_at(bytes.len().min(CHUNK_BYTES - self.chunk.bytes));
-            self.chunk.crc.update(now);
-            self.chunk.bytes += now.len();
-            if self.chunk.bytes == CHUNK_BYTES {
-                self.end_chunk()?;
-            }
-            bytes = later;
-        }
-        Ok(())
-    }
-
-    fn sync(&mut self) -> io::Result<()> {
-        if self.synced {
-            return Ok(());
-        }
-        if self.chunk.bytes > 0 {
-            self.end_chunk()?;
-        }
-        self.sums.flush()?;
-        self.sums.get_ref().as_file().sync_all()?;
-        self.data.as_file().sync_all()?;
-        self.synced = true;
-        Ok(())
-    }
-}
-
 /// A stored bundle being read.
 #[derive(Debug)]
 pub struct StoredBundle {
@@ -211,6 +129,21 @@ pub struct StoredBundle {
     sums: BufReader<File>,
     size: u64,
     given: u64,
+}
+
+impl StoredBundle {
+    /// How many bytes were given out.
+    pub(crate) fn given(&self) -> u64 {
+        self.given
+    }
+
+    /// Leaves out so many bytes: whole chunks, or all.
+    pub(crate) fn skip(&mut self, bytes: u64) -> io::Result<()> {
+        let chunks = bytes.div_ceil(CHUNK_BYTES as u64);
+        self.given = (chunks * CHUNK_BYTES as u64).min(self.size);
+        self.data.seek(SeekFrom::Start(self.given))?;
+        self.sums.seek(SeekFrom::Start(SUMS_HEADER_BYTES as u64 + 4 * chunks)).map(drop)
+    }
 }
 
 impl Bundle for StoredBundle {
@@ -224,7 +157,7 @@ impl Bundle for StoredBundle {
             return Ok(None);
         }
         let mut chunk = vec![0; left.min(CHUNK_BYTES)];
-        let mut sum = [0; 4];
+        let mut sum = [0; SUM_BYTES];
         let read = self.data.read_exact(&mut chunk).and_then(|()| self.sums.read_exact(&mut sum));
         if let Err(error) = read {
             return Err(if error.kind() == io::ErrorKind::UnexpectedEof {
@@ -243,10 +176,12 @@ impl Bundle for StoredBundle {
     }
 }
 
-const SUMS_HEADER_BYTES: usize = 8 + 4 + 4 + 4;
+pub(crate) const SUMS_HEADER_BYTES: usize = 8 + 4 + 4 + 4;
+/// The sum of one chunk.
+pub(crate) const SUM_BYTES: usize = 4;
 
 /// Magic, format, bytes a chunk, and a CRC over these.
-fn sums_header() -> [u8; SUMS_HEADER_BYTES] {
+pub(crate) fn sums_header() -> [u8; SUMS_HEADER_BYTES] {
     let mut bytes = MAGIC.to_vec();
     bytes.extend(FORMAT.to_be_bytes());
     bytes.extend((CHUNK_BYTES as u32).to_be_bytes());

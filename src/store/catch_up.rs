@@ -46,7 +46,7 @@ impl Found {
     /// How far it has seen the journal of this identity.
     pub(crate) fn seen(&self, identity: &Identity) -> Option<Tip> {
         let Self::Index(index) = self else { return None };
-        let (of, tip) = index.applied().ok()??;
+        let (of, tip) = index.seen().ok()??;
         (of == *identity).then_some(tip)
     }
 }
@@ -164,7 +164,9 @@ fn level(
             return because("it belongs to another journal");
         }
         Some((_, applied)) => applied,
-        None if existed && journal.tip.size > 0 => return because("it is empty"),
+        None if existed && journal.tip.size > 0 => {
+            return because("it is empty, or of another layout");
+        }
         None => {
             if journal.tip.size > 0 {
                 let entries = journal.tip.size;
@@ -229,6 +231,7 @@ fn catch_up_segment(
             tip,
         };
         index.apply(identity, &committed, records)?;
+        index.settle_if_due()?;
         progress(tip.size, journal.tip.size);
     }
     if tip.size < journal.tip.size {

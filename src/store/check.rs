@@ -5,6 +5,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::fmt;
+use std::fs;
 use std::path::{Path, PathBuf};
 
 use crate::domain::id::{DepositId, Digest};
@@ -13,7 +14,7 @@ use crate::ledger::edge::Edge;
 use crate::ledger::merkle;
 use crate::store::batches::{BadBatch, Batches, StoredBatch, tail_was_followed};
 use crate::store::bundles::Bundles;
-use crate::store::catch_up::INDEX_NAME;
+use crate::store::catch_up::{INDEX_NAME, Progress};
 use crate::store::disk::{DiskStore, JOURNAL_NAME, bundles_path, lock};
 use crate::store::error::OpenError;
 use crate::store::frame::Identity;
@@ -30,6 +31,8 @@ const CACHE_BYTES: u64 = 16 << 20;
 /// Something that is not as it was written.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Fault {
+    /// Whether it is a bundle or another object: everything else can be relied on all the same.
+    pub is_of_object: bool,
     /// Which file or part.
     pub what: String,
     /// In what way it is wrong.
@@ -56,7 +59,12 @@ pub struct Checked {
 impl DiskStore {
     /// Reads the whole store and reports each fault as it is found. `Err` only where nothing
     /// could be checked at all, for example while another process serves the directory.
-    pub fn verify(directory: &Path, report: &mut dyn FnMut(Fault)) -> Result<Checked, OpenError> {
+    /// `progress` hears of bytes.
+    pub fn verify(
+        directory: &Path,
+        report: &mut dyn FnMut(Fault),
+        progress: Progress<'_>,
+    ) -> Result<Checked, OpenError> {
         let _lock = lock(directory)?;
         let journal = directory.join(JOURNAL_NAME);
         let (_, identity, recorded) = match HeadFile::open(&journal.join(HEAD_NAME)) {
@@ -76,18 +84,20 @@ impl DiskStore {
             }
         };
         let mut index = index;
-        let applied = match index.as_ref().map(Index::applied).transpose() {
-            Ok(Some(Some((of, tip)))) if of == identity => {
+        let seen = index.as_ref().map(Index::seen).transpose();
+        let applied = index.as_ref().map(Index::applied).transpose();
+        let applied = match seen.and_then(|seen| Ok((seen.flatten(), applied?.flatten()))) {
+            Ok((Some((of, tip)), applied)) if of == identity => {
                 if !holds(&journal, &identity, &tip) {
                     let how = format!(
                         "(it is not the journal of which the index has seen {} events; \
                          put the newest back)",
                         tip.size
                     );
-                    report(Fault { what: journal.display().to_string(), how });
+                    report(Fault { is_of_object: false, what: journal.display().to_string(), how });
                     index = None;
                 }
-                tip.size
+                applied.map_or(0, |(_, applied)| applied.size)
             }
             Ok(_) => 0,
             Err(error) => {
@@ -99,6 +109,9 @@ impl DiskStore {
         let reader = Reader::new(&journal, identity);
         let mut check = Check {
             report,
+            progress,
+            read: 0,
+            total: total_bytes(directory, &journal),
             journal,
             identity,
             recorded,
@@ -116,12 +129,18 @@ impl DiskStore {
         check.segments();
         check.orphans();
         check.index_is_complete();
+        // What is behind damage was not read.
+        (check.progress)(check.total, check.total);
         Ok(check.checked)
     }
 }
 
 struct Check<'a> {
     report: &'a mut dyn FnMut(Fault),
+    progress: Progress<'a>,
+    /// Bytes read, and of how many.
+    read: u64,
+    total: u64,
     journal: PathBuf,
     identity: Identity,
     recorded: Tip,
@@ -144,7 +163,13 @@ struct Check<'a> {
 impl Check<'_> {
     fn at(&mut self, path: &Path, offset: u64, how: impl fmt::Display) {
         let what = path.display().to_string();
-        (self.report)(Fault { what, how: format!("at byte {offset}: {how}") });
+        let how = format!("at byte {offset}: {how}");
+        (self.report)(Fault { is_of_object: false, what, how });
+    }
+
+    fn told(&mut self, bytes: u64) {
+        self.read += bytes;
+        (self.progress)(self.read.min(self.total), self.total);
     }
 
     /// Every segment from the first; each starts over from its own header, so that damage in one
@@ -204,6 +229,7 @@ impl Check<'_> {
                 );
             match batches.next() {
                 Ok(Some(batch)) => {
+                    self.told(batch.end - tip.end);
                     tip = after(&tip, &batch);
                     self.batch(&segment.path, batch, tip.segment);
                 }
@@ -271,8 +297,9 @@ impl Check<'_> {
             }
         }
         match self.reader.blobs(&batch.commit) {
-            Err(error) => (self.report)(fault_in_read(error)),
+            Err(error) => (self.report)(Fault { is_of_object: true, ..fault_in_read(error) }),
             Ok(blobs) => {
+                self.told(batch.commit.blob_end.saturating_sub(batch.commit.blob_start));
                 for (name, at) in blobs {
                     self.checked.blobs += 1;
                     self.indexed[3] += u64::from(indexed);
@@ -290,11 +317,15 @@ impl Check<'_> {
             self.checked.bundles += 1;
             self.indexed[4] += u64::from(indexed);
             let read = self.bundles.read(&bundle).and_then(|mut stored| {
-                while stored.next()?.is_some() {}
+                while let Some(piece) = stored.next()? {
+                    self.told(piece.len() as u64);
+                }
                 Ok(())
             });
             if let Err(error) = read {
-                (self.report)(fault_in_read(error));
+                let fault = fault_in_read(error);
+                let what = format!("the bundle of {}, {},", bundle.id, fault.what);
+                (self.report)(Fault { is_of_object: true, what, ..fault });
             }
             if indexed
                 && let Some((index, index_path)) = &self.index
@@ -346,29 +377,42 @@ impl Check<'_> {
 
 fn index_fault(path: &Path, how: &str) -> Fault {
     let how = format!("({how}); `escrowd rebuild` makes the index again");
-    Fault { what: path.display().to_string(), how }
+    Fault { is_of_object: false, what: path.display().to_string(), how }
+}
+
+/// How much there is to read. What cannot be looked at is told where it is read.
+fn total_bytes(directory: &Path, journal: &Path) -> u64 {
+    let below = [(journal.to_owned(), "log"), (bundles_path(directory), "age")];
+    let sizes = below.into_iter().flat_map(|(path, extension)| {
+        let items = fs::read_dir(path).into_iter().flatten().flatten();
+        let wanted = move |path: &PathBuf| path.extension().is_some_and(|it| it == extension);
+        items.map(|item| item.path()).filter(wanted)
+    });
+    sizes.filter_map(|path| Some(fs::metadata(path).ok()?.len())).sum()
 }
 
 fn fault_in_read(error: ReadError) -> Fault {
     match error {
-        ReadError::Damaged { what, how } => Fault { what, how: format!("({how})") },
-        index @ ReadError::Index { .. } => {
-            Fault { what: "the index".to_owned(), how: format!("({index})") }
-        }
-        ReadError::Io(error) => Fault { what: "the store".to_owned(), how: error.to_string() },
+        ReadError::Damaged { what, how } => other(what, format!("({how})")),
+        index @ ReadError::Index { .. } => other("the index".to_owned(), format!("({index})")),
+        ReadError::Io(error) => other("the store".to_owned(), format!("({error})")),
     }
 }
 
 fn fault_of(error: OpenError) -> Fault {
     match error {
         OpenError::Damaged { file, offset, how, .. } => {
-            Fault { what: file.display().to_string(), how: format!("at byte {offset}: {how}") }
+            other(file.display().to_string(), format!("at byte {offset}: {how}"))
         }
-        other @ (OpenError::Locked { .. }
+        fault @ (OpenError::Locked { .. }
         | OpenError::Io { .. }
         | OpenError::OtherJournal { .. }
         | OpenError::BackupIsAhead { .. }
         | OpenError::RolledBack { .. }
-        | OpenError::Index(_)) => Fault { what: "the store".to_owned(), how: format!("({other})") },
+        | OpenError::Index(_)) => other("the store".to_owned(), format!("({fault})")),
     }
+}
+
+fn other(what: String, how: String) -> Fault {
+    Fault { is_of_object: false, what, how }
 }

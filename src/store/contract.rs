@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 
 use sha2::{Digest as _, Sha256};
 
-use crate::domain::id::{Bytes, DepositId};
+use crate::domain::id::{AgreementId, Bytes, DepositId};
 use crate::domain::stream::Stream;
 use crate::ledger::{Entry, LabelKey};
 use crate::store::{
     Batch, Blob, Bundle, CommitError, Projector, ReadError, ReadRecord, Records, Staged, Store,
-    StreamHead,
+    StreamHead, Upload,
 };
 
 /// A backend under test: it can be ended and opened again on the same state.
@@ -84,8 +84,19 @@ pub(crate) fn batch<S: Store>(store: &S, payloads: &[(Stream, &str)]) -> Batch<S
     made
 }
 
+/// What a bundle of this content is known by on its way.
+fn upload(content: &[u8]) -> Upload {
+    Upload {
+        member: "hanbit-parts/minji".parse().unwrap(),
+        agreement: AgreementId::of(&Bytes([1; 32])),
+        header_sha256: Bytes(Sha256::digest(content).into()),
+        size: content.len() as u64,
+    }
+}
+
 pub(crate) fn staged<S: Store>(store: &S, content: &[u8]) -> S::Staged {
-    let mut staged = store.stage().unwrap();
+    store.forget(&upload(content)).unwrap();
+    let mut staged = store.stage(&upload(content)).unwrap();
     for piece in content.chunks(100_000) {
         staged.write(piece).unwrap();
     }
@@ -116,10 +127,12 @@ pub(crate) fn check(factory: &mut impl Factory) {
     what_does_not_follow_is_refused_and_changes_nothing(&store);
     records_are_listed_in_order_and_deleted(&store);
     objects_and_bundles_come_back_as_they_went(&store);
+    a_bundle_is_begun(&store);
     let before = seen(&store);
     factory.close(store);
     let store = factory.open();
     assert_eq!(seen(&store), before, "a restart changes nothing");
+    it_is_gone_on_with_and_another_is_not(&store);
     objects_are_there_after_a_restart(&store);
     what_is_committed_is_read_back(&store);
     factory.close(store);
@@ -151,6 +164,14 @@ fn what_is_committed_is_read_back<S: Store>(store: &S) {
     let ours = store.read_stream(&Stream::Vault, vault + 1, 9).unwrap();
     assert_eq!(ours, [entries[0].clone(), entries[2].clone()]);
     assert_eq!(store.read_stream(&Stream::Vault, vault + 2, 9).unwrap(), entries[2..]);
+    for (sequence, expected) in [
+        (0, None),
+        (vault + 1, Some(entries[0].commitment())),
+        (vault + 2, Some(entries[2].commitment())),
+        (vault + 3, None),
+    ] {
+        assert_eq!(store.commitment(&Stream::Vault, sequence).unwrap(), expected, "{sequence}");
+    }
     assert_eq!(store.record("a").unwrap(), Some(b"1".to_vec()));
 }
 
@@ -237,6 +258,51 @@ fn objects_and_bundles_come_back_as_they_went<S: Store>(store: &S) {
     stale.expected[0].1 -= 1;
     assert!(matches!(store.commit(stale), Err(CommitError::Stale { .. })));
     assert!(store.bundle(&deposit(3)).unwrap().is_none());
+}
+
+/// Longer than [`large`], and the begin of it the same.
+fn interrupted() -> Vec<u8> {
+    large().repeat(2)
+}
+
+fn a_bundle_is_begun<S: Store>(store: &S) {
+    for content in ["changed my mind", "another", "unseen"] {
+        store.forget(&upload(content.as_bytes())).unwrap();
+    }
+    assert_eq!(store.unfinished().unwrap(), []);
+    let content = interrupted();
+    let mut staged = store.stage(&upload(&content)).unwrap();
+    staged.write(&content[..1_000_000]).unwrap();
+    let durable = staged.sync_beside().unwrap();
+    // Written and not synced: the process is killed, and the system may still write it, or not.
+    staged.write(&content[1_000_000..1_100_000]).unwrap();
+    let durable = usize::try_from(durable().unwrap()).unwrap();
+    assert!((1..=1_000_000).contains(&durable), "{durable}");
+    drop(staged);
+    let unfinished = store.unfinished().unwrap();
+    assert!(matches!(&unfinished[..], [(known, _)] if *known == upload(&content)));
+}
+
+fn it_is_gone_on_with_and_another_is_not<S: Store>(store: &S) {
+    let content = interrupted();
+    let mut staged = store.stage(&upload(&content)).unwrap();
+    let from = usize::try_from(staged.size()).unwrap();
+    assert!((600_000..=1_100_000).contains(&from), "{from}");
+    assert_eq!(staged.first(1_000).unwrap(), content[..1_000]);
+    staged.write(&content[from..from + 10]).unwrap();
+    staged.cut().unwrap();
+    let from = usize::try_from(staged.size()).unwrap();
+    staged.write(&content[from..]).unwrap();
+    assert_eq!(staged.sync().unwrap().0[..], Sha256::digest(&content)[..]);
+    let mut made = batch(store, &[(agreement(2), "d+")]);
+    made.bundles.push((deposit(4), staged));
+    store.commit(made).unwrap();
+    let stored = store.bundle(&deposit(4)).unwrap().unwrap();
+    assert!(read_bundle(stored).unwrap() == content);
+    assert_eq!(store.unfinished().unwrap(), []);
+    assert_eq!(store.stage(&upload(&content)).unwrap().size(), 0, "of another bundle");
+    store.forget(&upload(&content)).unwrap();
+    assert_eq!(store.unfinished().unwrap(), []);
 }
 
 fn objects_are_there_after_a_restart<S: Store>(store: &S) {

@@ -38,7 +38,7 @@ pub(crate) fn open(path: &Path) -> Result<DiskStore, OpenError> {
 
 pub(crate) fn faults(path: &Path) -> Vec<String> {
     let mut found = Vec::new();
-    DiskStore::verify(path, &mut |fault| found.push(fault.to_string())).unwrap();
+    DiskStore::verify(path, &mut |fault| found.push(fault.to_string()), &|_, _| ()).unwrap();
     found
 }
 
@@ -215,16 +215,28 @@ fn a_damaged_journal_is_refused_by_file_or_found_by_reading_and_checking() {
 
 #[test]
 fn a_useless_index_is_set_aside_and_made_again() {
-    type Spoil = fn(&Path);
-    let spoilt: [(&str, bool, Spoil); 5] = [
-        ("deleted", false, |sled| fs::remove_dir_all(sled).unwrap()),
-        ("empty", true, |sled| {
+    let shorten = |file: &Path, by: u64| {
+        let file = fs::OpenOptions::new().write(true).open(file).unwrap();
+        file.set_len(file.metadata().unwrap().len() - by).unwrap();
+    };
+    let a_run = |sled: &Path| {
+        let files = fs::read_dir(sled).unwrap().map(|item| item.unwrap().path());
+        files.filter(|path| path.to_string_lossy().contains("run-")).max().unwrap()
+    };
+    let spoilt: [(&str, bool, &dyn Fn(&Path)); 10] = [
+        ("values cut short", true, &|sled| shorten(&sled.join("heap"), 1)),
+        ("values gone", true, &|sled| fs::remove_file(sled.join("heap")).unwrap()),
+        ("a value changed", true, &|sled| flip(&sled.join("heap"), 500)),
+        ("a run gone", true, &|sled| fs::remove_file(a_run(sled)).unwrap()),
+        ("a run changed", true, &|sled| flip(&a_run(sled), 20)),
+        ("deleted", false, &|sled| fs::remove_dir_all(sled).unwrap()),
+        ("empty", true, &|sled| {
             fs::remove_dir_all(sled).unwrap();
             fs::create_dir(sled).unwrap();
         }),
-        ("garbage", true, |sled| fs::write(sled.join("db"), vec![0x5a; 70_000]).unwrap()),
-        ("no database", true, |sled| fs::remove_file(sled.join("db")).unwrap()),
-        ("cut short", true, |sled| {
+        ("garbage", true, &|sled| fs::write(sled.join("db"), vec![0x5a; 70_000]).unwrap()),
+        ("no database", true, &|sled| fs::remove_file(sled.join("db")).unwrap()),
+        ("cut short", true, &|sled| {
             let file = fs::OpenOptions::new().write(true).open(sled.join("db")).unwrap();
             file.set_len(100).unwrap();
         }),

@@ -15,19 +15,25 @@ use tokio::sync::watch;
 
 use crate::domain::id::{DepositId, Digest};
 use crate::domain::stream::Stream;
+use crate::domain::time::Timestamp;
 use crate::ledger::Entry;
 use crate::ledger::entry::Leaf;
 use crate::ledger::merkle::Node;
-use crate::store::bundles::{Bundles, StagedBundle, StoredBundle};
+use crate::store::bundles::{Bundles, StoredBundle};
 use crate::store::catch_up::{Found, INDEX_NAME, Progress, find_index, open_index, set_aside};
 use crate::store::error::{OpenError, io_at};
 use crate::store::frame::{BATCH_BLOBS_MAX, BATCH_BUNDLES_MAX, BATCH_BYTES_MAX, BATCH_ENTRIES_MAX};
+use crate::store::head::Tip;
 use crate::store::index::Index;
-use crate::store::journal::{Journal, Reader};
+use crate::store::journal::{Journal, Opened, Reader};
+use crate::store::scrub::{Pass, Piece};
 use crate::store::segments::{private_directory, private_file};
 use crate::store::space::{RESERVE_BYTES, Space};
+use crate::store::staging::StagedBundle;
 use crate::store::syncing::Syncing;
-use crate::store::{Batch, Blob, CommitError, Projector, ReadError, Room, Store, StreamHead};
+use crate::store::{
+    Batch, Blob, CommitError, Projector, ReadError, Room, Store, StreamHead, Upload,
+};
 
 /// Name of the journal's directory.
 pub(crate) const JOURNAL_NAME: &str = "journal";
@@ -152,6 +158,23 @@ impl DiskStore {
         self.settle()
     }
 
+    /// Where the journal ends now.
+    pub(crate) fn tip(&self) -> io::Result<Tip> {
+        self.journal().map(|journal| journal.tip)
+    }
+
+    pub(crate) fn reader(&self) -> &Reader {
+        &self.reader
+    }
+
+    pub(crate) fn index(&self) -> &Index {
+        &self.index
+    }
+
+    pub(crate) fn bundles(&self) -> &Bundles {
+        &self.bundles
+    }
+
     fn journal(&self) -> io::Result<MutexGuard<'_, Journal>> {
         self.journal.lock().map_err(|_| io::Error::other("an earlier commit panicked"))
     }
@@ -246,7 +269,8 @@ impl Store for DiskStore {
     type Bundle = StoredBundle;
 
     fn settle(&self) -> io::Result<()> {
-        self.journal()?.close()?;
+        let journal = self.journal()?;
+        journal.close()?;
         self.index.flush().map_err(io::Error::other)?;
         self.syncing.finish()
     }
@@ -292,6 +316,10 @@ impl Store for DiskStore {
             .map_err(|error| unapplied(Box::<dyn std::error::Error + Send + Sync>::from(error)))?;
         self.syncing.changed();
         *visible = committed.tip.size;
+        drop(visible);
+        self.index
+            .settle_if_due()
+            .map_err(|error| unapplied(Box::<dyn std::error::Error + Send + Sync>::from(error)))?;
         journal.failed = false;
         Ok(())
     }
@@ -325,10 +353,11 @@ impl Store for DiskStore {
     ) -> Result<Vec<Entry>, ReadError> {
         let head = self.head(stream)?;
         let wanted = (from.max(1)..=head.sequence).take(limit);
+        let mut opened = Opened::default();
         let places = wanted.map(|sequence| {
             let missing = || lost(format!("entry {sequence} of {stream}"));
             let (position, _) = self.index.in_stream(stream, sequence)?.ok_or_else(missing)?;
-            let entry = self.entry(position)?;
+            let entry = self.entry(&mut opened, position)?;
             if entry.stream == *stream && entry.sequence == sequence {
                 Ok(entry)
             } else {
@@ -338,9 +367,14 @@ impl Store for DiskStore {
         places.collect()
     }
 
+    fn commitment(&self, stream: &Stream, sequence: u64) -> Result<Option<Digest>, ReadError> {
+        let _view = self.view()?;
+        Ok(self.index.in_stream(stream, sequence)?.map(|(_, commitment)| commitment))
+    }
+
     fn read_ledger(&self, from: u64, limit: usize) -> Result<Vec<Entry>, ReadError> {
-        let size = *self.view()?;
-        (from..size).take(limit).map(|position| self.entry(position)).collect()
+        let (size, mut opened) = (*self.view()?, Opened::default());
+        (from..size).take(limit).map(|position| self.entry(&mut opened, position)).collect()
     }
 
     fn leaf(&self, position: u64) -> Result<Leaf, ReadError> {
@@ -382,8 +416,20 @@ impl Store for DiskStore {
         at.map(|at| self.reader.blob(at, name)).transpose()
     }
 
-    fn stage(&self) -> io::Result<StagedBundle> {
-        self.bundles.stage()
+    fn stage(&self, upload: &Upload) -> io::Result<StagedBundle> {
+        self.bundles.staging().stage(upload)
+    }
+
+    fn unfinished(&self) -> io::Result<Vec<(Upload, Timestamp)>> {
+        self.bundles.staging().unfinished()
+    }
+
+    fn forget(&self, upload: &Upload) -> io::Result<()> {
+        self.bundles.staging().forget(upload)
+    }
+
+    fn read_on(&self, pass: &mut Pass) -> Result<Option<Piece>, ReadError> {
+        self.read_on_in(pass)
     }
 
     fn bundle(&self, id: &DepositId) -> Result<Option<StoredBundle>, ReadError> {
@@ -397,10 +443,10 @@ impl Store for DiskStore {
 
 impl DiskStore {
     /// The entry at a position; entries never change, so this needs no view.
-    fn entry(&self, position: u64) -> Result<Entry, ReadError> {
+    fn entry(&self, opened: &mut Opened, position: u64) -> Result<Entry, ReadError> {
         let missing = || lost(format!("entry {position}"));
         let at = self.index.position(position)?.ok_or_else(missing)?;
-        self.reader.entry(at, position)
+        self.reader.entry_of(opened, at, position)
     }
 }
 

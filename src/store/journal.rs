@@ -15,6 +15,7 @@ use std::path::{Path, PathBuf};
 use crate::domain::id::Digest;
 use crate::ledger::Entry;
 use crate::store::batches::{extend_chain, read_frame};
+use crate::store::error::OpenError;
 use crate::store::frame::{
     BundleRecord, Commit, FrameCrc, Identity, Kind, decode_blob, encode_blob, push,
 };
@@ -240,18 +241,33 @@ impl Reader {
 
     /// The entry at this place, which must have this position.
     pub(crate) fn entry(&self, at: Location, position: u64) -> Result<Entry, ReadError> {
+        self.entry_of(&mut Opened::default(), at, position)
+    }
+
+    /// The same, where one entry after the other is read.
+    pub(crate) fn entry_of(
+        &self,
+        opened: &mut Opened,
+        at: Location,
+        position: u64,
+    ) -> Result<Entry, ReadError> {
         let path = Series::Events.path(&self.directory, at.segment);
-        let payload = self.payload(&path, Kind::Entry, at)?;
+        let payload = self.payload(opened, &path, Kind::Entry, at)?;
         Entry::decode(&payload)
             .ok()
             .filter(|entry| entry.position == position)
             .ok_or_else(|| unreadable(&path, at.offset, "not the entry that belongs here"))
     }
 
+    /// A whole segment, with its header checked.
+    pub(crate) fn segment(&self, series: Series, number: u32) -> Result<Segment, OpenError> {
+        Segment::open(&self.directory, series, number, &self.identity)
+    }
+
     /// The small object at this place, which must have this name.
     pub(crate) fn blob(&self, at: Location, name: &str) -> Result<Vec<u8>, ReadError> {
         let path = Series::Blobs.path(&self.directory, at.segment);
-        let payload = self.payload(&path, Kind::Blob, at)?;
+        let payload = self.payload(&mut Opened::default(), &path, Kind::Blob, at)?;
         decode_blob(&payload)
             .filter(|blob| blob.name == name)
             .map(|blob| blob.bytes)
@@ -262,9 +278,10 @@ impl Reader {
     pub(crate) fn blobs(&self, commit: &Commit) -> Result<Vec<(String, Location)>, ReadError> {
         let path = Series::Blobs.path(&self.directory, commit.blob_segment);
         let (mut offset, mut found) = (commit.blob_start, Vec::new());
+        let mut opened = Opened::default();
         while offset < commit.blob_end {
             let at = Location { segment: commit.blob_segment, offset };
-            let payload = self.payload(&path, Kind::Blob, at)?;
+            let payload = self.payload(&mut opened, &path, Kind::Blob, at)?;
             let blob = decode_blob(&payload)
                 .ok_or_else(|| unreadable(&path, offset, "not a small object"))?;
             found.push((blob.name, at));
@@ -277,10 +294,16 @@ impl Reader {
         }
     }
 
-    fn payload(&self, path: &Path, kind: Kind, at: Location) -> Result<Vec<u8>, ReadError> {
+    fn payload(
+        &self,
+        opened: &mut Opened,
+        path: &Path,
+        kind: Kind,
+        at: Location,
+    ) -> Result<Vec<u8>, ReadError> {
         let crc = FrameCrc::new(&self.identity, at.segment);
-        let read = File::open(path).map_err(Some);
-        let read = read.and_then(|file| read_frame(&file, &crc, kind, at.offset));
+        let read = opened.open(path).map_err(Some);
+        let read = read.and_then(|file| read_frame(file, &crc, kind, at.offset));
         read.map(|(_, payload)| payload).map_err(|error| match error {
             None => unreadable(path, at.offset, "the frame does not match its checksum"),
             Some(error) => not_a_file(&error).map_or_else(
@@ -288,6 +311,20 @@ impl Reader {
                 |how| unreadable(path, at.offset, how),
             ),
         })
+    }
+}
+
+/// The segment that was read from last, open as long as the reading goes on.
+#[derive(Debug, Default)]
+pub(crate) struct Opened(Option<(PathBuf, File)>);
+
+impl Opened {
+    fn open(&mut self, path: &Path) -> io::Result<&File> {
+        let (_, file) = match self.0.take() {
+            Some(held) if held.0 == path => self.0.insert(held),
+            Some(_) | None => self.0.insert((path.to_owned(), File::open(path)?)),
+        };
+        Ok(file)
     }
 }
 

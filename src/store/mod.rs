@@ -18,13 +18,18 @@ mod disk;
 mod error;
 mod frame;
 mod head;
+mod heap;
 mod index;
 mod journal;
 mod recovery;
 #[cfg(test)]
 mod rollback;
+mod run;
+mod scrub;
 mod segments;
+mod settled;
 mod space;
+mod staging;
 mod syncing;
 
 use std::io;
@@ -32,18 +37,23 @@ use std::io;
 use tokio::sync::watch;
 
 use crate::domain::id::{DepositId, Digest};
+#[cfg(doc)]
+use crate::domain::states::Key;
 use crate::domain::stream::Stream;
+use crate::domain::time::Timestamp;
 use crate::ledger::Entry;
 use crate::ledger::entry::Leaf;
 use crate::ledger::merkle::Node;
 
-pub use bundles::{StagedBundle, StoredBundle};
+pub use bundles::StoredBundle;
 pub use catch_up::Progress;
 pub use check::{Checked, Fault};
 pub use disk::{DiskStore, Options, Probe, refuse_served};
 pub use error::OpenError;
 pub use index::probe_index;
+pub use scrub::{Harm, Harmed, Pass, Piece, Place};
 pub use space::is_full;
+pub use staging::{StagedBundle, Upload};
 
 /// Where a stream stands: how many events it has, and the commitment of the last of them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -155,9 +165,11 @@ pub enum ReadError {
 /// Guarantees every backend gives, and the contract suite checks:
 /// - what [`Store::commit`] acknowledged survives kill -9 and power loss, whole;
 /// - what it did not acknowledge is there whole or not at all after a restart;
-/// - readers see committed batches only, each whole, in order.
+/// - readers see committed batches only, each whole, in order;
+/// - what was staged stays, over restarts too, until it is committed or forgotten, as far as it was
+///   synced at least.
 pub trait Store: Send + Sync + 'static {
-    /// A bundle on its way in: bytes that no record names yet, removed when dropped.
+    /// A bundle on its way in: bytes that no event names yet.
     type Staged: Staged;
     /// A stored bundle on its way out.
     type Bundle: Bundle;
@@ -191,6 +203,13 @@ pub trait Store: Send + Sync + 'static {
         limit: usize,
     ) -> Result<Vec<Entry>, ReadError>;
 
+    /// The commitment of this entry of a stream; `None` where there is no such entry.
+    fn commitment(&self, stream: &Stream, sequence: u64) -> Result<Option<Digest>, ReadError> {
+        let found = self.read_stream(stream, sequence, 1)?;
+        let found = found.first().filter(|entry| entry.sequence == sequence);
+        Ok(found.map(Entry::commitment))
+    }
+
     /// At most `limit` entries of the ledger in order, the first at position `from`.
     fn read_ledger(&self, from: u64, limit: usize) -> Result<Vec<Entry>, ReadError>;
 
@@ -211,7 +230,8 @@ pub trait Store: Send + Sync + 'static {
     /// The record under this key.
     fn record(&self, key: &str) -> Result<Option<Vec<u8>>, ReadError>;
 
-    /// At most `limit` keys that begin with `prefix`, in order, after `after` if given.
+    /// At most `limit` keys that begin with `prefix`, in order, after `after` if given. Those of
+    /// which there are many ([`Key::is_of_many`]) are looked up one by one and never listed.
     fn keys(
         &self,
         prefix: &str,
@@ -222,22 +242,48 @@ pub trait Store: Send + Sync + 'static {
     /// The small object under this name.
     fn blob(&self, name: &str) -> Result<Option<Vec<u8>>, ReadError>;
 
-    /// Begins a bundle too large for a blob.
-    fn stage(&self) -> io::Result<Self::Staged>;
+    /// Begins a bundle too large for a blob, or goes on with what there is of it, which is read and
+    /// verified. Nobody else may have it staged meanwhile.
+    fn stage(&self, upload: &Upload) -> io::Result<Self::Staged>;
+
+    /// The bundles that were staged and neither committed nor forgotten, and when the last bytes of
+    /// each came, by the system's clock.
+    fn unfinished(&self) -> io::Result<Vec<(Upload, Timestamp)>>;
+
+    /// Removes what there is of a bundle that was staged.
+    fn forget(&self, upload: &Upload) -> io::Result<()>;
 
     /// Syncs what may be synced late, so that the next start has nothing to catch up with.
     fn settle(&self) -> io::Result<()>;
+
+    /// Reads the next piece of everything stored and checks it, `None` once all is read. What is
+    /// wrong with a piece is told and the pass goes on behind it. After an error it can be asked
+    /// again, from its place.
+    fn read_on(&self, pass: &mut Pass) -> Result<Option<Piece>, ReadError>;
 
     /// A stored large bundle, checked chunk by chunk as it is read.
     fn bundle(&self, id: &DepositId) -> Result<Option<Self::Bundle>, ReadError>;
 }
 
-/// A large bundle on its way in. Blocking.
+/// Makes durable what was written until it was made, while more is written, and tells how many bytes
+/// can be gone on with whatever happens. Blocking. Where it fails the bundle is to be forgotten.
+pub type SyncBeside = Box<dyn FnOnce() -> io::Result<u64> + Send>;
+
+/// A large bundle on its way in. Blocking. Dropped, it stays as it is.
 pub trait Staged: Send + 'static {
-    /// Appends bytes.
+    /// How many bytes there are.
+    fn size(&self) -> u64;
+    /// The first of them.
+    fn first(&self, bytes_max: usize) -> io::Result<Vec<u8>>;
+    /// Appends bytes. Where that fails, it is to be cut before more is written.
     fn write(&mut self, bytes: &[u8]) -> io::Result<()>;
-    /// Makes what was written durable under its temporary name. Nothing may be written after.
-    fn sync(&mut self) -> io::Result<()>;
+    /// A sync that may run beside further writes.
+    fn sync_beside(&mut self) -> io::Result<SyncBeside>;
+    /// Cuts it back to where it can be gone on with after a restart as well.
+    fn cut(&mut self) -> io::Result<()>;
+    /// Ends the bundle: all of it is durable under its temporary name, and nothing may be written
+    /// after. Its SHA-256. Where this fails the bundle is to be forgotten, and never synced again.
+    fn sync(&mut self) -> io::Result<Digest>;
 }
 
 /// A stored large bundle on its way out. Blocking.

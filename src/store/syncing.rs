@@ -18,7 +18,7 @@ use tokio::sync::watch;
 use crate::domain::chain::chain;
 
 /// sled's file, within the index's directory.
-const FILE: &str = "db";
+pub(crate) const FILE: &str = "db";
 /// Not more often than sled writes.
 const SYNC_EVERY: Duration = Duration::from_millis(500);
 /// Rounds after a change: sled may write it behind the first.

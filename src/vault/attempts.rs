@@ -16,7 +16,7 @@ use crate::domain::chain::chain;
 use crate::domain::event::{Attempt, Look, Note, SignedText};
 use crate::domain::id::{AgreementId, Digest, MemberPath, OrganisationName, RequestId};
 use crate::domain::rules;
-use crate::domain::statement::{Stated, Statement};
+use crate::domain::statement::{Stated, Statement, StatementType};
 use crate::domain::states::{Key, States};
 use crate::domain::stream::Stream;
 use crate::domain::time::{Span, Timestamp};
@@ -83,6 +83,17 @@ impl Tried {
             })
         });
         Self { talker: talker.clone(), what: what.collect() }
+    }
+
+    /// To upload a bundle, which is to be stated afterwards.
+    pub(super) fn to_upload(talker: &Talker, agreement: &AgreementId) -> Self {
+        let one = One {
+            agreement: agreement.clone(),
+            attempt: Attempt::State(StatementType::DEPOSIT),
+            request: None,
+            statement_sha256: None,
+        };
+        Self { talker: talker.clone(), what: vec![one] }
     }
 
     fn by(&self) -> MemberPath {

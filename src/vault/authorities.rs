@@ -13,7 +13,7 @@ use crate::vault::{Vault, records};
 /// Which key that stamps times a store tells of, if it tells of one.
 pub fn told_timestamper<S: Store>(store: &S) -> Result<Option<TsaEdition>, ReadError> {
     let mut states = States::default();
-    records::load(&mut states, [Key::Timestamper], &|key| store.record(key))?;
+    records::load(&mut states, [Key::Timestamper], &records::of(store))?;
     Ok(states.timestamper().copied())
 }
 

@@ -20,7 +20,7 @@ use crate::domain::id::{AgreementId, Bytes, DepositId};
 use crate::domain::refusal::Refusal;
 use crate::domain::rules::{self, Circumstances};
 use crate::domain::statement::{Stated, Statement};
-use crate::domain::states::{Accepted, States};
+use crate::domain::states::{Accepted, Key, Record, States};
 use crate::domain::stream::Stream;
 use crate::domain::time::Timestamp;
 use crate::ledger::head::SignedHead;
@@ -29,9 +29,10 @@ use crate::store::{Batch, Blob, CommitError, ReadError, Store, StreamHead, is_fu
 use crate::vault::clock::Steady;
 use crate::vault::error::VaultError;
 use crate::vault::halt::Halt;
+use crate::vault::known::Known;
 use crate::vault::log::{Published, Publishing};
 use crate::vault::measures::{Measures, Tally};
-use crate::vault::quota::{self, Quota};
+use crate::vault::quota::{self, Quota, Reserved};
 use crate::vault::records;
 use crate::vault::scribe::Scribe;
 use crate::vault::watching::Watchers;
@@ -203,10 +204,12 @@ impl Load {
 /// Where batches are decided.
 pub(super) struct Desk<S: Store> {
     store: Arc<S>,
+    known: Arc<Known>,
     scribe: Arc<Scribe>,
     clock: Arc<Steady>,
     watchers: Watchers,
     measures: Measures,
+    reserved: Reserved,
     quota: Quota,
     /// `None` where the log is left out.
     published: Option<Published>,
@@ -249,10 +252,10 @@ enum Outcome {
 
 impl<S: Store> Desk<S> {
     pub(super) fn new(
-        store: Arc<S>,
+        (store, known): (Arc<S>, Arc<Known>),
         scribe: Arc<Scribe>,
         clock: Arc<Steady>,
-        (watchers, measures): (Watchers, Measures),
+        (watchers, measures, reserved): (Watchers, Measures, Reserved),
         quota: Quota,
         log: Publishing,
     ) -> Result<Self, ReadError> {
@@ -264,7 +267,7 @@ impl<S: Store> Desk<S> {
             }
             Publishing::LeftOut => None,
         };
-        Ok(Self { store, scribe, clock, watchers, measures, quota, published })
+        Ok(Self { store, known, scribe, clock, watchers, measures, reserved, quota, published })
     }
 
     /// Decides and commits one batch. An error means that the outcome is unknown.
@@ -308,6 +311,7 @@ impl<S: Store> Desk<S> {
             Ok(()) => {
                 if !entries.is_empty() {
                     self.measures.committed(began.elapsed(), entries.len(), &tally);
+                    self.reserved.stored(tally.stored_bytes());
                     // What was acknowledged is covered by a checkpoint.
                     if let Some(published) = &mut self.published {
                         let caught_up = published.catch_up(self.store.as_ref(), &self.scribe);
@@ -316,8 +320,9 @@ impl<S: Store> Desk<S> {
                     }
                 }
                 self.watchers.tell(entries.iter().map(|entry| &entry.stream));
+                let mut heads = BTreeMap::new();
                 for (reply, outcome) in answers {
-                    let done = outcome.and_then(|outcome| self.done(&entries, outcome));
+                    let done = outcome.and_then(|it| self.done(&entries, &mut heads, it));
                     // Whoever asked may be gone; what was committed stands.
                     drop(reply.send(done));
                 }
@@ -346,20 +351,19 @@ impl<S: Store> Desk<S> {
         blobs: Vec<Blob>,
         bundle: Bundle<S>,
     ) -> Result<Outcome, VaultError> {
-        let read = |key: &str| self.store.record(key);
+        // Together or not at all: whatever can fail is done on the side, and the draft takes over
+        // a whole job or nothing of it.
+        let (mut states, mut tally) = (States::default(), draft.tally);
         for (_, stated) in &group {
-            records::load_for(&mut draft.states, stated, &read)?;
+            records::load_for(&mut states, stated, &|key| self.find(draft, key))?;
         }
         let before: Vec<_> = group
             .iter()
-            .filter_map(|(_, stated)| draft.states.statement(&stated.digest).cloned())
+            .filter_map(|(_, stated)| states.statement(&stated.digest).cloned())
             .collect();
         if before.len() == group.len() {
             return Ok(Outcome::Before(before));
         }
-        // Together or not at all: whatever can fail is done on the side, and the draft takes over
-        // a whole job or nothing of it.
-        let (mut states, mut tally) = (draft.states.clone(), draft.tally);
         let (mut added, mut said, mut notes) = (Added::default(), Vec::new(), Vec::new());
         for (signed, stated) in group {
             let saw = saw(self.store.as_ref(), &stated)?;
@@ -371,7 +375,7 @@ impl<S: Store> Desk<S> {
             let act = Act::Stated(signed.clone());
             let sequence = self.append(draft, &mut added, stream, act)?;
             records::apply(&mut states, (&signed, &stated), draft.now, sequence);
-            tally.stated(&stated);
+            tally.stated(&signed, &stated);
             said.push(signed);
             if let Statement::Resumption(resumption) = &stated.statement
                 && let Some(note) =
@@ -387,10 +391,19 @@ impl<S: Store> Desk<S> {
             rules::apply_note(&mut states, &note, draft.now, sequence);
         }
         self.attach(draft, &mut added, blobs)?;
-        (draft.states, draft.tally) = (states, tally);
+        draft.states.take_over(states);
+        draft.tally = tally;
         draft.batch.bundles.extend(bundle);
         let first = draft.take(added).start;
         Ok(Outcome::New(first..first + answered))
+    }
+
+    /// A record as the batch so far leaves it.
+    fn find(&self, draft: &Draft<S>, key: &Key) -> Result<Option<Arc<Record>>, ReadError> {
+        match draft.states.shared(key) {
+            Some(record) => Ok(Some(Arc::clone(record))),
+            None => self.known.find(key, &|name| self.store.record(name)),
+        }
     }
 
     /// Adds small objects. Attachments are named by their digest: one that is there already is the
@@ -442,7 +455,7 @@ impl<S: Store> Desk<S> {
         entries: Vec<Entry>,
         blobs: Vec<Blob>,
     ) -> Result<Outcome, VaultError> {
-        let (mut states, mut added) = (draft.states.clone(), Added::default());
+        let (mut states, mut added) = (States::default(), Added::default());
         for entry in entries {
             let End { stands, label_key } = self.end(draft, &mut added, &entry.stream)?;
             let event = records::event(&entry)?;
@@ -452,7 +465,7 @@ impl<S: Store> Desk<S> {
             {
                 return Err(Refusal::Forked.into());
             }
-            records::apply_entry(&mut states, &entry, &|key| self.store.record(key))?;
+            records::apply_entry(&mut states, &entry, &|key| self.find(draft, key))?;
             let before = draft.batch.entries.len() + added.entries.len();
             let position = self.store.ledger_size() + before as u64;
             let stands = StreamHead { sequence: entry.sequence, commitment: entry.commitment() };
@@ -461,7 +474,7 @@ impl<S: Store> Desk<S> {
             added.entries.push(Entry { position, ..entry });
         }
         self.attach(draft, &mut added, blobs)?;
-        draft.states = states;
+        draft.states.take_over(states);
         Ok(Outcome::New(draft.take(added)))
     }
 
@@ -471,11 +484,12 @@ impl<S: Store> Desk<S> {
         stream: Stream,
         note: Note,
     ) -> Result<Outcome, VaultError> {
-        let read = |key: &str| self.store.record(key);
-        records::load(&mut draft.states, rules::reads_of_note(&note), &read)?;
-        let mut added = Added::default();
+        let (mut states, mut added) = (States::default(), Added::default());
+        let find = |key: &Key| self.find(draft, key);
+        records::load(&mut states, rules::reads_of_note(&note), &find)?;
         let sequence = self.append(draft, &mut added, stream, Act::Noted(note.clone()))?;
-        rules::apply_note(&mut draft.states, &note, draft.now, sequence);
+        rules::apply_note(&mut states, &note, draft.now, sequence);
+        draft.states.take_over(states);
         draft.tally.noted(&note);
         Ok(Outcome::New(draft.take(added)))
     }
@@ -527,8 +541,13 @@ impl<S: Store> Desk<S> {
         Ok(End { stands, label_key })
     }
 
-    /// The answer, once the batch is durable.
-    fn done(&self, committed: &[Entry], outcome: Outcome) -> Result<Done, VaultError> {
+    /// The answer, once the batch is durable. Who asked about one stream gets one head, signed once.
+    fn done(
+        &self,
+        committed: &[Entry],
+        heads: &mut BTreeMap<Stream, SignedHead>,
+        outcome: Outcome,
+    ) -> Result<Done, VaultError> {
         let entries = match outcome {
             Outcome::New(range) => committed.get(range).unwrap_or_default().to_vec(),
             Outcome::Before(accepted) => accepted
@@ -537,7 +556,14 @@ impl<S: Store> Desk<S> {
                 .collect::<Result<_, _>>()?,
         };
         let stream = entries.last().map(|entry| &entry.stream).ok_or(VaultError::Unavailable)?;
-        let head = self.scribe.sign(stream, self.clock.now(), self.store.head(stream)?)?;
+        let head = match heads.get(stream) {
+            Some(head) => head.clone(),
+            None => {
+                let head = self.scribe.sign(stream, self.clock.now(), self.store.head(stream)?)?;
+                heads.insert(stream.clone(), head.clone());
+                head
+            }
+        };
         Ok(Done { entries, head })
     }
 }
@@ -583,10 +609,7 @@ pub(super) fn saw<S: Store>(
     stated: &Stated,
 ) -> Result<Option<crate::domain::id::Digest>, ReadError> {
     let Some(ground) = stated.statement.ground() else { return Ok(None) };
-    let stream = Stream::Agreement(ground.agreement.clone());
-    let seen = store.read_stream(&stream, ground.saw.sequence, 1)?;
-    let seen = seen.first().filter(|entry| entry.sequence == ground.saw.sequence);
-    Ok(seen.map(Entry::commitment))
+    store.commitment(&Stream::Agreement(ground.agreement.clone()), ground.saw.sequence)
 }
 
 /// The entry of an accepted statement.

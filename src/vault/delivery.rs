@@ -1,4 +1,4 @@
-//! Bundles: taken in while they stream, handed out to who requested them.
+//! Bundles: taken in with their statements, handed out to who requested them.
 
 use std::sync::Arc;
 
@@ -7,17 +7,18 @@ use bytes::Bytes as Buffer;
 use crate::domain::event::{Note, SignedText};
 use crate::domain::id::DepositId;
 use crate::domain::refusal::Refusal;
-use crate::domain::statement::{Retrieval, Stated, Statement};
+use crate::domain::statement::{Deposit, Retrieval, Stated, Statement};
 use crate::domain::states::{Key, States};
 use crate::domain::stream::Stream;
-use crate::store::{Blob, ReadError, Store};
+use crate::store::{Blob, ReadError, Store, Upload};
 use crate::vault::attachments;
 use crate::vault::attempts::Tried;
 use crate::vault::committer::{Done, Work};
 use crate::vault::error::VaultError;
-use crate::vault::intake::{Arrived, Intake};
+use crate::vault::intake::check_small;
 use crate::vault::quota::Reservation;
-use crate::vault::{Talker, Vault, verify};
+use crate::vault::upload::STATEMENT_BYTES;
+use crate::vault::{Group, Talker, Vault, verify};
 
 /// What a requester is handed.
 pub struct Delivery<S: Store> {
@@ -37,107 +38,139 @@ pub enum BundleBytes<S: Store> {
     Large(S::Bundle),
 }
 
-/// A deposit whose bytes are being taken. Dropped before its end, it leaves nothing.
-pub struct Incoming<S: Store> {
-    vault: Arc<Vault<S>>,
-    talker: Talker,
-    group: Vec<(SignedText, Stated)>,
-    id: DepositId,
-    intake: Intake<S>,
-    reservation: Option<Reservation>,
-    tried: Tried,
-}
-
-impl<S: Store> Incoming<S> {
-    /// Takes the next bytes.
-    pub async fn write(self, bytes: Buffer) -> Result<Self, VaultError> {
-        let mut incoming = self;
-        let written = tokio::task::spawn_blocking(move || {
-            let standing = incoming.vault.still_stands(&incoming.talker);
-            let written = standing.and_then(|()| incoming.intake.write(&bytes));
-            (incoming, written)
-        });
-        match written.await.map_err(|_| VaultError::Unavailable)? {
-            (incoming, Ok(())) => Ok(incoming),
-            (Self { vault, tried, .. }, Err(refused)) => vault.telling(tried, Err(refused)).await,
-        }
-    }
-
-    /// Ends the bundle; bundle and event are durable on return.
-    pub async fn finish(self) -> Result<Done, VaultError> {
-        let Self { vault, group, id, intake, talker: _, reservation, tried } = self;
-        let done = async {
-            let arrived = tokio::task::spawn_blocking(move || intake.finish()).await;
-            let (mut blobs, mut bundle) = (Vec::new(), None);
-            match arrived.map_err(|_| VaultError::Unavailable)?? {
-                Arrived::Small(bytes) => blobs.push(Blob { name: id.to_string(), bytes }),
-                Arrived::Large(staged) => bundle = Some((id, staged)),
-            }
-            vault.committer.submit(Work::Statements { group, blobs, bundle }).await
-        };
-        let done = done.await;
-        // Only now: what is stored by this is counted from its event.
-        drop(reservation);
-        vault.telling(tried, done).await
-    }
+/// A deposit that was judged, as far as that goes in one turn.
+enum Judged<S: Store> {
+    /// For the committer, with what is reserved for it: its bundle is small and here, or it was accepted
+    /// before, and is answered once more.
+    Ready(Work<S>, Option<Reservation>),
+    /// Its bundle was uploaded by itself.
+    Large(Group, Deposit),
 }
 
 impl<S: Store> Vault<S> {
-    /// Begins a deposit: judges its statement before any of its bytes are taken.
-    pub async fn begin_deposit(
+    /// Takes a deposit: with a small bundle, or with none where this member has uploaded it. Bundle and
+    /// event are durable on return.
+    pub async fn deposit(
         self: &Arc<Self>,
         talker: Talker,
         signed: SignedText,
-    ) -> Result<Incoming<S>, VaultError> {
-        let (tried, begun) = self
-            .blocking(move |vault| {
-                let group = verify(vec![signed])?;
-                let tried = Tried::to_state(&talker, &group);
-                Ok((tried.clone(), vault.admit(talker, group, tried)))
+        bundle: Buffer,
+    ) -> Result<Done, VaultError> {
+        let (tried, judged) = self
+            .blocking({
+                let talker = talker.clone();
+                move |vault| {
+                    let group = verify(vec![signed])?;
+                    let tried = Tried::to_state(&talker, &group);
+                    Ok((tried, vault.may_be_deposited(&talker, group, bundle)))
+                }
             })
             .await?;
-        self.telling(tried, begun).await
+        let done = async {
+            match judged? {
+                Judged::Ready(work, reservation) => {
+                    let done = self.committer.submit(work).await;
+                    // Only now: what is stored by this is counted from its event.
+                    drop(reservation);
+                    done
+                }
+                Judged::Large(group, deposit) => {
+                    self.deposit_uploaded(&talker, group, deposit).await
+                }
+            }
+        };
+        self.telling(tried, done.await).await
     }
 
-    fn admit(
-        self: &Arc<Self>,
-        talker: Talker,
-        group: Vec<(SignedText, Stated)>,
-        tried: Tried,
-    ) -> Result<Incoming<S>, VaultError> {
-        let [(signed, stated)] = group.as_slice() else {
+    fn may_be_deposited(
+        &self,
+        talker: &Talker,
+        group: Group,
+        bundle: Buffer,
+    ) -> Result<Judged<S>, VaultError> {
+        let [(_, stated)] = group.as_slice() else {
             return Err(VaultError::Malformed("not a deposit"));
         };
         let Statement::Deposit(deposit) = stated.statement.clone() else {
             return Err(VaultError::Malformed("not a deposit"));
         };
-        self.may_carry(&talker, stated)?;
+        self.may_carry(talker, stated)?;
         self.prepare(&group, Vec::new())?;
-        let id = DepositId::of(&stated.digest);
-        let bytes = deposit.size.saturating_add(signed.statement.len() as u64);
-        let reservation = self.reserve(stated, bytes)?;
-        let intake = Intake::begin(self.store.as_ref(), deposit).inspect_err(|fault| {
-            if let VaultError::Full = fault {
-                self.measures.refused_as_full();
-            }
-        })?;
-        Ok(Incoming { vault: Arc::clone(self), talker, group, id, intake, reservation, tried })
-    }
-
-    /// Reserves a deposit's part of its organisation's quota. One that was accepted before is
-    /// answered once more and takes up nothing.
-    fn reserve(&self, stated: &Stated, bytes: u64) -> Result<Option<Reservation>, VaultError> {
         let mut states = States::default();
         self.load(&mut states, [Key::Statement(stated.digest)])?;
         if states.statement(&stated.digest).is_some() {
-            return Ok(None);
+            let work = Work::Statements { group, blobs: Vec::new(), bundle: None };
+            return Ok(Judged::Ready(work, None));
         }
-        let own = &stated.statement.made().by.organisation;
-        let stored = || {
-            self.load(&mut states, [Key::Usage(own.clone())])?;
-            Ok(states.usage(own).copied().unwrap_or_default())
+        match deposit.size <= Blob::BYTES_MAX as u64 {
+            true => self.may_ride_in_the_journal(group, &deposit, bundle),
+            false if bundle.is_empty() => Ok(Judged::Large(group, deposit)),
+            false => Err(VaultError::Malformed("a large bundle is uploaded by itself")),
+        }
+    }
+
+    fn may_ride_in_the_journal(
+        &self,
+        group: Group,
+        deposit: &Deposit,
+        bundle: Buffer,
+    ) -> Result<Judged<S>, VaultError> {
+        check_small(&bundle, deposit).map_err(VaultError::Bundle)?;
+        if !self.store.has_room_for(deposit.size) {
+            self.measures.refused_as_full();
+            return Err(VaultError::Full);
+        }
+        let bytes = deposit.size + length(&group);
+        let reservation = self.reserve(&deposit.made.by.organisation, bytes)?;
+        let blobs = vec![Blob { name: id(&group)?.to_string(), bytes: bundle.into() }];
+        Ok(Judged::Ready(Work::Statements { group, blobs, bundle: None }, Some(reservation)))
+    }
+
+    /// A bundle that was uploaded.
+    async fn deposit_uploaded(
+        self: &Arc<Self>,
+        talker: &Talker,
+        group: Group,
+        deposit: Deposit,
+    ) -> Result<Done, VaultError> {
+        let upload = Upload {
+            member: self.reader(talker)?,
+            agreement: deposit.ground.agreement.clone(),
+            header_sha256: deposit.header_sha256,
+            size: deposit.size,
         };
-        self.reserved.deposit::<VaultError>(&self.quota, own, bytes, stored).map(Some)
+        let taken = self.take_up(upload, false).await?.ok_or(VaultError::NotUploaded)?;
+        let (mut taken, size) = self.reopen(taken).await?;
+        if size < deposit.size {
+            return Err(VaultError::NotUploaded);
+        }
+        let intake = taken.intake.take().ok_or(VaultError::Unavailable)?;
+        let handed = self.blocking(move |vault| {
+            let staged = intake.hand_over(&deposit)?;
+            // Of so much a part was reserved.
+            let beyond = length(&group).saturating_sub(STATEMENT_BYTES);
+            let reservation = match beyond {
+                0 => None,
+                beyond => Some(vault.reserve(&deposit.made.by.organisation, beyond)?),
+            };
+            let bundle = Some((id(&group)?, staged));
+            Ok((Work::Statements { group, blobs: Vec::new(), bundle }, reservation))
+        });
+        let (work, reservation) = match handed.await {
+            Ok(handed) => handed,
+            // Another digest than was stated: what came is of no use.
+            Err(fault @ (VaultError::Bundle(_) | VaultError::Disk(_))) => {
+                self.forget(taken).await?;
+                return Err(fault);
+            }
+            Err(fault) => return Err(fault),
+        };
+        let done = self.committer.submit(work).await;
+        if done.is_ok() {
+            taken.is_gone();
+        }
+        drop(reservation);
+        done
     }
 
     /// Hands a released bundle to its requester. That it does is durable on return.
@@ -236,6 +269,15 @@ impl<S: Store> Vault<S> {
         let bundle = self.store.bundle(deposit)?;
         Ok(BundleBytes::Large(bundle.ok_or_else(|| lost(deposit.to_string()))?))
     }
+}
+
+fn id(group: &[(SignedText, Stated)]) -> Result<DepositId, VaultError> {
+    let [(_, stated)] = group else { return Err(VaultError::Malformed("not a deposit")) };
+    Ok(DepositId::of(&stated.digest))
+}
+
+fn length(group: &[(SignedText, Stated)]) -> u64 {
+    group.iter().map(|(signed, _)| signed.statement.len() as u64).sum()
 }
 
 /// The journal has it, as its event is there: it is the index that has lost it.

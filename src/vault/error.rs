@@ -32,6 +32,15 @@ pub enum VaultError {
     /// The organisation has all that the operator grants it. Nothing was changed.
     #[error(transparent)]
     Quota(#[from] OverQuota),
+    /// All organisations together have what the operator grants them. Nothing was changed.
+    #[error("the vault has taken up all that its operator grants")]
+    TotalQuota,
+    /// A deposit was stated whose bundle is not here.
+    #[error("the bundle of this deposit was not uploaded by this member, or was given up since")]
+    NotUploaded,
+    /// An upload ended for another reason than what was sent. What came of it is kept.
+    #[error("{0}")]
+    Interrupted(Interruption),
     /// The disk is full, for this. Nothing was changed.
     #[error("the disk is full")]
     Full,
@@ -62,6 +71,17 @@ pub enum VaultError {
     Encoding(#[source] serde_json::Error),
 }
 
+/// Why an upload ended before its bundle did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Interruption {
+    /// The same member goes on with it elsewhere.
+    #[error("the same bundle is uploaded on another connection")]
+    TakenOver,
+    /// The vault goes down.
+    #[error("the vault is stopping")]
+    Stopping,
+}
+
 /// The code of a proof that does not hold.
 pub const UNPROVEN: &str = "UNPROVEN";
 /// The code of a bundle that was not admitted.
@@ -80,6 +100,9 @@ impl VaultError {
             | Self::Malformed(_)
             | Self::Unavailable
             | Self::Quota(_)
+            | Self::TotalQuota
+            | Self::NotUploaded
+            | Self::Interrupted(_)
             | Self::Full
             | Self::SetBack
             | Self::NewGeneration { .. }

@@ -6,7 +6,7 @@ use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::Registry;
 
-use crate::domain::event::Note;
+use crate::domain::event::{Note, SignedText};
 use crate::domain::statement::{Stated, Statement};
 
 /// Counters since the start. Clones count together.
@@ -26,15 +26,22 @@ pub(super) struct Measures {
 pub(super) struct Tally {
     deposits: u64,
     deposit_bytes: u64,
+    statement_bytes: u64,
     quarantined: u64,
 }
 
 impl Tally {
-    pub(super) fn stated(&mut self, stated: &Stated) {
+    pub(super) fn stated(&mut self, signed: &SignedText, stated: &Stated) {
+        self.statement_bytes += signed.statement.len() as u64;
         if let Statement::Deposit(deposit) = &stated.statement {
             self.deposits += 1;
             self.deposit_bytes += deposit.size;
         }
+    }
+
+    /// What quotas count of it.
+    pub(super) fn stored_bytes(&self) -> u64 {
+        self.deposit_bytes + self.statement_bytes
     }
 
     pub(super) fn noted(&mut self, note: &Note) {

@@ -13,6 +13,7 @@ mod delivery;
 pub mod error;
 mod halt;
 mod intake;
+mod known;
 mod ledger_key;
 mod log;
 mod looks;
@@ -23,9 +24,12 @@ mod reading;
 mod records;
 mod recovery;
 mod scribe;
+mod scrub;
 mod standing;
 #[cfg(test)]
 mod tests;
+mod upload;
+mod uploads;
 mod usage;
 mod watching;
 mod witnessed;
@@ -40,8 +44,8 @@ use tokio::sync::watch;
 pub use crate::vault::authorities::told_timestamper;
 pub use crate::vault::clock::{Clock, SystemClock};
 pub use crate::vault::committer::Done;
-pub use crate::vault::delivery::{BundleBytes, Delivery, Incoming};
-pub use crate::vault::error::VaultError;
+pub use crate::vault::delivery::{BundleBytes, Delivery};
+pub use crate::vault::error::{Interruption, VaultError};
 pub use crate::vault::halt::{Halt, Shown};
 pub use crate::vault::intake::BundleFault;
 pub use crate::vault::ledger_key::LedgerKeys;
@@ -51,6 +55,8 @@ pub use crate::vault::reading::{Part, Reading};
 pub use crate::vault::records::DomainProjector;
 pub use crate::vault::recovery::Remembered;
 pub use crate::vault::scribe::Scribe;
+pub use crate::vault::scrub::{Fate, Scrubbed};
+pub use crate::vault::upload::{Begun, SYNC_WAIT, Uploading};
 pub use crate::vault::watching::{Hint, Watching};
 pub use crate::vault::witnessed::Witnessed;
 
@@ -63,7 +69,7 @@ use crate::domain::id::{Bytes, DepositId, Digest, MemberId, MemberPath};
 use crate::domain::refusal::Refusal;
 use crate::domain::rules::{self, Circumstances};
 use crate::domain::statement::{Join, Log, Stated, Statement};
-use crate::domain::states::{Key, States, Vault as Founded};
+use crate::domain::states::{Key, Record, States, Vault as Founded};
 use crate::domain::stream::Stream;
 use crate::domain::text::Text;
 use crate::domain::time::Timestamp;
@@ -72,10 +78,12 @@ use crate::vault::attachments::Attachments;
 use crate::vault::attempts::{Attempts, Tried};
 use crate::vault::clock::Steady;
 use crate::vault::committer::{Committer, Desk, Work};
+use crate::vault::known::Known;
 use crate::vault::log::Publishing;
 use crate::vault::looks::Looks;
 use crate::vault::measures::Measures;
 use crate::vault::quota::Reserved;
+use crate::vault::uploads::Uploads;
 use crate::vault::watching::Watchers;
 use crate::vault::witnessed::Witnessing;
 
@@ -102,10 +110,12 @@ pub struct Vault<S: Store> {
     scribe: Arc<Scribe>,
     clock: Arc<Steady>,
     committer: Committer<S>,
+    known: Arc<Known>,
     looks: Looks,
     attempts: Attempts,
     quota: Quota,
     reserved: Reserved,
+    uploads: Uploads<S::Staged>,
     halt: watch::Sender<Option<Halt>>,
     watchers: Watchers,
     measures: Measures,
@@ -151,21 +161,25 @@ impl<S: Store> Vault<S> {
         let halt = watch::Sender::new(None);
         let watchers = Watchers::default();
         let measures = Measures::default();
-        let told = (watchers.clone(), measures.clone());
         let clock = Arc::new(Steady::from(committer::last_at(store.as_ref())?, clock));
-        let desk = Desk::new(store.clone(), scribe.clone(), clock.clone(), told, quota, log)?;
+        let (reserved, uploads) = upload::left(store.as_ref(), clock.now())?;
+        let told = (watchers.clone(), measures.clone(), reserved.clone());
+        let known = Arc::new(Known::default());
+        let kept = (store.clone(), known.clone());
+        let desk = Desk::new(kept, scribe.clone(), clock.clone(), told, quota, log)?;
         let committer = Committer::start(desk, halt.clone())?;
         let (looks, attempts) = (Looks::default(), Attempts::default());
-        let reserved = Reserved::default();
         Ok(Self {
             store,
             scribe,
             clock,
             committer,
+            known,
             looks,
             attempts,
             quota,
             reserved,
+            uploads,
             halt,
             watchers,
             measures,
@@ -178,9 +192,11 @@ impl<S: Store> Vault<S> {
         self.committer.submit(Work::Note { stream: Stream::Vault, note }).await.map(|_| ())
     }
 
-    /// Ends what would go on for ever: whoever watches is sent away.
+    /// Ends what would go on for ever: whoever watches is sent away. Uploads end, too: they are gone on
+    /// with later.
     pub fn dismiss(&self) {
         self.watchers.dismiss();
+        self.uploads.end();
     }
 
     /// Ends the committer, after everything handed in has been committed, and closes the store.
@@ -372,7 +388,7 @@ impl<S: Store> Vault<S> {
         let mut states = States::default();
         let mut wanted = Attachments::new(attachments)?;
         for (signed, stated) in group {
-            records::load_for(&mut states, stated, &|key| self.store.record(key))?;
+            records::load_for(&mut states, stated, &|key| self.find(key))?;
             if states.statement(&stated.digest).is_some() {
                 continue;
             }
@@ -390,7 +406,7 @@ impl<S: Store> Vault<S> {
     fn holds_still(&self, group: &[(SignedText, Stated)]) -> Result<(), VaultError> {
         let mut states = States::default();
         for (_, stated) in group {
-            records::load_for(&mut states, stated, &|key| self.store.record(key))?;
+            records::load_for(&mut states, stated, &|key| self.find(key))?;
             rules::holds(&states, stated, &self.circumstances(stated)?)?;
         }
         Ok(())
@@ -407,7 +423,11 @@ impl<S: Store> Vault<S> {
         states: &mut States,
         keys: impl IntoIterator<Item = Key>,
     ) -> Result<(), VaultError> {
-        Ok(records::load(states, keys, &|key| self.store.record(key))?)
+        Ok(records::load(states, keys, &|key| self.find(key))?)
+    }
+
+    fn find(&self, key: &Key) -> Result<Option<Arc<Record>>, ReadError> {
+        self.known.find(key, &|name| self.store.record(name))
     }
 
     /// Runs reckoning and reading where it may block.
@@ -424,14 +444,14 @@ impl<S: Store> Vault<S> {
 /// A deposit as a store tells of it.
 pub fn deposit<S: Store>(store: &S, id: &DepositId) -> Result<Option<Deposit>, ReadError> {
     let mut states = States::default();
-    records::load(&mut states, [Key::Deposit(id.clone())], &|key| store.record(key))?;
+    records::load(&mut states, [Key::Deposit(id.clone())], &records::of(store))?;
     Ok(states.deposit(id).cloned())
 }
 
 /// What a store says it is the vault of; nothing before its first event.
 pub fn identity<S: Store>(store: &S) -> Result<Option<Founded>, ReadError> {
     let mut states = States::default();
-    records::load(&mut states, [Key::Vault], &|key| store.record(key))?;
+    records::load(&mut states, [Key::Vault], &records::of(store))?;
     Ok(states.vault().cloned())
 }
 

@@ -6,7 +6,7 @@
 
 use std::collections::HashMap;
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use serde::{Deserialize, Serialize};
 
@@ -15,11 +15,15 @@ use crate::domain::id::OrganisationName;
 use crate::domain::statement::{Stated, Statement};
 use crate::domain::states::States;
 use crate::domain::time::Timestamp;
+use crate::domain::usage::Usage;
+use crate::vault::error::VaultError;
 
 /// Bytes of bundles and statements: 1 TiB.
 pub const BYTES_DEFAULT: u64 = 1 << 40;
 /// Deposits.
 pub const DEPOSITS_DEFAULT: u64 = 1_000_000;
+/// Bytes of all organisations together: what the disk has room for.
+pub const TOTAL_BYTES_DEFAULT: u64 = u64::MAX;
 /// Registrations. Every client of the organisation follows all of them, 2^20 at most.
 pub const REGISTRATIONS_DEFAULT: u64 = 100_000;
 /// Requests open at a time.
@@ -27,12 +31,19 @@ pub const REQUESTS_DEFAULT: u64 = 1_000;
 /// Calls at a time.
 pub const STREAMS_DEFAULT: u64 = 256;
 
-/// What one organisation may take up. 0 stands for the default.
+/// Uploads of one organisation that are not finished. Its calls at a time are bounded besides.
+pub const UNFINISHED_MAX: u64 = 64;
+/// The same of one member.
+pub const UNFINISHED_OF_ONE_MAX: u64 = UNFINISHED_MAX / 2;
+
+/// What one organisation may take up, and all of them. 0 stands for the default.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Quota {
     /// Bytes of its bundles and statements; see [`BYTES_DEFAULT`].
     pub bytes: u64,
+    /// Bytes of all organisations together; see [`TOTAL_BYTES_DEFAULT`].
+    pub total_bytes: u64,
     /// Its deposits; see [`DEPOSITS_DEFAULT`].
     pub deposits: u64,
     /// Its registrations; see [`REGISTRATIONS_DEFAULT`].
@@ -49,6 +60,7 @@ impl Quota {
         let or = |value, default| if value == 0 { default } else { value };
         Self {
             bytes: or(self.bytes, BYTES_DEFAULT),
+            total_bytes: or(self.total_bytes, TOTAL_BYTES_DEFAULT),
             deposits: or(self.deposits, DEPOSITS_DEFAULT),
             registrations: or(self.registrations, REGISTRATIONS_DEFAULT),
             requests: or(self.requests, REQUESTS_DEFAULT),
@@ -74,6 +86,10 @@ pub enum Resource {
     StreamsOfOne,
     /// Uploads at a time: a sixteenth of the calls.
     Uploads,
+    /// Uploads that are not finished.
+    Unfinished,
+    /// Uploads of one member that are not finished.
+    UnfinishedOfOne,
 }
 
 impl fmt::Display for Resource {
@@ -86,6 +102,8 @@ impl fmt::Display for Resource {
             Self::Streams => "calls at a time",
             Self::StreamsOfOne => "calls at a time for one member",
             Self::Uploads => "uploads at a time",
+            Self::Unfinished => "unfinished uploads",
+            Self::UnfinishedOfOne => "unfinished uploads for one member",
         })
     }
 }
@@ -177,12 +195,19 @@ pub(super) fn check(
     }
 }
 
-/// What uploads under way will take up.
+/// What uploads that are not finished will take up, and what is stored in total.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Reserved(Arc<Mutex<HashMap<OrganisationName, Taken>>>);
+pub(super) struct Reserved(Arc<Mutex<Taken>>);
+
+#[derive(Debug, Default)]
+struct Taken {
+    stored_bytes: u64,
+    bytes: u64,
+    organisations: HashMap<OrganisationName, OfOne>,
+}
 
 #[derive(Debug, Clone, Copy, Default)]
-struct Taken {
+struct OfOne {
     bytes: u64,
     deposits: u64,
 }
@@ -196,39 +221,101 @@ pub(super) struct Reservation {
 }
 
 impl Reserved {
-    /// Reserves a deposit of so many bytes. What is stored is read by `stored` while nobody gives
-    /// anything back: an upload that ends is seen as stored, as reserved or as both, never as
-    /// neither.
-    pub(super) fn deposit<E: From<OverQuota>>(
+    /// Where so many bytes are stored already, of everybody.
+    pub(super) fn beside(stored_bytes: u64) -> Self {
+        Self(Arc::new(Mutex::new(Taken { stored_bytes, ..Taken::default() })))
+    }
+
+    /// So many more are stored.
+    pub(super) fn stored(&self, bytes: u64) {
+        let mut taken = self.taken();
+        taken.stored_bytes = taken.stored_bytes.saturating_add(bytes);
+    }
+
+    /// Takes the part of one deposit, if there is as much left of what an organisation is granted,
+    /// and of what all are. `stored` is asked while nothing changes under way: what was stored is
+    /// counted from its event before its reservation is given back.
+    pub(super) fn deposit(
         &self,
         quota: &Quota,
         organisation: &OrganisationName,
         bytes: u64,
-        stored: impl FnOnce() -> Result<crate::domain::usage::Usage, E>,
-    ) -> Result<Reservation, E> {
-        let mut taken = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let under_way = taken.get(organisation).copied().unwrap_or_default();
-        let stored = stored()?;
+        stored: impl FnOnce() -> Result<Usage, VaultError>,
+    ) -> Result<Reservation, Short> {
+        let mut taken = self.taken();
+        let under_way = taken.organisations.get(organisation).copied().unwrap_or_default();
+        let stored = stored().map_err(Short::Unread)?;
         let used = stored.bytes.saturating_add(under_way.bytes);
         within(organisation, (Resource::Bytes, quota.bytes), used, bytes)?;
         let used = stored.deposits.saturating_add(under_way.deposits);
         within(organisation, (Resource::Deposits, quota.deposits), used, 1)?;
-        let sum = Taken { bytes: under_way.bytes + bytes, deposits: under_way.deposits + 1 };
-        taken.insert(organisation.clone(), sum);
-        Ok(Reservation { reserved: self.clone(), organisation: organisation.clone(), bytes })
+        let used = taken.stored_bytes.saturating_add(taken.bytes);
+        if used.saturating_add(bytes) > quota.total_bytes {
+            return Err(Short::Total { used, limit: quota.total_bytes, asked: bytes });
+        }
+        Ok(self.add(&mut taken, organisation, bytes))
+    }
+
+    /// Takes the part of a deposit that was granted before a restart.
+    pub(super) fn again(&self, organisation: &OrganisationName, bytes: u64) -> Reservation {
+        self.add(&mut self.taken(), organisation, bytes)
+    }
+
+    fn add(&self, taken: &mut Taken, organisation: &OrganisationName, bytes: u64) -> Reservation {
+        let own = taken.organisations.entry(organisation.clone()).or_default();
+        own.bytes = own.bytes.saturating_add(bytes);
+        own.deposits += 1;
+        taken.bytes = taken.bytes.saturating_add(bytes);
+        Reservation { reserved: self.clone(), organisation: organisation.clone(), bytes }
+    }
+
+    fn taken(&self) -> MutexGuard<'_, Taken> {
+        // Sums that are never left half-changed.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Drop for Reservation {
     fn drop(&mut self) {
-        let mut taken = self.reserved.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(sum) = taken.get_mut(&self.organisation) {
-            sum.bytes = sum.bytes.saturating_sub(self.bytes);
-            sum.deposits = sum.deposits.saturating_sub(1);
+        let mut taken = self.reserved.taken();
+        taken.bytes = taken.bytes.saturating_sub(self.bytes);
+        if let Some(own) = taken.organisations.get_mut(&self.organisation) {
+            own.bytes = own.bytes.saturating_sub(self.bytes);
+            own.deposits = own.deposits.saturating_sub(1);
             // Nothing is kept of who uploads nothing.
-            if sum.deposits == 0 {
-                taken.remove(&self.organisation);
+            if own.deposits == 0 {
+                taken.organisations.remove(&self.organisation);
             }
+        }
+    }
+}
+
+/// Why a deposit's part cannot be taken.
+#[derive(Debug)]
+pub(super) enum Short {
+    /// Its organisation has what it is granted.
+    Own(OverQuota),
+    /// All organisations together have what they are granted.
+    Total { used: u64, limit: u64, asked: u64 },
+    /// It is not known what is stored.
+    Unread(VaultError),
+}
+
+impl From<OverQuota> for Short {
+    fn from(over: OverQuota) -> Self {
+        Self::Own(over)
+    }
+}
+
+impl From<Short> for VaultError {
+    fn from(short: Short) -> Self {
+        match short {
+            Short::Own(over) => Self::Quota(over),
+            Short::Total { used, limit, asked } => {
+                tracing::warn!(used, limit, asked, "refused for the quota of all organisations");
+                Self::TotalQuota
+            }
+            Short::Unread(fault) => fault,
         }
     }
 }
@@ -236,20 +323,18 @@ impl Drop for Reservation {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::usage::Usage;
 
     #[test]
     fn uploads_under_way_count_and_give_back_what_they_took() {
         let quota = Quota { bytes: 100, deposits: 3, ..Quota::default() }.granted();
         let organisation: OrganisationName = "hanbit-parts".parse().unwrap();
         let reserved = Reserved::default();
-        let take = |bytes, stored: Usage| {
-            reserved.deposit::<OverQuota>(&quota, &organisation, bytes, || Ok(stored))
-        };
+        let take =
+            |bytes, stored: Usage| reserved.deposit(&quota, &organisation, bytes, || Ok(stored));
         let none = Usage::default();
-        let refused = |taken: Result<Reservation, OverQuota>| {
-            let over = taken.map(drop).unwrap_err();
-            (over.resource, over.used)
+        let refused = |taken: Result<Reservation, Short>| match taken.map(drop) {
+            Err(Short::Own(over)) => (over.resource, over.used),
+            other => panic!("{other:?}"),
         };
         let first = take(60, none).unwrap();
         assert_eq!(refused(take(41, none)), (Resource::Bytes, 60), "one byte too many");
@@ -261,6 +346,35 @@ mod tests {
         assert_eq!(refused(take(0, stored)), (Resource::Deposits, 3), "stored and under way");
         assert_eq!(refused(take(u64::MAX, none)), (Resource::Bytes, 40), "sums do not wrap");
         drop((second, third));
-        assert!(reserved.0.lock().unwrap().is_empty());
+        let taken = reserved.taken();
+        assert!(taken.organisations.is_empty() && taken.bytes == 0);
+    }
+
+    #[test]
+    fn all_organisations_together_take_up_no_more_than_is_granted() {
+        let quota = Quota { total_bytes: 100, ..Quota::default() }.granted();
+        let reserved = Reserved::beside(30);
+        let take = |organisation: &str, bytes| {
+            let organisation = organisation.parse().unwrap();
+            let none = || Ok(Usage::default());
+            match reserved.deposit(&quota, &organisation, bytes, none) {
+                Err(Short::Total { .. }) => None,
+                other => Some(other.unwrap()),
+            }
+        };
+        let first = take("hanbit-parts", 50).unwrap();
+        assert!(take("orient-display", 21).is_none(), "30 are stored, and 50 under way");
+        let second = take("orient-display", 20).unwrap();
+        assert!(take("hanbit-parts", 1).is_none());
+        reserved.stored(50);
+        drop(first);
+        assert!(take("hanbit-parts", 1).is_none(), "they were stored");
+        drop(second);
+        take("hanbit-parts", 20).unwrap();
+        let taken = take("hanbit-parts", u64::MAX);
+        assert!(taken.is_none(), "sums do not wrap");
+        let again = reserved.again(&"hanbit-parts".parse().unwrap(), 500);
+        assert!(take("hanbit-parts", 1).is_none(), "what was granted before still counts");
+        drop(again);
     }
 }

@@ -1,5 +1,7 @@
 //! Records between the domain and the store: loaded by name, kept as JSON.
 
+use std::sync::Arc;
+
 use crate::crypto::statement;
 use crate::domain::event::{Act, Event, SignedText};
 use crate::domain::id::Digest;
@@ -11,16 +13,19 @@ use crate::ledger::Entry;
 use crate::store::{Projector, ReadError, ReadRecord, Records, Store};
 use crate::vault::usage;
 
+/// Finds a record, if there is one of this name.
+pub(super) type Find<'a> = &'a dyn Fn(&Key) -> Result<Option<Arc<Record>>, ReadError>;
+
 /// Loads the records a statement is judged by, those that are not there already.
 pub(super) fn load_for(
     states: &mut States,
     stated: &Stated,
-    read: ReadRecord<'_>,
+    find: Find<'_>,
 ) -> Result<(), ReadError> {
-    load(states, rules::reads(stated), read)?;
+    load(states, rules::reads(stated), find)?;
     let further = rules::reads_further(states, stated);
-    load(states, further, read)?;
-    load(states, usage::reads(states, stated), read)
+    load(states, further, find)?;
+    load(states, usage::reads(states, stated), find)
 }
 
 /// Changes the records as an accepted statement does: by the rules, and in what is counted.
@@ -38,18 +43,33 @@ pub(super) fn apply(
 pub(super) fn load(
     states: &mut States,
     keys: impl IntoIterator<Item = Key>,
-    read: ReadRecord<'_>,
+    find: Find<'_>,
 ) -> Result<(), ReadError> {
     for key in keys {
         if !states.contains(&key)
-            && let Some(bytes) = read(&key.to_string())?
+            && let Some(record) = find(&key)?
         {
-            let record: Record =
-                serde_json::from_slice(&bytes).map_err(|fault| misread(&key, &fault))?;
             states.load(key, record);
         }
     }
     Ok(())
+}
+
+/// The record that `read` has under this key.
+pub(super) fn read(key: &Key, read: ReadRecord<'_>) -> Result<Option<Arc<Record>>, ReadError> {
+    read(&key.to_string())?.map(|bytes| parse(key, &bytes)).transpose()
+}
+
+/// Finds the records of a store.
+pub(super) fn of<S: Store>(
+    store: &S,
+) -> impl Fn(&Key) -> Result<Option<Arc<Record>>, ReadError> + '_ {
+    |key| read(key, &|name| store.record(name))
+}
+
+/// A record from how it is kept.
+pub(super) fn parse(key: &Key, bytes: &[u8]) -> Result<Arc<Record>, ReadError> {
+    serde_json::from_slice(bytes).map(Arc::new).map_err(|fault| misread(key, &fault))
 }
 
 /// The records that changed, as the store keeps them.
@@ -57,7 +77,7 @@ pub(super) fn changes(states: &mut States) -> Result<Records, ReadError> {
     let changed = states.take_changed().into_iter();
     changed
         .map(|(key, record)| {
-            let bytes = serde_json::to_vec(&record).map_err(|fault| misread(&key, &fault))?;
+            let bytes = serde_json::to_vec(&*record).map_err(|fault| misread(&key, &fault))?;
             Ok((key.to_string(), Some(bytes)))
         })
         .collect()
@@ -73,18 +93,18 @@ pub(super) fn event(entry: &Entry) -> Result<Event, ReadError> {
 pub(super) fn apply_entry(
     states: &mut States,
     entry: &Entry,
-    read: ReadRecord<'_>,
+    find: Find<'_>,
 ) -> Result<(), ReadError> {
     let event = event(entry)?;
     match &event.act {
         Act::Stated(signed) => {
             let stated = statement::parse(signed)
                 .map_err(|fault| damaged(format!("entry {}", entry.position), &fault))?;
-            load_for(states, &stated, read)?;
+            load_for(states, &stated, find)?;
             apply(states, (signed, &stated), event.at, event.sequence);
         }
         Act::Noted(note) => {
-            load(states, rules::reads_of_note(note), read)?;
+            load(states, rules::reads_of_note(note), find)?;
             rules::apply_note(states, note, event.at, event.sequence);
         }
     }
@@ -97,7 +117,7 @@ pub(super) fn accepted<S: Store>(
     states: &mut States,
     sha256: &Digest,
 ) -> Result<SignedText, ReadError> {
-    load(states, [Key::Statement(*sha256)], &|key| store.record(key))?;
+    load(states, [Key::Statement(*sha256)], &of(store))?;
     let lost = || ReadError::Damaged {
         what: format!("statement {sha256}"),
         how: "it is recorded as accepted, but is not there".to_owned(),
@@ -125,7 +145,7 @@ pub struct DomainProjector;
 impl Projector for DomainProjector {
     fn project(&self, entry: &Entry, read: ReadRecord<'_>) -> Result<Records, ReadError> {
         let mut states = States::default();
-        apply_entry(&mut states, entry, read)?;
+        apply_entry(&mut states, entry, &|key| self::read(key, read))?;
         changes(&mut states)
     }
 }

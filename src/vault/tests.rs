@@ -23,7 +23,8 @@ use crate::ledger::entry::Leaf;
 use crate::ledger::head::Head;
 use crate::ledger::merkle::Node;
 use crate::store::{
-    Batch, Blob, CommitError, DiskStore, Options, ReadError, Room, Store, StreamHead,
+    Batch, Blob, CommitError, DiskStore, Options, Pass, Piece, ReadError, Room, Store, StreamHead,
+    Upload,
 };
 use crate::vault::committer::Work;
 use crate::vault::{
@@ -31,6 +32,8 @@ use crate::vault::{
 };
 
 mod attempts;
+mod batches;
+mod uploads;
 
 /// A real store that does what it is told: fails to read a small object, has no room, holds back.
 struct Failing {
@@ -44,6 +47,7 @@ struct Failing {
 #[derive(Default)]
 struct Gate {
     is_shut: Mutex<bool>,
+    is_waited_at: AtomicBool,
     opened: Condvar,
 }
 
@@ -55,7 +59,15 @@ impl Gate {
 
     fn pass(&self) {
         let is_shut = self.is_shut.lock().unwrap();
+        self.is_waited_at.store(*is_shut, Ordering::SeqCst);
+        self.opened.notify_all();
         drop(self.opened.wait_while(is_shut, |is_shut| *is_shut).unwrap());
+    }
+
+    fn wait_until_somebody_waits(&self) {
+        let is_shut = self.is_shut.lock().unwrap();
+        let nobody_waits = |_: &mut bool| !self.is_waited_at.load(Ordering::SeqCst);
+        drop(self.opened.wait_while(is_shut, nobody_waits).unwrap());
     }
 }
 
@@ -137,12 +149,24 @@ impl Store for Failing {
         self.store.blob(name)
     }
 
-    fn stage(&self) -> io::Result<Self::Staged> {
-        self.store.stage()
+    fn stage(&self, upload: &Upload) -> io::Result<Self::Staged> {
+        self.store.stage(upload)
+    }
+
+    fn unfinished(&self) -> io::Result<Vec<(Upload, Timestamp)>> {
+        self.store.unfinished()
+    }
+
+    fn forget(&self, upload: &Upload) -> io::Result<()> {
+        self.store.forget(upload)
     }
 
     fn settle(&self) -> io::Result<()> {
         self.store.settle()
+    }
+
+    fn read_on(&self, pass: &mut Pass) -> Result<Option<Piece>, ReadError> {
+        self.store.read_on(pass)
     }
 
     fn bundle(&self, id: &DepositId) -> Result<Option<Self::Bundle>, ReadError> {
@@ -165,30 +189,55 @@ struct Place {
     is_full: Arc<AtomicBool>,
     gate: Arc<Gate>,
     clock: Arc<Hand>,
+    ledger: SigningKey,
     operator: SigningKey,
     log: Log,
 }
 
 impl Place {
     async fn founded(directory: &Path) -> Self {
-        let options = Options { reserve_bytes: 0, may_begin: true, ..Options::default() };
-        let store = DiskStore::open(directory, &DomainProjector, &options).unwrap();
-        let [fails_blob, is_full] = [(), ()].map(|()| Arc::new(AtomicBool::new(false)));
-        let gate = Arc::new(Gate::default());
-        let (fails, full, shut) = (fails_blob.clone(), is_full.clone(), gate.clone());
-        let store = Failing { store, fails_blob: fails, is_full: full, gate: shut };
+        Self::granting(directory, Quota::default()).await
+    }
+
+    async fn granting(directory: &Path, quota: Quota) -> Self {
         let [ledger, operator] = [(), ()].map(|()| SigningKey::generate(&mut OsRng));
-        let log = Log { origin: "vault.example/escrow".parse().unwrap(), generation: 1 };
         let clock = Arc::new(Hand(Mutex::new("2026-03-02T09:00:00.000Z".parse().unwrap())));
         let founded = Note::Founded {
             ledger_key: ledger.public(),
             operator_key: operator.public(),
             ca_sha256: Bytes([7; 32]),
         };
-        let vault = Vault::open(store, log.origin.clone(), ledger, clock.clone(), Quota::default());
+        let place = Self::open(directory, (ledger, operator), clock, quota);
+        place.vault.found(founded).await.unwrap();
+        place
+    }
+
+    fn open(
+        directory: &Path,
+        (ledger, operator): (SigningKey, SigningKey),
+        clock: Arc<Hand>,
+        quota: Quota,
+    ) -> Self {
+        let options = Options { reserve_bytes: 0, may_begin: true, ..Options::default() };
+        let store = DiskStore::open(directory, &DomainProjector, &options).unwrap();
+        let [fails_blob, is_full] = [(), ()].map(|()| Arc::new(AtomicBool::new(false)));
+        let gate = Arc::new(Gate::default());
+        let (fails, full, shut) = (fails_blob.clone(), is_full.clone(), gate.clone());
+        let store = Failing { store, fails_blob: fails, is_full: full, gate: shut };
+        let log = Log { origin: "vault.example/escrow".parse().unwrap(), generation: 1 };
+        let vault = Vault::open(store, log.origin.clone(), ledger.clone(), clock.clone(), quota);
         let vault = Arc::new(vault.unwrap());
-        vault.found(founded).await.unwrap();
-        Self { vault, fails_blob, is_full, gate, clock, operator, log }
+        Self { vault, fails_blob, is_full, gate, clock, ledger, operator, log }
+    }
+
+    /// The same after a restart.
+    async fn restarted(self, directory: &Path) -> Self {
+        let Self { vault, clock, ledger, operator, .. } = self;
+        vault.close().await;
+        let quota = vault.quota();
+        // The store is locked until nobody has it.
+        drop(Arc::into_inner(vault).unwrap());
+        Self::open(directory, (ledger, operator), clock, quota)
     }
 
     fn made(&self, by: &str, nonce: u8) -> Made {

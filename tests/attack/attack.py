@@ -27,7 +27,7 @@ OVERTIME = 120.0
 READ = SERVICE + "StreamService/Read"
 WATCH = SERVICE + "StreamService/Watch"
 SUBMIT = SERVICE + "StatementService/Submit"
-DEPOSIT = SERVICE + "BundleService/Deposit"
+UPLOAD = SERVICE + "BundleService/Upload"
 RETRIEVE = SERVICE + "BundleService/Retrieve"
 DESCRIBE = SERVICE + "IdentityService/Describe"
 
@@ -188,7 +188,7 @@ def window_update(told, target):
 
 def empty_data(told, target):
     def bursts(peer):
-        head = peer.headers(DEPOSIT)
+        head = peer.headers(UPLOAD)
         yield [head]
         while True:
             yield [frame.DataFrame(head.stream_id)] * BURST
@@ -328,15 +328,15 @@ def trickle(told, sockets):
 
 
 def slow_upload(told, target):
-    """An upload of one byte a second behind a statement that is in order."""
+    """An upload of one byte a second behind a begin that is in order."""
     def begin(peer):
-        head = peer.headers(DEPOSIT)
+        head = peer.headers(UPLOAD)
         peer.held = head.stream_id
-        return [head, frame.DataFrame(head.stream_id, data=bytes.fromhex(target["deposit"]))]
+        return [head, frame.DataFrame(head.stream_id, data=bytes.fromhex(target["upload"]))]
     def tick(peer):
         # A whole part of the stream: a piece of one byte.
         return [frame.DataFrame(peer.held, data=grpc(b"\x12\x01x"))]
-    hold(told, target, 1, begin, member="requester", tick=tick)
+    hold(told, target, 1, begin, member="depositor", tick=tick)
 
 
 def slow_message(told, target):

@@ -22,7 +22,8 @@ use escrow_vault::domain::text::Text;
 use escrow_vault::wire::v1::statement_service_client::StatementServiceClient;
 use escrow_vault::wire::v1::stream_service_client::StreamServiceClient;
 use escrow_vault::wire::v1::{
-    DepositRequest, ReadRequest, RetrieveRequest, SignedStatement, SubmitRequest, deposit_request,
+    ReadRequest, RetrieveRequest, SignedStatement, SubmitRequest, UploadBegin, UploadRequest,
+    upload_request,
 };
 use prost::Message as _;
 use serde_json::{Value, json};
@@ -125,26 +126,25 @@ impl Siege {
         let own = made(world, "orient-display", agreement);
         let retrieval = own.iter().find(|(_, stated)| stated.statement.tag().contains("retrieval"));
         let statement = retrieval.map(|(signed, _)| signed.clone());
-        // A deposit that is in order, of a bundle that never comes.
-        let stated = own.iter().find_map(|(_, stated)| {
-            let Statement::Deposit(mut deposit) = stated.statement.clone() else { return None };
-            deposit.made.nonce = Bytes([9; 16]);
-            deposit.sha256 = signature::sha256(b"never sent");
-            Some(serde_json::to_vec(&Statement::Deposit(deposit)).unwrap())
-        });
-        let stated = signed(&stated.unwrap(), world, "hanbit-parts", "escrow-vault/deposit/v1");
-        let part = Some(deposit_request::Part::Statement(stated));
-        let deposit = DepositRequest { part }.encode_to_vec();
+        // An upload that is in order, of a bundle that never comes.
+        let begin = UploadBegin {
+            agreement: agreement.to_owned(),
+            size: 1 << 20,
+            header_sha256: signature::sha256(b"never sent").0.to_vec().into(),
+            forget: false,
+        };
+        let part = Some(upload_request::Part::Begin(begin));
+        let upload = UploadRequest { part }.encode_to_vec();
         let vault = home.vault().unwrap();
         let (host, port) = vault.address.rsplit_once(':').unwrap();
-        let framed = [&[0][..], &(deposit.len() as u32).to_be_bytes(), &deposit].concat();
+        let framed = [&[0][..], &(upload.len() as u32).to_be_bytes(), &upload].concat();
         let target = json!({
             "host": host,
             "port": port.parse::<u16>().unwrap(),
             "members": members,
             "read": hex::encode(read(agreement).encode_to_vec()),
             "retrieve": hex::encode(RetrieveRequest { statement }.encode_to_vec()),
-            "deposit": hex::encode(framed),
+            "upload": hex::encode(framed),
         });
         world.file("target.json", target.to_string()).into()
     }

@@ -5,7 +5,10 @@ use std::fs;
 use std::sync::Mutex;
 use std::sync::mpsc;
 
-use super::{World, id};
+use escrow_vault::client::home::Home;
+use escrow_vault::crypto::keyfile;
+
+use super::{Beside, World, id};
 
 /// Cycles of the normal run; `ESCROW_TEST_CRASHES` makes it any number.
 const CYCLES: usize = 10;
@@ -48,8 +51,9 @@ pub(super) fn under_load(
                     let size = if number % 2 == 0 { 100 } else { 100_000 };
                     let name = format!("load/{cycle}-{clerk}-{number}");
                     let file = world.file(&name, format!("{name} ").repeat(size / name.len()));
-                    let ended =
-                        world.escrow("hanbit-parts", &["deposit", agreement, &file, "--yes"]);
+                    // What a killed vault has not acknowledged is not waited for.
+                    let deposit = ["deposit", agreement, &file, "--retry-for", "0s", "--yes"];
+                    let ended = world.escrow("hanbit-parts", &deposit);
                     if ended.code != 0 {
                         drop(tell.send(Err(ended.err)));
                         return;
@@ -94,19 +98,38 @@ fn kill(world: &World) {
 #[test]
 fn promise_7_an_act_that_was_acknowledged_is_never_reported_as_failed() {
     let (mut world, agreement) = World::with_agreement();
-    let file = world.file("large.bin", vec![7; 64 << 20]);
-    let mut deposit = world.escrow_beside("hanbit-parts", &["deposit", &agreement, &file, "--yes"]);
-    // Waits on the state: the upload has begun.
-    let staging = world.data().join("bundles/staging");
-    while fs::read_dir(&staging).unwrap().next().is_none() {
-        std::thread::yield_now();
-    }
-    // The open call may end; nobody answers the next one.
-    world.stop();
+    let mut deposit = deposit_and_stop(&mut world, &agreement);
     let made = deposit.next().expect("the deposit that was acknowledged");
     assert_eq!(made["state"], "stored");
     assert_eq!(deposit.ended(), 0);
     world.serve();
     let listed = world.escrow("hanbit-parts", &["deposits", &agreement]).records();
     assert_eq!(listed, [made]);
+}
+
+/// Begins a deposit, and stops the vault while its client holds the acknowledgement and has not got
+/// any further: nobody answers what it asks next.
+pub(super) fn deposit_and_stop(world: &mut World, agreement: &str) -> Beside {
+    let file = world.file("large.bin", vec![7; 64 << 20]);
+    let mut deposit = world.escrow_beside("hanbit-parts", &["deposit", agreement, &file, "--yes"]);
+    let is_there = |dir: &str, extension: &str| {
+        let found = fs::read_dir(world.data().join(dir)).unwrap();
+        let mut paths = found.map(|item| item.unwrap().path());
+        paths.any(|path| path.extension().is_some_and(|of| of == extension))
+    };
+    // Waits on states: the upload has begun, and its bundle has its final name. In between somebody
+    // else takes the client's memory, which it needs to remember what is acknowledged.
+    while !is_there("bundles/staging", "part") {
+        std::thread::yield_now();
+    }
+    let memory = Home::open(&world.home("hanbit-parts")).unwrap().memory();
+    let held = keyfile::lock(&memory.dir().join("lock")).unwrap();
+    while !is_there("bundles", "age") {
+        std::thread::yield_now();
+    }
+    assert!(deposit.is_running());
+    // The open call may end.
+    world.stop();
+    drop(held);
+    deposit
 }

@@ -3,8 +3,10 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
-use escrow_vault::client::acts::{deposit, release};
+use escrow_vault::client::acts::deposit::{self, Told};
+use escrow_vault::client::acts::release;
 use escrow_vault::client::archive::pack::Plan;
 use escrow_vault::client::home::Home;
 use escrow_vault::client::session::Session;
@@ -41,10 +43,14 @@ fn an_upload_ends_when_its_member_is_revoked_and_leaves_nothing() {
         let mut session = Session::open(home).await.unwrap();
         let agreement = session.agreement(&agreement.parse().unwrap()).await.unwrap();
         let plan = Plan::survey(&[file], &[]).unwrap();
-        let bundle = deposit::seal(&agreement, &plan, session.home.dir(), |_| ()).unwrap();
-        let (moved, revoking) = revoking(&world, "hanbit-parts", "hanbit-parts/dana");
-        let label = "large".parse().unwrap();
-        (deposit::deposit(&session, &agreement, bundle, label, revoking).await, moved)
+        let bundle = deposit::seal(&agreement, plan).unwrap();
+        let (moved, mut revoking) = revoking(&world, "hanbit-parts", "hanbit-parts/dana");
+        let mut hear = |told: Told<'_>| match told {
+            Told::Moved(bytes) => revoking(bytes),
+            other => panic!("{other:?}"),
+        };
+        let how = ("large".parse().unwrap(), Duration::ZERO);
+        (deposit::deposit(&mut session, &agreement, bundle, how, &mut hear).await, moved)
     });
     assert_eq!(ended.unwrap_err().code(), "REVOKED");
     assert!(moved.load(Ordering::Relaxed) < SIZE as u64 / 2, "it was taken to its end");

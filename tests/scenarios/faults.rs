@@ -44,7 +44,7 @@ const POINTS: [Point; 22] = [
     at("journal/head", "openat"),
     at("bundles", "fsync"),
     at("bundles", "openat"),
-    // Of the bundles and their sums in staging, whose names are random: synced, then renamed.
+    // Of the bundles and their sums in staging, whose names are digests: synced, then renamed.
     at("", "fsync"),
     at("", "rename"),
     at("sled/db", "pwrite64"),
@@ -104,7 +104,8 @@ impl Life {
 
     fn deposit(&self, name: &str, bytes: usize) -> Result<String, ()> {
         let file = self.world.file(name, name.repeat(bytes / name.len()));
-        let done = self.world.escrow("hanbit-parts", &["deposit", &self.agreement, &file, "--yes"]);
+        let deposit = ["deposit", &self.agreement, &file, "--retry-for", "0s", "--yes"];
+        let done = self.world.escrow("hanbit-parts", &deposit);
         told(done).map(|record| id(&record))
     }
 

@@ -27,7 +27,7 @@ impl Disk {
     }
 
     /// Somebody else takes up room, until so many MiB are left.
-    fn fill(&self, left_mib: u64) {
+    pub(super) fn fill(&self, left_mib: u64) {
         let ballast = self.path().join("ballast");
         let mut file = fs::File::options().create(true).append(true).open(ballast).unwrap();
         let free = || {
@@ -42,7 +42,7 @@ impl Disk {
         }
     }
 
-    fn empty(&self) {
+    pub(super) fn empty(&self) {
         fs::remove_file(self.path().join("ballast")).unwrap();
     }
 }

@@ -15,7 +15,7 @@ use super::{PEOPLE, World, have};
 
 impl World {
     /// Where this vault shows its metrics, from its next start on.
-    fn show_metrics(&self) -> String {
+    pub(super) fn show_metrics(&self) -> String {
         let address = self.address.replace(":7443", ":9464");
         let path = self.data().join("escrowd.toml");
         let mut config = fs::read_to_string(&path).unwrap();
@@ -25,7 +25,7 @@ impl World {
     }
 }
 
-fn scrape(address: &str) -> String {
+pub(super) fn scrape(address: &str) -> String {
     let (head, body) = ask(address, "GET /metrics");
     let body = String::from_utf8(body).unwrap();
     assert!(head.starts_with("HTTP/1.1 200"), "{head}");
@@ -33,7 +33,7 @@ fn scrape(address: &str) -> String {
     body
 }
 
-fn value(shown: &str, series: &str) -> Option<f64> {
+pub(super) fn value(shown: &str, series: &str) -> Option<f64> {
     let line = shown.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' '));
     line.map(|number| number.parse().unwrap())
 }
@@ -41,7 +41,7 @@ fn value(shown: &str, series: &str) -> Option<f64> {
 /// Scrapes until a series has this value: a call is counted once its last byte is on its way,
 /// which may be after its caller has it.
 #[track_caller]
-fn reaches(address: &str, series: &str, wanted: f64) {
+pub(super) fn reaches(address: &str, series: &str, wanted: f64) {
     let began = Instant::now();
     loop {
         let shown = scrape(address);

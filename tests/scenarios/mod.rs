@@ -14,6 +14,7 @@ mod duty;
 mod exports;
 mod faults;
 mod full_disk;
+mod guide;
 mod http;
 mod index;
 mod invitations;
@@ -24,24 +25,29 @@ mod lost_homes;
 mod lying;
 mod lying_disk;
 mod manual;
+mod many;
 mod members;
 mod metrics;
 mod operator;
 mod pinned;
 mod power_cut;
+mod proxy;
 mod quota;
 mod receipts;
 mod recovery;
 mod registration;
 mod release;
+mod scrub;
 mod sealed;
 mod service;
 mod stamps;
 mod stock_age;
+mod stopped;
 mod strangers;
 mod timestamps;
 mod transcripts;
 mod units;
+mod uploads;
 mod watch;
 mod wire;
 mod witnesses;
@@ -102,6 +108,8 @@ pub(crate) struct World {
     dir: tempfile::TempDir,
     data: PathBuf,
     address: String,
+    /// Where the server listens, if not there.
+    behind: Option<String>,
     server: Option<Server>,
     said: Arc<Said>,
 }
@@ -182,7 +190,7 @@ impl World {
         let [_, _, high, low] = std::process::id().to_be_bytes();
         let address = format!("127.{}.{low}.{world}:7443", high | 0x40);
         let said = Arc::<Said>::default();
-        let mut world = Self { dir, data, address, server: None, said };
+        let mut world = Self { dir, data, address, behind: None, server: None, said };
         let made = world.escrowd(&["init", "--public-address", &world.address]);
         assert_eq!(made.code, 0, "{}", made.err);
         world.serve();
@@ -245,7 +253,8 @@ impl World {
     /// The same, with the program run by another one that becomes it.
     fn try_serve_as(&mut self, program: Command, arguments: &[&str]) -> Result<(), String> {
         let mut command = program;
-        command.arg("serve").arg("--data").arg(self.data()).args(["--listen", &self.address]);
+        let listen = self.behind.as_ref().unwrap_or(&self.address);
+        command.arg("serve").arg("--data").arg(self.data()).args(["--listen", listen]);
         command.args(arguments);
         let mut process = command
             .stdin(Stdio::null())
@@ -512,6 +521,18 @@ impl Beside {
         let mut said = String::new();
         self.child.stderr.take().unwrap().read_to_string(&mut said).unwrap();
         said
+    }
+
+    /// What it said besides its data, once it has ended by itself.
+    pub(crate) fn said_to_its_end(mut self) -> String {
+        let said = self.said();
+        self.child.wait().unwrap();
+        said
+    }
+
+    /// Whether it has not ended.
+    pub(crate) fn is_running(&mut self) -> bool {
+        self.child.try_wait().unwrap().is_none()
     }
 
     /// Its exit code, once it has ended.

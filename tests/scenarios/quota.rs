@@ -1,19 +1,13 @@
 //! Quotas: what one organisation may take up, and what no quota stops.
 
 use std::fs;
-use std::time::Duration;
 
-use escrow_vault::client::home::Home;
-use escrow_vault::crypto::{signature, statement};
-use escrow_vault::domain::event::Act;
-use escrow_vault::domain::id::Bytes;
-use escrow_vault::domain::statement::Statement;
 use escrow_vault::wire::v1::bundle_service_client::BundleServiceClient;
-use escrow_vault::wire::v1::{DepositRequest, deposit_request};
+use escrow_vault::wire::v1::{UploadBegin, UploadRequest, upload_request};
 use tokio_stream::wrappers::ReceiverStream;
 
-use super::wire::{channel, runtime, signed};
-use super::{Ended, World, files_below, id};
+use super::wire::{channel, runtime};
+use super::{Ended, World, id};
 
 impl World {
     /// Starts the server anew with other lines under `[quota]`.
@@ -103,42 +97,27 @@ fn an_upload_reserves_its_bytes_before_the_first_and_gives_them_back() {
     assert_eq!(small["state"], "stored");
     world.grant(&[("bytes", 1_000_000)]);
     runtime().block_on(async {
-        // A deposit that is stated but not sent: the statement of the one before, for more bytes.
-        let home = Home::open(&world.home("hanbit-parts")).unwrap();
-        let entries = home.memory().recall(&agreement.parse().unwrap()).unwrap();
-        let made = entries.iter().find_map(|entry| {
-            let Act::Stated(signed) = statement::event(&entry.payload).unwrap().act else {
-                return None;
-            };
-            let stated = statement::parse(&signed).unwrap().statement;
-            let Statement::Deposit(deposit) = stated else { return None };
-            Some(deposit)
-        });
-        let mut deposit = made.unwrap();
-        deposit.made.nonce = Bytes([7; 16]);
-        deposit.size = 900_000;
-        deposit.sha256 = signature::sha256(b"something else");
-        let text = serde_json::to_vec(&Statement::Deposit(deposit)).unwrap();
-        let stated = signed(&text, &world, "hanbit-parts", "escrow-vault/deposit/v1");
+        // An upload that is begun and not sent.
         let (parts, sent) = tokio::sync::mpsc::channel(1);
         let mut service = BundleServiceClient::new(channel(&world, Some("hanbit-parts")).await);
-        let begun = tokio::spawn(async move { service.deposit(ReceiverStream::new(sent)).await });
-        let part = |part| DepositRequest { part: Some(part) };
-        parts.send(part(deposit_request::Part::Statement(stated))).await.unwrap();
-        // The vault has begun with it once there is a file in staging.
-        let staging = world.data().join("bundles/staging");
-        let begins = async {
-            while files_below(&staging).is_empty() {
-                tokio::task::yield_now().await;
-            }
+        let begin = UploadBegin {
+            agreement: agreement.clone(),
+            size: 900_000,
+            header_sha256: vec![7; 32].into(),
+            forget: false,
         };
-        tokio::time::timeout(Duration::from_secs(20), begins).await.expect("it was not begun");
+        let begin = upload_request::Part::Begin(begin);
+        parts.send(UploadRequest { part: Some(begin) }).await.unwrap();
+        // The vault has begun with it once it says from where.
+        let mut replies = service.upload(ReceiverStream::new(sent)).await.unwrap().into_inner();
+        assert_eq!(replies.message().await.unwrap().unwrap().durable, 0);
         // Fits beside what is stored, but not beside what is under way.
         let refused = world.try_deposit(&agreement, "beside.bin", 200_000);
         assert_over(&refused, "bytes stored");
         drop(parts);
-        assert!(begun.await.unwrap().is_err(), "it was cut short");
+        assert!(replies.message().await.is_err(), "it was cut short");
     });
+    // What is kept of it gives way to its own member.
     world.try_deposit(&agreement, "after.bin", 300_000).record();
 }
 

@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::Path;
 
+use super::crash::deposit_and_stop;
 use super::{World, copy_dir, id};
 
 pub(super) fn back_up(world: &World, name: &str) -> String {
@@ -223,14 +224,7 @@ fn promise_9_what_was_acknowledged_and_never_looked_at_shows_a_set_back_and_come
     world.stop();
     copy_dir(&world.data(), &world.path("early"));
     world.serve();
-    let file = world.file("large.bin", vec![7; 64 << 20]);
-    let mut deposit = world.escrow_beside("hanbit-parts", &["deposit", &agreement, &file, "--yes"]);
-    // Waits on the state: the upload has begun. The vault stops behind it.
-    let staging = world.data().join("bundles/staging");
-    while fs::read_dir(&staging).unwrap().next().is_none() {
-        std::thread::yield_now();
-    }
-    world.stop();
+    let mut deposit = deposit_and_stop(&mut world, &agreement);
     let deposit = id(&deposit.next().expect("the deposit that was acknowledged"));
     world.replace_data(&world.path("early"));
     world.serve();

@@ -5,8 +5,9 @@ use std::io::Write as _;
 use std::process::{Command, Stdio};
 
 use curve25519_dalek::{EdwardsPoint, Scalar};
+use escrow_vault::crypto::payload;
 use escrow_vault::crypto::release_key::{ReleaseKey, deal, number};
-use escrow_vault::crypto::seal::{Origin, Sealer};
+use escrow_vault::crypto::seal::{Origin, Seal};
 use escrow_vault::domain::id::{AgreementId, Digest};
 
 use super::{World, have, id};
@@ -142,11 +143,12 @@ fn stock_age_opens_what_we_seal() {
     fs::write(&path, bech.unwrap()).unwrap();
     for size in [0usize, 1, 65_535, 65_536, 65_537, 200_000] {
         let plaintext = vec![7; size];
-        let mut sealer = Sealer::new(&key, Vec::new(), &mut rand_core::OsRng).unwrap();
-        sealer.write_all(&plaintext).unwrap();
         let agreement = AgreementId::of(&Digest::default());
         let origin = Origin { agreement, depositor: names[0].clone() };
-        let (_, sealed) = sealer.finish(&origin, &mut rand_core::OsRng).unwrap();
+        let seal = Seal::new(&key, &origin, &mut rand_core::OsRng).unwrap();
+        let mut sealer = seal.begin(Vec::new(), payload::threads()).unwrap();
+        sealer.write_all(&plaintext).unwrap();
+        let (_, sealed) = sealer.finish().unwrap();
         let file = dir.path().join("sealed.age");
         fs::write(&file, sealed).unwrap();
         let opened =

@@ -12,7 +12,7 @@ use escrow_vault::wire::v1::statement_service_client::StatementServiceClient;
 use escrow_vault::wire::v1::stream_service_client::StreamServiceClient;
 use escrow_vault::wire::v1::{
     DepositRequest, DescribeRequest, JoinRequest, ReadRequest, RenewRequest, RetrieveRequest,
-    SignedStatement, SubmitRequest, deposit_request,
+    SignedStatement, SubmitRequest,
 };
 use tonic::Code;
 use tonic::transport::Channel;
@@ -86,10 +86,8 @@ fn promise_11_malformed_calls_are_refused_and_change_nothing() {
         let join = JoinRequest { secret: vec![0; 32].into(), ..Default::default() };
         let refused = IdentityServiceClient::new(nobody).join(join).await.unwrap_err();
         assert_eq!(refused.code(), Code::InvalidArgument);
-        let chunk = deposit_request::Part::Chunk(vec![0; 10].into());
-        let first = DepositRequest { part: Some(chunk) };
-        let stream = tokio_stream::once(first);
-        let refused = BundleServiceClient::new(member).deposit(stream).await.unwrap_err();
+        let nothing = DepositRequest { bundle: vec![0; 10].into(), ..Default::default() };
+        let refused = BundleServiceClient::new(member).deposit(nothing).await.unwrap_err();
         assert_eq!(refused.code(), Code::InvalidArgument);
     });
     let after = world.escrow("hanbit-parts", &["audit", &agreement]).records();
@@ -218,13 +216,14 @@ fn promise_11_each_call_takes_its_own_statements_only() {
             let submit = SubmitRequest { statements: vec![signed.clone()], attachments: vec![] };
             let join = JoinRequest { statements: vec![signed.clone()], ..Default::default() };
             let renew = RenewRequest { statement: statement.clone(), ..Default::default() };
-            let first = DepositRequest { part: Some(deposit_request::Part::Statement(signed)) };
+            let bundle = Default::default();
+            let deposit = DepositRequest { statement: statement.clone(), bundle };
             let retrieve = RetrieveRequest { statement };
             let calls = [
                 ("submit", statements.submit(submit).await.err()),
                 ("join", identity.join(join).await.err()),
                 ("renew", identity.renew(renew).await.err()),
-                ("deposit", bundles.deposit(tokio_stream::once(first)).await.err()),
+                ("deposit", bundles.deposit(deposit).await.err()),
                 ("retrieve", bundles.retrieve(retrieve).await.err()),
             ];
             let own = match tag {
@@ -236,12 +235,9 @@ fn promise_11_each_call_takes_its_own_statements_only() {
             for (call, refused) in calls {
                 let malformed =
                     refused.is_some_and(|status| status.code() == Code::InvalidArgument);
-                // A joining needs a certificate request, too, and a deposit its bundle.
-                assert_eq!(
-                    malformed,
-                    call != own || matches!(own, "join" | "deposit"),
-                    "{tag} in {call}"
-                );
+                // A joining needs a certificate request, too. A deposit that was accepted needs its
+                // bundle no more.
+                assert_eq!(malformed, call != own || own == "join", "{tag} in {call}");
             }
         }
     });

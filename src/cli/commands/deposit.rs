@@ -1,5 +1,6 @@
 //! `seal`, `deposit`, `deposits`.
 
+use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
@@ -10,7 +11,7 @@ use crate::cli::commands::find;
 use crate::cli::failure::{Exit, Failure};
 use crate::cli::output::{Output, Progress, count, fields, size};
 use crate::cli::view::DepositView;
-use crate::client::acts::deposit::{self, Bundle, Proof};
+use crate::client::acts::deposit::{self, Bundle, Proof, Told};
 use crate::client::archive::pack::Plan;
 use crate::client::error::{ClientError, chain};
 use crate::client::session::Session;
@@ -19,6 +20,7 @@ use crate::domain::deposit::Deposit;
 use crate::domain::id::{AgreementId, DepositId, Digest};
 use crate::domain::statement::Content;
 use crate::domain::text::Text;
+use crate::domain::time::Span;
 
 #[derive(Serialize)]
 struct SealedView {
@@ -47,7 +49,7 @@ pub(super) async fn seal(
         let message = format!("{} exists already", taken.display());
         return Err(Failure::failed("EXISTS", message, "name another file with --out"));
     }
-    let mut progress = Progress::new("sealing", plan.bytes(), output);
+    let progress = Progress::new("sealing", plan.bytes(), output);
     let sealed = deposit::seal_to_file(&agreement, &plan, out, |bytes| progress.add(bytes))?;
     drop(progress);
     let view = SealedView {
@@ -75,7 +77,7 @@ pub(super) async fn deposit(
     session: &mut Session,
     named: &str,
     what: &What,
-    label: Option<Text>,
+    (label, retry_for): (Option<Text>, Span),
     tar: bool,
 ) -> Result<Exit, Failure> {
     let agreement = find::agreement(session, named).await?;
@@ -86,26 +88,23 @@ pub(super) async fn deposit(
         None => default_label(what.paths.first().map_or(Path::new("-"), PathBuf::as_path))?,
     };
     let bundle = bundle(output, session, &agreement, what, tar)?;
-    let before = of_agreement(session, &agreement.id)
-        .filter(|earlier| bundle.has_the_content_of(&earlier.statement))
-        .max_by_key(|earlier| earlier.deposited_at);
-    if let Some(Deposit { id, deposited_at, statement, .. }) = before {
-        output.warn(format!(
-            "the very same was deposited at {deposited_at} as {id} ({}); another deposit adds \
-             nothing to it: see `escrow show {id}`",
-            statement.label
-        ));
+    let is_it = |earlier: &Deposit| bundle.has_the_content_of(earlier);
+    if let Some(twin) = deposit::latest_twin(session, &agreement.id, is_it) {
+        warn_of_twin(output, twin);
     }
-    let origin = match bundle.is_sealed_elsewhere() {
-        true => "sealed elsewhere, origin unproven",
-        false => "sealed here",
+    let origin = match (bundle.is_sealed_elsewhere(), bundle.is_sealed_on_its_way()) {
+        (true, _) => "sealed elsewhere, origin unproven",
+        (false, false) => "sealed here",
+        (false, true) => "to be sealed here, while it is sent",
     };
+    let digest = bundle.sha256().map(ToString::to_string);
+    let digest = digest.unwrap_or_else(|| "known when it was sent; shown afterwards".to_owned());
     let what_is_signed = format!(
         "{}\nThis states that the bundle is yours and deposits it.",
         fields(&[
             ("deposit", label.to_string()),
             ("bundle", format!("{}, {origin}", size(bundle.size()))),
-            ("SHA-256", bundle.sha256().to_string()),
+            ("SHA-256", digest),
             ("agreement", format!("{} ({})", agreement.id, agreement.terms.title)),
         ])
     );
@@ -113,13 +112,41 @@ pub(super) async fn deposit(
         [only] if only == Path::new("-") => output.ask_beside_input(&what_is_signed)?,
         _ => output.ask(&what_is_signed)?,
     }
-    let mut progress = Progress::new("depositing", bundle.size(), output);
-    let sent = move |bytes| progress.add(bytes);
-    let id = deposit::deposit(session, &agreement, bundle, label, sent).await?;
+    let progress = Progress::new("depositing", bundle.size(), output);
+    let mut hear = |told: Told<'_>| match told {
+        Told::Moved(bytes) => progress.add(bytes),
+        Told::Lost { fault, again_in } => {
+            progress.note(&format!("{fault}; trying again in {} s", again_in.as_secs()));
+        }
+        Told::GoesOn(at) => {
+            progress.note(&format!("going on behind the first {}", size(at)));
+            progress.set(at);
+        }
+        Told::StartsOver => {
+            progress.note(
+                "the vault has lost more of the bundle than is kept here; it is sealed anew and \
+                 sent from its beginning",
+            );
+            progress.set(0);
+        }
+        Told::Twin(twin) => warn_of_twin(output, twin),
+    };
+    let how = (label, retry_for.as_duration());
+    let id = deposit::deposit(session, &agreement, bundle, how, &mut hear).await?;
+    drop(progress);
     let looked = session.agreement(&agreement.id).await.and_then(|_| made(session, &id));
     let made = settled(output, session, looked, |session| made(session, &id))?;
     output.record(&DepositView::new(&made), DepositView::text)?;
     Ok(Exit::Done)
+}
+
+fn warn_of_twin(output: &Output, twin: &Deposit) {
+    let Deposit { id, deposited_at, statement, .. } = twin;
+    output.warn(format!(
+        "the very same was deposited at {deposited_at} as {id} ({}); another deposit adds nothing \
+         to it: see `escrow show {id}`",
+        statement.label
+    ));
 }
 
 /// The deposits of an agreement, in order of their ids.
@@ -171,12 +198,7 @@ fn bundle(
             "--tar is for a bundle that is sealed already",
             "leave it out: files and directories are packed as tar by themselves",
         )),
-        _ => {
-            let plan = plan(output, what)?;
-            let mut progress = Progress::new("sealing", plan.bytes(), output);
-            let dir = session.home.dir();
-            Ok(deposit::seal(agreement, &plan, dir, |bytes| progress.add(bytes))?)
-        }
+        _ => Ok(deposit::seal(agreement, plan(output, what)?)?),
     }
 }
 
@@ -220,12 +242,36 @@ pub(super) async fn list(
     output: &Output,
     session: &mut Session,
     named: &str,
+    limit: Option<NonZeroUsize>,
+    after: Option<&str>,
 ) -> Result<Exit, Failure> {
     let agreement = find::agreement(session, named).await?;
     let mut deposits: Vec<_> = of_agreement(session, &agreement.id).collect();
-    deposits.sort_by_key(|deposit| deposit.deposited_at);
-    let views: Vec<_> = deposits.into_iter().map(DepositView::new).collect();
+    // Two of one moment keep their order, too.
+    deposits.sort_by_key(|deposit| (deposit.deposited_at, &deposit.id));
+    let begin = after.map_or(Ok(0), |after| behind(&deposits, after))?;
+    let all = deposits.get(begin..).unwrap_or_default();
+    let (shown, left) = all.split_at(limit.map_or(all.len(), |limit| limit.get().min(all.len())));
+    let views: Vec<_> = shown.iter().copied().map(DepositView::new).collect();
     let head = ["DEPOSIT", "STATE", "SIZE", "DEPOSITED", "LABEL"];
     output.list(&views, &head, DepositView::row)?;
+    if let (Some(last), false) = (shown.last(), left.is_empty()) {
+        let more = count(left.len() as u64, "more deposit", "more deposits");
+        output.warn(format!("{more}: go on with --after {}", last.id));
+    }
     Ok(Exit::Done)
+}
+
+/// Where those begin that come behind the deposit whose id begins so.
+fn behind(deposits: &[&Deposit], begin: &str) -> Result<usize, Failure> {
+    let begins = |it: &&Deposit| it.id.as_str().starts_with(begin);
+    let fitting = deposits.iter().filter(|it| begins(it)).count();
+    match (fitting, deposits.iter().position(begins)) {
+        (1, Some(position)) => Ok(position + 1),
+        _ => {
+            let message = format!("{begin} is not the id of one deposit of this agreement");
+            let hint = "write the id that was listed last";
+            Err(Failure::failed("NOT_FOUND", message, hint).about(begin))
+        }
+    }
 }

@@ -48,10 +48,13 @@ pub(super) async fn run(
         MemberCommand::Seal { agreement, what, out } => {
             deposit::seal(output, session, &agreement, &what, &out).await
         }
-        MemberCommand::Deposit { agreement, what, label, tar } => {
-            deposit::deposit(output, session, &agreement, &what, label, tar).await
+        MemberCommand::Deposit { agreement, what, label, tar, retry_for } => {
+            let how = (label, retry_for);
+            deposit::deposit(output, session, &agreement, &what, how, tar).await
         }
-        MemberCommand::Deposits { agreement } => deposit::list(output, session, &agreement).await,
+        MemberCommand::Deposits { agreement, limit, after } => {
+            deposit::list(output, session, &agreement, limit, after.as_deref()).await
+        }
         MemberCommand::Register { paths, label, hash } => {
             let hash = hash.map_or(Hash::Sha256, Hash::from);
             registration::register(output, session, &paths, label, hash).await

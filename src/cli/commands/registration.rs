@@ -139,7 +139,7 @@ fn read(
     });
     let found = found.collect::<Result<Vec<_>, Failure>>()?;
     let bytes = found.iter().map(|(found, _)| found.size()).sum();
-    let mut progress = Progress::new("reading", bytes, output);
+    let progress = Progress::new("reading", bytes, output);
     let read = found
         .into_iter()
         .map(|(found, label)| found.read(label, stamped, |read| progress.add(read)));

@@ -228,7 +228,7 @@ pub(super) async fn retrieve(
          open, the secret that opens it is erased here.",
         out.display()
     ))?;
-    let mut progress = Progress::new("retrieving", matter.deposit.statement.size, output);
+    let progress = Progress::new("retrieving", matter.deposit.statement.size, output);
     let received = |bytes| progress.add(bytes);
     let got = release::retrieve(session, &matter, out, raw, received).await?;
     drop(progress);

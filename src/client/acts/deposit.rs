@@ -1,122 +1,60 @@
 //! Sealing and depositing bundles.
+//!
+//! A small bundle comes with its statement. A large one is uploaded first, files being sealed straight
+//! into the upload, and stated when its digest is known.
 
-use std::fs::File;
-use std::io::{self, BufReader, BufWriter, Read, Seek as _, Write};
-use std::path::{Path, PathBuf};
+mod bundle;
+mod feed;
+mod upload;
+mod window;
+
+use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes as Buffer;
-use rand_core::OsRng;
-use serde::{Deserialize, Serialize};
-use sha2::{Digest as _, Sha256};
-use tempfile::NamedTempFile;
-use tokio::sync::mpsc;
-use tokio_stream::wrappers::ReceiverStream;
 
-use crate::client::acts::agreement::faulty;
+use crate::client::acts::deposit::bundle::{Bytes, Facts, new_seal, same_content};
+use crate::client::acts::deposit::feed::Feed;
+use crate::client::acts::deposit::upload::{Ended, Hear, Upload, patiently};
 use crate::client::archive::pack::Plan;
-use crate::client::error::{ClientError, chain};
+use crate::client::error::ClientError;
 use crate::client::session::Session;
-use crate::client::unfinished::Unfinished;
-use crate::crypto::header::{HEADER_BYTES_MAX, Header, HeaderFault, plaintext_size};
-use crate::crypto::proofs;
-use crate::crypto::seal::{Origin, Sealed, Sealer};
-use crate::crypto::{signature, strict_json};
+use crate::client::silence::answered;
+use crate::crypto::header::Header;
+use crate::crypto::seal::Seal;
+use crate::crypto::signature;
 use crate::domain::agreement::Agreement;
-use crate::domain::id::{AgreementId, Bytes, DepositId, Digest, Element};
+use crate::domain::deposit::Deposit;
+use crate::domain::event::SignedText;
+use crate::domain::id::{AgreementId, DepositId};
 use crate::domain::refusal::Refusal;
-use crate::domain::statement::{self, Content, Kind, Knowledge, Sealing};
+use crate::domain::statement::{self, Kind};
 use crate::domain::text::Text;
 use crate::wire::v1::bundle_service_client::BundleServiceClient;
-use crate::wire::v1::deposit_request::Part;
 use crate::wire::v1::{DepositRequest, DepositResponse, SignedStatement};
 
-/// Bytes of a bundle in one message.
-const PIECE_BYTES: usize = 256 * 1024;
-/// Pieces read ahead of the network.
-const PIECES_AHEAD: usize = 4;
+pub use crate::client::acts::deposit::bundle::{
+    Bundle, Proof, ProofType, piped_bundle, ready_bundle, seal, seal_to_file,
+};
 
-/// Everything the depositor states of a bundle, kept beside one that was sealed for later.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Proof {
-    /// Format.
-    #[serde(rename = "type")]
-    pub kind: ProofType,
-    /// The agreement it was sealed for.
-    pub agreement: AgreementId,
-    /// The release key it was sealed to.
-    pub release_key_sha256: Digest,
-    /// What lies inside.
-    pub content: Content,
-    /// SHA-256 of the age file.
-    pub sha256: Digest,
-    /// That the depositor made its header.
-    pub proof: Knowledge,
-    /// SHA-256 of what was sealed.
-    pub plaintext_sha256: Digest,
-    /// Its size in bytes.
-    pub plaintext_size: u64,
-}
-
-/// The type tag of proofs kept beside sealed files.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub enum ProofType {
-    /// The first format.
-    #[serde(rename = "escrow-vault/origin-proof/v1")]
-    V1,
-}
-
-impl Proof {
-    /// Largest such file, in bytes.
-    const BYTES_MAX: usize = 16 * 1024;
-
-    /// Where the proof of a sealed file is kept.
-    pub fn beside(file: &Path) -> PathBuf {
-        let mut name = file.as_os_str().to_owned();
-        name.push(".proof");
-        name.into()
-    }
-}
-
-/// A bundle ready to be stated.
-pub struct Bundle {
-    file: File,
-    header: Header,
-    size: u64,
-    sha256: Digest,
-    content: Content,
-    sealing: Sealing,
-}
-
-impl Bundle {
-    /// Size of the age file, in bytes.
-    pub fn size(&self) -> u64 {
-        self.size
-    }
-
-    /// SHA-256 of the age file.
-    pub fn sha256(&self) -> &Digest {
-        &self.sha256
-    }
-
-    /// Whether this deposit was sealed from the very same files: equal to the last byte and date.
-    /// Of a bundle sealed elsewhere nobody here can tell.
-    pub fn has_the_content_of(&self, other: &statement::Deposit) -> bool {
-        let content = |sealing: &Sealing| match sealing {
-            Sealing::Escrow { plaintext_sha256, .. } => Some(*plaintext_sha256),
-            Sealing::Elsewhere => None,
-        };
-        let own = content(&self.sealing);
-        own.is_some() && own == content(&other.sealing)
-    }
-
-    /// Whether it was sealed by another age program.
-    pub fn is_sealed_elsewhere(&self) -> bool {
-        match self.sealing {
-            Sealing::Elsewhere => true,
-            Sealing::Escrow { .. } => false,
-        }
-    }
+/// What a deposit tells while it goes on.
+#[derive(Debug)]
+pub enum Told<'a> {
+    /// So many more bytes are on their way.
+    Moved(u64),
+    /// The vault is not there, and will be tried again.
+    Lost {
+        /// What is wrong.
+        fault: &'a ClientError,
+        /// When.
+        again_in: Duration,
+    },
+    /// The upload goes on with what is behind so many bytes, after a pause or an earlier run.
+    GoesOn(u64),
+    /// The vault has lost more than is kept here: the files are sealed anew.
+    StartsOver,
+    /// What was sealed and is about to be stated is deposited already, as this.
+    Twin(&'a Deposit),
 }
 
 /// Whether this agreement takes a deposit of this member now.
@@ -128,281 +66,170 @@ pub fn may_deposit(session: &Session, agreement: &Agreement) -> Result<(), Clien
     Ok(agreement.in_force()?)
 }
 
-/// Packs and seals files into a bundle in `dir`. It has no name there: nothing is left behind,
-/// however this ends. `packed` hears of every piece, in bytes.
-pub fn seal(
-    agreement: &Agreement,
-    plan: &Plan,
-    dir: &Path,
-    packed: impl FnMut(u64),
-) -> Result<Bundle, ClientError> {
-    let mut file = tempfile::tempfile_in(dir).map_err(|fault| disk(dir, &fault))?;
-    let sealed = seal_into(agreement, plan, &file, dir, packed)?;
-    file.rewind().map_err(|fault| disk(dir, &fault))?;
-    let Sealed { header, size, sha256, plaintext_size, plaintext_sha256, proof } = sealed;
-    let sealing = Sealing::Escrow { proof, plaintext_sha256, plaintext_size };
-    Ok(Bundle { file, header, size, sha256, content: Content::Tar, sealing })
+/// The deposit of an agreement with the very same content that was made last.
+pub fn latest_twin<'s>(
+    session: &'s Session,
+    agreement: &AgreementId,
+    is_the_same: impl Fn(&Deposit) -> bool,
+) -> Option<&'s Deposit> {
+    let deposits = session.states().deposits().filter(|deposit| deposit.agreement == *agreement);
+    deposits.filter(|deposit| is_the_same(deposit)).max_by_key(|deposit| deposit.deposited_at)
 }
 
-fn seal_into(
-    agreement: &Agreement,
-    plan: &Plan,
-    file: &File,
-    dir: &Path,
-    packed: impl FnMut(u64),
-) -> Result<Sealed, ClientError> {
-    let key = proofs::release_key(agreement).map_err(faulty)?;
-    let depositor = agreement.terms.depositor().cloned();
-    let depositor = depositor.ok_or(Refusal::AgreementIs("without a depositor"))?;
-    let origin = Origin { agreement: agreement.id.clone(), depositor };
-    let file = BufWriter::with_capacity(PIECE_BYTES, file);
-    let sealer = Sealer::new(&key, file, &mut OsRng).map_err(|fault| disk(dir, &fault))?;
-    let mut buffered = BufWriter::with_capacity(PIECE_BYTES, Heard { to: sealer, packed });
-    plan.write_to(&mut buffered)
-        .map_err(|fault| ClientError::input("NOT_PACKED", chain(&fault), fault.hint()))?;
-    let finished = buffered
-        .into_inner()
-        .map_err(io::IntoInnerError::into_error)
-        .and_then(|heard| heard.to.finish(&origin, &mut OsRng))
-        .and_then(|(sealed, mut file)| file.flush().map(|()| sealed));
-    finished.map_err(|fault| disk(dir, &fault))
-}
-
-/// Tells of every piece that is written.
-struct Heard<W, F> {
-    to: W,
-    packed: F,
-}
-
-impl<W: Write, F: FnMut(u64)> Write for Heard<W, F> {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let taken = self.to.write(bytes)?;
-        (self.packed)(taken as u64);
-        Ok(taken)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        self.to.flush()
-    }
-}
-
-/// Seals files now, to be deposited later, and keeps the proof of origin beside the result.
-pub fn seal_to_file(
-    agreement: &Agreement,
-    plan: &Plan,
-    out: &Path,
-    packed: impl FnMut(u64),
-) -> Result<Sealed, ClientError> {
-    let dir = out.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let temporary = NamedTempFile::new_in(dir).map_err(|fault| disk(dir, &fault))?;
-    let _unfinished = Unfinished::at(temporary.path());
-    let sealed = seal_into(agreement, plan, temporary.as_file(), dir, packed)?;
-    let proof = Proof {
-        kind: ProofType::V1,
-        agreement: agreement.id.clone(),
-        release_key_sha256: agreement.key()?.sha256,
-        content: Content::Tar,
-        sha256: sealed.sha256,
-        proof: sealed.proof,
-        plaintext_sha256: sealed.plaintext_sha256,
-        plaintext_size: sealed.plaintext_size,
-    };
-    let text = serde_json::to_vec_pretty(&proof).map_err(faulty)?;
-    let beside = Proof::beside(out);
-    temporary
-        .as_file()
-        .sync_all()
-        .and_then(|()| temporary.persist_noclobber(out).map_err(|fault| fault.error))
-        .map_err(|fault| disk(out, &fault))?;
-    crate::crypto::keyfile::write_new(&beside, &text)?;
-    Ok(sealed)
-}
-
-/// A bundle that was sealed before, by `escrow seal` or another age program.
-pub fn ready_bundle(
-    agreement: &Agreement,
-    path: &Path,
-    content: Content,
-) -> Result<Bundle, ClientError> {
-    let file = File::open(path).map_err(|fault| disk(path, &fault))?;
-    let beside = Proof::beside(path);
-    let proof = match beside.is_file() {
-        true => {
-            let bytes = std::fs::read(&beside).map_err(|fault| disk(&beside, &fault))?;
-            let read = strict_json::parse(&bytes, Proof::BYTES_MAX);
-            let hint = "seal the files again with `escrow seal`";
-            Some(read.map_err(|fault| ClientError::input("BAD_PROOF", fault, hint))?)
-        }
-        false => None,
-    };
-    bundle(agreement, file, content, proof)
-}
-
-/// A bundle from standard input, sealed by another age program. Kept in `dir` meanwhile.
-pub fn piped_bundle(
-    agreement: &Agreement,
-    mut input: impl Read,
-    content: Content,
-    dir: &Path,
-) -> Result<Bundle, ClientError> {
-    let mut spool = || -> io::Result<File> {
-        let mut file = tempfile::tempfile_in(dir)?;
-        io::copy(&mut input, &mut file)?;
-        file.rewind()?;
-        Ok(file)
-    };
-    bundle(agreement, spool().map_err(|fault| disk(dir, &fault))?, content, None)
-}
-
-fn bundle(
-    agreement: &Agreement,
-    mut file: File,
-    content: Content,
-    proof: Option<Proof>,
-) -> Result<Bundle, ClientError> {
-    let (header, size, sha256) = read_through(&mut file)?;
-    let Some(proof) = proof else {
-        if !agreement.terms.stock_age {
-            return Err(Refusal::OriginUnproven.into());
-        }
-        return Ok(Bundle { file, header, size, sha256, content, sealing: Sealing::Elsewhere });
-    };
-    if proof.agreement != agreement.id || proof.release_key_sha256 != agreement.key()?.sha256 {
-        return Err(ClientError::input(
-            "OTHER_AGREEMENT",
-            format!("the file was sealed for {}, not for {}", proof.agreement, agreement.id),
-            "deposit it there, or seal the files again for this agreement",
-        ));
-    }
-    if proof.sha256 != sha256 {
-        return Err(ClientError::input(
-            "CHANGED",
-            "the file is not the one its proof was made for",
-            "seal the files again with `escrow seal`",
-        ));
-    }
-    let Proof { content, proof, plaintext_sha256, plaintext_size, .. } = proof;
-    let sealing = Sealing::Escrow { proof, plaintext_sha256, plaintext_size };
-    Ok(Bundle { file, header, size, sha256, content, sealing })
-}
-
-/// Header, size and digest of an age file, which is rewound.
-fn read_through(file: &mut File) -> Result<(Header, u64, Digest), ClientError> {
-    let failed =
-        |fault: io::Error| ClientError::input("UNREADABLE", fault, "check the file and try again");
-    let refused = |fault: HeaderFault| {
-        let message = format!("this is not a bundle for the vault: {}", chain(&fault));
-        ClientError::input("BAD_BUNDLE", message, fault.hint())
-    };
-    let (mut begin, mut hash, mut size) = (Vec::new(), Sha256::new(), 0u64);
-    let mut piece = vec![0; PIECE_BYTES];
-    loop {
-        let taken = file.read(&mut piece).map_err(failed)?;
-        let bytes = piece.get(..taken).unwrap_or_default();
-        if bytes.is_empty() {
-            break;
-        }
-        let room = HEADER_BYTES_MAX.saturating_sub(begin.len());
-        begin.extend(bytes.iter().take(room));
-        hash.update(bytes);
-        size += taken as u64;
-    }
-    let header = Header::parse(&begin).map_err(refused)?;
-    let header = header.ok_or_else(|| refused(HeaderFault::Truncated))?;
-    if plaintext_size(size, header.size as u64).is_none() {
-        return Err(ClientError::input(
-            "BAD_BUNDLE",
-            "the age file was cut short or has something behind it",
-            "make it again, and check that nothing else writes to it",
-        ));
-    }
-    file.rewind().map_err(failed)?;
-    Ok((header, size, Bytes(hash.finalize().into())))
-}
-
-/// States a bundle and uploads it. `sent` hears of every piece, in bytes.
+/// Brings a bundle to the vault and states it. An upload is gone on with over lost connections, for as
+/// long as the vault is to be tried again each time.
 pub async fn deposit(
-    session: &Session,
+    session: &mut Session,
     agreement: &Agreement,
     bundle: Bundle,
-    label: Text,
-    mut sent: impl FnMut(u64) + Send + 'static,
+    (label, retry_for): (Text, Duration),
+    hear: &mut (dyn FnMut(Told<'_>) + Send),
 ) -> Result<DepositId, ClientError> {
-    let twin = session.states().twin(&agreement.id, &bundle.sha256);
-    if let Some(id) = twin {
-        return Err(Refusal::DepositedBefore(id.to_string()).into());
+    bundle.is_news(session.states(), &agreement.id)?;
+    let Bundle { header, size, bytes } = bundle;
+    match bytes {
+        Bytes::Here(bytes, facts) => {
+            let moved = bytes.len() as u64;
+            let signed = stated(session, agreement, (&header, size, facts), label)?;
+            let id = hand_in(session, signed, bytes).await?;
+            hear(Told::Moved(moved));
+            Ok(id)
+        }
+        Bytes::Ready(ready) => {
+            let mut feed = Feed::reading(Arc::new(ready), size);
+            let upload = upload_of(agreement, &header, size, retry_for);
+            match upload.send(session, &mut feed, hear).await? {
+                Ended::Whole => {}
+                Ended::OutOfReach => return Err(out_of_reach()),
+            }
+            let facts = match feed.facts().await {
+                Ok(facts) => facts,
+                Err(fault) => {
+                    // It was sent as something that it is not.
+                    upload.forget(session).await;
+                    return Err(fault);
+                }
+            };
+            state(session, agreement, (&header, size, facts), (label, retry_for), hear).await
+        }
+        Bytes::Planned(planned) => {
+            let (plan, seal) = *planned;
+            let plan = Arc::new(plan);
+            let first =
+                seal_and_state(session, agreement, (&plan, seal), (&label, retry_for), hear)
+                    .await?;
+            if let Some(id) = first {
+                return Ok(id);
+            }
+            hear(Told::StartsOver);
+            let again = (&plan, new_seal(agreement)?);
+            let second =
+                seal_and_state(session, agreement, again, (&label, retry_for), hear).await?;
+            second.ok_or_else(out_of_reach)
+        }
     }
-    let ephemeral: Element = bundle.header.ephemeral;
+}
+
+/// Seals files into an upload and states it. `None` where the vault has lost more than is kept here.
+async fn seal_and_state(
+    session: &mut Session,
+    agreement: &Agreement,
+    (plan, seal): (&Arc<Plan>, Seal),
+    (label, retry_for): (&Text, Duration),
+    hear: &mut Hear<'_>,
+) -> Result<Option<DepositId>, ClientError> {
+    let archive_bytes = plan.archive_bytes().map_err(|fault| bundle::not_packed(&fault))?;
+    let (header, size) = (seal.header().clone(), seal.sealed_size(archive_bytes));
+    let upload = upload_of(agreement, &header, size, retry_for);
+    let mut feed = Feed::sealing(Arc::clone(plan), seal);
+    let deposited = async {
+        if upload.send(session, &mut feed, hear).await? == Ended::OutOfReach {
+            return Ok(None);
+        }
+        let facts = feed.facts().await?;
+        let is_it = |other: &Deposit| same_content(&facts.sealing, &other.statement.sealing);
+        if let Some(twin) = latest_twin(session, &agreement.id, is_it) {
+            hear(Told::Twin(twin));
+        }
+        let how = (label.clone(), retry_for);
+        state(session, agreement, (&header, size, facts), how, hear).await.map(Some)
+    };
+    let deposited = deposited.await;
+    if !matches!(deposited, Ok(Some(_))) {
+        // Nobody can go on with it: its key is gone.
+        upload.forget(session).await;
+    }
+    deposited
+}
+
+fn upload_of(agreement: &Agreement, header: &Header, size: u64, retry_for: Duration) -> Upload {
+    let agreement = agreement.id.clone();
+    Upload { agreement, size, header_sha256: header.sha256, retry_for }
+}
+
+fn out_of_reach() -> ClientError {
+    ClientError::input(
+        "OUT_OF_REACH",
+        "the vault has lost what it had of the bundle, more than once",
+        "tell the operator, and deposit it again",
+    )
+}
+
+/// States an uploaded bundle, resting on the agreement as it is by now.
+async fn state(
+    session: &mut Session,
+    agreement: &Agreement,
+    (header, size, facts): (&Header, u64, Facts),
+    (label, retry_for): (Text, Duration),
+    hear: &mut Hear<'_>,
+) -> Result<DepositId, ClientError> {
+    patiently(retry_for, hear, async || session.agreement(&agreement.id).await).await?;
+    let signed = stated(session, agreement, (header, size, facts), label)?;
+    // Twice it is the same statement, which is answered with what became of it first.
+    patiently(retry_for, hear, async || hand_in(session, signed.clone(), Buffer::new()).await).await
+}
+
+/// Signs what is stated of a bundle.
+fn stated(
+    session: &Session,
+    agreement: &Agreement,
+    (header, size, facts): (&Header, u64, Facts),
+    label: Text,
+) -> Result<SignedText, ClientError> {
+    let Facts { sha256, content, sealing } = facts;
+    let states = session.states();
+    let twin = states.twin(&agreement.id, &sha256).and_then(|id| states.deposit(id));
+    if let Some(twin) = twin.filter(|twin| twin.is_stored().is_ok()) {
+        return Err(Refusal::DepositedBefore(twin.id.to_string()).into());
+    }
     let statement = statement::Deposit {
         made: session.made(),
         ground: session.ground(&agreement.id),
         release_key_sha256: agreement.key()?.sha256,
         label,
         kind: Kind::Full,
-        content: bundle.content,
-        sealing: bundle.sealing,
-        size: bundle.size,
-        sha256: bundle.sha256,
-        header_size: u32::try_from(bundle.header.size).unwrap_or(u32::MAX),
-        header_sha256: bundle.header.sha256,
-        ephemeral,
+        content,
+        sealing,
+        size,
+        sha256,
+        header_size: u32::try_from(header.size).unwrap_or(u32::MAX),
+        header_sha256: header.sha256,
+        ephemeral: header.ephemeral,
     };
-    let signed = session.sign(&statement.into())?;
+    session.sign(&statement.into())
+}
+
+/// Hands in a deposit's statement, with the bundle if that was not uploaded.
+async fn hand_in(
+    session: &Session,
+    signed: SignedText,
+    bundle: Buffer,
+) -> Result<DepositId, ClientError> {
     let id = DepositId::of(&signature::sha256(signed.statement.as_bytes()));
-    let (parts, stream) = mpsc::channel(PIECES_AHEAD);
-    let first = Part::Statement(SignedStatement::from(signed.clone()));
-    let mut file = BufReader::with_capacity(PIECE_BYTES, bundle.file);
-    let reading = tokio::task::spawn_blocking(move || -> io::Result<()> {
-        // A send that fails means that the vault has answered early; its answer says why.
-        if parts.blocking_send(DepositRequest { part: Some(first) }).is_err() {
-            return Ok(());
-        }
-        loop {
-            let mut piece = vec![0; PIECE_BYTES];
-            let taken = file.read(&mut piece)?;
-            if taken == 0 {
-                return Ok(());
-            }
-            piece.truncate(taken);
-            let chunk = Part::Chunk(Buffer::from(piece));
-            if parts.blocking_send(DepositRequest { part: Some(chunk) }).is_err() {
-                return Ok(());
-            }
-            sent(taken as u64);
-        }
-    });
+    let statement = Some(SignedStatement::from(signed.clone()));
     let mut service = BundleServiceClient::new(session.channel());
-    let reply = service.deposit(ReceiverStream::new(stream)).await;
-    let read = reading.await.unwrap_or_else(|fault| Err(io::Error::other(fault)));
-    let DepositResponse { entry, head } = reply?.into_inner();
+    let reply = answered(service.deposit(DepositRequest { statement, bundle })).await?;
+    let DepositResponse { entry, head } = reply.into_inner();
     session.acknowledged(&[signed], entry.into_iter().collect(), head)?;
-    read.map_err(|fault| ClientError::input("UNREADABLE", fault, "try again"))?;
     Ok(id)
-}
-
-fn disk(path: &Path, fault: &io::Error) -> ClientError {
-    let message = format!("{}: {fault}", path.display());
-    ClientError::input("DISK", message, "check that it exists, is yours, and has room")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::crypto::strict_json::tests::second_spellings_are_refused;
-    use crate::domain::id::Bytes;
-
-    #[test]
-    fn a_proof_of_origin_has_no_second_spelling() {
-        let proof = Proof {
-            kind: ProofType::V1,
-            agreement: AgreementId::of(&Bytes([1; 32])),
-            release_key_sha256: Bytes([2; 32]),
-            content: Content::Tar,
-            sha256: Bytes([3; 32]),
-            proof: Knowledge { commitment: Bytes([4; 32]), response: Bytes([5; 32]) },
-            plaintext_sha256: Bytes([6; 32]),
-            plaintext_size: 7,
-        };
-        assert_eq!(second_spellings_are_refused(&proof), 10);
-    }
 }

@@ -17,6 +17,7 @@ use crate::client::session::Session;
 use crate::client::silence::answered;
 use crate::crypto::contribution::{Contribution, combine, contribute};
 use crate::crypto::header::Header;
+use crate::crypto::payload::{self, Digests};
 use crate::crypto::request_point::{Purpose, RequestSecret};
 use crate::crypto::{open, proofs, signature};
 use crate::domain::agreement::Agreement;
@@ -409,7 +410,9 @@ pub async fn retrieve(
     let shared = combine(&key, &contributions, own, &secret, &target).map_err(faulty)?;
     let stated = &deposit.statement;
     let header = stated_header(stated);
-    let opened = open::open(&shared, &key, &header, file).map_err(faulty)?;
+    let digests = Digests { plaintext: false, file: false };
+    let threads = payload::threads();
+    let opened = open::open(&shared, &key, &header, digests, threads, file).map_err(faulty)?;
     let expected = match &stated.sealing {
         Sealing::Escrow { plaintext_sha256, plaintext_size, .. } => {
             Some((*plaintext_sha256, *plaintext_size))

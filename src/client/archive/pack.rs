@@ -17,6 +17,9 @@ pub const PATH_BYTES_MAX: usize = 4_096;
 /// All paths within an archive together, in bytes: whoever unpacks it has to remember them.
 pub const PATHS_BYTES_MAX: usize = 128 << 20;
 
+/// A tar is a sequence of these; what follows a header fills up the last one.
+const RECORD_BYTES: u64 = 512;
+
 /// Why files cannot be packed.
 #[derive(Debug, thiserror::Error)]
 pub enum PackFault {
@@ -134,9 +137,32 @@ impl Plan {
         self.bytes
     }
 
+    /// How many bytes [`Plan::write_to`] writes, unless it fails.
+    pub fn archive_bytes(&self) -> Result<u64, PackFault> {
+        let mut heads = Counted(0);
+        self.write(&mut heads, |_, tar, header, name| {
+            tar.append_data(header, name, io::empty()).map_err(PackFault::Write)
+        })?;
+        let whole_records = |item: &Item| item.size.next_multiple_of(RECORD_BYTES);
+        Ok(heads.0 + self.items.iter().map(whole_records).sum::<u64>())
+    }
+
     /// Writes the archive: a GNU tar without owners, with times in seconds and modes 0644 or
     /// 0755. A file that changed since the survey, or changes meanwhile, is a fault.
     pub fn write_to(&self, to: impl Write) -> Result<(), PackFault> {
+        self.write(to, |item, tar, header, name| {
+            let mut source = Source::open(&item.source, item.stamp)?;
+            let written = tar.append_data(header, name, &mut source);
+            source.check()?;
+            written.map_err(PackFault::Write)
+        })
+    }
+
+    fn write<W: Write>(
+        &self,
+        to: W,
+        file: impl Fn(&Item, &mut tar::Builder<W>, &mut tar::Header, &str) -> Result<(), PackFault>,
+    ) -> Result<(), PackFault> {
         let mut tar = tar::Builder::new(to);
         for item in &self.items {
             let mut header = tar::Header::new_gnu();
@@ -152,13 +178,24 @@ impl Plan {
                 tar.append_data(&mut header, name, io::empty()).map_err(PackFault::Write)?;
             } else {
                 header.set_entry_type(tar::EntryType::Regular);
-                let mut source = Source::open(&item.source, item.stamp)?;
-                let written = tar.append_data(&mut header, &item.name, &mut source);
-                source.check()?;
-                written.map_err(PackFault::Write)?;
+                file(item, &mut tar, &mut header, &item.name)?;
             }
         }
         tar.into_inner().and_then(|mut to| to.flush()).map_err(PackFault::Write)
+    }
+}
+
+/// Counts what is written.
+struct Counted(u64);
+
+impl Write for Counted {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0 += bytes.len() as u64;
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
     }
 }
 
@@ -333,6 +370,23 @@ mod tests {
             let header = entry.unwrap().header().clone();
             assert_eq!((header.uid().unwrap(), header.gid().unwrap()), (0, 0));
             assert!([0o644, 0o755].contains(&header.mode().unwrap()));
+        }
+    }
+
+    #[test]
+    fn how_long_the_archive_will_be_is_known_before() {
+        let dir = tree();
+        let top = dir.path().join("recipe");
+        let long = "n".repeat(120);
+        for (name, size) in [("none", 0), ("full", 512), ("more", 513), (&long, 100_000)] {
+            fs::write(top.join(name), vec![7; size]).unwrap();
+        }
+        fs::create_dir(top.join(format!("d{long}"))).unwrap();
+        for exclude in [vec![], vec!["n*".to_owned()], vec!["**".to_owned()]] {
+            let plan = Plan::survey(std::slice::from_ref(&top), &exclude).unwrap();
+            let mut bytes = Vec::new();
+            plan.write_to(&mut bytes).unwrap();
+            assert_eq!(plan.archive_bytes().unwrap(), bytes.len() as u64, "{exclude:?}");
         }
     }
 

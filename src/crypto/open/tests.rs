@@ -1,8 +1,6 @@
 //! Files made by hand, byte by byte, so that each can be wrong in one place: what the strict parser
 //! lets pass, the `age` crate has to refuse.
 
-use std::io::Cursor;
-
 use age_core::primitives::{aead_encrypt, hkdf};
 use chacha20poly1305::aead::Aead as _;
 use chacha20poly1305::{ChaCha20Poly1305, KeyInit as _};
@@ -12,6 +10,7 @@ use rand_core::OsRng;
 use sha2::Sha256;
 
 use super::*;
+use crate::crypto::payload::threads;
 use crate::crypto::point;
 use crate::crypto::release_key::tests::organisations;
 use crate::crypto::release_key::{deal, number};
@@ -64,7 +63,7 @@ impl Lock {
         let header = Header::parse(file).map_err(|fault| fault.to_string())?;
         let header = header.ok_or("truncated")?;
         let secret = SharedSecret::new(Zeroizing::new(self.shared));
-        let opened = open(&secret, &self.key, &header, Cursor::new(file));
+        let opened = open(&secret, &self.key, &header, Digests::ALL, threads(), file);
         let mut plaintext = Vec::new();
         let read = opened.map_err(|fault| fault.to_string())?.read_to_end(&mut plaintext);
         read.map(|_| plaintext).map_err(|fault| fault.to_string())
@@ -166,7 +165,9 @@ fn no_header_reaches_the_age_crate_that_was_not_read_and_stated() {
     let stated = Header::parse(good.as_bytes()).unwrap().unwrap();
     let secret = SharedSecret::new(Zeroizing::new(lock.shared));
     let file = |header: &str| [header.as_bytes(), &NONCE, &chunk(b"end", 0, true)].concat();
-    let open = |bytes: Vec<u8>| open(&secret, &lock.key, &stated, Cursor::new(bytes)).err();
+    let open = |bytes: Vec<u8>| {
+        open(&secret, &lock.key, &stated, Digests::ALL, threads(), bytes.as_slice()).err()
+    };
     assert!(open(file(&good)).is_none());
     let greased = lock.header("-> a-grease\n\n", &lock.wrapped(&FILE_KEY));
     assert!(matches!(open(file(&greased)), Some(OpenFault::OtherHeader)));

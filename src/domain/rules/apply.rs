@@ -20,7 +20,9 @@ pub fn apply(states: &mut States, stated: &Stated, at: Timestamp, sequence: u64)
     states.put_statement(sha256, Accepted { stream: stream(stated), sequence });
     let own = &made.by.organisation;
     // Who has taken it up again did not know of this yet.
-    if let Stream::Agreement(id) = stream(stated) {
+    if let Stream::Agreement(id) = stream(stated)
+        && states.agreement(&id).is_some_and(Agreement::listens)
+    {
         with(states.agreement_mut(&id), |a| {
             a.resuming.clear();
             a.heard(own, at);

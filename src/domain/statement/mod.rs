@@ -160,6 +160,9 @@ statements! {
 pub struct StatementType(&'static str);
 
 impl StatementType {
+    /// A deposit's.
+    pub const DEPOSIT: Self = Self("escrow-vault/deposit/v1");
+
     /// As one word.
     pub fn word(self) -> String {
         let Self(tag) = self;

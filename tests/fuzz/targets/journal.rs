@@ -94,7 +94,7 @@ fuzz_target!(|changes: &[u8]| {
     for (path, bytes) in &files {
         fs::write(dir.path().join(path), bytes).unwrap();
     }
-    drop(DiskStore::verify(dir.path(), &mut |_| ()));
+    drop(DiskStore::verify(dir.path(), &mut |_| (), &|_, _| ()));
     let Ok(store) = DiskStore::open(dir.path(), &NoRecords, &options()) else { return };
     let size = store.ledger_size();
     assert!(size <= entries.len() as u64, "nothing is invented");

@@ -172,6 +172,8 @@ const TABLE: &[(&str, Change, Ends)] = &[
     ("Submit head.head", Altered, Refused("a head that its ledger key did not sign")),
     ("Submit head.signature", Dropped, Refused("the field signature is missing")),
     ("Submit head.signature", Altered, Refused("a head that its ledger key did not sign")),
+    ("Upload durable", Dropped, Refused("of a bundle")),
+    ("Upload durable", Altered, Refused("of a bundle")),
     ("Watch stream", Altered, Weightless(HINT)),
 ];
 
@@ -283,6 +285,11 @@ impl Stage {
             "Deposit" => {
                 copy("hanbit-parts");
                 let file = world.file("bundle/more.txt", "etch for 120 s");
+                run(&["deposit", agreement, &file, "--yes"])
+            }
+            "Upload" => {
+                copy("hanbit-parts");
+                let file = world.file("bundle/large.bin", vec![7; 100_000]);
                 run(&["deposit", agreement, &file, "--yes"])
             }
             // The home knows the log as it was before; it has grown since.

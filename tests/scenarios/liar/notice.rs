@@ -7,8 +7,9 @@ use std::collections::BTreeMap;
 use std::time::SystemTime;
 
 use escrow_vault::client::home::{Home, Keys};
+use escrow_vault::crypto::payload;
 use escrow_vault::crypto::request_point::{Purpose, RequestSecret};
-use escrow_vault::crypto::seal::{Origin, Sealed, Sealer};
+use escrow_vault::crypto::seal::{Origin, Seal, Sealed};
 use escrow_vault::crypto::share::{self, Place};
 use escrow_vault::crypto::signature::SigningKey;
 use escrow_vault::crypto::{release_key, signature, statement};
@@ -111,8 +112,9 @@ impl<'w> Past<'w> {
         }
         let depositor = terms.depositor().unwrap().clone();
         let origin = Origin { agreement: past.agreement.clone(), depositor };
-        let sealer = Sealer::new(&key, Vec::new(), &mut OsRng).unwrap();
-        let (sealed, _) = sealer.finish(&origin, &mut OsRng).unwrap();
+        let seal = Seal::new(&key, &origin, &mut OsRng).unwrap();
+        let sealer = seal.begin(Vec::new(), payload::threads()).unwrap();
+        let (sealed, _) = sealer.finish().unwrap();
         let Sealed { header, size, sha256, plaintext_size, plaintext_sha256, proof } = sealed;
         past.state("hanbit-parts", days_ago(20), |made, ground| Deposit {
             made,

@@ -32,8 +32,8 @@ use escrow_vault::wire::v1::{
     JoinRequest, JoinResponse, ListAgreementsRequest, ListAgreementsResponse, ProveRequest,
     ProveResponse, ReachRequest, ReachResponse, ReadRequest, ReadResponse, RenewRequest,
     RenewResponse, RetrieveRequest, RetrieveResponse, ScanRequest, ScanResponse, SignedHead,
-    SignedStatement, StampRequest, StampResponse, SubmitRequest, SubmitResponse, WatchRequest,
-    WatchResponse, deposit_request,
+    SignedStatement, StampRequest, StampResponse, SubmitRequest, SubmitResponse, UploadRequest,
+    UploadResponse, WatchRequest, WatchResponse,
 };
 use prost::Message;
 use tokio_stream::{Stream, StreamExt as _};
@@ -340,23 +340,33 @@ impl ShareService for Services {
 
 #[tonic::async_trait]
 impl BundleService for Services {
+    type UploadStream = Parts<UploadResponse>;
     type RetrieveStream = Parts<RetrieveResponse>;
 
     async fn deposit(
         &self,
-        request: Request<Streaming<DepositRequest>>,
+        request: Request<DepositRequest>,
     ) -> Result<Response<DepositResponse>, Status> {
         let mut vault = BundleServiceClient::new(self.0.forward(caller(&request)).await);
-        let services = self.clone();
-        let parts = request.into_inner().filter_map(move |part| {
-            let part = part.ok()?;
-            if let Some(deposit_request::Part::Statement(signed)) = &part.part {
-                services.hear([signed.clone()]);
-            }
-            Some(part)
-        });
-        let reply = vault.deposit(parts).await?.into_inner();
+        let request = request.into_inner();
+        self.hear(request.statement.clone());
+        let reply = vault.deposit(request).await?.into_inner();
         self.told_once("Deposit", reply).await
+    }
+
+    async fn upload(
+        &self,
+        request: Request<Streaming<UploadRequest>>,
+    ) -> Result<Response<Self::UploadStream>, Status> {
+        let mut vault = BundleServiceClient::new(self.0.forward(caller(&request)).await);
+        let parts = request.into_inner().filter_map(Result::ok);
+        let (replies, services) = (vault.upload(parts).await?.into_inner(), self.clone());
+        // One by one: a client that hears nothing sends nothing more.
+        let told = replies.then(move |reply| {
+            let services = services.clone();
+            async move { services.told_once("Upload", reply?).await.map(Response::into_inner) }
+        });
+        Ok(Response::new(Box::pin(told)))
     }
 
     async fn retrieve(
