@@ -135,6 +135,10 @@ impl Scene {
     }
 
     async fn deposit(&self, sealed: &Sealed, nonce: u8) -> Result<Done, VaultError> {
+        self.hand_in(self.stated(sealed, nonce)).await
+    }
+
+    fn stated(&self, sealed: &Sealed, nonce: u8) -> SignedText {
         let Sealed { header, size, sha256, plaintext_size, plaintext_sha256, proof } =
             sealed.clone();
         let stated = say::Deposit {
@@ -151,7 +155,10 @@ impl Scene {
             header_sha256: header.sha256,
             ephemeral: header.ephemeral,
         };
-        let signed = statement::sign(&self.houses[0].member, &stated.into()).unwrap();
+        statement::sign(&self.houses[0].member, &stated.into()).unwrap()
+    }
+
+    async fn hand_in(&self, signed: SignedText) -> Result<Done, VaultError> {
         let talker = self.houses[0].talker.clone();
         self.place.vault.deposit(talker, signed, Buffer::new()).await
     }
@@ -217,10 +224,11 @@ async fn promise_7_an_upload_goes_on_where_it_is_durable_over_calls_and_restarts
     assert_eq!(from, bytes.len());
     drop(uploading);
     scene = scene.restarted(directory.path()).await;
-    let done = scene.deposit(&sealed, 62).await.unwrap();
+    let signed = scene.stated(&sealed, 62);
+    let done = scene.hand_in(signed.clone()).await.unwrap();
     assert!(scene.stored(&done) == bytes);
     assert_eq!(scene.place.vault.unfinished(), (0, 0));
-    let again = scene.deposit(&sealed, 62).await.unwrap();
+    let again = scene.hand_in(signed).await.unwrap();
     assert_eq!(again.entries, done.entries, "a repetition needs no bundle");
     let files = || std::fs::read_dir(directory.path().join("bundles/staging")).unwrap().count();
     assert_eq!(files(), 0);
