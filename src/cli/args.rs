@@ -510,12 +510,16 @@ pub struct Became {
     /// Your organisation, which requested it, has destroyed it with every copy
     #[arg(long)]
     pub destroyed: bool,
+    /// Your organisation, which requested it, has reported what was done with it
+    #[arg(long)]
+    pub reported: bool,
 }
 
 impl Became {
     /// As it is signed. One of them was given.
     pub fn what(&self) -> Acknowledged {
         match self {
+            Self { reported: true, .. } => Acknowledged::Reported,
             Self { destroyed: true, .. } => Acknowledged::Destroyed,
             Self { returned: true, .. } => Acknowledged::Returned,
             Self { .. } => Acknowledged::Received,

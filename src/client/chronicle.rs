@@ -278,7 +278,7 @@ fn replay(
                 return Err(broken("it belongs to another stream".to_owned()));
             }
             let (log, saw) = (event.log.clone(), saw(streams, stated));
-            let circumstances = Circumstances { log, now: event.at, saw };
+            let circumstances = Circumstances { log, engine: event.engine, now: event.at, saw };
             rules::decide(states, stated, &circumstances)
                 .map_err(|refusal| broken(refusal.to_string()))?;
             if !was_proved {

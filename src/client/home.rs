@@ -445,6 +445,11 @@ impl Home {
         Ok(keyfile::remove(&self.request_secret_file(point))?)
     }
 
+    /// Where what was received of bundles is kept until they are retrieved.
+    pub(super) fn partial(&self) -> PathBuf {
+        self.file("partial")
+    }
+
     fn request_secret_file(&self, point: &str) -> PathBuf {
         self.file("requests").join(format!("{point}.age"))
     }

@@ -54,9 +54,9 @@ pub enum Proof {
 }
 
 /// Which program verifies. Another may know of faults that this one does not.
-const VERIFIED_BY: &str = concat!(env!("CARGO_PKG_VERSION"), "/1");
+const VERIFIED_BY: &str = concat!(env!("CARGO_PKG_VERSION"), "/2");
 // The rules' version is part of it.
-const _: () = assert!(ENGINE == 1);
+const _: () = assert!(ENGINE == 2);
 
 /// Largest file of a head, in bytes.
 const HEAD_BYTES_MAX: usize = 2 * SignedHead::BYTES_MAX;

@@ -16,9 +16,12 @@ use crate::domain::der::Der;
 use crate::domain::id::{Digest, Fingerprint, OrganisationName, Role, RuleName};
 use crate::domain::needs::Needs;
 use crate::domain::soundness;
-use crate::domain::terms::{Access, Format, Rule, Terms, TimeStamps, limit};
+use crate::domain::terms::{
+    Access, Format, Grants, Rule, RuleDuty, SettledBy, Terms, TimeStamps, limit,
+};
 use crate::domain::text::Text;
-use crate::domain::time::Span;
+use crate::domain::time::{Span, Timestamp};
+use crate::domain::trigger::Trigger;
 use crate::domain::url::Url;
 
 /// Largest file of terms, in bytes.
@@ -37,6 +40,8 @@ struct Draft {
     #[serde(default)]
     fingerprints: BTreeMap<OrganisationName, Fingerprint>,
     rule: Vec<DraftRule>,
+    amend: Option<Needs>,
+    term: Option<Timestamp>,
     calendar: Option<Calendar>,
     time_stamps: Option<DraftStamps>,
 }
@@ -53,14 +58,22 @@ struct DraftStamps {
 struct DraftRule {
     name: RuleName,
     requester: OneOrMore<Role>,
+    #[serde(default)]
+    trigger: Trigger,
     needs: Needs,
     distinct_organisations: Option<u16>,
+    #[serde(default)]
+    reviewers: Vec<Role>,
     #[serde(default)]
     notice: Period,
     vote: Option<Span>,
     #[serde(default)]
     objection: Vec<Role>,
+    settled_by: Option<SettledBy>,
     expires: Option<Span>,
+    #[serde(default)]
+    grants: Grants,
+    duty: Option<RuleDuty>,
     access: Option<Access>,
 }
 
@@ -135,12 +148,17 @@ pub fn read(
     let rules = draft.rule.into_iter().map(|rule| Rule {
         name: rule.name,
         requesters: rule.requester.into_vec(),
+        trigger: rule.trigger,
         needs: rule.needs,
         distinct_organisations: rule.distinct_organisations,
+        reviewers: rule.reviewers,
         notice: rule.notice,
         vote: rule.vote,
         objection: rule.objection,
+        settled_by: rule.settled_by,
         expires: rule.expires.unwrap_or(limit::EXPIRES_DEFAULT),
+        grants: rule.grants,
+        duty: rule.duty,
         access: rule.access,
     });
     let mut terms = Terms {
@@ -153,6 +171,8 @@ pub fn read(
         fingerprints,
         holders,
         rules: rules.collect(),
+        amend: draft.amend,
+        term: draft.term,
         calendar: draft.calendar,
         time_stamps: None,
     };
@@ -212,11 +232,13 @@ pub const TEMPLATES: [(&str, &str); 1] = [("three-party", THREE_PARTY)];
 #[cfg(test)]
 mod tests {
     use rcgen::CustomExtension;
+    use serde_json::json;
 
     use super::*;
     use crate::crypto::pem::pem;
     use crate::crypto::timestamp::tests::{ca_params, params, root};
     use crate::domain::id::Bytes;
+    use crate::domain::tests::terms::{second_format, terms};
 
     fn trusted() -> BTreeMap<OrganisationName, Fingerprint> {
         let names = ["hanbit-parts", "orient-display", "trade-secret-center"];
@@ -290,6 +312,69 @@ mod tests {
         }
     }
 
+    /// Every word of format 2, as people write it.
+    const EVERY_WORD: &str = r#"
+title  = "Substrate process recipe"
+quorum = 2
+holders = ["depositor", "beneficiary", "agent"]
+amend  = { all = ["1@depositor", "1@agent"] }
+term   = "2031-03-02T00:00:00.000Z"
+
+[parties]
+depositor   = "hanbit-parts"
+beneficiary = "orient-display"
+agent       = "trade-secret-center"
+
+[calendar]
+utc_offset = "+09:00"
+weekend    = ["sunday", "saturday"]
+holidays   = ["2026-03-06"]
+
+[[rule]]
+name       = "joint"
+requester  = "beneficiary"
+needs      = { of = ["1@depositor", "1@beneficiary", "1@agent"], at_least = 2 }
+distinct_organisations = 2
+reviewers  = ["agent"]
+notice     = "4wd"
+vote       = "5d"
+objection  = ["depositor"]
+expires    = "90d"
+grants     = "latest"
+duty       = { kind = "report", within = "60d" }
+access     = { within = "30d", times = 2 }
+[rule.settled_by]
+joint = { all = ["1@depositor", "1@beneficiary"] }
+award = "1@agent"
+order = "2@agent"
+
+[[rule]]
+name      = "bankruptcy"
+requester = "beneficiary"
+needs     = { all = ["1@beneficiary", "1@agent"] }
+notice    = "10d"
+objection = ["depositor"]
+expires   = "60d"
+trigger   = { event = { kind = "insolvency", attested = "1@agent" } }
+"#;
+
+    #[test]
+    fn every_word_of_format_2_is_read_as_it_is_signed() {
+        let read = parse(EVERY_WORD).unwrap().terms;
+        let mut written = second_format();
+        written["rules"][1]["trigger"] =
+            json!({ "event": { "kind": "insolvency", "attested": "1@agent" } });
+        let signed = Terms { fingerprints: trusted(), ..terms(written) };
+        assert_eq!(read, signed);
+        // And none of it in another place.
+        for line in EVERY_WORD.lines().filter(|line| line.contains(" = ")) {
+            let (word, _) = line.split_once('=').unwrap();
+            let misspelt = line.replacen(word.trim(), &format!("{}x", word.trim()), 1);
+            let refused = parse(&EVERY_WORD.replacen(line, &misspelt, 1));
+            assert!(refused.is_err(), "{misspelt}");
+        }
+    }
+
     #[test]
     fn words_of_format_2_are_read_and_make_the_terms_ones_of_format_2() {
         let joint = "needs = { all = [\"1@depositor\", \"1@agent\"] }";
@@ -306,6 +391,19 @@ mod tests {
                 "needs = { any = [\"1@depositor\", \"1@agent\"] }\ndistinct_organisations = 2",
                 Format::Second,
                 "1@depositor or 1@agent",
+            ),
+            (
+                "nothing but consents, in so many words",
+                "needs = { all = [\"1@depositor\", \"1@agent\"] }\ntrigger = \"joint\"",
+                Format::First,
+                "1@depositor and 1@agent",
+            ),
+            (
+                "a date",
+                "needs = { all = [\"1@depositor\", \"1@agent\"] }\n\
+                 trigger = { date = \"2030-01-01T00:00:00.000Z\" }",
+                Format::Second,
+                "1@depositor and 1@agent",
             ),
             (
                 "clocks",
@@ -341,6 +439,8 @@ mod tests {
             ("quorum = 2", "quorum = 1", "UNSOUND", "1 shares in the quorum"),
             ("quorum = 2", "quorum = 4", "UNSOUND", "4 shares in the quorum"),
             ("quorum = 2", "quorum = -2", "BAD_TERMS", "-2"),
+            ("quorum = 2", "quorum = 2\namend = \"1@agent\"", "UNSOUND", "lets one organisation"),
+            ("quorum = 2", "quorum = 2\nterm = \"2031-01-01\"", "BAD_TERMS", "2031-01-01"),
             (
                 "objection = [\"depositor\"]",
                 "objections = [\"depositor\"]",
@@ -353,6 +453,35 @@ mod tests {
             ("notice = \"10d\"", "notice = \"10wd\"", "UNSOUND", "no calendar"),
             ("notice = \"10d\"", "notice = \"0wd\"", "BAD_TERMS", "at most 366wd"),
             ("notice = \"10d\"", "vote = \"59m\"", "UNSOUND", "good for less than an hour"),
+            (
+                "notice = \"10d\"",
+                "trigger = { event = { kind = \"insolvency\", attested = \"1@beneficiary\" } }",
+                "UNSOUND",
+                "attested by a role that may request",
+            ),
+            (
+                "notice = \"10d\"",
+                "trigger = { event = { kind = \"insolvency\", by = \"1@agent\" } }",
+                "BAD_TERMS",
+                "by",
+            ),
+            ("notice = \"10d\"", "trigger = \"jiont\"", "BAD_TERMS", "jiont"),
+            ("notice = \"10d\"", "reviewers = [\"auditor\"]", "UNSOUND", "reviewers of rule"),
+            ("notice = \"10d\"", "settled_by = {}", "UNSOUND", "names no way"),
+            ("notice = \"10d\"", "settled_by = { awards = \"1@agent\" }", "BAD_TERMS", "awards"),
+            (
+                "notice = \"10d\"",
+                "settled_by = { award = \"1@beneficiary\" }",
+                "UNSOUND",
+                "its award is signed by a role that may request under it",
+            ),
+            ("notice = \"10d\"", "grants = \"newest\"", "BAD_TERMS", "newest"),
+            (
+                "notice = \"10d\"",
+                "duty = { kind = \"destroy\", by = \"30d\" }",
+                "BAD_TERMS",
+                "within",
+            ),
             ("notice = \"10d\"", "access = {}", "UNSOUND", "neither within nor times"),
             ("notice = \"10d\"", "access = { time = 3 }", "BAD_TERMS", "time"),
             (

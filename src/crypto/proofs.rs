@@ -14,8 +14,9 @@ use crate::crypto::timestamp::{self, Imprint, NoCa, StampRefused, Trusted};
 use crate::domain::agreement::Agreement;
 use crate::domain::id::{MemberPath, OrganisationName};
 use crate::domain::request::Request;
-use crate::domain::statement::{Proposal, Sealing, Stated, Statement, TimeStamp};
+use crate::domain::statement::{Sealing, Stated, Statement, TimeStamp};
 use crate::domain::states::States;
+use crate::domain::terms::Terms;
 use crate::domain::time::Timestamp;
 
 /// What is proved wrongly or not at all.
@@ -68,7 +69,8 @@ pub fn check(states: &States, stated: &Stated) -> Result<(), Unproven> {
             let parsed: Result<age::x25519::Recipient, _> = s.age_recipient.as_str().parse();
             parsed.map(|_| ()).map_err(|_| Unproven::Recipient(s.made.by.clone()))
         }
-        Statement::Proposal(s) => check_proposal(states, s),
+        Statement::Proposal(s) => check_terms(states, &s.terms),
+        Statement::Amendment(s) => check_terms(states, &s.terms),
         Statement::ReleaseKey(s) => {
             let agreement = states.agreement(&s.agreement).ok_or(Unproven::Unknown)?;
             ReleaseKey::check(&s.commitment, agreement.terms.quorum, &s.holders)?;
@@ -105,6 +107,7 @@ pub fn check(states: &States, stated: &Stated) -> Result<(), Unproven> {
         | Statement::Registration(_)
         | Statement::Acceptance(_)
         | Statement::Declination(_)
+        | Statement::Countersignature(_)
         | Statement::Termination(_)
         | Statement::Resumption(_)
         | Statement::Reseal(_)
@@ -113,21 +116,24 @@ pub fn check(states: &States, stated: &Stated) -> Result<(), Unproven> {
         | Statement::Seen(_)
         | Statement::Notification(_)
         | Statement::Objection(_)
+        | Statement::Reminder(_)
+        | Statement::Attestation(_)
+        | Statement::Settlement(_)
         | Statement::Withdrawal(_)
         | Statement::Retrieval(_)
         | Statement::Acknowledgement(_) => Ok(()),
     }
 }
 
-fn check_proposal(states: &States, proposal: &Proposal) -> Result<(), Unproven> {
-    proposal.terms.fingerprints.iter().try_for_each(|(who, pinned)| {
+fn check_terms(states: &States, terms: &Terms) -> Result<(), Unproven> {
+    terms.fingerprints.iter().try_for_each(|(who, pinned)| {
         let key = states.organisation(who).and_then(|organisation| organisation.key);
         match key {
             Some(key) if signature::fingerprint(&key) == *pinned => Ok(()),
             Some(_) | None => Err(Unproven::Fingerprint(who.clone())),
         }
     })?;
-    if let Some(pinned) = &proposal.terms.time_stamps {
+    if let Some(pinned) = &terms.time_stamps {
         timestamp::check_ca(pinned.ca.as_bytes())?;
     }
     Ok(())

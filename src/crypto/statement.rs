@@ -54,9 +54,12 @@ mod tests {
     use crate::domain::needs::{All, Needs, TooComplex};
     use crate::domain::statement::{self as say, Evidence, Log};
     use crate::domain::stream::Stream;
+    use crate::domain::terms::SettledBy;
     use crate::domain::tests::json::one_of_each;
+    use crate::domain::tests::terms::{second_format, terms};
     use crate::domain::text::Text;
     use crate::domain::time::Timestamp;
+    use crate::domain::trigger::Trigger;
     use crate::ledger::head::Head;
 
     #[test]
@@ -79,6 +82,32 @@ mod tests {
         assert_eq!(read.unwrap(), proposal);
         let deeper = Needs::All(All { all: vec![needs] });
         assert_eq!(deeper.alternatives(), Err(TooComplex::Depth));
+    }
+
+    #[test]
+    fn the_deepest_sound_needs_within_something_else_are_readable_too() {
+        let key = SigningKey::generate(&mut OsRng);
+        let nested = |levels: usize| {
+            let seat: Needs = serde_json::from_str("\"1@agent\"").unwrap();
+            (1..levels).fold(seat, |needs, _| Needs::All(All { all: vec![needs] }))
+        };
+        let deepest = nested(Needs::DEPTH_WITHIN_MAX);
+        assert!(deepest.alternatives_within().is_ok());
+        let mut written = terms(second_format());
+        written.amend = Some(deepest.clone());
+        written.rules[0].settled_by =
+            Some(SettledBy { award: Some(deepest.clone()), ..SettledBy::default() });
+        written.rules[1].trigger = Trigger::Order { attested: deepest };
+        let Some(Statement::Proposal(proposal)) =
+            one_of_each().into_iter().find(|one| matches!(one, Statement::Proposal(_)))
+        else {
+            panic!("no proposal");
+        };
+        let proposal = Statement::from(say::Proposal { terms: written, ..proposal });
+        let read = verify(&sign(&key, &proposal).unwrap()).map(|stated| stated.statement);
+        assert_eq!(read.unwrap(), proposal);
+        let deeper = nested(Needs::DEPTH_WITHIN_MAX + 1);
+        assert_eq!(deeper.alternatives_within(), Err(TooComplex::DepthWithin));
     }
 
     /// A request whose evidence makes it exactly this long.

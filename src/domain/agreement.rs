@@ -4,11 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
-use crate::domain::id::{AgreementId, Digest, Element, MemberPath, OrganisationName};
+use crate::domain::id::{AgreementId, DepositId, Digest, Element, MemberPath, OrganisationName};
 use crate::domain::refusal::Refusal;
 use crate::domain::statement::{self, Holder};
-use crate::domain::terms::Terms;
+use crate::domain::terms::{Format, Terms};
 use crate::domain::time::Timestamp;
+use crate::domain::trigger::Reminded;
 
 /// An agreement as its stream tells it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -41,6 +42,18 @@ pub struct Agreement {
     pub resuming: BTreeMap<OrganisationName, Digest>,
     /// Whose revocation was told here, and which.
     pub revocations: BTreeMap<MemberPath, Digest>,
+    /// When something was deposited last; remembered in terms of format 2.
+    #[serde(default)]
+    pub deposited_at: Option<Timestamp>,
+    /// What was deposited last; likewise.
+    #[serde(default)]
+    pub latest: Option<DepositId>,
+    /// When organisations have signed something last; likewise.
+    #[serde(default)]
+    pub heard_at: BTreeMap<OrganisationName, Timestamp>,
+    /// Who was reminded since.
+    #[serde(default)]
+    pub reminded: BTreeMap<OrganisationName, Reminded>,
 }
 
 /// A release key as dealt.
@@ -116,6 +129,15 @@ impl Agreement {
         }
     }
 
+    /// Refuses once the term of the agreement is over, if it has one. What was asked for before goes
+    /// on by the terms that it named.
+    pub fn in_term(&self, now: Timestamp) -> Result<(), Refusal> {
+        match self.terms.term.filter(|until| now >= *until) {
+            Some(until) => Err(Refusal::TermOver { until, now }),
+            None => Ok(()),
+        }
+    }
+
     /// The parties that have not countersigned yet.
     pub fn awaited(&self) -> impl Iterator<Item = &OrganisationName> {
         self.terms.organisations().filter(|who| !self.accepted.contains_key(*who))
@@ -128,6 +150,12 @@ impl Agreement {
         }
         let awaited = self.terms.organisations().filter(|who| !self.resuming.contains_key(*who));
         Err(Refusal::Suspended(awaited.cloned().collect()))
+    }
+
+    /// Whether every statement in its stream changes it: while it is being taken up again, and where
+    /// what its rules ask for is that somebody says nothing.
+    pub fn listens(&self) -> bool {
+        !self.resuming.is_empty() || self.terms.format == Format::Second
     }
 
     /// Refuses unless the agreement waits for countersignatures.
@@ -240,6 +268,26 @@ pub fn decide_revocation_notice(
     Ok(())
 }
 
+/// May this organisation be reminded? Not in quick succession: each reminder gives it time.
+pub fn decide_reminder(
+    agreement: &Agreement,
+    reminder: &statement::Reminder,
+    now: Timestamp,
+) -> Result<(), Refusal> {
+    agreement.in_force()?;
+    let organisation = &reminder.organisation;
+    if reminder.made.by.organisation == *organisation {
+        return Err(Refusal::Mismatch("the organisation to be reminded"));
+    }
+    match agreement.reminder_from(organisation) {
+        None => {
+            Err(Refusal::NotFound(format!("a rule by which the silence of {organisation} counts")))
+        }
+        Some(from) if now < from => Err(Refusal::RemindedLately { from }),
+        Some(_) => Ok(()),
+    }
+}
+
 /// May this share be passed on? Only to who has none: a share is never overwritten, for nobody but
 /// its member could tell a good one from rubbish.
 pub fn decide_reseal(agreement: &Agreement, reseal: &statement::Reseal) -> Result<(), Refusal> {
@@ -288,6 +336,10 @@ impl Agreement {
             generation: proposal.made.log.generation,
             resuming: BTreeMap::new(),
             revocations: BTreeMap::new(),
+            deposited_at: None,
+            latest: None,
+            heard_at: BTreeMap::new(),
+            reminded: BTreeMap::new(),
         }
     }
 

@@ -56,11 +56,13 @@ pub fn decide_upload(
     agreement: &Agreement,
     organisation: &OrganisationName,
     size: u64,
+    now: Timestamp,
 ) -> Result<(), Refusal> {
     if agreement.terms.depositor() != Some(organisation) {
         return Err(Refusal::NotDepositor(organisation.clone()));
     }
     agreement.in_force()?;
+    agreement.in_term(now)?;
     if size > BUNDLE_BYTES_MAX {
         return Err(Refusal::Mismatch("the bundle's size, at most 1 TiB,"));
     }
@@ -72,8 +74,9 @@ pub fn decide(
     agreement: &Agreement,
     twin: Option<&DepositId>,
     deposit: &statement::Deposit,
+    now: Timestamp,
 ) -> Result<(), Refusal> {
-    decide_upload(agreement, &deposit.made.by.organisation, deposit.size)?;
+    decide_upload(agreement, &deposit.made.by.organisation, deposit.size, now)?;
     if deposit.release_key_sha256 != agreement.key()?.sha256 {
         return Err(Refusal::Mismatch("the release key that the bundle is sealed to"));
     }

@@ -12,8 +12,9 @@ use crate::domain::statement::{Log, StatementType};
 use crate::domain::stream::Stream;
 use crate::domain::time::Timestamp;
 
-/// Version of the rules by which an event was decided. Old versions keep deciding old events.
-pub const ENGINE: u32 = 1;
+/// Version of the rules by which an event was decided. Old versions keep deciding old events: the
+/// second has all that the first has, with the same meaning, and terms of format 2.
+pub const ENGINE: u32 = 2;
 
 /// One event, as the payload of its ledger entry.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -289,6 +289,11 @@ name!(
     RuleName, "a rule's name", 32
 );
 
+name!(
+    /// What kind of event terms speak of, such as `insolvency`.
+    EventKind, "a kind of event", 32
+);
+
 impl Role {
     /// The one role every agreement has exactly one organisation in.
     pub fn depositor() -> Self {

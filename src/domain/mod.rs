@@ -4,6 +4,7 @@
 //! [`rules::apply()`] what it changes; everything else here is what those two speak about.
 
 pub mod agreement;
+pub mod amendment;
 pub mod calendar;
 pub mod chain;
 pub mod deposit;
@@ -25,6 +26,7 @@ pub mod stream;
 pub mod terms;
 pub mod text;
 pub mod time;
+pub mod trigger;
 pub mod url;
 pub mod usage;
 

@@ -6,7 +6,7 @@
 //! left to find is which branches to fill. That is not done branch by branch, where people who
 //! are seated early may be missed later, but by holding who is there against every smallest way.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::str::FromStr;
 
@@ -154,6 +154,9 @@ pub enum TooComplex {
     /// Nested too deep.
     #[error("it is nested deeper than {}", Needs::DEPTH_MAX)]
     Depth,
+    /// Nested too deep for what it is part of.
+    #[error("it is nested deeper than {}", Needs::DEPTH_WITHIN_MAX)]
+    DepthWithin,
     /// Too many ways to meet it.
     #[error("it can be met in more than {} ways", Needs::ALTERNATIVES_MAX)]
     Alternatives,
@@ -179,6 +182,8 @@ impl Needs {
     /// How deep `all` and `any` may nest, the seats within counted. Each level is an object and a
     /// list, and what is sound must still be readable as part of a statement.
     pub const DEPTH_MAX: usize = 7;
+    /// The same for a need that is part of something else than a rule: one level less.
+    pub const DEPTH_WITHIN_MAX: usize = Self::DEPTH_MAX - 1;
     /// In how many ways a need may be met.
     pub const ALTERNATIVES_MAX: usize = 64;
     /// How many seat expressions and lists a need of format 2 may be made of.
@@ -188,6 +193,11 @@ impl Needs {
     /// that are needed together add up.
     pub fn alternatives(&self) -> Result<Vec<Alternative>, TooComplex> {
         self.expand(Self::DEPTH_MAX)
+    }
+
+    /// The roles that have a seat on some way to meet this need; none where it cannot be judged.
+    pub fn roles(&self) -> BTreeSet<Role> {
+        self.alternatives().unwrap_or_default().into_iter().flat_map(BTreeMap::into_keys).collect()
     }
 
     /// The seats that are still empty on the shortest way to meet this need; none when it is
@@ -216,15 +226,33 @@ impl Needs {
         Ok(shortest)
     }
 
+    /// The same of a need of format 2 that is part of something else than a rule: shorter, too.
+    pub fn alternatives_within(&self) -> Result<Vec<Alternative>, TooComplex> {
+        if self.parts() > Self::PARTS_MAX {
+            return Err(TooComplex::Parts);
+        }
+        if self.depth() > Self::DEPTH_WITHIN_MAX {
+            return Err(TooComplex::DepthWithin);
+        }
+        self.alternatives()
+    }
+
     /// Of how many seat expressions and lists it is made.
     pub fn parts(&self) -> usize {
-        let within = match self {
-            Self::Seats(_) => &[][..],
+        1 + self.within().iter().map(Self::parts).sum::<usize>()
+    }
+
+    fn depth(&self) -> usize {
+        1 + self.within().iter().map(Self::depth).max().unwrap_or_default()
+    }
+
+    fn within(&self) -> &[Self] {
+        match self {
+            Self::Seats(_) => &[],
             Self::All(All { all: list })
             | Self::Any(Any { any: list })
             | Self::AtLeast(AtLeast { at_least: _, of: list }) => list,
-        };
-        1 + within.iter().map(Self::parts).sum::<usize>()
+        }
     }
 
     /// Whether format 1 can say it.

@@ -7,13 +7,27 @@ use serde::Serialize;
 use crate::domain::id::{MemberPath, OrganisationName, Role};
 use crate::domain::needs::{Alternative, Seats};
 use crate::domain::request::{DutyState, Request, State};
-use crate::domain::statement::{Acknowledged, Duty};
+use crate::domain::statement::{Acknowledged, Basis, Duty};
 use crate::domain::time::Timestamp;
 
 /// Something a request still lacks.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(tag = "what", rename_all = "snake_case")]
 pub enum Missing {
+    /// What the rule asks for has to be attested.
+    Attestations {
+        /// How many people have to.
+        seats: u16,
+        /// Of which role.
+        role: Role,
+        /// Whose members they can be.
+        organisations: Vec<OrganisationName>,
+    },
+    /// It is too early for its rule.
+    Date {
+        /// Until when.
+        until: Timestamp,
+    },
     /// People of a role have to consent.
     Consents {
         /// How many.
@@ -39,6 +53,14 @@ pub enum Missing {
     Withdrawal {
         /// By whose organisation.
         organisation: OrganisationName,
+        /// Or else it has to be settled, in one of these ways.
+        #[serde(skip_serializing_if = "Vec::is_empty")]
+        or: Vec<OpenSettlement>,
+    },
+    /// Reviewers have to see the request before consents count.
+    Review {
+        /// Which organisations.
+        organisations: Vec<OrganisationName>,
     },
     /// Those who may object have to see the request, or to be notified of it.
     Notification {
@@ -75,14 +97,29 @@ pub enum Missing {
     },
 }
 
+/// A way to settle an objection, and what it still lacks.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct OpenSettlement {
+    /// On what basis.
+    pub basis: Basis,
+    /// Whose word is missing.
+    pub by: Vec<Seats>,
+}
+
 /// What a request wants of one member.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Wanted {
+    /// The member's word that what the rule asks for has happened, if it has.
+    Attest,
     /// The member's consent.
     Consent,
     /// The share of the member's organisation.
     Share,
+    /// That the member sees it, as its organisation has to before consents count.
+    Review,
+    /// The member's word that objections are settled, if they are.
+    Settle,
     /// That the member takes delivery.
     Retrieve,
     /// That the member's organisation does its duty, and says so.
@@ -103,15 +140,35 @@ pub fn wanted(request: &Request, member: &MemberPath, now: Timestamp) -> Option<
                 || (lacks_organisations(request, now)
                     && request.other_organisations(now).contains(&organisation)))
     };
+    let may_settle = || {
+        let role = request.terms.role_of(organisation);
+        request.standing_objections().any(|objection| {
+            request.settling(objection).into_iter().any(|(basis, open)| {
+                !objection.was_settled_by(member, basis)
+                    && role.is_some_and(|role| open.contains_key(role))
+            })
+        })
+    };
+    let has_to_attest = || {
+        let open = request.missing_attestations().unwrap_or_default();
+        request.terms.role_of(organisation).is_some_and(|role| open.contains_key(role))
+            && !request.attestations.iter().any(|attested| attested.by == *member)
+    };
+    let has_to_review = || request.unreviewed().contains(&organisation);
     let may_object = || {
         request.objectors().any(|who| who == organisation)
             && !request.has_consented(member, now)
             && request
-                .standing_objections()
-                .all(|standing| standing.by.organisation != *organisation)
+                .objections
+                .iter()
+                .filter(|objection| objection.withdrawn.is_none())
+                .all(|raised| raised.by.organisation != *organisation)
     };
     let objection = || may_object().then_some(Wanted::MayObject);
     match request.state(now) {
+        State::Open | State::Objected if has_to_attest() => Some(Wanted::Attest),
+        State::Open if has_to_review() => Some(Wanted::Review),
+        State::Objected if may_settle() => Some(Wanted::Settle),
         State::Open if fills_a_seat() => Some(Wanted::Consent),
         State::Satisfied if request.awaited_holders(now).contains(&organisation) => {
             Some(Wanted::Share)
@@ -183,7 +240,24 @@ pub fn missing(request: &Request, now: Timestamp) -> Vec<Missing> {
         State::Open | State::Notice | State::Objected | State::Satisfied => {}
     }
     for objection in request.standing_objections() {
-        found.push(Missing::Withdrawal { organisation: objection.by.organisation.clone() });
+        let or = request.settling(objection).into_iter().map(|(basis, open)| OpenSettlement {
+            basis,
+            by: open.into_iter().map(|(role, count)| Seats { count, role }).collect(),
+        });
+        let (organisation, or) = (objection.by.organisation.clone(), or.collect());
+        found.push(Missing::Withdrawal { organisation, or });
+    }
+    for (role, seats) in request.missing_attestations().unwrap_or_default() {
+        let organisations = request.terms.in_role(&role).to_vec();
+        found.push(Missing::Attestations { seats, role, organisations });
+    }
+    let date = request.rule().and_then(|rule| rule.trigger.date());
+    if let Some(until) = date.filter(|date| now < *date) {
+        found.push(Missing::Date { until });
+    }
+    let organisations: Vec<_> = request.unreviewed().into_iter().cloned().collect();
+    if !organisations.is_empty() {
+        found.push(Missing::Review { organisations });
     }
     found.extend(missing_consents(request, now));
     if lacks_organisations(request, now) {
@@ -201,16 +275,25 @@ pub fn missing(request: &Request, now: Timestamp) -> Vec<Missing> {
     }
     let count = request.contributions_missing();
     let awaited = request.awaited_holders(now).into_iter().cloned().collect();
-    if count > 0 && request.is_consented(now) {
+    if count > 0 && request.is_triggered(now) && request.is_consented(now) {
         found.push(Missing::Contributions { count, organisations: awaited });
     }
     found
+}
+
+impl fmt::Display for OpenSettlement {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let by = self.by.iter().map(ToString::to_string).collect::<Vec<_>>();
+        write!(f, "{} by {}", self.basis.noun(), by.join(" and "))
+    }
 }
 
 /// Something that happens to a request by itself, if nobody does anything more.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(tag = "what", rename_all = "snake_case")]
 pub enum Turn {
+    /// It is late enough for its rule.
+    DateComes,
     /// Notice has run.
     NoticeEnds,
     /// A consent stops being good.
@@ -245,6 +328,8 @@ pub fn upcoming(request: &Request, now: Timestamp) -> Vec<Upcoming> {
     match request.state(now) {
         State::Withdrawn | State::Expired => {}
         State::Open | State::Notice | State::Objected | State::Satisfied => {
+            let date = request.rule().and_then(|rule| rule.trigger.date());
+            turns.extend(date.map(|at| (at, Turn::DateComes)));
             turns.push((request.notice_ends_at, Turn::NoticeEnds));
             turns.push((request.expires_at, Turn::Expires));
             turns.extend(request.standing_consents(now).map(|consent| {
@@ -268,6 +353,7 @@ pub fn upcoming(request: &Request, now: Timestamp) -> Vec<Upcoming> {
 impl fmt::Display for Turn {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::DateComes => f.write_str("the date of the rule has come"),
             Self::NoticeEnds => f.write_str("notice has run"),
             Self::ConsentEnds { member } => {
                 write!(f, "the consent of {member} is no longer good, unless it is given anew")
@@ -287,6 +373,13 @@ impl fmt::Display for Missing {
             organisations.iter().map(ToString::to_string).collect::<Vec<_>>().join(" or ")
         };
         match self {
+            Self::Attestations { seats: 1, role, organisations } => {
+                write!(f, "attestation of a member of {} ({role})", list(organisations))
+            }
+            Self::Attestations { seats, role, organisations } => {
+                write!(f, "attestations of {seats} members of {} ({role})", list(organisations))
+            }
+            Self::Date { until } => write!(f, "that it is {until}"),
             Self::Consents { seats: 1, role, organisations } => {
                 write!(f, "consent of a member of {} ({role})", list(organisations))
             }
@@ -306,9 +399,15 @@ impl fmt::Display for Missing {
             Self::Organisations { count, organisations } => {
                 write!(f, "consents of {count} other organisations, of {}", list(organisations))
             }
-            Self::Withdrawal { organisation } => {
-                write!(f, "withdrawal of the objection of {organisation}")
+            Self::Withdrawal { organisation, or } => {
+                write!(f, "withdrawal of the objection of {organisation}")?;
+                or.iter().try_for_each(|or| write!(f, ", or {or}"))
             }
+            Self::Review { organisations } => write!(
+                f,
+                "a look at the request by {}, before which no consent counts",
+                organisations.iter().map(ToString::to_string).collect::<Vec<_>>().join(" and ")
+            ),
             Self::Notification { organisations } => write!(
                 f,
                 "a look at the request by {}, or evidence that they were notified",

@@ -4,6 +4,7 @@ use crate::domain::id::{MemberPath, OrganisationName, RuleName};
 use crate::domain::request::State;
 use crate::domain::soundness::Unsound;
 use crate::domain::time::Timestamp;
+use crate::domain::trigger::Unmet;
 
 /// Why a statement is not accepted. It changes nothing.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -14,6 +15,9 @@ pub enum Refusal {
     /// Made for another log.
     #[error("the statement was made for another vault or log generation")]
     OtherLog,
+    /// Judged by rules that do not have what it says.
+    #[error("it takes rules of version {0} to judge this")]
+    LaterRules(u32),
     /// The signing key is not the member's.
     #[error("the statement is not signed by the key of {0}")]
     WrongKey(MemberPath),
@@ -131,6 +135,34 @@ pub enum Refusal {
     /// A time-stamp where nobody was agreed on to give one.
     #[error("the terms pin no authority for time-stamps")]
     NoAuthority,
+    /// The agreement's term is over.
+    #[error("the term of the agreement was over at {until}, and it is {now}")]
+    TermOver {
+        /// When it was.
+        until: Timestamp,
+        /// The vault's time.
+        now: Timestamp,
+    },
+    /// Terms that say nothing of amendments.
+    #[error("the terms do not say who may amend them")]
+    NotAmendable,
+    /// An organisation whose signature under an amendment does nothing.
+    #[error("the terms do not have {0} among those who amend them")]
+    NotAmending(OrganisationName),
+    /// What an amendment would change and must not.
+    #[error("an amendment never changes {0}")]
+    NeverAmended(&'static str),
+    /// A deposit that the rule does not grant.
+    #[error("rule {rule} grants {grants} alone")]
+    NotGranted {
+        /// Which rule.
+        rule: RuleName,
+        /// What it grants.
+        grants: String,
+    },
+    /// A duty besides that of the rule.
+    #[error("rule {0} says what whoever asks takes upon itself; a request adds nothing to it")]
+    DutyOfRule(RuleName),
     /// A duty that would be over before it began.
     #[error("the duty would be due at {by}, and it is {now}")]
     DutyPast {
@@ -139,6 +171,26 @@ pub enum Refusal {
         /// The vault's time.
         now: Timestamp,
     },
+    /// A request under a rule whose trigger has not happened.
+    #[error("rule {rule} cannot be used yet; missing: {}", unmet_text(.unmet))]
+    NotTriggered {
+        /// Which rule.
+        rule: RuleName,
+        /// What has to happen.
+        unmet: Vec<Unmet>,
+    },
+    /// A reminder too soon after another.
+    #[error("it was reminded lately; another reminder counts from {from}")]
+    RemindedLately {
+        /// From when.
+        from: Timestamp,
+    },
+    /// An event, an award or an order that nobody is shown.
+    #[error("an event, an award or an order is shown by at least one document")]
+    NoEvidence,
+    /// It was objected to, and that was settled.
+    #[error("the objection of {0} to this request was settled")]
+    Settled(OrganisationName),
     /// The time in which a released bundle may be fetched is over.
     #[error("the bundle could be fetched until {until}, and it is {now}")]
     AccessOver {
@@ -174,6 +226,7 @@ impl Refusal {
         match self {
             Self::NotFound(_) => "NOT_FOUND",
             Self::OtherLog => "OTHER_LOG",
+            Self::LaterRules(_) => "LATER_RULES",
             Self::WrongKey(_) => "WRONG_KEY",
             Self::Pending(_) => "PENDING",
             Self::Revoked(_) => "REVOKED",
@@ -201,7 +254,16 @@ impl Refusal {
             Self::DepositIs(_) => "DEPOSIT_STATE",
             Self::NoSuchRule(_) => "NO_SUCH_RULE",
             Self::NoAuthority => "NO_AUTHORITY",
+            Self::TermOver { .. } => "TERM_OVER",
+            Self::NotAmendable | Self::NotAmending(_) => "NOT_AMENDABLE",
+            Self::NeverAmended(_) => "NEVER_AMENDED",
+            Self::NotGranted { .. } => "NOT_GRANTED",
+            Self::DutyOfRule(_) => "DUTY_OF_RULE",
             Self::DutyPast { .. } => "DUTY_PAST",
+            Self::NotTriggered { .. } => "NOT_TRIGGERED",
+            Self::RemindedLately { .. } => "REMINDED_LATELY",
+            Self::NoEvidence => "NO_EVIDENCE",
+            Self::Settled(_) => "SETTLED",
             Self::AccessOver { .. } | Self::FetchedOften(_) => "ACCESS_OVER",
             Self::NotEntitled { .. } => "NOT_ENTITLED",
             Self::OwnRequest(_) => "OWN_REQUEST",
@@ -217,6 +279,7 @@ impl Refusal {
             Self::Outdated { .. } | Self::Already { .. } => false,
             Self::NotFound(_)
             | Self::OtherLog
+            | Self::LaterRules(_)
             | Self::WrongKey(_)
             | Self::Pending(_)
             | Self::Revoked(_)
@@ -243,7 +306,17 @@ impl Refusal {
             | Self::DepositIs(_)
             | Self::NoSuchRule(_)
             | Self::NoAuthority
+            | Self::TermOver { .. }
+            | Self::NotAmendable
+            | Self::NotAmending(_)
+            | Self::NeverAmended(_)
+            | Self::NotGranted { .. }
+            | Self::DutyOfRule(_)
             | Self::DutyPast { .. }
+            | Self::NotTriggered { .. }
+            | Self::RemindedLately { .. }
+            | Self::NoEvidence
+            | Self::Settled(_)
             | Self::AccessOver { .. }
             | Self::FetchedOften(_)
             | Self::NotEntitled { .. }
@@ -260,6 +333,7 @@ impl Refusal {
                 "use the home directory that belongs to this vault; if the vault was recovered, \
                  run `escrow resume`"
             }
+            Self::LaterRules(_) => "use the `escrow` program of this vault's version",
             Self::WrongKey(_) => "use the home directory that this member joined with",
             Self::Revoked(_) => "an administrator can invite that person anew, under another name",
             Self::Pending(_) => {
@@ -313,7 +387,20 @@ impl Refusal {
             Self::DepositIs(_) => "choose another deposit; see `escrow deposits`",
             Self::NoAuthority => "propose an agreement whose terms have [time_stamps]",
             Self::NoSuchRule(_) => "see the rules with `escrow show` and the agreement's id",
+            Self::TermOver { .. } => "renew it: those who may amend its terms sign a later term",
+            Self::NotAmendable | Self::NeverAmended(_) => "propose a new agreement",
+            Self::NotAmending(_) => {
+                "ask a party that may; see `escrow show` and the agreement's id"
+            }
+            Self::NotGranted { .. } => "choose another deposit or another rule",
+            Self::DutyOfRule(_) => "ask without --return-by and --destroy-by",
             Self::DutyPast { .. } => "name a day that is still to come, such as 2027-03-01",
+            Self::NotTriggered { .. } => "see the rules with `escrow show` and the agreement's id",
+            Self::RemindedLately { .. } => {
+                "give it the time that the rule leaves between reminders"
+            }
+            Self::NoEvidence => "name the document that shows it",
+            Self::Settled(_) => "it binds; see `escrow show` for who settled it and how",
             Self::AccessOver { .. } | Self::FetchedOften(_) => {
                 "make a new request if it is wanted once more"
             }
@@ -323,6 +410,11 @@ impl Refusal {
         }
         .to_owned()
     }
+}
+
+/// What is missing, in a sentence.
+fn unmet_text(unmet: &[Unmet]) -> String {
+    unmet.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
 }
 
 /// Names in a sentence.

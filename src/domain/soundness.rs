@@ -1,248 +1,60 @@
 //! Promise 3, checked before anybody signs: satisfied means openable, and never by one alone.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::fmt;
-
-use crate::domain::calendar::Period;
-use crate::domain::id::{OrganisationName, Role, RuleName};
-use crate::domain::needs::{Alternative, Needs, TooComplex};
-use crate::domain::terms::{Access, Format, Rule, Terms, limit};
-use crate::domain::time::Span;
-
+mod fault;
+mod rule;
 #[cfg(test)]
 mod tests;
 
-/// What a quorum counts.
-const SHARES: &str = "shares in the quorum";
+pub use fault::{Consents, Place, Unsound};
 
-/// What is wrong with terms.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum Unsound {
-    /// There must be one depositor, who deals the release key and alone may deposit.
-    #[error("the terms name {0} depositors; an agreement has exactly one")]
-    Depositors(usize),
-    /// An organisation holds one role.
-    #[error("{0} is named twice among the parties; an organisation has one role")]
-    TwoRoles(OrganisationName),
-    /// A role without an organisation.
-    #[error("the role {0} has no organisation")]
-    EmptyRole(Role),
-    /// Too many or too few of something.
-    #[error("the terms have {count} {what}; {least} to {most} are possible")]
-    Count {
-        /// Of what.
-        what: &'static str,
-        /// How many there are.
-        count: usize,
-        /// Fewest.
-        least: usize,
-        /// Most.
-        most: usize,
-    },
-    /// A party whose organisation key is not pinned, or a pin for nobody.
-    #[error("fingerprints and parties do not match: {0}")]
-    Fingerprints(OrganisationName),
-    /// Two parties with one key would be one party with two voices.
-    #[error("{0} and {1} have the same fingerprint")]
-    OneKey(OrganisationName, OrganisationName),
-    /// A role that nobody has.
-    #[error("{place} names the role {role}, which no party has")]
-    UnknownRole {
-        /// Where.
-        place: Place,
-        /// Which.
-        role: Role,
-    },
-    /// Something named twice in one list.
-    #[error("{place} names {what} twice")]
-    Twice {
-        /// Where.
-        place: Place,
-        /// What.
-        what: String,
-    },
-    /// `needs` is too large to reason about.
-    #[error("rule {rule}: its needs cannot be checked")]
-    Needs {
-        /// Which rule.
-        rule: RuleName,
-        /// Why.
-        #[source]
-        cause: TooComplex,
-    },
-    /// A word of a later format than the terms name.
-    #[error("{0} uses words of terms of format 2, and these terms are of format 1")]
-    Format(Place),
-    /// More organisations are asked for than may consent.
-    #[error(
-        "rule {rule} deadlocks: it takes consents of {wanted} organisations, and {able} may consent"
-    )]
-    TooFewOrganisations {
-        /// Which rule.
-        rule: RuleName,
-        /// How many are asked for.
-        wanted: usize,
-        /// How many there are in the roles of its needs.
-        able: usize,
-    },
-    /// A request would expire before it can be released.
-    #[error(
-        "rule {rule} deadlocks: a request expires after {expires}, but notice runs {notice}{}",
-        taking(.notice, .longest)
-    )]
-    Clocks {
-        /// Which rule.
-        rule: RuleName,
-        /// How long notice runs.
-        notice: Period,
-        /// How long that can take.
-        longest: Span,
-        /// When a request expires.
-        expires: Span,
-    },
-    /// Working days that nobody can count.
-    #[error("rule {0} counts working days, and the terms have no calendar")]
-    NoCalendar(RuleName),
-    /// A window that is over before anybody can use it, or none at all.
-    #[error("rule {rule}: {what}")]
-    Window {
-        /// Which rule.
-        rule: RuleName,
-        /// What is wrong.
-        what: &'static str,
-    },
-    /// One organisation could release alone.
-    #[error("rule {rule} is met by one organisation alone: {consents}")]
-    OneOrganisation {
-        /// Which rule.
-        rule: RuleName,
-        /// The consents that meet it.
-        consents: Consents,
-    },
-    /// A rule could be met and the bundle still not be opened.
-    #[error(
-        "rule {rule} deadlocks: {consents} meet it, but with requester {requester} they hold \
-         {shares} of the {quorum} shares that open a bundle"
-    )]
-    Deadlock {
-        /// Which rule.
-        rule: RuleName,
-        /// The consents that meet it.
-        consents: Consents,
-        /// Whose member requests.
-        requester: OrganisationName,
-        /// Shares among them.
-        shares: usize,
-        /// Shares needed.
-        quorum: u16,
-    },
-}
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 
-impl Unsound {
-    /// What to change.
-    pub fn remedy(&self) -> &'static str {
-        match self {
-            Self::Depositors(_) => "give exactly one organisation the role depositor",
-            Self::TwoRoles(_) => "keep the role that fits best and remove the other",
-            Self::EmptyRole(_) => "name an organisation for the role or remove the role",
-            Self::Count { what: SHARES, .. } => {
-                "write a quorum of at least 2 and at most as many as there are holders"
-            }
-            Self::Count { .. } => "merge, split or remove some",
-            Self::Fingerprints(_) => {
-                "list a fingerprint for every party and for nobody else; \
-                 `escrow whoami` in their home prints it"
-            }
-            Self::OneKey(..) => "compare the fingerprints again; parties have keys of their own",
-            Self::UnknownRole { .. } => "check the spelling against [parties]",
-            Self::Twice { .. } => "remove one of the two",
-            Self::Needs { .. } => "write the rule as two or more simpler rules",
-            Self::Format(_) => {
-                "say in the terms that their format is 2, as `escrow agreement propose` does"
-            }
-            Self::TooFewOrganisations { .. } => {
-                "lower distinct_organisations, or name more roles in needs"
-            }
-            Self::Clocks { .. } => "let expires be longer than notice",
-            Self::NoCalendar(_) => {
-                "add [calendar] with utc_offset, weekend and holidays, or write notice in days"
-            }
-            Self::Window { .. } => {
-                "give vote and access.within at least an hour, or leave out what is not wanted"
-            }
-            Self::OneOrganisation { .. } => {
-                "require consents of two roles, such as { all = [\"1@depositor\", \"1@agent\"] }"
-            }
-            Self::Deadlock { .. } => {
-                "require the consent of another holder, make one of these roles a holder, \
-                 or lower the quorum"
-            }
-        }
-    }
-}
-
-/// Where in the terms.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Place {
-    /// The list of holders.
-    Holders,
-    /// The list of rules.
-    Rules,
-    /// The calendar.
-    Calendar,
-    /// A rule.
-    Rule(RuleName),
-    /// A rule's requesters.
-    Requesters(RuleName),
-    /// A rule's needs.
-    Needs(RuleName),
-    /// A rule's objectors.
-    Objection(RuleName),
-}
-
-impl fmt::Display for Place {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Holders => f.write_str("holders"),
-            Self::Rules => f.write_str("the list of rules"),
-            Self::Calendar => f.write_str("calendar"),
-            Self::Rule(rule) => write!(f, "rule {rule}"),
-            Self::Requesters(rule) => write!(f, "requester of rule {rule}"),
-            Self::Needs(rule) => write!(f, "needs of rule {rule}"),
-            Self::Objection(rule) => write!(f, "objection of rule {rule}"),
-        }
-    }
-}
-
-/// A set of consents, as people and the organisations they come from.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Consents(pub Vec<(u16, OrganisationName)>);
-
-impl fmt::Display for Consents {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (i, (people, organisation)) in self.0.iter().enumerate() {
-            let sign = if i == 0 { "" } else { " + " };
-            write!(f, "{sign}{people} of {organisation}")?;
-        }
-        Ok(())
-    }
-}
+use crate::domain::amendment;
+use crate::domain::id::{OrganisationName, Role, RuleName};
+use crate::domain::needs::Alternative;
+use crate::domain::soundness::fault::SHARES;
+use crate::domain::soundness::rule::check_rule;
+use crate::domain::terms::{Format, Rule, Terms, limit};
 
 /// Checks terms by themselves.
 pub fn check(terms: &Terms) -> Result<(), Unsound> {
     check_parties(terms)?;
     check_holders(terms)?;
-    if let Some(calendar) = &terms.calendar {
-        if terms.format < Format::Second {
-            return Err(Unsound::Format(Place::Calendar));
+    check_whole(terms)?;
+    between("rules", terms.rules.len(), 1, limit::RULES_MAX)?;
+    no_twins(&Place::Rules, terms.rules.iter().map(|rule| &rule.name))?;
+    terms.rules.iter().try_for_each(|rule| check_rule(terms, rule))
+}
+
+/// What the terms say as a whole.
+fn check_whole(terms: &Terms) -> Result<(), Unsound> {
+    for (place, is_said) in [
+        (Place::Amend, terms.amend.is_some()),
+        (Place::Term, terms.term.is_some()),
+        (Place::Calendar, terms.calendar.is_some()),
+    ] {
+        if is_said && terms.format < Format::Second {
+            return Err(Unsound::Format(place));
         }
+    }
+    if let Some(amend) = &terms.amend {
+        let unclear = |cause| Err(Unsound::Amend { what: "cannot be checked", cause: Some(cause) });
+        if let Err(cause) = amend.alternatives_within() {
+            return unclear(cause);
+        }
+        let roles: Vec<_> = amend.roles().into_iter().collect();
+        known_roles(terms, Place::Amend, &roles)?;
+        if let Some(what) = amendment::unsound(terms, amend) {
+            return Err(Unsound::Amend { what, cause: None });
+        }
+    }
+    if let Some(calendar) = &terms.calendar {
         between("holidays", calendar.holidays.len(), 0, limit::HOLIDAYS_MAX)?;
         let days = usize::try_from(calendar.days_listed()).unwrap_or(usize::MAX);
         between("days between holidays", days, 0, limit::HOLIDAYS_DAYS_MAX)?;
     }
-    between("rules", terms.rules.len(), 1, limit::RULES_MAX)?;
-    no_twins(&Place::Rules, terms.rules.iter().map(|rule| &rule.name))?;
-    terms.rules.iter().try_for_each(|rule| check_rule(terms, rule))
+    Ok(())
 }
 
 fn check_parties(terms: &Terms) -> Result<(), Unsound> {
@@ -276,130 +88,6 @@ fn check_holders(terms: &Terms) -> Result<(), Unsound> {
     let holders = terms.holder_organisations().len();
     between("holders", holders, 2, limit::PARTIES_MAX)?;
     between(SHARES, terms.quorum.into(), 2, holders)
-}
-
-fn check_rule(terms: &Terms, rule: &Rule) -> Result<(), Unsound> {
-    let name = || rule.name.clone();
-    known_roles(terms, Place::Requesters(name()), &rule.requesters)?;
-    between("requesters in a rule", rule.requesters.len(), 1, limit::PARTIES_MAX)?;
-    known_roles(terms, Place::Objection(name()), &rule.objection)?;
-    if rule.least_format() > terms.format {
-        return Err(Unsound::Format(Place::Rule(name())));
-    }
-    check_clocks(terms, rule)?;
-    check_needs(terms, rule)
-}
-
-fn check_clocks(terms: &Terms, rule: &Rule) -> Result<(), Unsound> {
-    let (name, notice, expires) = (|| rule.name.clone(), rule.notice, rule.expires);
-    let longest = notice.longest(terms.calendar.as_ref());
-    let longest = longest.ok_or_else(|| Unsound::NoCalendar(name()))?;
-    if expires <= longest {
-        return Err(Unsound::Clocks { rule: name(), notice, longest, expires });
-    }
-    let window = |what| Err(Unsound::Window { rule: name(), what });
-    let is_too_short = |span: Option<Span>| span.is_some_and(|span| span < limit::WINDOW_MIN);
-    if is_too_short(rule.vote) {
-        return window("a consent would be good for less than an hour (vote)");
-    }
-    match rule.access {
-        None => Ok(()),
-        Some(Access { within: None, times: None }) => {
-            window("access says neither within nor times")
-        }
-        Some(Access { within, .. }) if is_too_short(within) => {
-            window("a bundle could be fetched for less than an hour (access.within)")
-        }
-        Some(Access { times, .. }) => {
-            between("times in access", times.unwrap_or(1).into(), 1, limit::TIMES_MAX)
-        }
-    }
-}
-
-fn check_needs(terms: &Terms, rule: &Rule) -> Result<(), Unsound> {
-    let name = || rule.name.clone();
-    let unclear = |cause| Unsound::Needs { rule: name(), cause };
-    // Terms of format 1 were accepted however many parts they had.
-    match terms.format {
-        Format::Second if rule.needs.parts() > Needs::PARTS_MAX => {
-            return Err(unclear(TooComplex::Parts));
-        }
-        Format::First | Format::Second => {}
-    }
-    let ways = rule.needs.alternatives().map_err(unclear)?;
-    for way in &ways {
-        let roles = way.keys().cloned().collect::<Vec<_>>();
-        known_roles(terms, Place::Needs(name()), &roles)?;
-    }
-    let roles = rule.consenting_roles();
-    let able: Vec<_> = roles.iter().flat_map(|role| terms.in_role(role)).collect();
-    if let Some(wanted) = rule.distinct_organisations {
-        let what = "organisations in distinct_organisations";
-        between(what, wanted.into(), 2, limit::PARTIES_MAX)?;
-        let (wanted, able) = (usize::from(wanted), able.len());
-        if able < wanted {
-            return Err(Unsound::TooFewOrganisations { rule: name(), wanted, able });
-        }
-    }
-    for consents in ways.iter().flat_map(|way| smallest_sets(terms, way)) {
-        check_set(terms, rule, &able, &consents)?;
-    }
-    Ok(())
-}
-
-/// Every way to fill the seats from as few organisations as can be. Spreading a role's seats over
-/// more organisations only adds organisations and shares, so these are the sets to worry about.
-fn smallest_sets(terms: &Terms, way: &Alternative) -> Vec<Consents> {
-    let mut sets = vec![Vec::new()];
-    for (role, people) in way {
-        sets = sets
-            .iter()
-            .flat_map(|set| {
-                terms.in_role(role).iter().map(move |organisation| {
-                    let mut longer = set.clone();
-                    longer.push((*people, organisation.clone()));
-                    longer
-                })
-            })
-            .collect();
-    }
-    sets.into_iter().map(Consents).collect()
-}
-
-/// Of `able`, who may consent, some have to join a set of too few organisations; at worst those
-/// who add no share to it.
-fn check_set(
-    terms: &Terms,
-    rule: &Rule,
-    able: &[&OrganisationName],
-    consents: &Consents,
-) -> Result<(), Unsound> {
-    let seated: BTreeSet<_> = consents.0.iter().map(|(_, who)| who).collect();
-    if seated.len() < 2 && rule.distinct_organisations.is_none() {
-        let (rule, consents) = (rule.name.clone(), consents.clone());
-        return Err(Unsound::OneOrganisation { rule, consents });
-    }
-    for requester in rule.requesters.iter().flat_map(|role| terms.in_role(role)) {
-        let adds_share = |who: &&OrganisationName| terms.is_holder(who) && *who != requester;
-        let mut others: Vec<_> = able.iter().copied().filter(|who| !seated.contains(who)).collect();
-        others.sort_by_key(adds_share);
-        others.truncate(rule.organisations_needed().saturating_sub(seated.len()));
-        let holding: BTreeSet<_> =
-            seated.iter().chain(&others).copied().chain([requester]).collect();
-        let shares = holding.into_iter().filter(|who| terms.is_holder(who)).count();
-        if shares < usize::from(terms.quorum) {
-            let joined = others.into_iter().map(|who| (1, who.clone()));
-            let consents = consents.0.iter().cloned().chain(joined).collect();
-            return Err(Unsound::Deadlock {
-                rule: rule.name.clone(),
-                consents: Consents(consents),
-                requester: requester.clone(),
-                shares,
-                quorum: terms.quorum,
-            });
-        }
-    }
-    Ok(())
 }
 
 /// A rule that an organisation has too few members for. Not an error: members may still join.
@@ -450,14 +138,6 @@ pub fn too_few_members(
         ways.map(|way| lacking(rule, way)).min_by_key(missing).unwrap_or_default()
     };
     terms.rules.iter().flat_map(least).collect()
-}
-
-/// How long working days can take, where that is not said by the number itself.
-fn taking(notice: &Period, longest: &Span) -> String {
-    match notice {
-        Period::Passing(_) => String::new(),
-        Period::WorkingDays(_) => format!(", which can take {longest}"),
-    }
 }
 
 fn known_roles(terms: &Terms, place: Place, roles: &[Role]) -> Result<(), Unsound> {

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::domain::agreement::Agreement;
+use crate::domain::amendment::Amendment;
 use crate::domain::deposit::Deposit;
 use crate::domain::event::{CaEdition, TsaEdition};
 use crate::domain::handover::SignedHandover;
@@ -33,6 +34,8 @@ pub enum Key {
     Organisation(OrganisationName),
     /// An agreement.
     Agreement(AgreementId),
+    /// An amendment, by the digest of its statement.
+    Amendment(Digest),
     /// That an organisation is a party of an agreement.
     Party(OrganisationName, AgreementId),
     /// A deposit.
@@ -80,6 +83,7 @@ impl fmt::Display for Key {
             Self::Timestamper => f.write_str("timestamper"),
             Self::Organisation(name) => write!(f, "organisation/{name}"),
             Self::Agreement(id) => write!(f, "agreement/{id}"),
+            Self::Amendment(sha256) => write!(f, "amendment/{sha256}"),
             Self::Party(name, id) => write!(f, "{}{id}", Self::party_prefix(name)),
             Self::Deposit(id) => write!(f, "deposit/{id}"),
             Self::Bundle(id, sha256) => write!(f, "bundle/{id}/{sha256}"),
@@ -109,6 +113,8 @@ pub enum Record {
     Organisation(Organisation),
     /// An agreement.
     Agreement(Agreement),
+    /// An amendment of one.
+    Amendment(Amendment),
     /// Present where the organisation is a party.
     Party,
     /// A deposit.
@@ -212,6 +218,7 @@ impl States {
         Organisation
     );
     typed!(agreement, agreement_mut, put_agreement, Agreement, AgreementId, Agreement);
+    typed!(amendment, amendment_mut, put_amendment, Amendment, Digest, Amendment);
     typed!(deposit, deposit_mut, put_deposit, Deposit, DepositId, Deposit);
     typed!(
         registration,
@@ -227,6 +234,7 @@ impl States {
     typed!(underway, underway_mut, put_underway, Underway, OrganisationName, Underway);
 
     every!(agreements, Agreement, Agreement);
+    every!(amendments, Amendment, Amendment);
     every!(deposits, Deposit, Deposit);
     every!(requests, Request, Request);
     every!(registrations, Registration, Registration);

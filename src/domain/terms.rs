@@ -7,12 +7,21 @@
 //! asks for beyond consents is one more thing that must be there: nothing in the language makes a
 //! release easier than its consents do, so that promises 2 and 3 are decided by `needs` alone.
 //!
+//! * `trigger`: what must have happened ([`crate::domain::trigger`]).
 //! * `needs`: seats joined by `all`, `any` and `at_least` ([`crate::domain::needs`]);
 //!   `distinct_organisations` of which those who consent have to come.
+//! * `reviewers`: roles that have to have seen a request before any consent to it counts.
+//! * `objection`: who may block a request, and `settled_by`: what ends that besides its withdrawal,
+//!   which are a joint instruction, an award, and an order, each by whoever the terms name.
+//! * `grants`: which deposits may be asked for, and `duty`: what the requester's organisation takes
+//!   upon itself with what it gets, within what time of the release.
 //! * Four clocks, each of its own: `notice`, how long a request must have been known, in days as
 //!   they pass or in working days of the agreement's [`Calendar`]; `vote`, how long a consent stays
 //!   good, after which the same member may give it anew; `expires`, when the request lapses;
 //!   `access`, for how long after its release, and how often, the bundle may be fetched.
+//!
+//! The terms as a whole say who may `amend` them, in organisations and not in people, and when their
+//! `term` is over: then nothing more is deposited or asked for, until an amendment names a later one.
 //!
 //! Terms come in formats. What a word means never changes within one. Format 1 is the language as
 //! it was first signed, and its terms do not name their format; those of format 2 do, and only they
@@ -20,6 +29,7 @@
 //! a safeguard that is not understood is a lost one.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
@@ -27,8 +37,10 @@ use crate::domain::calendar::{Calendar, Period};
 use crate::domain::der::Der;
 use crate::domain::id::{Digest, Fingerprint, Malformed, OrganisationName, Role, RuleName};
 use crate::domain::needs::Needs;
+use crate::domain::statement::{Basis, DutyKind};
 use crate::domain::text::Text;
 use crate::domain::time::{Span, Timestamp};
+use crate::domain::trigger::Trigger;
 use crate::domain::url::Url;
 
 /// The terms of an agreement.
@@ -54,6 +66,12 @@ pub struct Terms {
     pub holders: Vec<Role>,
     /// The ways to a release.
     pub rules: Vec<Rule>,
+    /// How many organisations of which roles may amend the terms; left out where nobody may.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub amend: Option<Needs>,
+    /// When its term is over; left out where that is never.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub term: Option<Timestamp>,
     /// Which days are working days; left out where that is nowhere asked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub calendar: Option<Calendar>,
@@ -74,6 +92,14 @@ pub enum Format {
 }
 
 impl Format {
+    /// The first version of the rules that can judge such terms.
+    pub fn engine(self) -> u32 {
+        match self {
+            Self::First => 1,
+            Self::Second => 2,
+        }
+    }
+
     fn is_first(&self) -> bool {
         *self == Self::First
     }
@@ -124,11 +150,17 @@ pub struct Rule {
     pub name: RuleName,
     /// The roles whose members may request under it.
     pub requesters: Vec<Role>,
+    /// What must have happened; left out where that is nothing but consents.
+    #[serde(default, skip_serializing_if = "Trigger::is_joint")]
+    pub trigger: Trigger,
     /// Whose consents it takes.
     pub needs: Needs,
     /// Of how many organisations those who consent have to come; two where it is left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub distinct_organisations: Option<u16>,
+    /// The roles whose organisations have to have seen a request before consents to it count.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub reviewers: Vec<Role>,
     /// How long a request must have been known before it can be released.
     pub notice: Period,
     /// How long a consent stays good; left out where that is as long as the request is open.
@@ -136,11 +168,90 @@ pub struct Rule {
     pub vote: Option<Span>,
     /// The roles whose members may object.
     pub objection: Vec<Role>,
+    /// What ends an objection besides its withdrawal; left out where nothing does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub settled_by: Option<SettledBy>,
     /// How long a request stays open.
     pub expires: Span,
+    /// Which deposits may be asked for; left out where that is every one.
+    #[serde(default, skip_serializing_if = "Grants::is_all")]
+    pub grants: Grants,
+    /// What whoever asks takes upon itself; left out where requests say so, if they do.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub duty: Option<RuleDuty>,
     /// How the bundle may be fetched once it is released; left out where nothing bounds that.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub access: Option<Access>,
+}
+
+/// What ends an objection besides its withdrawal: by whom each of these is signed.
+#[derive(Debug, Default, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SettledBy {
+    /// A joint instruction, by more than one organisation.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub joint: Option<Needs>,
+    /// An award, by an arbiter.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub award: Option<Needs>,
+    /// An order of a court or regulator, attested by somebody.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub order: Option<Needs>,
+}
+
+impl SettledBy {
+    /// By whom an objection can be ended on this basis.
+    pub fn on(&self, basis: Basis) -> Option<&Needs> {
+        match basis {
+            Basis::Joint => self.joint.as_ref(),
+            Basis::Award => self.award.as_ref(),
+            Basis::Order => self.order.as_ref(),
+        }
+    }
+
+    /// Every basis there is, with by whom.
+    pub fn each(&self) -> impl Iterator<Item = (Basis, &Needs)> {
+        Basis::ALL.into_iter().filter_map(move |basis| Some((basis, self.on(basis)?)))
+    }
+}
+
+/// Which deposits may be asked for.
+#[derive(Debug, Default, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Grants {
+    /// Every one.
+    #[default]
+    All,
+    /// The last one that there is when it is asked for.
+    Latest,
+    /// Those that the depositor calls so.
+    Label(Text),
+}
+
+impl Grants {
+    fn is_all(&self) -> bool {
+        *self == Self::All
+    }
+}
+
+impl fmt::Display for Grants {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::All => f.write_str("every deposit"),
+            Self::Latest => f.write_str("the latest deposit"),
+            Self::Label(label) => write!(f, "deposits labelled {label}"),
+        }
+    }
+}
+
+/// What whoever asks takes upon itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RuleDuty {
+    /// What is to be done.
+    pub kind: DutyKind,
+    /// Within what time of the release.
+    pub within: Span,
 }
 
 /// How a bundle may be fetched once it is released.
@@ -185,8 +296,7 @@ impl Rule {
 
     /// The roles whose members may consent.
     pub fn consenting_roles(&self) -> BTreeSet<Role> {
-        let ways = self.needs.alternatives().unwrap_or_default();
-        ways.into_iter().flat_map(BTreeMap::into_keys).collect()
+        self.needs.roles()
     }
 
     /// The first format that can say it.
@@ -194,18 +304,28 @@ impl Rule {
         let Self {
             name: _,
             requesters: _,
+            trigger,
             needs,
             distinct_organisations,
+            reviewers,
             notice,
             vote,
             objection: _,
+            settled_by,
             expires: _,
+            grants,
+            duty,
             access,
         } = self;
         let is_first = needs.is_first_format()
             && distinct_organisations.is_none()
+            && trigger.is_joint()
+            && reviewers.is_empty()
+            && settled_by.is_none()
             && matches!(notice, Period::Passing(_))
             && vote.is_none()
+            && grants.is_all()
+            && duty.is_none()
             && access.is_none();
         match is_first {
             true => Format::First,
@@ -217,7 +337,7 @@ impl Rule {
 impl Terms {
     /// The first format that can say them.
     pub fn least_format(&self) -> Format {
-        if self.calendar.is_some() {
+        if self.calendar.is_some() || self.amend.is_some() || self.term.is_some() {
             return Format::Second;
         }
         self.rules.iter().map(Rule::least_format).max().unwrap_or_default()

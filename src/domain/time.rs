@@ -143,6 +143,11 @@ impl Span {
         Self::seconds(count * 86_400)
     }
 
+    /// So many times as long, where that can be said.
+    pub fn times(self, count: u16) -> Self {
+        Self(self.0.saturating_mul(count.into()))
+    }
+
     /// No time at all?
     pub fn is_zero(self) -> bool {
         self.0.is_zero()

@@ -60,10 +60,11 @@ impl<S: Store> BundleService for Bundles<S> {
         request: Request<RetrieveRequest>,
     ) -> Result<Response<Self::RetrieveStream>, Status> {
         let talker = talker(&request)?;
-        let signed = present(request.into_inner().statement, "statement");
+        let RetrieveRequest { statement, from } = request.into_inner();
+        let signed = present(statement, "statement");
         let signed = signed.and_then(SignedText::try_from).map_err(bad_field)?;
         let retrieval = retrieval(&signed)?;
-        let delivery = self.0.retrieve(talker.clone(), signed).await.map_err(answer)?;
+        let delivery = self.0.retrieve(talker.clone(), signed, from).await.map_err(answer)?;
         let Done { entries, head } = delivery.done;
         let first = Contributions {
             contributions: delivery.contributions.into_iter().map(Into::into).collect(),
@@ -114,6 +115,7 @@ async fn deliver<S: Store>(
 ) -> Result<(), Undelivered> {
     send(pieces, Out::Contributions(first)).await?;
     match bundle {
+        BundleBytes::Small(bytes) if bytes.is_empty() => Ok(()),
         BundleBytes::Small(bytes) => send(pieces, Out::Chunk(bytes)).await,
         BundleBytes::Large(mut bundle) => loop {
             let read = tokio::task::spawn_blocking(move || {

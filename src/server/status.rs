@@ -159,10 +159,12 @@ fn code(refusal: &Refusal) -> Code {
         | Refusal::NotAdministrator(_)
         | Refusal::NotInvited(_)
         | Refusal::NotDepositor(_)
+        | Refusal::NotAmending(_)
         | Refusal::NotEntitled { .. }
         | Refusal::OwnRequest(_) => Code::PermissionDenied,
         Refusal::Limit { .. } => Code::ResourceExhausted,
         Refusal::OtherLog
+        | Refusal::LaterRules(_)
         | Refusal::Early { .. }
         | Refusal::Backdated { .. }
         | Refusal::Late { .. }
@@ -178,7 +180,16 @@ fn code(refusal: &Refusal) -> Code {
         | Refusal::DepositIs(_)
         | Refusal::NoSuchRule(_)
         | Refusal::NoAuthority
+        | Refusal::TermOver { .. }
+        | Refusal::NotAmendable
+        | Refusal::NeverAmended(_)
+        | Refusal::NotGranted { .. }
+        | Refusal::DutyOfRule(_)
         | Refusal::DutyPast { .. }
+        | Refusal::NotTriggered { .. }
+        | Refusal::RemindedLately { .. }
+        | Refusal::NoEvidence
+        | Refusal::Settled(_)
         | Refusal::AccessOver { .. }
         | Refusal::FetchedOften(_)
         | Refusal::RequestIs(_) => Code::FailedPrecondition,

@@ -109,7 +109,7 @@ impl Bundles {
         if header != sums_header() {
             return Err(damaged(&sums_path, "its format is not one this version reads"));
         }
-        Ok(StoredBundle { path: data_path, data, sums, size: record.size, given: 0 })
+        Ok(StoredBundle { path: data_path, data, sums, size: record.size, given: 0, skipped: 0 })
     }
 
     pub(crate) fn data_path(&self, id: &DepositId) -> PathBuf {
@@ -128,7 +128,10 @@ pub struct StoredBundle {
     data: File,
     sums: BufReader<File>,
     size: u64,
+    /// Up to where it was read: where a chunk begins, or the end.
     given: u64,
+    /// Bytes of the next chunk that nobody wants.
+    skipped: usize,
 }
 
 impl StoredBundle {
@@ -149,6 +152,20 @@ impl StoredBundle {
 impl Bundle for StoredBundle {
     fn size(&self) -> u64 {
         self.size
+    }
+
+    fn seek(&mut self, from: u64) -> Result<(), ReadError> {
+        const CHUNK: u64 = CHUNK_BYTES as u64;
+        let (chunk, skipped) = match from < self.size {
+            true => (from / CHUNK, from % CHUNK),
+            false => (self.size.div_ceil(CHUNK), 0),
+        };
+        let sums = SUMS_HEADER_BYTES as u64 + chunk * SUM_BYTES as u64;
+        self.sums.seek(SeekFrom::Start(sums))?;
+        self.given = self.size.min(chunk * CHUNK);
+        self.data.seek(SeekFrom::Start(self.given))?;
+        self.skipped = skipped as usize;
+        Ok(())
     }
 
     fn next(&mut self) -> Result<Option<Bytes>, ReadError> {
@@ -172,7 +189,7 @@ impl Bundle for StoredBundle {
             return Err(damaged(&self.path, &how));
         }
         self.given += chunk.len() as u64;
-        Ok(Some(chunk.into()))
+        Ok(Some(Bytes::from(chunk).split_off(std::mem::take(&mut self.skipped))))
     }
 }
 

@@ -313,4 +313,13 @@ fn objects_are_there_after_a_restart<S: Store>(store: &S) {
     assert_eq!(bundle.size(), 700_000);
     assert_eq!(read_bundle(bundle).unwrap(), large());
     assert_eq!(read_bundle(store.bundle(&deposit(2)).unwrap().unwrap()).unwrap(), b"");
+    for from in [0, 1, 262_143, 262_144, 262_145, 524_288, 699_999, 700_000] {
+        let mut bundle = store.bundle(&deposit(1)).unwrap().unwrap();
+        bundle.next().unwrap();
+        bundle.seek(from as u64).unwrap();
+        assert!(read_bundle(bundle).unwrap() == large()[from..], "from byte {from}");
+    }
+    let mut empty = store.bundle(&deposit(2)).unwrap().unwrap();
+    empty.seek(0).unwrap();
+    assert_eq!(read_bundle(empty).unwrap(), b"");
 }

@@ -290,6 +290,9 @@ pub trait Staged: Send + 'static {
 pub trait Bundle: Send + 'static {
     /// Its size in bytes.
     fn size(&self) -> u64;
+    /// Has the next piece begin at this byte, which is at most its size. It is checked with what was
+    /// stored together with it all the same.
+    fn seek(&mut self, from: u64) -> Result<(), ReadError>;
     /// The next checked piece, `None` at the end. A piece that does not match what was stored is
     /// [`ReadError::Damaged`], and nothing of it is returned.
     fn next(&mut self) -> Result<Option<bytes::Bytes>, ReadError>;

@@ -157,6 +157,8 @@ fn is_urgent(group: &[(SignedText, Stated)]) -> bool {
         | Statement::ReleaseKey(_)
         | Statement::Acceptance(_)
         | Statement::Declination(_)
+        | Statement::Amendment(_)
+        | Statement::Countersignature(_)
         | Statement::Termination(_)
         | Statement::Resumption(_)
         | Statement::Reseal(_)
@@ -165,6 +167,9 @@ fn is_urgent(group: &[(SignedText, Stated)]) -> bool {
         | Statement::Consent(_)
         | Statement::Contribution(_)
         | Statement::Notification(_)
+        | Statement::Reminder(_)
+        | Statement::Attestation(_)
+        | Statement::Settlement(_)
         | Statement::TimeStamp(_) => false,
     })
 }
@@ -362,7 +367,8 @@ impl<S: Store> Desk<S> {
         let (mut added, mut said, mut notes) = (Added::default(), Vec::new(), Vec::new());
         for (signed, stated) in group {
             let saw = saw(self.store.as_ref(), &stated)?;
-            let circumstances = Circumstances { log: self.scribe.log.clone(), now: draft.now, saw };
+            let (log, engine, now) = (self.scribe.log.clone(), ENGINE, draft.now);
+            let circumstances = Circumstances { log, engine, now, saw };
             rules::decide(&states, &stated, &circumstances).map_err(VaultError::Refused)?;
             quota::check(&self.quota, &states, (&signed, &stated), draft.now)?;
             let stream = rules::stream(&stated);

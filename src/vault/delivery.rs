@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use bytes::Bytes as Buffer;
+use bytes::{Buf as _, Bytes as Buffer};
 
 use crate::domain::event::{Note, SignedText};
 use crate::domain::id::DepositId;
@@ -10,7 +10,7 @@ use crate::domain::refusal::Refusal;
 use crate::domain::statement::{Deposit, Retrieval, Stated, Statement};
 use crate::domain::states::{Key, States};
 use crate::domain::stream::Stream;
-use crate::store::{Blob, ReadError, Store, Upload};
+use crate::store::{Blob, Bundle as _, ReadError, Store, Upload};
 use crate::vault::attachments;
 use crate::vault::attempts::Tried;
 use crate::vault::committer::{Done, Work};
@@ -36,6 +36,26 @@ pub enum BundleBytes<S: Store> {
     Small(Buffer),
     /// Piece by piece.
     Large(S::Bundle),
+}
+
+impl<S: Store> BundleBytes<S> {
+    fn size(&self) -> u64 {
+        match self {
+            Self::Small(bytes) => bytes.len() as u64,
+            Self::Large(bundle) => bundle.size(),
+        }
+    }
+
+    /// Leaves out what is before this byte, which is at most the size.
+    fn seek(&mut self, from: u64) -> Result<(), ReadError> {
+        match self {
+            Self::Small(bytes) => {
+                bytes.advance(usize::try_from(from).unwrap_or(usize::MAX).min(bytes.len()));
+                Ok(())
+            }
+            Self::Large(bundle) => bundle.seek(from),
+        }
+    }
 }
 
 /// A deposit that was judged, as far as that goes in one turn.
@@ -173,11 +193,13 @@ impl<S: Store> Vault<S> {
         done
     }
 
-    /// Hands a released bundle to its requester. That it does is durable on return.
+    /// Hands a released bundle to its requester, from this byte on. That it does is durable on
+    /// return, also where it goes on with what broke off.
     pub async fn retrieve(
         self: &Arc<Self>,
         talker: Talker,
         signed: SignedText,
+        from: u64,
     ) -> Result<Delivery<S>, VaultError> {
         let (tried, judged) = self
             .blocking(move |vault| {
@@ -188,7 +210,7 @@ impl<S: Store> Vault<S> {
             .await?;
         let delivered = async {
             let (group, retrieval) = judged?;
-            self.hand_out(group, retrieval).await
+            self.hand_out(group, retrieval, from).await
         };
         self.telling(tried, delivered.await).await
     }
@@ -218,8 +240,9 @@ impl<S: Store> Vault<S> {
         self: &Arc<Self>,
         group: Vec<(SignedText, Stated)>,
         retrieval: Retrieval,
+        from: u64,
     ) -> Result<Delivery<S>, VaultError> {
-        let (contributions, bundle) = self.gather(&retrieval).await?;
+        let (contributions, bundle) = self.gather(&retrieval, from).await?;
         let work = Work::Statements { group, blobs: Vec::new(), bundle: None };
         let done = self.committer.submit(work).await?;
         let (by, request) = (retrieval.made.by, retrieval.request.id);
@@ -233,6 +256,7 @@ impl<S: Store> Vault<S> {
     async fn gather(
         self: &Arc<Self>,
         retrieval: &Retrieval,
+        from: u64,
     ) -> Result<(Vec<Vec<u8>>, BundleBytes<S>), VaultError> {
         let id = retrieval.request.id.clone();
         let found = self.blocking(move |vault| {
@@ -258,7 +282,12 @@ impl<S: Store> Vault<S> {
         if let Err(ReadError::Damaged { .. }) = &bundle {
             self.quarantine(retrieval).await?;
         }
-        Ok((contributions, bundle?))
+        let mut bundle = bundle?;
+        if from > bundle.size() {
+            return Err(VaultError::Malformed("the bundle ends before the delivery is to begin"));
+        }
+        bundle.seek(from)?;
+        Ok((contributions, bundle))
     }
 
     /// A deposit's bundle, wherever it lies.

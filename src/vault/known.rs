@@ -72,6 +72,7 @@ fn is_read_often(key: &Key) -> bool {
         Key::Vault | Key::Organisation(_) | Key::Agreement(_) | Key::Request(_) => true,
         Key::Authorities
         | Key::Timestamper
+        | Key::Amendment(_)
         | Key::Party(..)
         | Key::Deposit(_)
         | Key::Bundle(..)

@@ -64,7 +64,7 @@ use crate::crypto::proofs::{self, Unproven};
 use crate::crypto::{signature, statement};
 use crate::domain::chain::chain;
 use crate::domain::deposit::Deposit;
-use crate::domain::event::{Note, SignedText};
+use crate::domain::event::{ENGINE, Note, SignedText};
 use crate::domain::id::{Bytes, DepositId, Digest, MemberId, MemberPath};
 use crate::domain::refusal::Refusal;
 use crate::domain::rules::{self, Circumstances};
@@ -414,7 +414,8 @@ impl<S: Store> Vault<S> {
 
     fn circumstances(&self, stated: &Stated) -> Result<Circumstances, VaultError> {
         let saw = committer::saw(self.store.as_ref(), stated)?;
-        Ok(Circumstances { log: self.scribe.log.clone(), now: self.clock.now(), saw })
+        let (log, now) = (self.scribe.log.clone(), self.clock.now());
+        Ok(Circumstances { log, engine: ENGINE, now, saw })
     }
 
     fn load(
@@ -524,6 +525,8 @@ fn may_be_submitted(statement: &Statement) -> bool {
         | Statement::ReleaseKey(_)
         | Statement::Acceptance(_)
         | Statement::Declination(_)
+        | Statement::Amendment(_)
+        | Statement::Countersignature(_)
         | Statement::Termination(_)
         | Statement::Resumption(_)
         | Statement::Reseal(_)
@@ -533,6 +536,9 @@ fn may_be_submitted(statement: &Statement) -> bool {
         | Statement::Seen(_)
         | Statement::Notification(_)
         | Statement::Objection(_)
+        | Statement::Reminder(_)
+        | Statement::Attestation(_)
+        | Statement::Settlement(_)
         | Statement::Withdrawal(_)
         | Statement::Acknowledgement(_)
         | Statement::TimeStamp(_) => true,

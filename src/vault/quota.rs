@@ -163,7 +163,10 @@ pub(super) fn check(
             within(own, (Resource::Registrations, quota.registrations), usage.registrations, 1)?;
             text()
         }
-        Statement::Proposal(_) | Statement::ReleaseKey(_) | Statement::Reseal(_) => text(),
+        Statement::Proposal(_)
+        | Statement::Amendment(_)
+        | Statement::ReleaseKey(_)
+        | Statement::Reseal(_) => text(),
         Statement::Deposit(_)
         | Statement::Invitation(_)
         | Statement::Organisation(_)
@@ -174,6 +177,7 @@ pub(super) fn check(
         | Statement::Renewal(_)
         | Statement::Acceptance(_)
         | Statement::Declination(_)
+        | Statement::Countersignature(_)
         | Statement::Termination(_)
         | Statement::Resumption(_)
         | Statement::Consent(_)
@@ -181,6 +185,9 @@ pub(super) fn check(
         | Statement::Seen(_)
         | Statement::Notification(_)
         | Statement::Objection(_)
+        | Statement::Reminder(_)
+        | Statement::Attestation(_)
+        | Statement::Settlement(_)
         | Statement::Withdrawal(_)
         | Statement::Retrieval(_)
         | Statement::Acknowledgement(_)

@@ -237,7 +237,7 @@ impl<S: Store> Vault<S> {
         self.load(&mut states, [Key::Agreement(upload.agreement.clone())])?;
         let unknown = || Refusal::NotFound(upload.agreement.to_string());
         let agreement = states.agreement(&upload.agreement).ok_or_else(unknown)?;
-        deposit::decide_upload(agreement, &member.organisation, upload.size)?;
+        deposit::decide_upload(agreement, &member.organisation, upload.size, self.clock.now())?;
         Ok(agreement.goes_on_in(self.log().generation)?)
     }
 

@@ -143,7 +143,7 @@ impl Siege {
             "port": port.parse::<u16>().unwrap(),
             "members": members,
             "read": hex::encode(read(agreement).encode_to_vec()),
-            "retrieve": hex::encode(RetrieveRequest { statement }.encode_to_vec()),
+            "retrieve": hex::encode(RetrieveRequest { statement, from: 0 }.encode_to_vec()),
             "upload": hex::encode(framed),
         });
         world.file("target.json", target.to_string()).into()

@@ -5,9 +5,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use escrow_vault::client::acts::deposit::{self, Told};
-use escrow_vault::client::acts::release;
+use escrow_vault::client::acts::deposit::{self, Told as Sent};
+use escrow_vault::client::acts::{release, retrieval};
 use escrow_vault::client::archive::pack::Plan;
+use escrow_vault::client::delivery::Told;
 use escrow_vault::client::home::Home;
 use escrow_vault::client::session::Session;
 
@@ -45,8 +46,8 @@ fn an_upload_ends_when_its_member_is_revoked_and_leaves_nothing() {
         let plan = Plan::survey(&[file], &[]).unwrap();
         let bundle = deposit::seal(&agreement, plan).unwrap();
         let (moved, mut revoking) = revoking(&world, "hanbit-parts", "hanbit-parts/dana");
-        let mut hear = |told: Told<'_>| match told {
-            Told::Moved(bytes) => revoking(bytes),
+        let mut hear = |told: Sent<'_>| match told {
+            Sent::Moved(bytes) => revoking(bytes),
             other => panic!("{other:?}"),
         };
         let how = ("large".parse().unwrap(), Duration::ZERO);
@@ -76,7 +77,12 @@ fn a_retrieval_ends_when_its_member_is_revoked() {
         let (agreement, request) = (agreement.parse().unwrap(), request.parse().unwrap());
         let matter = release::look(&mut session, &agreement, &request).await.unwrap();
         let (moved, revoking) = revoking(&world, "orient-display", "orient-display/haerin");
-        (release::retrieve(&session, &matter, &out, false, revoking).await, moved)
+        let mut revoking = revoking;
+        let told = |told: Told<'_>| match told {
+            Told::Received(bytes) => revoking(bytes),
+            Told::Kept(_) | Told::Lost { .. } => panic!("{told:?}"),
+        };
+        (retrieval::retrieve(&session, &matter, &out, false, told).await, moved)
     });
     assert_eq!(ended.unwrap_err().code(), "REVOKED");
     assert!(moved.load(Ordering::Relaxed) < SIZE as u64 / 2, "it was handed out");

@@ -136,7 +136,7 @@ fn promise_13_what_a_lying_vault_shows_is_not_believed() {
         (
             "an event is decided by rules that are not known yet",
             |s| s.forge(3, |event| event.engine += 1),
-            "rules of version 2, which this program does not have",
+            "rules of version 3, which this program does not have",
         ),
         (
             "an event is decided by no rules",

@@ -37,6 +37,7 @@ mod receipts;
 mod recovery;
 mod registration;
 mod release;
+mod resumed;
 mod scrub;
 mod sealed;
 mod service;

@@ -1,16 +1,37 @@
 //! Stock age, both ways.
 
 use std::fs;
-use std::io::Write as _;
+use std::io::{Read as _, Write as _};
 use std::process::{Command, Stdio};
 
 use curve25519_dalek::{EdwardsPoint, Scalar};
-use escrow_vault::crypto::payload;
+use escrow_vault::crypto::contribution::{Target, combine, contribute};
+use escrow_vault::crypto::header::Header;
+use escrow_vault::crypto::open;
+use escrow_vault::crypto::payload::{self, Digests};
 use escrow_vault::crypto::release_key::{ReleaseKey, deal, number};
+use escrow_vault::crypto::request_point::RequestSecret;
 use escrow_vault::crypto::seal::{Origin, Seal};
 use escrow_vault::domain::id::{AgreementId, Digest};
+use rand_core::OsRng;
 
 use super::{World, have, id};
+
+/// Where chunks, and the batches of them that are sealed together, end and begin.
+const SIZES: [usize; 11] = [
+    0,
+    1,
+    CHUNK_BYTES - 1,
+    CHUNK_BYTES,
+    CHUNK_BYTES + 1,
+    200_000,
+    4 * CHUNK_BYTES - 1,
+    4 * CHUNK_BYTES,
+    4 * CHUNK_BYTES + 1,
+    8 * CHUNK_BYTES,
+    17 * CHUNK_BYTES + 5,
+];
+const CHUNK_BYTES: usize = 64 * 1024;
 
 /// Seals with the stock program.
 fn stock(recipient: &str, plaintext: &[u8]) -> Vec<u8> {
@@ -124,7 +145,7 @@ fn stock_age_opens_what_we_seal() {
     // Stock identities are multiples of eight between 2^254 and 2^255 (RFC 7748's clamping): deal
     // until the secret, which only this test puts together, has such a representative.
     let (key, identity) = loop {
-        let dealt = deal(&names, 2, &mut rand_core::OsRng).unwrap();
+        let dealt = deal(&names, 2, &mut OsRng).unwrap();
         let key = ReleaseKey::check(&dealt.commitment, 2, &number(&names)).unwrap();
         let share = |i: usize| {
             let bytes = *dealt.shares[i].1.to_bytes();
@@ -141,11 +162,11 @@ fn stock_age_opens_what_we_seal() {
     );
     let path = dir.path().join("identity");
     fs::write(&path, bech.unwrap()).unwrap();
-    for size in [0usize, 1, 65_535, 65_536, 65_537, 200_000] {
+    for size in SIZES {
         let plaintext = vec![7; size];
         let agreement = AgreementId::of(&Digest::default());
         let origin = Origin { agreement, depositor: names[0].clone() };
-        let seal = Seal::new(&key, &origin, &mut rand_core::OsRng).unwrap();
+        let seal = Seal::new(&key, &origin, &mut OsRng).unwrap();
         let mut sealer = seal.begin(Vec::new(), payload::threads()).unwrap();
         sealer.write_all(&plaintext).unwrap();
         let (_, sealed) = sealer.finish().unwrap();
@@ -155,6 +176,42 @@ fn stock_age_opens_what_we_seal() {
             Command::new("age").arg("-d").arg("-i").arg(&path).arg(&file).output().unwrap();
         assert!(opened.status.success(), "{}", String::from_utf8_lossy(&opened.stderr));
         assert_eq!(opened.stdout, plaintext, "{size} bytes");
+    }
+}
+
+#[test]
+fn we_open_what_stock_age_seals() {
+    if !have("age") {
+        return;
+    }
+    let names = ["a", "b"].map(|name| name.parse().unwrap());
+    let dealt = deal(&names, 2, &mut OsRng).unwrap();
+    let key = ReleaseKey::check(&dealt.commitment, 2, &number(&names)).unwrap();
+    let request = RequestSecret::generate(&mut OsRng);
+    for size in SIZES {
+        let plaintext = (0..size).map(|at| (at ^ at >> 8 ^ at >> 16) as u8).collect::<Vec<_>>();
+        let file = stock(&key.recipient(), &plaintext);
+        let header = Header::parse(&file).unwrap().unwrap();
+        let target = Target {
+            request_sha256: Digest::default(),
+            release_key_sha256: Digest::default(),
+            epoch: 1,
+            ephemeral: header.ephemeral,
+            request_point: request.point(),
+        };
+        let contributions = dealt
+            .shares
+            .iter()
+            .map(|(name, share)| contribute(&key, name, share, &target, &mut OsRng).unwrap());
+        let contributions: Vec<_> = contributions.collect();
+        let secret = combine(&key, &contributions, None, &request, &target).unwrap();
+        let threads = payload::threads();
+        let open = |file| open::open(&secret, &key, &header, Digests::ALL, threads, file);
+        let mut opened = Vec::new();
+        open(file.as_slice()).unwrap().read_to_end(&mut opened).unwrap();
+        assert!(opened == plaintext, "{size} bytes");
+        let cut = open(&file[..file.len() - 1]);
+        assert!(cut.unwrap().read_to_end(&mut Vec::new()).is_err(), "{size} bytes, cut");
     }
 }
 

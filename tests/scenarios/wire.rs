@@ -218,7 +218,7 @@ fn promise_11_each_call_takes_its_own_statements_only() {
             let renew = RenewRequest { statement: statement.clone(), ..Default::default() };
             let bundle = Default::default();
             let deposit = DepositRequest { statement: statement.clone(), bundle };
-            let retrieve = RetrieveRequest { statement };
+            let retrieve = RetrieveRequest { statement, from: 0 };
             let calls = [
                 ("submit", statements.submit(submit).await.err()),
                 ("join", identity.join(join).await.err()),
@@ -274,7 +274,7 @@ fn promise_8_looks_and_hand_outs_are_entered_before_anything_is_shown() {
     });
     let refused = runtime().block_on(async {
         let mut service = BundleServiceClient::new(channel(&world, Some("hanbit-parts")).await);
-        service.retrieve(RetrieveRequest { statement: retrieval }).await.unwrap_err()
+        service.retrieve(RetrieveRequest { statement: retrieval, from: 0 }).await.unwrap_err()
     });
     assert_eq!(refused.code(), Code::PermissionDenied, "{refused:?}");
     let audit = world.escrow("hanbit-parts", &["audit", &agreement]).records();

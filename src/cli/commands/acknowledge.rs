@@ -42,6 +42,7 @@ fn deed(matter: &Matter, own: &OrganisationName, what: Acknowledged) -> String {
             format!("{own} has returned the bundle to the depositor.")
         }
         Acknowledged::Returned => format!("{own} has the bundle back."),
+        Acknowledged::Reported => format!("{own} has reported what was done with the bundle."),
         Acknowledged::Destroyed => format!("{own} has destroyed the bundle, with every copy."),
     }
 }

@@ -13,7 +13,7 @@ use crate::client::chronicle::Believed;
 use crate::client::session::Session;
 use crate::domain::event::{Act, Look, Note};
 use crate::domain::id::{AgreementId, DepositId, MemberPath, OrganisationName, RequestId};
-use crate::domain::statement::{Acknowledged, Stated, Statement, Withdrawn};
+use crate::domain::statement::{Acknowledged, Attested, Basis, Stated, Statement, Withdrawn};
 use crate::domain::stream::Stream;
 
 /// `escrow audit`
@@ -209,6 +209,8 @@ fn deed(stated: &Stated, agreement: &AgreementId) -> (&'static str, String) {
         Statement::ReleaseKey(_) => of_agreement("dealt_release_key"),
         Statement::Acceptance(_) => of_agreement("accepted"),
         Statement::Declination(_) => of_agreement("declined"),
+        Statement::Amendment(_) => of_agreement("proposed_amendment"),
+        Statement::Countersignature(_) => of_agreement("signed_amendment"),
         Statement::Termination(_) => of_agreement("signed_for_the_end"),
         Statement::Resumption(_) => of_agreement("resumed"),
         Statement::RevocationNotice(s) => ("told_of_revocation", s.member.to_string()),
@@ -220,6 +222,16 @@ fn deed(stated: &Stated, agreement: &AgreementId) -> (&'static str, String) {
         Statement::Seen(s) => ("saw_request", s.request.id.to_string()),
         Statement::Notification(s) => ("recorded_notification", s.request.id.to_string()),
         Statement::Objection(s) => ("objected", s.request.id.to_string()),
+        Statement::Reminder(s) => ("reminded", s.organisation.to_string()),
+        Statement::Attestation(s) => match s.what {
+            Attested::Event(_) => ("attested_event", s.request.id.to_string()),
+            Attested::Order => ("attested_order", s.request.id.to_string()),
+        },
+        Statement::Settlement(s) => match s.basis {
+            Basis::Joint => ("settled_by_joint_instruction", s.request.id.to_string()),
+            Basis::Award => ("settled_by_award", s.request.id.to_string()),
+            Basis::Order => ("settled_by_order", s.request.id.to_string()),
+        },
         Statement::Withdrawal(s) => match s.withdrawn {
             Withdrawn::Request => ("withdrew_request", s.request.id.to_string()),
             Withdrawn::Objection => ("withdrew_objection", s.request.id.to_string()),
@@ -228,6 +240,7 @@ fn deed(stated: &Stated, agreement: &AgreementId) -> (&'static str, String) {
         Statement::Acknowledgement(s) => match s.what {
             Acknowledged::Received => ("acknowledged_receipt", s.request.id.to_string()),
             Acknowledged::Returned => ("acknowledged_return", s.request.id.to_string()),
+            Acknowledged::Reported => ("acknowledged_report", s.request.id.to_string()),
             Acknowledged::Destroyed => ("acknowledged_destruction", s.request.id.to_string()),
         },
         Statement::TimeStamp(s) => ("time_stamped_request", s.request.id.to_string()),

@@ -16,6 +16,8 @@ use crate::cli::view::{
 use crate::client::acts::authority::{self, NotStamped};
 use crate::client::acts::notice;
 use crate::client::acts::release::{self, Matter, Wish};
+use crate::client::acts::retrieval;
+use crate::client::delivery::Told;
 use crate::client::error::{ClientError, chain};
 use crate::client::session::Session;
 use crate::domain::id::{AgreementId, RequestId, RuleName};
@@ -222,15 +224,25 @@ pub(super) async fn retrieve(
 ) -> Result<Exit, Failure> {
     let (agreement, id) = find::request(session, named).await?;
     let matter = release::look(session, &agreement, &id).await?;
-    release::may_retrieve(session, &matter, out)?;
+    retrieval::may_retrieve(session, &matter, out)?;
     output.ask(&format!(
         "This takes delivery of {id} into {}. A request is retrieved once: when the bundle is \
          open, the secret that opens it is erased here.",
         out.display()
     ))?;
     let progress = Progress::new("retrieving", matter.deposit.statement.size, output);
-    let received = |bytes| progress.add(bytes);
-    let got = release::retrieve(session, &matter, out, raw, received).await?;
+    let told = |told: Told<'_>| match told {
+        Told::Kept(bytes) => {
+            progress.set(bytes);
+            let kept = size(bytes);
+            progress.note(&format!("{kept} of it were received before; going on from there"));
+        }
+        Told::Received(bytes) => progress.add(bytes),
+        Told::Lost { fault, pause } => {
+            progress.note(&format!("{fault}; trying again in {} s", pause.as_secs()));
+        }
+    };
+    let got = retrieval::retrieve(session, &matter, out, raw, told).await?;
     drop(progress);
     let view = RetrievedView {
         request: id,

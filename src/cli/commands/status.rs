@@ -100,9 +100,15 @@ pub(super) async fn status(output: &Output, session: &mut Session) -> Result<Exi
     let (mut waiting_for_me, mut may_object) = (0, Vec::new());
     for request in every_request(session) {
         match wanted(&request, &owner, now) {
-            Some(Wanted::Consent | Wanted::Share | Wanted::Retrieve | Wanted::Acknowledge) => {
-                waiting_for_me += 1
-            }
+            Some(
+                Wanted::Attest
+                | Wanted::Consent
+                | Wanted::Share
+                | Wanted::Review
+                | Wanted::Settle
+                | Wanted::Retrieve
+                | Wanted::Acknowledge,
+            ) => waiting_for_me += 1,
             Some(Wanted::MayObject) => {
                 let until = Some(request.notice_ends_at).filter(|until| now < *until);
                 may_object.push(MayObject { request: request.id, until });

@@ -48,7 +48,13 @@ pub struct AgreementView {
     parties: Vec<PartyView>,
     rules: Vec<RuleView>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    amend: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    term: Option<Timestamp>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     calendar: Option<Calendar>,
+    #[serde(skip)]
+    amended: Vec<(&'static str, String)>,
     time_stamps: Option<TimeStampsView>,
     proposed_by: MemberPath,
     proposed_at: Timestamp,
@@ -115,6 +121,9 @@ impl AgreementView {
             contract_sha256: terms.contract_sha256,
             parties: parties.flat_map(|(role, who)| who.iter().map(|o| party(role, o))).collect(),
             rules: terms.rules.iter().map(RuleView::new).collect(),
+            amend: terms.amend.as_ref().map(ToString::to_string),
+            term: terms.term,
+            amended: terms::amended_text(terms),
             calendar: terms.calendar.clone(),
             time_stamps: terms.time_stamps.as_ref().map(TimeStampsView::new),
             proposed_by: agreement.proposer.clone(),
@@ -148,6 +157,7 @@ impl AgreementView {
             ("recipient", self.recipient.clone().unwrap_or_default()),
             ("rules", rules),
         ]);
+        pairs.extend(self.amended.iter().cloned());
         let working_days = self.calendar.iter().map(terms::calendar_text);
         pairs.extend(working_days.map(|text| ("working days", text)));
         pairs.extend(self.time_stamps.iter().map(|pinned| ("time-stamps", pinned.text())));

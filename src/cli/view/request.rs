@@ -315,8 +315,11 @@ impl RequestView {
 
     fn wanted_text(&self, wanted: Wanted) -> String {
         match wanted {
+            Wanted::Attest => "attestation".to_owned(),
             Wanted::Consent => "consent".to_owned(),
             Wanted::Share => "share".to_owned(),
+            Wanted::Review => "look".to_owned(),
+            Wanted::Settle => "word that objections are settled".to_owned(),
             Wanted::Retrieve => "retrieve".to_owned(),
             Wanted::Acknowledge => "acknowledge".to_owned(),
             Wanted::MayObject => may_object_text(self.objectable_until()),

@@ -1,12 +1,15 @@
 //! Terms as commands put them out: the way they were understood.
 
+use std::collections::BTreeMap;
+
 use serde::Serialize;
 
 use crate::cli::output::fields;
 use crate::crypto::signature;
 use crate::domain::calendar::Calendar;
 use crate::domain::id::{Digest, Role, RuleName};
-use crate::domain::terms::{Access, Rule, Terms, TimeStamps};
+use crate::domain::statement::Basis;
+use crate::domain::terms::{Access, Grants, Rule, RuleDuty, Terms, TimeStamps};
 use crate::domain::url::Url;
 
 /// A rule of an agreement.
@@ -14,14 +17,24 @@ use crate::domain::url::Url;
 pub struct RuleView {
     name: RuleName,
     requester: Vec<Role>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    trigger: Option<String>,
     needs: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     distinct_organisations: Option<u16>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    reviewers: Vec<Role>,
     notice: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     vote: Option<String>,
     objection: Vec<Role>,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    settled_by: BTreeMap<Basis, String>,
     expires: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    grants: Option<Grants>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    duty: Option<RuleDuty>,
     #[serde(skip_serializing_if = "Option::is_none")]
     access: Option<Access>,
 }
@@ -32,12 +45,22 @@ impl RuleView {
         Self {
             name: rule.name.clone(),
             requester: rule.requesters.clone(),
+            trigger: (!rule.trigger.is_joint()).then(|| rule.trigger.to_string()),
             needs: rule.needs.to_string(),
             distinct_organisations: rule.distinct_organisations,
+            reviewers: rule.reviewers.clone(),
             notice: rule.notice.to_string(),
             vote: rule.vote.map(|vote| vote.to_string()),
             objection: rule.objection.clone(),
+            settled_by: rule
+                .settled_by
+                .iter()
+                .flat_map(|settled_by| settled_by.each())
+                .map(|(basis, needs)| (basis, needs.to_string()))
+                .collect(),
             expires: rule.expires.to_string(),
+            grants: Some(rule.grants.clone()).filter(|grants| *grants != Grants::All),
+            duty: rule.duty,
             access: rule.access,
         }
     }
@@ -49,12 +72,17 @@ impl RuleView {
         let Self {
             name,
             requester,
+            trigger,
             needs,
             distinct_organisations,
+            reviewers,
             notice,
             vote,
             objection,
+            settled_by,
             expires,
+            grants,
+            duty,
             access,
         } = self;
         let distinct = distinct_organisations.map(|count| format!(" from {count} organisations"));
@@ -63,11 +91,26 @@ impl RuleView {
             [] => "nobody may object".to_owned(),
             roles => format!("{} may object", list(roles)),
         };
+        let settled = settled_by.iter().map(|(basis, by)| format!("{} by {by}", basis.noun()));
+        let settled = match settled.collect::<Vec<_>>().as_slice() {
+            [] => String::new(),
+            ways => format!(", which ends by withdrawal, {}", ways.join(", ")),
+        };
+        let reviewed = match reviewers.as_slice() {
+            [] => String::new(),
+            roles => format!(", once {} has seen the request", list(roles)),
+        };
+        let trigger = trigger.iter().map(|what| format!(", given {what}")).collect::<String>();
         let vote = vote.iter().map(|vote| format!(", each good for {vote}")).collect::<String>();
+        let grants = grants.iter().map(|grants| format!("; grants {grants}")).collect::<String>();
+        let duty = duty.iter().map(|duty| {
+            format!("; duty to {} within {} of the release", duty.kind.word(), duty.within)
+        });
+        let duty = duty.collect::<String>();
         let access = access.iter().map(access_text).collect::<String>();
         format!(
-            "{name}: {} may request; needs {needs}{distinct}{vote}; notice {notice}; {objection}; \
-             expires after {expires}{access}",
+            "{name}: {} may request{trigger}; needs {needs}{distinct}{vote}{reviewed}; notice {notice}; \
+             {objection}{settled}; expires after {expires}{grants}{duty}{access}",
             list(requester)
         )
     }
@@ -135,10 +178,18 @@ pub fn terms_text(terms: &Terms) -> String {
         ("bundles", origin_text(terms.stock_age)),
         ("rules", rules.collect::<Vec<_>>().join("\n")),
     ]);
+    pairs.extend(amended_text(terms));
     pairs.extend(terms.calendar.iter().map(|days| ("working days", calendar_text(days))));
     let stamps = terms.time_stamps.iter().map(TimeStampsView::new);
     pairs.extend(stamps.map(|pinned| ("time-stamps", pinned.text())));
     fields(&pairs)
+}
+
+/// Who may amend the terms and when their term is over, for people.
+pub(super) fn amended_text(terms: &Terms) -> Vec<(&'static str, String)> {
+    let amend = terms.amend.iter().map(|by| ("amended by", format!("organisations: {by}")));
+    let term = terms.term.iter().map(|until| ("term", format!("until {until}")));
+    amend.chain(term).collect()
 }
 
 /// How many shares open a bundle, for people.

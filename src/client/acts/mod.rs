@@ -11,5 +11,6 @@ pub mod receipt;
 pub mod registration;
 pub mod release;
 pub mod resume;
+pub mod retrieval;
 pub mod stamp;
 pub mod watch;

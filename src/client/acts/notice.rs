@@ -168,8 +168,8 @@ mod tests {
                     request.consents.push(act(SORA));
                     let Act { by, at } = act(SORA);
                     let reason = "no such event".parse().unwrap();
-                    let withdrawn = Some(act(SORA));
-                    request.objections.push(Objection { by, at, reason, withdrawn });
+                    let (settlements, withdrawn) = (Vec::new(), Some(act(SORA)));
+                    request.objections.push(Objection { by, at, reason, settlements, withdrawn });
                     assert!(request.unaware().is_empty());
                 },
                 9,

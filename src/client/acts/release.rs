@@ -1,42 +1,32 @@
-//! Requests, approvals, objections, retrieval.
+//! Requests, approvals, objections.
 
 use std::fs::File;
-use std::io::{self, Read, Seek as _, Write as _};
+use std::io;
 use std::path::Path;
 use std::time::SystemTime;
 
 use rand_core::OsRng;
 use sha2::{Digest as _, Sha256};
-use zeroize::Zeroizing;
 
 use crate::client::acts::agreement::{faulty, own_share};
 use crate::client::acts::notice;
-use crate::client::archive::unpack;
-use crate::client::error::{ClientError, chain};
+use crate::client::error::ClientError;
 use crate::client::session::Session;
-use crate::client::silence::answered;
-use crate::crypto::contribution::{Contribution, combine, contribute};
-use crate::crypto::header::Header;
-use crate::crypto::payload::{self, Digests};
+use crate::crypto::contribution::contribute;
 use crate::crypto::request_point::{Purpose, RequestSecret};
-use crate::crypto::{open, proofs, signature};
+use crate::crypto::{proofs, signature};
 use crate::domain::agreement::Agreement;
 use crate::domain::deposit::Deposit;
-use crate::domain::id::{AgreementId, Bytes, DepositId, Digest, RequestId, RuleName};
-use crate::domain::outlook::missing;
+use crate::domain::id::{AgreementId, Bytes, DepositId, RequestId, RuleName};
 use crate::domain::refusal::Refusal;
 use crate::domain::request::{self, Request, State};
 use crate::domain::rules;
 use crate::domain::statement::{
-    self, Acknowledged, Acknowledgement, Consent, Content, Duty, Evidence, Notification, Objection,
-    RequestRef, Retrieval, Sealing, Seen, Withdrawal, Withdrawn,
+    self, Acknowledged, Acknowledgement, Consent, Duty, Evidence, Notification, Objection,
+    RequestRef, Seen, Withdrawal, Withdrawn,
 };
 use crate::domain::text::Text;
 use crate::domain::time::Timestamp;
-use crate::wire::limit::MESSAGE_BYTES_MAX;
-use crate::wire::v1::RetrieveRequest;
-use crate::wire::v1::bundle_service_client::BundleServiceClient;
-use crate::wire::v1::retrieve_response::Part;
 
 /// A request with everything it is about, as believed just now.
 #[derive(Debug, Clone)]
@@ -329,250 +319,12 @@ pub async fn acknowledge(
     session.submit(vec![signed], Vec::new()).await
 }
 
-/// What was retrieved.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Retrieved {
-    /// Size of the bundle, in bytes.
-    pub bundle_size: u64,
-    /// Size of what was in it, in bytes.
-    pub plaintext_size: u64,
-    /// Files and directories written.
-    pub entries: u64,
-    /// Whether it was checked against the depositor's digest of the plaintext.
-    pub plaintext_checked: bool,
-}
-
-/// Refuses what cannot be retrieved, or not to this place, before anything is signed.
-pub fn may_retrieve(session: &Session, matter: &Matter, out: &Path) -> Result<(), ClientError> {
-    let (request, by) = (&matter.request, &session.owner.path);
-    if by != request.requester() {
-        let rule = request.statement.rule.clone();
-        return Err(Refusal::NotEntitled { who: by.clone(), what: "retrieve", rule }.into());
-    }
-    let state = request.state(now());
-    match state {
-        State::Open | State::Notice | State::Objected | State::Satisfied => {
-            let missing =
-                missing(request, now()).iter().map(ToString::to_string).collect::<Vec<_>>();
-            return Err(ClientError::NotYet {
-                message: format!("{} is {state}; missing: {}", request.id, missing.join("; ")),
-                hint: state.remedy().to_owned(),
-            });
-        }
-        State::Released | State::Retrieved | State::Withdrawn | State::Expired => {}
-    }
-    if out.symlink_metadata().is_ok() {
-        return Err(ClientError::input(
-            "EXISTS",
-            format!("{} exists already", out.display()),
-            "name a directory that does not exist yet with --out",
-        ));
-    }
-    if !beside(out).is_dir() {
-        return Err(ClientError::input(
-            "NO_PLACE",
-            format!("{} is not a directory, so nothing can be made in it", beside(out).display()),
-            "make it first, or name another place with --out",
-        ));
-    }
-    Ok(())
-}
-
-/// The directory that a path is made in.
-fn beside(path: &Path) -> &Path {
-    path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."))
-}
-
-/// Takes delivery of a released bundle, opens it and writes it to `out`, which must not exist.
-pub async fn retrieve(
-    session: &Session,
-    matter: &Matter,
-    out: &Path,
-    raw: bool,
-    received: impl FnMut(u64),
-) -> Result<Retrieved, ClientError> {
-    let Matter { agreement, deposit, request } = matter;
-    may_retrieve(session, matter, out)?;
-    let made = session.made();
-    let ground = session.ground(&agreement.id);
-    let retrieval = Retrieval { made, ground, request: named(request) };
-    request::decide_retrieval(request, deposit, &retrieval, false, now())?;
-    let secret = request_secret(session, request)?;
-    let (contributions, file) = fetch(session, matter, retrieval, out, received).await?;
-    let key = proofs::release_key(agreement).map_err(faulty)?;
-    let target = proofs::target(session.states(), request).map_err(faulty)?;
-    let own = &session.owner.path.organisation;
-    let own_share = match agreement.terms.is_holder(own) {
-        true => Some(own_share(session, agreement, &key).await?),
-        false => None,
-    };
-    let own = own_share.as_ref().map(|share| (own, share));
-    let shared = combine(&key, &contributions, own, &secret, &target).map_err(faulty)?;
-    let stated = &deposit.statement;
-    let header = stated_header(stated);
-    let digests = Digests { plaintext: false, file: false };
-    let threads = payload::threads();
-    let opened = open::open(&shared, &key, &header, digests, threads, file).map_err(faulty)?;
-    let expected = match &stated.sealing {
-        Sealing::Escrow { plaintext_sha256, plaintext_size, .. } => {
-            Some((*plaintext_sha256, *plaintext_size))
-        }
-        Sealing::Elsewhere => None,
-    };
-    let mut checked = Checked::new(opened, expected);
-    let entries = match (stated.content, raw) {
-        (Content::Tar, false) => {
-            let written = unpack::unpack(&mut checked, out, unpack::Limits::default());
-            let bad = |fault: unpack::UnpackFault| {
-                ClientError::input("NOT_UNPACKED", chain(&fault), fault.hint())
-            };
-            written.map_err(bad)?.entries
-        }
-        (Content::Opaque, _) | (Content::Tar, true) => {
-            let written = unpack::write_single(&mut checked, out);
-            let bad = |fault: unpack::UnpackFault| {
-                ClientError::input("NOT_WRITTEN", chain(&fault), fault.hint())
-            };
-            written.map_err(bad)?;
-            1
-        }
-    };
-    // Not before all of it is on the disk: nothing opens the bundle without this secret.
-    session.home.erase_request_secret(&request.statement.point.to_string())?;
-    Ok(Retrieved {
-        bundle_size: stated.size,
-        plaintext_size: checked.size,
-        entries,
-        plaintext_checked: expected.is_some(),
-    })
-}
-
-/// Fetches contributions and bundle; both are checked against what was stated of them.
-async fn fetch(
-    session: &Session,
-    matter: &Matter,
-    retrieval: Retrieval,
-    out: &Path,
-    mut received: impl FnMut(u64),
-) -> Result<(Vec<Contribution>, File), ClientError> {
-    let signed = session.sign(&retrieval.into())?;
-    let request = RetrieveRequest { statement: Some(signed.clone().into()) };
-    let mut service =
-        BundleServiceClient::new(session.channel()).max_decoding_message_size(MESSAGE_BYTES_MAX);
-    let mut parts = answered(service.retrieve(request)).await?.into_inner();
-    let untrue = |what: &str| ClientError::Untrue(what.to_owned());
-    let first = answered(parts.message()).await?.and_then(|reply| reply.part);
-    let Some(Part::Contributions(first)) = first else {
-        return Err(untrue("a delivery without contributions"));
-    };
-    let mut contributions = Vec::new();
-    for bytes in &first.contributions {
-        let digest = signature::sha256(bytes);
-        let spent =
-            matter.request.contributions.iter().find(|spent| spent.contribution_sha256 == digest);
-        let holder = &spent.ok_or_else(|| untrue("a contribution nobody stated"))?.by.organisation;
-        let states = session.states();
-        let checked = proofs::check_contribution(states, &matter.request, holder, bytes);
-        contributions.push(checked.map_err(faulty)?);
-    }
-    session.acknowledged(&[signed], first.entry.into_iter().collect(), first.head)?;
-    let dir = beside(out);
-    let disk = |fault: io::Error| {
-        let message = format!("{}: {fault}", dir.display());
-        ClientError::input("DISK", message, "make room, or name another directory with --out")
-    };
-    let mut file = tempfile::tempfile_in(dir).map_err(disk)?;
-    let (mut hash, mut size) = (Sha256::new(), 0u64);
-    let stated = &matter.deposit.statement;
-    while let Some(reply) = answered(parts.message()).await? {
-        let chunk = match reply.part {
-            Some(Part::Chunk(chunk)) if !chunk.is_empty() => chunk,
-            // Empty ones could go on for ever.
-            Some(Part::Chunk(_) | Part::Contributions(_)) | None => {
-                return Err(untrue("a delivery with something else than a bundle in it"));
-            }
-        };
-        size += chunk.len() as u64;
-        if size > stated.size {
-            return Err(untrue("a bundle larger than was deposited"));
-        }
-        hash.update(&chunk);
-        file.write_all(&chunk).map_err(disk)?;
-        received(chunk.len() as u64);
-    }
-    if size != stated.size || Bytes(hash.finalize().into()) != stated.sha256 {
-        return Err(untrue("a bundle that is not the one deposited"));
-    }
-    file.rewind().map_err(disk)?;
-    Ok((contributions, file))
-}
-
-fn request_secret(session: &Session, request: &Request) -> Result<RequestSecret, ClientError> {
-    let point = request.statement.point;
-    let gone = || {
-        ClientError::input(
-            "NO_SECRET",
-            format!(
-                "the secret of {} is not in this home, or was erased after retrieval",
-                request.id
-            ),
-            "only the home that a request was made in can open its bundle, once: restore that \
-             home from its backup, or make a new request",
-        )
-    };
-    let sealed = session.home.request_secret(&point.to_string())?.ok_or_else(gone)?;
-    let bytes = Zeroizing::new(age::decrypt(&session.keys.age, &sealed).map_err(faulty)?);
-    let array: Zeroizing<[u8; 32]> =
-        Zeroizing::new(bytes.as_slice().try_into().map_err(|_| gone())?);
-    let secret = RequestSecret::from_bytes(&array).map_err(faulty)?;
-    if secret.point() == point { Ok(secret) } else { Err(gone()) }
-}
-
-/// The header of a bundle, as its depositor stated it.
-fn stated_header(stated: &statement::Deposit) -> Header {
-    Header {
-        ephemeral: stated.ephemeral,
-        size: usize::try_from(stated.header_size).unwrap_or(usize::MAX),
-        sha256: stated.header_sha256,
-    }
-}
-
-fn named(request: &Request) -> RequestRef {
+pub(super) fn named(request: &Request) -> RequestRef {
     RequestRef { id: request.id.clone(), sha256: request.statement_sha256 }
 }
 
-fn now() -> Timestamp {
+pub(super) fn now() -> Timestamp {
     Timestamp::from(SystemTime::now())
-}
-
-/// Hashes what is read, and fails at the end if it is not what was stated.
-struct Checked<R> {
-    from: R,
-    hash: Sha256,
-    size: u64,
-    expected: Option<(Digest, u64)>,
-}
-
-impl<R> Checked<R> {
-    fn new(from: R, expected: Option<(Digest, u64)>) -> Self {
-        Self { from, hash: Sha256::new(), size: 0, expected }
-    }
-}
-
-impl<R: Read> Read for Checked<R> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let taken = self.from.read(buffer)?;
-        self.hash.update(buffer.get(..taken).unwrap_or_default());
-        self.size += taken as u64;
-        if taken == 0 && !buffer.is_empty() {
-            let found = (Bytes(self.hash.clone().finalize().into()), self.size);
-            if self.expected.is_some_and(|expected| expected != found) {
-                let what = "what was sealed is not what the depositor stated";
-                return Err(io::Error::new(io::ErrorKind::InvalidData, what));
-            }
-        }
-        Ok(taken)
-    }
 }
 
 /// Digest and size of a document that supports a request.

@@ -34,6 +34,13 @@ pub enum PayloadFault {
     EmptyLast(u64),
 }
 
+impl PayloadFault {
+    /// Whether it is why reading failed.
+    pub fn is_in(fault: &io::Error) -> bool {
+        fault.get_ref().is_some_and(|inner| inner.is::<Self>())
+    }
+}
+
 /// Opens the payload of an age file: what is read from it was authenticated, chunk by chunk. Only when
 /// it has been read to its end is the file known to be whole.
 ///

@@ -400,7 +400,9 @@ fn pieces_are_bounded_while_nobody_takes_them() {
 #[test]
 fn what_is_dropped_half_way_ends_its_threads() {
     /// Held by whoever may still write into it.
-    struct Held(#[expect(dead_code, reason = "its count is read")] std::sync::Arc<()>);
+    struct Held {
+        _by: std::sync::Arc<()>,
+    }
     impl Sink for Held {
         fn take(&mut self, _: Buffer) -> io::Result<()> {
             Ok(())
@@ -408,7 +410,7 @@ fn what_is_dropped_half_way_ends_its_threads() {
     }
     for threads in 1..=3 {
         let held = std::sync::Arc::new(());
-        let sink = Held(held.clone());
+        let sink = Held { _by: held.clone() };
         let mut sealing =
             Sealing::new(key(), NONCE.into(), Digests::ALL, some(threads), sink).unwrap();
         sealing.write_all(&text(5 * BATCH)).unwrap();

@@ -4,7 +4,7 @@ use super::*;
 use crate::crypto::timestamp::tests::{World, ca_params, params, root};
 use crate::domain::der::Der;
 use crate::domain::id::{AgreementId, Bytes, RequestId};
-use crate::domain::statement::RequestRef;
+use crate::domain::statement::{Proposal, RequestRef};
 use crate::domain::terms::TimeStamps;
 use crate::domain::tests::json::one_of_each;
 

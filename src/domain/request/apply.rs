@@ -3,7 +3,8 @@
 use crate::domain::agreement::Agreement;
 use crate::domain::id::{Digest, MemberPath, RequestId};
 use crate::domain::request::{
-    Acknowledgement, Act, Notified, Objection, Outcome, Request, Sight, Spent, Stamped,
+    Acknowledgement, Act, Attestation, Notified, Objection, Outcome, Request, Settled, Sight,
+    Spent, Stamped,
 };
 use crate::domain::statement::{self, Withdrawn};
 use crate::domain::time::Timestamp;
@@ -31,6 +32,7 @@ impl Request {
             expires_at: rule.map_or(at, |rule| at.after(rule.expires)),
             consents: Vec::new(),
             contributions: Vec::new(),
+            attestations: Vec::new(),
             sights: Vec::new(),
             notifications: Vec::new(),
             objections: Vec::new(),
@@ -73,7 +75,31 @@ impl Request {
     /// An objection stands.
     pub fn objected(&mut self, objection: &statement::Objection, at: Timestamp) {
         let (by, reason) = (objection.made.by.clone(), objection.reason.clone());
-        self.objections.push(Objection { by, at, reason, withdrawn: None });
+        let (settlements, withdrawn) = (Vec::new(), None);
+        self.objections.push(Objection { by, at, reason, settlements, withdrawn });
+    }
+
+    /// Somebody has attested what its rule asks for.
+    pub fn attested(&mut self, attestation: &statement::Attestation, at: Timestamp) {
+        let (by, evidence) = (attestation.made.by.clone(), attestation.evidence.clone());
+        self.attestations.push(Attestation { by, at, evidence });
+    }
+
+    /// Somebody said that the objections in `standing`, which are those that stood until now, are
+    /// settled.
+    pub fn settled<'a>(
+        &mut self,
+        settlement: &statement::Settlement,
+        at: Timestamp,
+        standing: impl Iterator<Item = &'a Objection>,
+    ) {
+        let standing: Vec<_> = standing.map(|objection| (&objection.by, objection.at)).collect();
+        for objection in &mut self.objections {
+            if standing.contains(&(&objection.by, objection.at)) {
+                let (by, basis) = (settlement.made.by.clone(), settlement.basis);
+                objection.settlements.push(Settled { by, at, basis });
+            }
+        }
     }
 
     /// Something was taken back. `standing` are the objections that stood until now.

@@ -3,11 +3,14 @@
 use crate::domain::agreement::Agreement;
 use crate::domain::deposit::Deposit;
 use crate::domain::id::MemberPath;
+use crate::domain::needs::Needs;
 use crate::domain::refusal::Refusal;
-use crate::domain::request::{OpenRequests, Request, State};
+use crate::domain::request::{Objection, OpenRequests, Request, State};
 use crate::domain::rules::CLOCK_SKEW_MAX;
-use crate::domain::statement::{self, Acknowledged, RequestRef, Withdrawn};
+use crate::domain::statement::{self, Acknowledged, Attested, Basis, RequestRef, Withdrawn};
+use crate::domain::terms::Grants;
 use crate::domain::time::Timestamp;
+use crate::domain::trigger::Trigger;
 
 /// Documents that may support one request.
 pub const EVIDENCE_MAX: usize = 32;
@@ -27,6 +30,7 @@ pub fn decide_request(
     now: Timestamp,
 ) -> Result<(), Refusal> {
     agreement.in_force()?;
+    agreement.in_term(now)?;
     deposit.is_stored()?;
     let key = agreement.key()?;
     let pins = [
@@ -53,6 +57,22 @@ pub fn decide_request(
         .terms
         .rule(&request.rule)
         .ok_or_else(|| Refusal::NoSuchRule(request.rule.clone()))?;
+    let unmet = agreement.unmet(rule, now);
+    if !unmet.is_empty() {
+        return Err(Refusal::NotTriggered { rule: rule.name.clone(), unmet });
+    }
+    let is_granted = match &rule.grants {
+        Grants::All => true,
+        Grants::Latest => agreement.latest.as_ref() == Some(&deposit.id),
+        Grants::Label(label) => deposit.statement.label == *label,
+    };
+    if !is_granted {
+        let (rule, grants) = (rule.name.clone(), rule.grants.to_string());
+        return Err(Refusal::NotGranted { rule, grants });
+    }
+    if rule.duty.is_some() && request.duty.is_some() {
+        return Err(Refusal::DutyOfRule(rule.name.clone()));
+    }
     let by = &request.made.by;
     match agreement.terms.role_of(&by.organisation) {
         Some(role) if rule.requesters.contains(role) => Ok(()),
@@ -124,7 +144,7 @@ pub fn decide_seen(
     let by = &seen.made.by;
     request.is_meant(&seen.request)?;
     request.refuse_unless(now, &UNDECIDED)?;
-    if !request.objectors().any(|who| *who == by.organisation) {
+    if !request.is_to_see(&by.organisation) {
         return Err(request.not_entitled(by, "object, so its sight means nothing"));
     }
     // Notice runs from sights: one from before there was anything to see would cut it short.
@@ -179,7 +199,8 @@ pub fn decide_time_stamp(
     request.refuse_backdated(stamp.at)
 }
 
-/// May this objection stand?
+/// May this objection stand? What was settled stays settled, whichever member of an organisation
+/// raises it next.
 pub fn decide_objection(
     request: &Request,
     objection: &statement::Objection,
@@ -191,6 +212,10 @@ pub fn decide_objection(
         return Err(Refusal::Already { who: by.organisation.to_string(), what: "objected" });
     }
     request.refuse_unless(now, &UNDECIDED)?;
+    let own = |objection: &&Objection| objection.by.organisation == by.organisation;
+    if request.objections.iter().filter(own).any(|objection| request.is_settled(objection)) {
+        return Err(Refusal::Settled(by.organisation.clone()));
+    }
     let role = request.terms.role_of(&by.organisation);
     let objectors = request.rule().map_or(&[][..], |rule| &rule.objection);
     if role.is_some_and(|role| objectors.contains(role)) {
@@ -198,6 +223,76 @@ pub fn decide_objection(
     } else {
         Err(request.not_entitled(by, "object"))
     }
+}
+
+/// May this be attested?
+pub fn decide_attestation(
+    request: &Request,
+    attestation: &statement::Attestation,
+    now: Timestamp,
+) -> Result<(), Refusal> {
+    let by = &attestation.made.by;
+    request.is_meant(&attestation.request)?;
+    let trigger = request.rule().map(|rule| &rule.trigger);
+    let named = match (trigger, &attestation.what) {
+        (Some(Trigger::Event { kind, attested }), Attested::Event(what)) if kind == what => {
+            Some(attested)
+        }
+        (Some(Trigger::Order { attested }), Attested::Order) => Some(attested),
+        (_, Attested::Event(_) | Attested::Order) => None,
+    };
+    let role = request.terms.role_of(&by.organisation);
+    let roles = named.map(Needs::roles).unwrap_or_default();
+    if !role.is_some_and(|role| roles.contains(role)) {
+        return Err(request.not_entitled(by, "attest this"));
+    }
+    if request.attestations.iter().any(|attested| attested.by == *by) {
+        return Err(Refusal::Already { who: by.to_string(), what: "attested this" });
+    }
+    request.refuse_unless(now, &UNDECIDED)?;
+    match attestation.evidence.len() {
+        0 => Err(Refusal::NoEvidence),
+        1..=EVIDENCE_MAX => Ok(()),
+        _ => {
+            let what = "documents with this attestation";
+            Err(Refusal::Limit { what, limit: EVIDENCE_MAX })
+        }
+    }
+}
+
+/// May this be said of the objections that stand?
+pub fn decide_settlement(
+    request: &Request,
+    settlement: &statement::Settlement,
+    now: Timestamp,
+) -> Result<(), Refusal> {
+    let (by, basis) = (&settlement.made.by, settlement.basis);
+    request.is_meant(&settlement.request)?;
+    request.refuse_unless(now, &[State::Objected])?;
+    let settled_by = request.rule().and_then(|rule| rule.settled_by.as_ref());
+    let roles = settled_by.and_then(|by| by.on(basis)).map(Needs::roles).unwrap_or_default();
+    let role = request.terms.role_of(&by.organisation);
+    if !role.is_some_and(|role| roles.contains(role)) {
+        let what = match basis {
+            Basis::Joint => "settle objections by joint instruction",
+            Basis::Award => "settle objections by award",
+            Basis::Order => "settle objections by order",
+        };
+        return Err(request.not_entitled(by, what));
+    }
+    match (basis, settlement.evidence.len()) {
+        (Basis::Award | Basis::Order, 0) => return Err(Refusal::NoEvidence),
+        (Basis::Joint | Basis::Award | Basis::Order, 0..=EVIDENCE_MAX) => {}
+        (Basis::Joint | Basis::Award | Basis::Order, _) => {
+            let what = "documents with this settlement";
+            return Err(Refusal::Limit { what, limit: EVIDENCE_MAX });
+        }
+    }
+    if request.standing_objections().all(|objection| objection.was_settled_by(by, basis)) {
+        let what = "said so of every objection that stands";
+        return Err(Refusal::Already { who: by.to_string(), what });
+    }
+    Ok(())
 }
 
 /// May this be taken back?
@@ -262,6 +357,7 @@ pub fn decide_acknowledgement(
                 Acknowledged::Received => "acknowledge receipt",
                 Acknowledged::Returned => "acknowledge the return",
                 Acknowledged::Destroyed => "acknowledge the destruction",
+                Acknowledged::Reported => "acknowledge the report",
             },
         ));
     }
@@ -271,6 +367,7 @@ pub fn decide_acknowledgement(
             Acknowledged::Received => "acknowledged receipt",
             Acknowledged::Returned => "acknowledged the return",
             Acknowledged::Destroyed => "acknowledged the destruction",
+            Acknowledged::Reported => "acknowledged the report",
         };
         return Err(Refusal::Already { who: own.to_string(), what });
     }

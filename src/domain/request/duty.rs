@@ -49,7 +49,13 @@ impl DutyKind {
         match self {
             Self::Return => "return",
             Self::Destroy => "destroy",
+            Self::Report => "report",
         }
+    }
+
+    /// The first version of the rules that knows it.
+    pub(crate) fn engine(self) -> u32 {
+        self.fulfilled_by().engine()
     }
 
     /// What has to be acknowledged for it to be fulfilled. Nothing else will do: a depositor who
@@ -58,6 +64,7 @@ impl DutyKind {
         match self {
             Self::Return => Acknowledged::Returned,
             Self::Destroy => Acknowledged::Destroyed,
+            Self::Report => Acknowledged::Reported,
         }
     }
 }
@@ -69,14 +76,33 @@ impl Acknowledged {
             Self::Received => "receipt",
             Self::Returned => "return",
             Self::Destroyed => "destruction",
+            Self::Reported => "report",
+        }
+    }
+
+    /// The first version of the rules that knows it.
+    pub(crate) fn engine(self) -> u32 {
+        match self {
+            Self::Received | Self::Returned | Self::Destroyed => 1,
+            Self::Reported => 2,
         }
     }
 }
 
 impl Request {
+    /// What the requester's organisation takes upon itself: what the rule says, or else what the
+    /// request does. Before it is released the time is the last that it can come to.
+    pub fn duty_of(&self) -> Option<Duty> {
+        let Some(of_rule) = self.rule().and_then(|rule| rule.duty) else {
+            return self.statement.duty;
+        };
+        let by = self.released_at().unwrap_or(self.expires_at).after(of_rule.within);
+        Some(Duty { kind: of_rule.kind, by })
+    }
+
     /// Where the duty stands that this request was made under, if it was under one.
     pub fn duty(&self, now: Timestamp) -> Option<(Duty, DutyState)> {
-        let duty = self.statement.duty?;
+        let duty = self.duty_of()?;
         let own = &self.requester().organisation;
         let state = match self.acknowledgement(own, duty.kind.fulfilled_by()) {
             Some(said) => DutyState::Fulfilled { at: said.at },
@@ -110,7 +136,9 @@ impl Request {
         let is_requesters = self.requester().organisation == *who;
         let is_depositors = self.terms.depositor() == Some(who);
         match what {
-            Acknowledged::Received | Acknowledged::Destroyed => is_requesters,
+            Acknowledged::Received | Acknowledged::Destroyed | Acknowledged::Reported => {
+                is_requesters
+            }
             Acknowledged::Returned => is_requesters || is_depositors,
         }
     }

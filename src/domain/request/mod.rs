@@ -1,7 +1,9 @@
 //! Requests: the whole way from asking to opening.
 
 mod apply;
+mod consents;
 mod decide;
+mod dispute;
 mod duty;
 
 pub use decide::*;
@@ -12,12 +14,9 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::domain::id::{
-    AgreementId, DepositId, Digest, MemberPath, OrganisationName, RequestId, Role,
-};
-use crate::domain::needs::Alternative;
+use crate::domain::id::{AgreementId, DepositId, Digest, MemberPath, OrganisationName, RequestId};
 use crate::domain::refusal::Refusal;
-use crate::domain::statement::{self, Evidence};
+use crate::domain::statement::{self, Basis, Evidence};
 use crate::domain::terms::{Access, Rule, Terms, TimeStamps};
 use crate::domain::text::Text;
 use crate::domain::time::Timestamp;
@@ -49,6 +48,9 @@ pub struct Request {
     pub consents: Vec<Act>,
     /// Whose shares were spent.
     pub contributions: Vec<Spent>,
+    /// Who has attested what its rule asks for.
+    #[serde(default)]
+    pub attestations: Vec<Attestation>,
     /// Who of those who may object has seen it.
     pub sights: Vec<Sight>,
     /// What shows that those who may object were notified.
@@ -125,6 +127,17 @@ pub struct Notified {
     pub evidence: Evidence,
 }
 
+/// Somebody has attested that what the rule asks for has happened.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Attestation {
+    /// Who.
+    pub by: MemberPath,
+    /// When, by the vault's time.
+    pub at: Timestamp,
+    /// What shows it.
+    pub evidence: Vec<Evidence>,
+}
+
 /// Something said against a request.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Objection {
@@ -134,8 +147,29 @@ pub struct Objection {
     pub at: Timestamp,
     /// Why.
     pub reason: Text,
+    /// Who has said, while it stood, that it is settled.
+    #[serde(default)]
+    pub settlements: Vec<Settled>,
     /// Who took it back and when, if somebody did.
     pub withdrawn: Option<Act>,
+}
+
+impl Objection {
+    /// Whether this member has said, on this basis, that it is settled.
+    pub fn was_settled_by(&self, member: &MemberPath, basis: Basis) -> bool {
+        self.settlements.iter().any(|said| said.by == *member && said.basis == basis)
+    }
+}
+
+/// Somebody has said that an objection is settled.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Settled {
+    /// Who.
+    pub by: MemberPath,
+    /// When, by the vault's time.
+    pub at: Timestamp,
+    /// On what basis.
+    pub basis: Basis,
 }
 
 /// How a request ended.
@@ -251,7 +285,7 @@ impl Request {
             Outcome::Withdrawn { .. } => State::Withdrawn,
             Outcome::Undecided if now >= self.expires_at => State::Expired,
             Outcome::Undecided if self.standing_objections().next().is_some() => State::Objected,
-            Outcome::Undecided if !self.is_consented(now) => State::Open,
+            Outcome::Undecided if !self.is_triggered(now) || !self.is_consented(now) => State::Open,
             Outcome::Undecided if now < self.notice_ends_at => State::Notice,
             Outcome::Undecided if !self.unaware().is_empty() => State::Notice,
             Outcome::Undecided => State::Satisfied,
@@ -268,47 +302,18 @@ impl Request {
         }
         judged.consents.retain(|consent| counts(&consent.by, consent.at));
         judged.contributions.retain(|spent| counts(&spent.by, spent.at));
+        judged.attestations.retain(|attested| counts(&attested.by, attested.at));
         judged.sights.retain(|sight| counts(&sight.by, sight.at));
         judged.notifications.retain(|notified| counts(&notified.by, notified.at));
         judged.objections.retain(|objection| counts(&objection.by, objection.at));
         for objection in &mut judged.objections {
             objection.withdrawn.take_if(|act| !counts(&act.by, act.at));
+            objection.settlements.retain(|settled| counts(&settled.by, settled.at));
         }
         if !counts(self.requester(), self.opened_at) {
             judged.outcome = Outcome::Withdrawn { at: self.opened_at };
         }
         judged
-    }
-
-    /// Objections not taken back.
-    pub fn standing_objections(&self) -> impl Iterator<Item = &Objection> {
-        self.objections.iter().filter(|objection| objection.withdrawn.is_none())
-    }
-
-    /// Organisations that may object, other than the requester's own.
-    pub fn objectors(&self) -> impl Iterator<Item = &OrganisationName> {
-        let roles = self.rule().map_or(&[][..], |rule| &rule.objection);
-        let requester = &self.requester().organisation;
-        roles.iter().flat_map(|role| self.terms.in_role(role)).filter(move |who| *who != requester)
-    }
-
-    /// Organisations that may object and have neither seen the request nor been notified of it:
-    /// until they know, no share is spent.
-    pub fn unaware(&self) -> Vec<&OrganisationName> {
-        if !self.notifications.is_empty() {
-            return Vec::new();
-        }
-        let sights = self.sights.iter().map(|sight| &sight.by);
-        let consents = self.consents.iter().map(|consent| &consent.by);
-        let objections = self.objections.iter().map(|objection| &objection.by);
-        let acted: Vec<_> = sights.chain(consents).chain(objections).collect();
-        self.objectors().filter(|who| acted.iter().all(|by| by.organisation != **who)).collect()
-    }
-
-    /// Whether this member should say that it has seen the request.
-    pub fn awaits_sight_by(&self, member: &MemberPath) -> bool {
-        self.objectors().any(|who| *who == member.organisation)
-            && !self.sights.iter().any(|sight| sight.by == *member)
     }
 
     /// The authority that is to be asked for a time-stamp of it now: the terms pin one, it has given
@@ -318,29 +323,6 @@ impl Request {
         (self.stamped.is_none() && UNDECIDED.contains(&self.state(now))).then_some(pinned)
     }
 
-    /// Since when everybody who may object has known of the request, by their own clocks: the
-    /// latest of the organisations' first sights. `None` while one of them has signed none, so
-    /// that nobody's word on what it has seen runs another's notice.
-    pub fn first_sight(&self) -> Option<Timestamp> {
-        let first_of = |who: &OrganisationName| {
-            let own = self.sights.iter().filter(|sight| sight.by.organisation == *who);
-            own.map(|sight| sight.seen_at).min()
-        };
-        let firsts: Option<Vec<_>> = self.objectors().map(first_of).collect();
-        firsts?.into_iter().max()
-    }
-
-    /// Consents that are still good.
-    pub fn standing_consents(&self, now: Timestamp) -> impl Iterator<Item = &Act> {
-        self.consents.iter().filter(move |consent| now < self.consent_ends(consent))
-    }
-
-    /// When a consent stops being good.
-    pub fn consent_ends(&self, consent: &Act) -> Timestamp {
-        let vote = self.rule().and_then(|rule| rule.vote);
-        vote.map_or(Timestamp::MAX, |vote| consent.at.after(vote))
-    }
-
     /// What bounds the fetching of its bundle, if something does.
     pub fn access(&self) -> Option<Access> {
         self.rule()?.access
@@ -348,11 +330,15 @@ impl Request {
 
     /// Until when its bundle may be fetched, once it is released and if that ends.
     pub fn access_ends(&self) -> Option<Timestamp> {
-        let released_at = match self.outcome {
-            Outcome::Released { at } | Outcome::Retrieved { released_at: at, .. } => at,
-            Outcome::Undecided | Outcome::Withdrawn { .. } => return None,
-        };
-        Some(released_at.after(self.access()?.within?))
+        Some(self.released_at()?.after(self.access()?.within?))
+    }
+
+    /// When it was released, if it was.
+    pub fn released_at(&self) -> Option<Timestamp> {
+        match self.outcome {
+            Outcome::Released { at } | Outcome::Retrieved { released_at: at, .. } => Some(at),
+            Outcome::Undecided | Outcome::Withdrawn { .. } => None,
+        }
     }
 
     /// Whether its bundle may be fetched once more, as far as its rule goes.
@@ -365,64 +351,6 @@ impl Request {
             Some(times) => Err(Refusal::FetchedOften(times)),
             None => Ok(()),
         }
-    }
-
-    /// The seats still empty on the shortest way to meet the rule; `None` if the rule itself
-    /// cannot be judged, which is never satisfied.
-    pub fn missing_consents(&self, now: Timestamp) -> Option<Alternative> {
-        self.shortest_ways(now)?.into_iter().next()
-    }
-
-    /// The same for every way to meet the rule that is as short as the shortest.
-    pub fn shortest_ways(&self, now: Timestamp) -> Option<Vec<Alternative>> {
-        let mut seated: BTreeMap<Role, u16> = BTreeMap::new();
-        let people: BTreeSet<_> = self.standing_consents(now).map(|consent| &consent.by).collect();
-        for person in people.into_iter().filter(|person| *person != self.requester()) {
-            if let Some(role) = self.terms.role_of(&person.organisation) {
-                let seats = seated.entry(role.clone()).or_default();
-                *seats = seats.saturating_add(1);
-            }
-        }
-        self.rule()?.needs.shortest(&seated).ok()
-    }
-
-    /// Whether consents are there that meet the rule.
-    pub fn is_consented(&self, now: Timestamp) -> bool {
-        self.missing_consents(now).is_some_and(|open| open.is_empty())
-            && self.organisations_missing(now) == 0
-    }
-
-    /// Of how many more organisations consents have to come, whoever fills the seats.
-    pub fn organisations_missing(&self, now: Timestamp) -> usize {
-        let needed = self.rule().map_or(2, Rule::organisations_needed);
-        needed.saturating_sub(self.consenting_organisations(now).len())
-    }
-
-    /// Organisations whose members may consent and have not.
-    pub fn other_organisations(&self, now: Timestamp) -> Vec<&OrganisationName> {
-        let roles = self.rule().map(Rule::consenting_roles).unwrap_or_default();
-        let consenting = self.consenting_organisations(now);
-        let able = self
-            .terms
-            .organisations()
-            .filter(|who| self.terms.role_of(who).is_some_and(|role| roles.contains(role)));
-        able.filter(|who| !consenting.contains(who)).collect()
-    }
-
-    fn consenting_organisations(&self, now: Timestamp) -> BTreeSet<&OrganisationName> {
-        self.standing_consents(now).map(|consent| &consent.by.organisation).collect()
-    }
-
-    /// Whether this member's consent could fill a seat.
-    pub fn may_consent(&self, member: &MemberPath) -> bool {
-        let role = self.terms.role_of(&member.organisation);
-        let roles = self.rule().map(Rule::consenting_roles).unwrap_or_default();
-        member != self.requester() && role.is_some_and(|role| roles.contains(role))
-    }
-
-    /// Whether this member has consented, and that is still good.
-    pub fn has_consented(&self, member: &MemberPath, now: Timestamp) -> bool {
-        self.standing_consents(now).any(|consent| consent.by == *member)
     }
 
     /// Holders whose contribution the request could take: they consented, are not the

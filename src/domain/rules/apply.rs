@@ -1,13 +1,14 @@
 //! What statements and notes change, once they are events.
 
 use crate::domain::agreement::Agreement;
+use crate::domain::amendment::Amendment;
 use crate::domain::deposit::{Condition, Deposit};
 use crate::domain::event::{CaEdition, Note};
-use crate::domain::id::AgreementId;
+use crate::domain::id::{AgreementId, Digest};
 use crate::domain::organisation::Organisation;
 use crate::domain::registration::Registration;
 use crate::domain::request::Request;
-use crate::domain::rules::{judged, stream};
+use crate::domain::rules::{judged, judged_amendment, stream};
 use crate::domain::statement::{Stated, Statement, Withdrawn};
 use crate::domain::states::{Accepted, Key, Record, States, Vault};
 use crate::domain::stream::Stream;
@@ -20,9 +21,12 @@ pub fn apply(states: &mut States, stated: &Stated, at: Timestamp, sequence: u64)
     let own = &made.by.organisation;
     // Who has taken it up again did not know of this yet.
     if let Stream::Agreement(id) = stream(stated)
-        && states.agreement(&id).is_some_and(|agreement| !agreement.resuming.is_empty())
+        && states.agreement(&id).is_some_and(Agreement::listens)
     {
-        with(states.agreement_mut(&id), |a| a.resuming.clear());
+        with(states.agreement_mut(&id), |a| {
+            a.resuming.clear();
+            a.heard(own, at);
+        });
     }
     match &stated.statement {
         Statement::Invitation(s) => {
@@ -62,6 +66,14 @@ pub fn apply(states: &mut States, stated: &Stated, at: Timestamp, sequence: u64)
         Statement::Declination(s) => {
             with(states.agreement_mut(&s.ground.agreement), |a| a.declined_by(own, at));
         }
+        Statement::Amendment(s) => {
+            let proposed = Amendment::proposed(s, at);
+            states.put_amendment(sha256, proposed);
+        }
+        Statement::Countersignature(s) => {
+            with(states.amendment_mut(&s.amendment_sha256), |a| a.signed_by(&s.made.by, at));
+            come_into_force(states, &s.amendment_sha256, sequence);
+        }
         Statement::Termination(s) => {
             with(states.agreement_mut(&s.ground.agreement), |a| a.terminated_by(own, at));
         }
@@ -71,6 +83,10 @@ pub fn apply(states: &mut States, stated: &Stated, at: Timestamp, sequence: u64)
         Statement::Resumption(s) => {
             with(states.agreement_mut(&s.ground.agreement), |a| a.resumed_by(own, sha256));
         }
+        Statement::Reminder(s) => {
+            let remind = |a: &mut Agreement| a.was_reminded(&s.organisation, at);
+            with(states.agreement_mut(&s.ground.agreement), remind);
+        }
         Statement::Reseal(s) => {
             with(states.agreement_mut(&s.ground.agreement), |a| a.resealed(s));
         }
@@ -78,6 +94,7 @@ pub fn apply(states: &mut States, stated: &Stated, at: Timestamp, sequence: u64)
             let made = Deposit::made(s, sha256, at);
             let bundle = Key::Bundle(made.agreement.clone(), s.sha256);
             states.put(bundle, Record::Bundle(made.id.clone()));
+            with(states.agreement_mut(&made.agreement), |a| a.deposited(&made.id, at));
             states.put_deposit(made.id.clone(), made);
         }
         Statement::Request(s) => {
@@ -112,6 +129,16 @@ pub fn apply(states: &mut States, stated: &Stated, at: Timestamp, sequence: u64)
         }
         Statement::Objection(s) => {
             with(states.request_mut(&s.request.id), |r| r.objected(s, at));
+            with(states.agreement_mut(&s.ground.agreement), |a| a.floor = sequence);
+        }
+        Statement::Attestation(s) => {
+            with(states.request_mut(&s.request.id), |r| r.attested(s, at));
+        }
+        Statement::Settlement(s) => {
+            let standing = states.request(&s.request.id).map(|request| judged(states, request));
+            with(states.request_mut(&s.request.id), |r| {
+                r.settled(s, at, standing.iter().flat_map(Request::standing_objections));
+            });
             with(states.agreement_mut(&s.ground.agreement), |a| a.floor = sequence);
         }
         Statement::Withdrawal(s) => {
@@ -185,6 +212,19 @@ pub fn apply_note(states: &mut States, note: &Note, at: Timestamp, sequence: u64
         }
         Note::Access { .. } | Note::Refused { .. } | Note::HandedOut { .. } => {}
     }
+}
+
+/// An amendment takes the place of the terms it amends, if enough signatures count.
+fn come_into_force(states: &mut States, sha256: &Digest, sequence: u64) {
+    let Some(amendment) = states.amendment(sha256).map(|found| judged_amendment(states, found))
+    else {
+        return;
+    };
+    with(states.agreement_mut(&amendment.agreement), |agreement| {
+        if amendment.is_complete(agreement) {
+            agreement.amended(&amendment, *sha256, sequence);
+        }
+    });
 }
 
 /// A request has ended before it expired.

@@ -3,12 +3,14 @@
 use std::collections::BTreeSet;
 
 use crate::domain::agreement::{self, Agreement};
+use crate::domain::amendment::{self, Amendment};
 use crate::domain::deposit::{self, Deposit};
+use crate::domain::event::ENGINE;
 use crate::domain::id::{AgreementId, DepositId, Digest, MemberPath, OrganisationName};
 use crate::domain::organisation::{self, Organisation};
 use crate::domain::refusal::Refusal;
 use crate::domain::request::{self, Request};
-use crate::domain::rules::{CLOCK_SKEW_MAX, Circumstances, VALIDITY_MAX, judged};
+use crate::domain::rules::{CLOCK_SKEW_MAX, Circumstances, VALIDITY_MAX, judged, judged_amendment};
 use crate::domain::soundness;
 use crate::domain::statement::{Ground, Log, Proposal, RequestRef, Stated, Statement, Withdrawn};
 use crate::domain::states::States;
@@ -40,6 +42,9 @@ pub fn holds(
     let made = statement.made();
     if made.log != circumstances.log {
         return Err(Refusal::OtherLog);
+    }
+    if statement.engine() > circumstances.engine {
+        return Err(Refusal::LaterRules(statement.engine()));
     }
     if made.at > now.after(CLOCK_SKEW_MAX) {
         return Err(Refusal::Early { at: made.at, now });
@@ -79,6 +84,15 @@ pub fn holds(
             let agreement = grounded(states, own, stated, &s.ground, circumstances)?;
             agreement::decide_declination(agreement)
         }
+        Statement::Amendment(s) => {
+            let agreement = grounded(states, own, stated, &s.ground, circumstances)?;
+            amendment::decide_amendment(agreement, s)
+        }
+        Statement::Countersignature(s) => {
+            let agreement = grounded(states, own, stated, &s.ground, circumstances)?;
+            let amendment = amendment(states, &s.amendment_sha256, agreement)?;
+            amendment::decide_countersignature(agreement, &amendment, s)
+        }
         Statement::Termination(s) => {
             let agreement = grounded(states, own, stated, &s.ground, circumstances)?;
             agreement::decide_termination(agreement, s)
@@ -92,6 +106,10 @@ pub fn holds(
             let agreement = resting(states, own, stated, &s.ground, circumstances)?;
             agreement::decide_resumption(agreement, s)
         }
+        Statement::Reminder(s) => {
+            let agreement = grounded(states, own, stated, &s.ground, circumstances)?;
+            agreement::decide_reminder(agreement, s, now)
+        }
         Statement::Reseal(s) => {
             let agreement = grounded(states, own, stated, &s.ground, circumstances)?;
             agreement::decide_reseal(agreement, s)?;
@@ -103,7 +121,7 @@ pub fn holds(
             // One that was lost may be handed in again.
             let is_lost =
                 |id: &&DepositId| states.deposit(id).is_some_and(|twin| twin.is_stored().is_err());
-            deposit::decide(agreement, twin.filter(|id| !is_lost(id)), s)
+            deposit::decide(agreement, twin.filter(|id| !is_lost(id)), s, now)
         }
         Statement::Request(s) => {
             let agreement = grounded(states, own, stated, &s.ground, circumstances)?;
@@ -132,6 +150,14 @@ pub fn holds(
         Statement::Objection(s) => {
             let agreement = grounded(states, own, stated, &s.ground, circumstances)?;
             request::decide_objection(&request(states, &s.request, agreement)?, s, now)
+        }
+        Statement::Attestation(s) => {
+            let agreement = grounded(states, own, stated, &s.ground, circumstances)?;
+            request::decide_attestation(&request(states, &s.request, agreement)?, s, now)
+        }
+        Statement::Settlement(s) => {
+            let agreement = grounded(states, own, stated, &s.ground, circumstances)?;
+            request::decide_settlement(&request(states, &s.request, agreement)?, s, now)
         }
         Statement::Withdrawal(s) => {
             let agreement = grounded(states, own, stated, &s.ground, circumstances)?;
@@ -176,7 +202,7 @@ pub fn decide_resumed(
         let own = states.organisation(&s.made.by.organisation);
         // It was accepted while it was good; others may have taken longer.
         let now = now.min(s.ground.valid_until);
-        let circumstances = Circumstances { log: log.clone(), now, saw: *saw };
+        let circumstances = Circumstances { log: log.clone(), engine: ENGINE, now, saw: *saw };
         let agreement = resting(states, own, stated, &s.ground, &circumstances)?;
         agreement::decide_resumption(agreement, s)?;
         awaited.remove(&s.made.by.organisation);
@@ -224,6 +250,9 @@ fn grounded<'s>(
     circumstances: &Circumstances,
 ) -> Result<&'s Agreement, Refusal> {
     let agreement = resting(states, own, stated, ground, circumstances)?;
+    if agreement.terms.format.engine() > circumstances.engine {
+        return Err(Refusal::LaterRules(agreement.terms.format.engine()));
+    }
     agreement.goes_on_in(circumstances.log.generation)?;
     Ok(agreement)
 }
@@ -259,8 +288,8 @@ fn resting<'s>(
 
 /// Whether a statement only blocks or takes away, or tells what is over. Such a one holds whatever
 /// its signer had not seen yet: the floor rises by what others do, and must keep nobody from
-/// objecting, nor from saying in time that a duty was done. To take back an objection is not among
-/// these; it lets a release go on.
+/// objecting, nor from saying in time that a duty was done. To take back or settle an objection is
+/// not among these; it lets a release go on.
 fn holds_blindly(statement: &Statement) -> bool {
     match statement {
         Statement::Withdrawal(s) => match s.withdrawn {
@@ -282,6 +311,8 @@ fn holds_blindly(statement: &Statement) -> bool {
         | Statement::Proposal(_)
         | Statement::ReleaseKey(_)
         | Statement::Acceptance(_)
+        | Statement::Amendment(_)
+        | Statement::Countersignature(_)
         | Statement::Termination(_)
         | Statement::Resumption(_)
         | Statement::Reseal(_)
@@ -290,6 +321,9 @@ fn holds_blindly(statement: &Statement) -> bool {
         | Statement::Consent(_)
         | Statement::Contribution(_)
         | Statement::Notification(_)
+        | Statement::Reminder(_)
+        | Statement::Attestation(_)
+        | Statement::Settlement(_)
         | Statement::Retrieval(_)
         | Statement::TimeStamp(_) => false,
     }
@@ -326,6 +360,18 @@ fn deposit<'s>(
         .deposit(id)
         .filter(|deposit| deposit.agreement == agreement.id)
         .ok_or_else(|| Refusal::NotFound(id.to_string()))
+}
+
+fn amendment(
+    states: &States,
+    sha256: &Digest,
+    agreement: &Agreement,
+) -> Result<Amendment, Refusal> {
+    states
+        .amendment(sha256)
+        .filter(|amendment| amendment.agreement == agreement.id)
+        .map(|amendment| judged_amendment(states, amendment))
+        .ok_or_else(|| Refusal::NotFound(format!("an amendment of digest {sha256}")))
 }
 
 fn request(states: &States, named: &RequestRef, agreement: &Agreement) -> Result<Request, Refusal> {

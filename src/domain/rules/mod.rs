@@ -11,7 +11,8 @@ pub use apply::{apply, apply_note};
 pub use decide::{decide, decide_resumed, holds, may_read};
 pub use reads::{reads, reads_further, reads_of_note, request_named};
 
-use crate::domain::id::{AgreementId, Digest};
+use crate::domain::amendment::Amendment;
+use crate::domain::id::{AgreementId, Digest, MemberPath};
 use crate::domain::request::Request;
 use crate::domain::statement::{Ground, Log, Stated, Statement};
 use crate::domain::states::States;
@@ -28,6 +29,8 @@ pub const VALIDITY_MAX: Span = Span::days(30);
 pub struct Circumstances {
     /// The log that judges.
     pub log: Log,
+    /// By which version of the rules it judges.
+    pub engine: u32,
     /// The vault's time.
     pub now: Timestamp,
     /// The commitment of the event that the statement says it saw, if there is such an event.
@@ -50,9 +53,12 @@ pub fn stream(stated: &Stated) -> Stream {
         Statement::ReleaseKey(s) => Stream::Agreement(s.agreement.clone()),
         Statement::Acceptance(s) => in_agreement(&s.ground),
         Statement::Declination(s) => in_agreement(&s.ground),
+        Statement::Amendment(s) => in_agreement(&s.ground),
+        Statement::Countersignature(s) => in_agreement(&s.ground),
         Statement::Termination(s) => in_agreement(&s.ground),
         Statement::RevocationNotice(s) => in_agreement(&s.ground),
         Statement::Resumption(s) => Stream::AgreementAccesses(s.ground.agreement.clone()),
+        Statement::Reminder(s) => in_agreement(&s.ground),
         Statement::Reseal(s) => in_agreement(&s.ground),
         Statement::Deposit(s) => in_agreement(&s.ground),
         Statement::Request(s) => in_agreement(&s.ground),
@@ -61,6 +67,8 @@ pub fn stream(stated: &Stated) -> Stream {
         Statement::Seen(s) => in_agreement(&s.ground),
         Statement::Notification(s) => in_agreement(&s.ground),
         Statement::Objection(s) => in_agreement(&s.ground),
+        Statement::Attestation(s) => in_agreement(&s.ground),
+        Statement::Settlement(s) => in_agreement(&s.ground),
         Statement::Withdrawal(s) => in_agreement(&s.ground),
         Statement::Retrieval(s) => in_agreement(&s.ground),
         Statement::Acknowledgement(s) => in_agreement(&s.ground),
@@ -75,9 +83,16 @@ fn in_agreement(ground: &Ground) -> Stream {
 /// A request as it is to be judged: without what was done by members whose acts no longer count.
 /// What was released stays released.
 pub fn judged(states: &States, request: &Request) -> Request {
-    request.judged(|by, at| {
-        let organisation = states.organisation(&by.organisation);
-        let member = organisation.and_then(|organisation| organisation.member(&by.name));
-        member.is_some_and(|member| member.counts_at(at))
-    })
+    request.judged(|by, at| counts(states, by, at))
+}
+
+/// An amendment as it is to be judged, in the same way.
+pub fn judged_amendment(states: &States, amendment: &Amendment) -> Amendment {
+    amendment.judged(|by, at| counts(states, by, at))
+}
+
+fn counts(states: &States, by: &MemberPath, at: Timestamp) -> bool {
+    let organisation = states.organisation(&by.organisation);
+    let member = organisation.and_then(|organisation| organisation.member(&by.name));
+    member.is_some_and(|member| member.counts_at(at))
 }

@@ -33,6 +33,10 @@ pub fn reads(stated: &Stated) -> Vec<Key> {
         Statement::Proposal(s) => {
             keys.extend(s.terms.organisations().cloned().map(Key::Organisation));
         }
+        Statement::Amendment(s) => {
+            keys.extend(s.terms.organisations().cloned().map(Key::Organisation));
+        }
+        Statement::Countersignature(s) => keys.push(Key::Amendment(s.amendment_sha256)),
         Statement::Reseal(s) => {
             keys.push(Key::Organisation(s.share.member.organisation.clone()));
         }
@@ -54,11 +58,14 @@ pub fn reads(stated: &Stated) -> Vec<Key> {
         | Statement::Declination(_)
         | Statement::Termination(_)
         | Statement::RevocationNotice(_)
+        | Statement::Reminder(_)
+        | Statement::Attestation(_)
         | Statement::Consent(_)
         | Statement::Contribution(_)
         | Statement::Seen(_)
         | Statement::Notification(_)
         | Statement::Objection(_)
+        | Statement::Settlement(_)
         | Statement::Withdrawal(_)
         | Statement::Retrieval(_)
         | Statement::Acknowledgement(_)
@@ -76,6 +83,8 @@ pub fn request_named(statement: &Statement) -> Option<&RequestId> {
         Statement::Seen(s) => Some(&s.request.id),
         Statement::Notification(s) => Some(&s.request.id),
         Statement::Objection(s) => Some(&s.request.id),
+        Statement::Attestation(s) => Some(&s.request.id),
+        Statement::Settlement(s) => Some(&s.request.id),
         Statement::Withdrawal(s) => Some(&s.request.id),
         Statement::Retrieval(s) => Some(&s.request.id),
         Statement::Acknowledgement(s) => Some(&s.request.id),
@@ -91,9 +100,12 @@ pub fn request_named(statement: &Statement) -> Option<&RequestId> {
         | Statement::ReleaseKey(_)
         | Statement::Acceptance(_)
         | Statement::Declination(_)
+        | Statement::Amendment(_)
+        | Statement::Countersignature(_)
         | Statement::Termination(_)
         | Statement::RevocationNotice(_)
         | Statement::Resumption(_)
+        | Statement::Reminder(_)
         | Statement::Reseal(_)
         | Statement::Deposit(_)
         | Statement::Request(_) => None,
@@ -101,7 +113,7 @@ pub fn request_named(statement: &Statement) -> Option<&RequestId> {
 }
 
 /// What else is read once these records are there: of a request its deposit, whose acts count, and
-/// what else its requester has open; of a bundle that was deposited before, whether it is whole.
+/// what else its requester has open; of an amendment whose signatures count; of a bundle that was deposited before, whether it is whole.
 pub fn reads_further(states: &States, stated: &Stated) -> Vec<Key> {
     let request = request_named(&stated.statement).and_then(|id| states.request(id));
     let of_request = request.into_iter().flat_map(|request| {
@@ -113,7 +125,15 @@ pub fn reads_further(states: &States, stated: &Stated) -> Vec<Key> {
     if let Statement::Deposit(s) = &stated.statement {
         twin = states.twin(&s.ground.agreement, &s.sha256);
     }
-    of_request.chain(twin.cloned().map(Key::Deposit)).collect()
+    let mut amendment = None;
+    if let Statement::Countersignature(s) = &stated.statement {
+        amendment = states.amendment(&s.amendment_sha256);
+    }
+    let of_amendment = amendment.into_iter().flat_map(|it| it.terms.organisations().cloned());
+    of_request
+        .chain(of_amendment.map(Key::Organisation))
+        .chain(twin.cloned().map(Key::Deposit))
+        .collect()
 }
 
 /// The records a note changes.

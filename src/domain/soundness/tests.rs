@@ -40,6 +40,20 @@ fn calendar(holidays: &[&str]) -> (&'static str, Value) {
     ("/calendar", written)
 }
 
+/// What triggers the second rule.
+fn given(trigger: Value) -> (&'static str, Value) {
+    ("/rules/1/trigger", trigger)
+}
+
+fn missed(deposits: u16) -> Value {
+    json!({ "missed": { "deposits": deposits, "interval": "30d", "grace": "0s" } })
+}
+
+fn silence(role: &str, reminders: u16) -> Value {
+    let (lasts, every) = ("30d", "7d");
+    json!({ "silence": { "role": role, "lasts": lasts, "reminders": reminders, "every": every } })
+}
+
 fn distinct(organisations: u16) -> (&'static str, Value) {
     ("/rules/0/distinct_organisations", json!(organisations))
 }
@@ -132,10 +146,16 @@ fn every_word_of_format_2_is_sound() {
     for (word, plain) in [
         ("/rules/0/needs", json!({"all": ["1@depositor", "1@agent"]})),
         ("/rules/0/distinct_organisations", Value::Null),
+        ("/rules/0/reviewers", json!([])),
         ("/rules/0/notice", json!("0s")),
+        ("/rules/0/settled_by", Value::Null),
         ("/rules/0/vote", Value::Null),
         ("/rules/0/access", Value::Null),
+        ("/rules/0/grants", json!("all")),
+        ("/rules/0/duty", Value::Null),
         ("/calendar", Value::Null),
+        ("/amend", Value::Null),
+        ("/term", Value::Null),
     ] {
         assert!(check(&first).is_err(), "without {word} and what was before it");
         let mut written = serde_json::to_value(&first).unwrap();
@@ -143,7 +163,7 @@ fn every_word_of_format_2_is_sound() {
         first = serde_json::from_value(written).unwrap();
         words += 1;
     }
-    assert_eq!((check(&first), words), (Ok(()), 6));
+    assert_eq!((check(&first), words), (Ok(()), 12));
 }
 
 #[test]
@@ -395,6 +415,135 @@ fn unsound_terms_are_refused_in_a_sentence() {
             "bounds that bound nothing",
             vec![second(), ("/rules/0/access", json!({}))],
             "rule joint: access says neither within nor times",
+        ),
+        (
+            "whoever asks attests as well",
+            vec![second(), given(json!({"order": {"attested": "1@beneficiary"}}))],
+            "rule bankruptcy: its trigger is attested by a role that may request under it",
+        ),
+        (
+            "attested by nobody there is",
+            vec![
+                second(),
+                given(json!({"event": {"kind": "insolvency", "attested": "1@auditor"}})),
+            ],
+            "trigger of rule bankruptcy names the role auditor, which no party has",
+        ),
+        (
+            "the depositor is passed over",
+            vec![second(), given(missed(1)), ("/rules/1/objection", json!([]))],
+            "rule bankruptcy: its trigger passes over the depositor, who has no notice or may not \
+             object",
+        ),
+        (
+            "the depositor is passed over in no time",
+            vec![second(), given(missed(1)), ("/rules/1/notice", json!("0s"))],
+            "rule bankruptcy: its trigger passes over the depositor, who has no notice or may not \
+             object",
+        ),
+        (
+            "no deposit at all is missed",
+            vec![second(), given(missed(0))],
+            "the terms have 0 missed deposits in a trigger; 1 to 100 are possible",
+        ),
+        (
+            "silence of whoever asks",
+            vec![second(), given(silence("beneficiary", 1))],
+            "rule bankruptcy: its trigger is the silence of a role that has to request or to review",
+        ),
+        (
+            "silence of who may not object",
+            vec![second(), given(silence("agent", 1))],
+            "rule bankruptcy: its trigger passes over a role that has no notice or may not object",
+        ),
+        (
+            "silence that nobody asked about",
+            vec![second(), given(silence("depositor", 0))],
+            "the terms have 0 reminders in a trigger; 1 to 16 are possible",
+        ),
+        (
+            "a trigger in format 1",
+            vec![given(silence("depositor", 1))],
+            "rule bankruptcy uses words of terms of format 2, and these terms are of format 1",
+        ),
+        (
+            "a reviewer that nobody is",
+            vec![second(), ("/rules/0/reviewers", json!(["auditor"]))],
+            "reviewers of rule joint names the role auditor, which no party has",
+        ),
+        (
+            "an arbiter that nobody is",
+            vec![second(), ("/rules/1/settled_by", json!({"award": "1@arbiter"}))],
+            "settled_by of rule bankruptcy names the role arbiter, which no party has",
+        ),
+        (
+            "whoever asks decides as well",
+            vec![
+                second(),
+                ("/rules/1/settled_by", json!({"award": {"any": ["1@agent", "1@beneficiary"]}})),
+            ],
+            "rule bankruptcy: its award is signed by a role that may request under it",
+        ),
+        (
+            "whoever asks says what a court has ordered",
+            vec![second(), ("/rules/1/settled_by", json!({"order": "1@beneficiary"}))],
+            "rule bankruptcy: its order is signed by a role that may request under it",
+        ),
+        (
+            "a joint instruction by one",
+            vec![second(), ("/rules/1/settled_by", json!({"joint": "2@beneficiary"}))],
+            "rule bankruptcy: its joint instruction can be signed by one organisation alone",
+        ),
+        (
+            "an end to what nobody may say",
+            vec![second(), ("/rules/0/settled_by", json!({"award": "1@agent"}))],
+            "rule joint: settled_by names no way to settle an objection that somebody may raise",
+        ),
+        (
+            "no end that is said",
+            vec![second(), ("/rules/1/settled_by", json!({}))],
+            "rule bankruptcy: settled_by names no way to settle an objection that somebody may \
+             raise",
+        ),
+        (
+            "a duty that nobody can do in time",
+            vec![second(), ("/rules/0/duty", json!({"kind": "destroy", "within": "1m"}))],
+            "rule joint: whoever asks would have less than an hour to do its duty (duty.within)",
+        ),
+        (
+            "a duty in format 1",
+            vec![("/rules/0/duty", json!({"kind": "destroy", "within": "30d"}))],
+            "rule joint uses words of terms of format 2, and these terms are of format 1",
+        ),
+        (
+            "one amends alone",
+            vec![second(), ("/amend", json!({"any": ["2@agent", "1@depositor"]}))],
+            "amend asks for more organisations of a role than there are",
+        ),
+        (
+            "one amends alone, and is there",
+            vec![second(), ("/amend", json!("1@depositor"))],
+            "amend lets one organisation change what all have signed",
+        ),
+        (
+            "amended by nobody there is",
+            vec![second(), ("/amend", json!({"all": ["1@depositor", "1@auditor"]}))],
+            "amend names the role auditor, which no party has",
+        ),
+        (
+            "amended by whoever is left out",
+            vec![second(), ("/amend", json!({"all": []}))],
+            "amend cannot be checked",
+        ),
+        (
+            "amendments in format 1",
+            vec![("/amend", json!({"all": ["1@depositor", "1@agent"]}))],
+            "amend uses words of terms of format 2, and these terms are of format 1",
+        ),
+        (
+            "a term in format 1",
+            vec![("/term", json!("2031-01-01T00:00:00.000Z"))],
+            "term uses words of terms of format 2, and these terms are of format 1",
         ),
         (
             "a vote in format 1",

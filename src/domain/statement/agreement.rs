@@ -16,6 +16,32 @@ pub struct Proposal {
     pub terms: Terms,
 }
 
+/// Proposes other terms for an agreement, and signs them for the signer's organisation.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Amendment {
+    /// By whom and when.
+    pub made: Made,
+    /// Of which agreement.
+    pub ground: Ground,
+    /// Digest of the statement that brought in the terms to be amended.
+    pub amends_sha256: Digest,
+    /// The terms as they are to be, whole.
+    pub terms: Terms,
+}
+
+/// Signs an amendment for another organisation.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Countersignature {
+    /// By whom and when.
+    pub made: Made,
+    /// In which agreement.
+    pub ground: Ground,
+    /// Digest of the amendment's statement.
+    pub amendment_sha256: Digest,
+}
+
 /// A share on its way to one member, named by digest.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -115,6 +141,19 @@ pub struct RevocationNotice {
     pub member: MemberPath,
     /// Digest of the revocation's statement.
     pub revocation_sha256: Digest,
+}
+
+/// Reminds an organisation that has not been heard of, under terms by which its silence counts.
+/// Whatever one of its members signs in the agreement makes the reminders void.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Reminder {
+    /// By a member of another party.
+    pub made: Made,
+    /// In which agreement.
+    pub ground: Ground,
+    /// Who is reminded.
+    pub organisation: OrganisationName,
 }
 
 /// Passes a holder's share on to a colleague, sealed anew.

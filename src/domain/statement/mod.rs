@@ -133,9 +133,12 @@ statements! {
     ReleaseKey = "escrow-vault/release-key/v1",
     Acceptance = "escrow-vault/acceptance/v1",
     Declination = "escrow-vault/declination/v1",
+    Amendment = "escrow-vault/amendment/v1",
+    Countersignature = "escrow-vault/countersignature/v1",
     Termination = "escrow-vault/termination/v1",
     RevocationNotice = "escrow-vault/revocation-notice/v1",
     Resumption = "escrow-vault/resumption/v1",
+    Reminder = "escrow-vault/reminder/v1",
     Reseal = "escrow-vault/reseal/v1",
     Deposit = "escrow-vault/deposit/v1",
     Request = "escrow-vault/request/v1",
@@ -144,6 +147,8 @@ statements! {
     Seen = "escrow-vault/seen/v1",
     Notification = "escrow-vault/notification/v1",
     Objection = "escrow-vault/objection/v1",
+    Attestation = "escrow-vault/attestation/v1",
+    Settlement = "escrow-vault/settlement/v1",
     Withdrawal = "escrow-vault/withdrawal/v1",
     Retrieval = "escrow-vault/retrieval/v1",
     Acknowledgement = "escrow-vault/acknowledgement/v1",
@@ -185,6 +190,43 @@ impl FromStr for StatementType {
 serde_as_text!(StatementType);
 
 impl Statement {
+    /// The first version of the rules that can judge it ([`crate::domain::event::ENGINE`]).
+    pub fn engine(&self) -> u32 {
+        match self {
+            Self::Proposal(s) => s.terms.format.engine(),
+            Self::Amendment(_)
+            | Self::Countersignature(_)
+            | Self::Reminder(_)
+            | Self::Attestation(_)
+            | Self::Settlement(_) => 2,
+            Self::Request(s) => s.duty.map_or(1, |duty| duty.kind.engine()),
+            Self::Acknowledgement(s) => s.what.engine(),
+            Self::Invitation(_)
+            | Self::Organisation(_)
+            | Self::Join(_)
+            | Self::Confirmation(_)
+            | Self::Revocation(_)
+            | Self::Renewal(_)
+            | Self::Registration(_)
+            | Self::ReleaseKey(_)
+            | Self::Acceptance(_)
+            | Self::Declination(_)
+            | Self::Termination(_)
+            | Self::RevocationNotice(_)
+            | Self::Resumption(_)
+            | Self::Reseal(_)
+            | Self::Deposit(_)
+            | Self::Consent(_)
+            | Self::Contribution(_)
+            | Self::Seen(_)
+            | Self::Notification(_)
+            | Self::Objection(_)
+            | Self::Withdrawal(_)
+            | Self::Retrieval(_)
+            | Self::TimeStamp(_) => 1,
+        }
+    }
+
     /// What it rests on, for statements inside an agreement.
     pub fn ground(&self) -> Option<&Ground> {
         match self {
@@ -199,9 +241,12 @@ impl Statement {
             | Self::ReleaseKey(_) => None,
             Self::Acceptance(s) => Some(&s.ground),
             Self::Declination(s) => Some(&s.ground),
+            Self::Amendment(s) => Some(&s.ground),
+            Self::Countersignature(s) => Some(&s.ground),
             Self::Termination(s) => Some(&s.ground),
             Self::RevocationNotice(s) => Some(&s.ground),
             Self::Resumption(s) => Some(&s.ground),
+            Self::Reminder(s) => Some(&s.ground),
             Self::Reseal(s) => Some(&s.ground),
             Self::Deposit(s) => Some(&s.ground),
             Self::Request(s) => Some(&s.ground),
@@ -210,6 +255,8 @@ impl Statement {
             Self::Seen(s) => Some(&s.ground),
             Self::Notification(s) => Some(&s.ground),
             Self::Objection(s) => Some(&s.ground),
+            Self::Attestation(s) => Some(&s.ground),
+            Self::Settlement(s) => Some(&s.ground),
             Self::Withdrawal(s) => Some(&s.ground),
             Self::Retrieval(s) => Some(&s.ground),
             Self::Acknowledgement(s) => Some(&s.ground),

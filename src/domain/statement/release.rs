@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::domain::der::Der;
-use crate::domain::id::{DepositId, Digest, Element, RequestId, RuleName};
+use crate::domain::id::{DepositId, Digest, Element, EventKind, RequestId, RuleName};
 use crate::domain::statement::{Ground, Knowledge, Made, Statement};
 use crate::domain::text::Text;
 use crate::domain::time::Timestamp;
@@ -93,6 +93,8 @@ pub enum DutyKind {
     Return,
     /// It is destroyed.
     Destroy,
+    /// It is told what was done with it.
+    Report,
 }
 
 /// What a requester takes upon itself by asking. Those who approve read it with the request.
@@ -216,8 +218,9 @@ pub struct Objection {
     pub reason: Text,
 }
 
-/// Says that the signer has been shown a request to which its organisation may object. Clients
-/// make one when they show it, so that notice rests on more than the vault's word.
+/// Says that the signer has been shown a request to which its organisation may object, or which it
+/// has to review. Clients make one when they show it, so that notice rests on more than the vault's
+/// word.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Seen {
@@ -241,6 +244,76 @@ pub struct Notification {
     pub request: RequestRef,
     /// What shows it; the document stays with the signer.
     pub evidence: Evidence,
+}
+
+/// What is attested.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Attested {
+    /// That an event of this kind has happened.
+    Event(EventKind),
+    /// That a court or a regulator has ordered it.
+    Order,
+}
+
+/// Attests for one request that what its rule asks for has happened.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Attestation {
+    /// By whom and when.
+    pub made: Made,
+    /// Under which agreement.
+    pub ground: Ground,
+    /// For which request.
+    pub request: RequestRef,
+    /// What has happened.
+    pub what: Attested,
+    /// What shows it; the documents stay with the signer.
+    pub evidence: Vec<Evidence>,
+}
+
+/// On what basis objections are settled.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Basis {
+    /// The parties to the dispute instruct together.
+    Joint,
+    /// An arbiter has decided.
+    Award,
+    /// A court or a regulator has ordered it; the signer attests that.
+    Order,
+}
+
+impl Basis {
+    /// Every one there is.
+    pub const ALL: [Self; 3] = [Self::Joint, Self::Award, Self::Order];
+
+    /// As a noun.
+    pub fn noun(self) -> &'static str {
+        match self {
+            Self::Joint => "joint instruction",
+            Self::Award => "award",
+            Self::Order => "order",
+        }
+    }
+}
+
+/// Says that the objections which stand against a request are settled, so that it may go on. It ends
+/// them once as many have said so on one basis as the rule asks for. Whoever decides against a
+/// request says nothing: the objection stands.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Settlement {
+    /// By whom and when.
+    pub made: Made,
+    /// Under which agreement.
+    pub ground: Ground,
+    /// Concerning which request.
+    pub request: RequestRef,
+    /// On what basis.
+    pub basis: Basis,
+    /// What shows it: the award or the order; the documents stay with the signer.
+    pub evidence: Vec<Evidence>,
 }
 
 /// What is taken back.
@@ -289,6 +362,8 @@ pub enum Acknowledged {
     Returned,
     /// It was destroyed, with every copy.
     Destroyed,
+    /// What was done with it was reported, as the agreement's papers say how.
+    Reported,
 }
 
 /// Says what became of a bundle that was handed out. The signer's word, as a delivery note is.

@@ -11,6 +11,17 @@ use crate::domain::request::State;
 use crate::domain::rules;
 use crate::domain::time::{Span, Timestamp};
 
+/// Format 2 with its clocks alone.
+fn clocks() -> Value {
+    let mut written = second_format();
+    let rule = written["rules"][0].as_object_mut().unwrap();
+    for word in ["reviewers", "settled_by", "grants", "duty"] {
+        rule.remove(word);
+    }
+    rule["objection"] = json!([]);
+    written
+}
+
 /// A request of yuki's under the first rule of these terms, made on Monday 2 March at six in the
 /// evening, Seoul time.
 fn asked_under(written: Value) -> (World, Case) {
@@ -42,7 +53,7 @@ fn before(at: Timestamp) -> Timestamp {
 
 #[test]
 fn notice_of_four_working_days_runs_over_a_holiday_and_a_weekend() {
-    let (mut world, case) = asked_under(second_format());
+    let (mut world, case) = asked_under(clocks());
     // Tuesday to Thursday, and Monday: Friday is a holiday. It is over as Tuesday begins in Seoul.
     let ends = at("03-09T15:00");
     assert_eq!(world.seen(&case).notice_ends_at, ends);
@@ -58,7 +69,7 @@ fn notice_of_four_working_days_runs_over_a_holiday_and_a_weekend() {
 
 #[test]
 fn a_consent_is_good_for_as_long_as_the_rule_says_and_is_given_anew() {
-    let (mut world, case) = asked_under(second_format());
+    let (mut world, case) = asked_under(clocks());
     let given = world.now;
     let ends = given.after(Span::days(5));
     for by in [MINJI, SORA] {
@@ -85,7 +96,7 @@ fn a_consent_is_good_for_as_long_as_the_rule_says_and_is_given_anew() {
 
 #[test]
 fn the_last_share_is_spent_on_consents_that_are_still_good() {
-    let mut written = second_format();
+    let mut written = clocks();
     written["quorum"] = json!(3);
     let both = json!({ "all": ["1@depositor", "1@agent"] });
     for rule in 0..2 {
@@ -109,7 +120,7 @@ fn the_last_share_is_spent_on_consents_that_are_still_good() {
 
 /// A request that was released on 9 March; its bundle may be fetched twice within 30 days.
 fn released() -> (World, Case) {
-    let (mut world, case) = asked_under(second_format());
+    let (mut world, case) = asked_under(clocks());
     world.now = at("03-09T15:00");
     for by in [MINJI, SORA] {
         assert_eq!(consent(&mut world, by, &case), Ok(()));
@@ -160,7 +171,7 @@ fn a_bundle_is_fetched_within_the_time_that_the_rule_says() {
 
 #[test]
 fn without_access_nothing_is_counted_and_nothing_ends() {
-    let mut written = second_format();
+    let mut written = clocks();
     written["rules"][0].as_object_mut().unwrap().remove("access");
     let (mut world, case) = asked_under(written);
     world.now = at("03-09T15:00");
@@ -182,7 +193,7 @@ fn what_happens_next_is_told_in_its_order() {
         let next = upcoming(&world.judged(case), world.now);
         next.iter().map(|next| format!("{}: {}", &next.at.to_string()[5..16], next.turn)).collect()
     };
-    let (mut world, case) = asked_under(second_format());
+    let (mut world, case) = asked_under(clocks());
     let (notice, expires) = ("03-09T15:00: notice has run", "05-31T09:00: the request expires");
     assert_eq!(told(&world, &case), [notice, expires]);
     assert_eq!(consent(&mut world, SORA, &case), Ok(()));
@@ -202,7 +213,7 @@ fn what_happens_next_is_told_in_its_order() {
 
 #[test]
 fn everybody_on_a_shortest_way_is_asked() {
-    let (mut world, case) = asked_under(second_format());
+    let (mut world, case) = asked_under(clocks());
     let told = |world: &World| missing(&world.judged(&case), world.now)[0].to_string();
     let asked = |world: &World| -> Vec<&str> {
         let is_asked = |who: &&str| {
@@ -225,7 +236,7 @@ fn everybody_on_a_shortest_way_is_asked() {
 
 #[test]
 fn a_house_too_few_is_asked_for_by_name() {
-    let mut written = second_format();
+    let mut written = clocks();
     written["rules"][0]["needs"] = json!({ "any": ["2@agent", "1@beneficiary"] });
     let (mut world, case) = asked_under(written);
     for by in [SORA, DANA] {

@@ -107,6 +107,10 @@ pub(super) struct Entry {
     pub consents: BTreeMap<MemberPath, Timestamp>,
     pub contributions: BTreeMap<MemberPath, Timestamp>,
     pub objections: Vec<Objected>,
+    /// Who has attested what its rule asks for.
+    pub attested: Vec<(MemberPath, Timestamp)>,
+    /// Who has signed that it has seen it.
+    pub seen: Vec<(MemberPath, Timestamp)>,
     /// Who has shown to know of it.
     pub aware: Vec<(MemberPath, Timestamp)>,
     pub notified: Vec<(MemberPath, Timestamp)>,
@@ -119,10 +123,11 @@ pub(super) struct Entry {
     pub stamped_at: Option<Timestamp>,
 }
 
-/// Who objected when, and who took it back when.
+/// Who objected when, who said when that it is settled, and who took it back when.
 pub(super) struct Objected {
     pub by: MemberPath,
     pub at: Timestamp,
+    pub settled: Vec<(MemberPath, Timestamp)>,
     pub withdrawn: Option<(MemberPath, Timestamp)>,
 }
 
@@ -135,17 +140,22 @@ impl Entry {
         let counts = |by: &MemberPath, at: Timestamp| members.counts(by, at);
         self.consents.retain(|by, at| counts(by, *at));
         self.contributions.retain(|by, at| counts(by, *at));
+        self.attested.retain(|(by, at)| counts(by, *at));
+        self.seen.retain(|(by, at)| counts(by, *at));
         self.aware.retain(|(by, at)| counts(by, *at));
         self.notified.retain(|(by, at)| counts(by, *at));
         self.objections.retain(|objected| counts(&objected.by, objected.at));
         for objected in &mut self.objections {
             objected.withdrawn.take_if(|(by, at)| !counts(by, *at));
+            objected.settled.retain(|(by, at)| counts(by, *at));
         }
         self.is_withdrawn |= !counts(&self.requester, self.opened_at);
     }
 
     pub(super) fn objecting(&self) -> BTreeSet<&OrganisationName> {
-        let standing = self.objections.iter().filter(|objected| objected.withdrawn.is_none());
+        // One arbiter is enough in these terms.
+        let is_over = |o: &Objected| o.withdrawn.is_some() || !o.settled.is_empty();
+        let standing = self.objections.iter().filter(|objected| !is_over(objected));
         standing.map(|objected| &objected.by.organisation).collect()
     }
 
@@ -174,6 +184,14 @@ impl Entry {
             let shown = self.aware.iter().any(|(by, _)| by.organisation == *who);
             let knows = !self.notified.is_empty() || shown;
             prop_assert!(knows, "promise 6: {who} may object and knows nothing");
+        }
+        // One attestation is enough in these terms.
+        let is_triggered = self.rule.trigger.is_joint() || !self.attested.is_empty();
+        prop_assert!(is_triggered, "what its rule asks for was attested by nobody");
+        let reviewers = self.rule.reviewers.iter().flat_map(|role| self.terms.in_role(role));
+        for who in reviewers.filter(|who| **who != self.requester.organisation) {
+            let has_seen = self.seen.iter().any(|(by, _)| by.organisation == *who);
+            prop_assert!(has_seen, "{who} has to review it and has not");
         }
         prop_assert!(!self.is_withdrawn, "it was taken back");
         Ok(())

@@ -4,8 +4,11 @@ use serde_json::{Value, json};
 
 use super::scenario::{JUN, KENJI, MINJI, SORA, YUKI, consented};
 use super::terms::{second_format, stamped_terms, terms, three_party};
+use super::triggers::{insolvency, triggered};
 use super::world::{OPERATOR, bytes};
-use crate::domain::statement::{Acknowledged, Reason, Sealing, Statement, Withdrawn};
+use crate::domain::statement::{
+    Acknowledged, Attested, Basis, Reason, Sealing, Statement, Withdrawn,
+};
 
 /// One statement of every type.
 pub(crate) fn one_of_each() -> Vec<Statement> {
@@ -14,7 +17,11 @@ pub(crate) fn one_of_each() -> Vec<Statement> {
     let invitation = world.invitation(OPERATOR, "newco/ann");
     let mut elsewhere = world.deposit(MINJI, &agreement);
     elsewhere.sealing = Sealing::Elsewhere;
-    vec![
+    let triggered = TRIGGERS.map(|trigger| -> Statement {
+        let trigger = serde_json::from_str(trigger).unwrap();
+        world.proposal(MINJI, &terms(triggered(trigger))).into()
+    });
+    let others: Vec<Statement> = vec![
         invitation.clone().into(),
         world.organisation("newco/ann").into(),
         world.join("newco/ann", &invitation).into(),
@@ -25,11 +32,13 @@ pub(crate) fn one_of_each() -> Vec<Statement> {
         world.renewal(MINJI).into(),
         world.registration(MINJI).into(),
         world.proposal(MINJI, &terms(three_party())).into(),
-        world.proposal(MINJI, &terms(stamped_terms())).into(),
         world.proposal(MINJI, &terms(second_format())).into(),
+        world.proposal(MINJI, &terms(stamped_terms())).into(),
         world.release_key(MINJI, &agreement).into(),
         world.acceptance(YUKI, &agreement).into(),
         world.declination(YUKI, &agreement).into(),
+        world.amendment(MINJI, &agreement, &terms(second_format())).into(),
+        world.countersignature(SORA, &agreement, bytes("an amendment")).into(),
         world.termination(YUKI, &agreement).into(),
         world.resumption(YUKI, &agreement).into(),
         world.reseal(KENJI, &agreement, YUKI).into(),
@@ -41,12 +50,26 @@ pub(crate) fn one_of_each() -> Vec<Statement> {
         world.sight(JUN, &case).into(),
         world.notification(SORA, &case).into(),
         world.objection(MINJI, &case).into(),
+        world.reminder(SORA, &agreement, "hanbit-parts").into(),
+        world.attestation(SORA, &case, &insolvency()).into(),
+        world.attestation(SORA, &case, &Attested::Order).into(),
+        world.settlement(SORA, &case, Basis::Award).into(),
         world.withdrawal(MINJI, &case, Withdrawn::Objection).into(),
         world.retrieval(YUKI, &case).into(),
         world.acknowledgement(YUKI, &case, Acknowledged::Destroyed).into(),
         world.time_stamp(SORA, &case).into(),
-    ]
+    ];
+    triggered.into_iter().chain(others).collect()
 }
+
+/// One trigger of each kind.
+const TRIGGERS: [&str; 5] = [
+    r#"{"event":{"kind":"insolvency","attested":"1@agent"}}"#,
+    r#"{"order":{"attested":"2@agent"}}"#,
+    r#"{"missed":{"deposits":3,"interval":"30d","grace":"10d"}}"#,
+    r#"{"silence":{"role":"depositor","lasts":"180d","reminders":3,"every":"14d"}}"#,
+    r#"{"date":"2030-01-01T00:00:00.000Z"}"#,
+];
 
 fn read(value: Value) -> Result<Statement, serde_json::Error> {
     serde_json::from_str(&value.to_string())
@@ -105,12 +128,21 @@ fn unknown_and_missing_fields_are_refused_at_every_depth() {
                 "duty",
                 "format",
                 "calendar",
+                "amend",
+                "term",
                 "time_stamps",
                 "distinct_organisations",
                 "vote",
                 "access",
+                "grants",
                 "within",
                 "times",
+                "trigger",
+                "reviewers",
+                "settled_by",
+                "joint",
+                "award",
+                "order",
             ];
             for name in names.iter().filter(|name| !optional.contains(&name.as_str())) {
                 let mut less = written.clone();

@@ -1,9 +1,13 @@
 //! Trials of the domain: attacks, promises, tables. Nothing here signs or hashes; digests and
 //! keys are any bytes unlike each other.
 
+mod amendments;
 mod clocks;
 mod diary;
+mod disputes;
 mod duty;
+mod engines;
+mod grants;
 mod identity;
 pub(crate) mod json;
 mod limits;
@@ -15,4 +19,5 @@ mod stamped;
 mod swapped;
 mod table;
 pub(crate) mod terms;
+mod triggers;
 mod world;

@@ -9,14 +9,15 @@ use proptest::prelude::*;
 use proptest::sample::Index;
 
 use super::diary::{Entry, Members, Objected};
-use super::terms::{ORGANISATIONS, any_terms, stamped_terms, terms as terms_of};
+use super::terms::{ORGANISATIONS, any_terms, roles_named, stamped_terms, terms as terms_of};
+use super::triggers::insolvency;
 use super::world::{Case, PENDING, World, key_of, path};
 use crate::domain::event::Note;
 use crate::domain::id::{AgreementId, DepositId, Digest, MemberPath, RequestId};
 use crate::domain::request::State;
 use crate::domain::soundness;
 use crate::domain::statement::{
-    self as say, Acknowledged, Reason, RequestRef, Stated, Statement, Withdrawal, Withdrawn,
+    self as say, Acknowledged, Basis, Reason, RequestRef, Stated, Statement, Withdrawal, Withdrawn,
 };
 use crate::domain::terms::{Rule, Terms};
 use crate::domain::time::{Span, Timestamp};
@@ -87,12 +88,12 @@ fn step() -> impl Strategy<Value = Step> {
         2 => Just(Try::Ask),
         16 => Just(Try::Consent),
         12 => Just(Try::Contribute),
-        4 => Just(Try::See),
-        1 => Just(Try::Notify),
-        2 => Just(Try::Object),
+        6 => Just(Try::See),
+        2 => Just(Try::Notify),
+        3 => Just(Try::Object),
         1 => Just(Try::TakeBack),
-        3 => Just(Try::Settle),
-        6 => Just(Try::Retrieve),
+        6 => Just(Try::Settle),
+        9 => Just(Try::Retrieve),
         1 => Just(Try::Deposit),
         1 => Just(Try::Terminate),
         2 => Just(Try::Repeat),
@@ -166,8 +167,12 @@ struct Trial {
 }
 
 /// All that can be said of a bundle.
-const ACKNOWLEDGED: [Acknowledged; 3] =
-    [Acknowledged::Received, Acknowledged::Returned, Acknowledged::Destroyed];
+const ACKNOWLEDGED: [Acknowledged; 4] = [
+    Acknowledged::Received,
+    Acknowledged::Returned,
+    Acknowledged::Destroyed,
+    Acknowledged::Reported,
+];
 
 /// Everybody's name in every organisation, the first's that of who has its key at home.
 const NAMES: [&str; 4] = ["one", "two", "three", PENDING];
@@ -337,9 +342,11 @@ impl Trial {
                 world.time_stamp(&by, &case?).into()
             }
             Try::See => world.sight(&by, &case?).into(),
+            Try::Notify if step.is_grave => world.attestation(&by, &case?, &insolvency()).into(),
             Try::Notify => world.notification(&by, &case?).into(),
             Try::Object => world.objection(&by, &case?).into(),
             Try::TakeBack => world.withdrawal(&by, &case?, Withdrawn::Request).into(),
+            Try::Settle if step.is_grave => world.settlement(&by, &case?, Basis::Award).into(),
             Try::Settle => world.withdrawal(&by, &case?, Withdrawn::Objection).into(),
             Try::Retrieve if entry.is_some_and(|entry| entry.is_retrieved) => {
                 world.acknowledgement(&by, &case?, *step.who.get(&ACKNOWLEDGED)).into()
@@ -366,6 +373,8 @@ impl Trial {
             (Lie::Saw, Statement::Contribution(s)) => s.ground.saw = earlier,
             (Lie::Saw, Statement::Objection(s)) => s.ground.saw = earlier,
             (Lie::Saw, Statement::Withdrawal(s)) => s.ground.saw = earlier,
+            (Lie::Saw, Statement::Settlement(s)) => s.ground.saw = earlier,
+            (Lie::Digest, Statement::Settlement(s)) => s.request.sha256 = other,
             (Lie::Digest, Statement::Consent(s)) => s.request.sha256 = other,
             (Lie::Digest, Statement::Contribution(s)) => s.request.sha256 = other,
             (Lie::Saw, Statement::Acknowledgement(s)) => s.ground.saw = earlier,
@@ -405,7 +414,10 @@ impl Trial {
         );
         let is_recent = saw >= Some(self.floor) || only_blocks;
         prop_assert!(is_recent, "rests on what an objection or withdrawal overtook");
-        if matches!(stated.statement, Statement::Objection(_) | Statement::Withdrawal(_)) {
+        if matches!(
+            stated.statement,
+            Statement::Objection(_) | Statement::Settlement(_) | Statement::Withdrawal(_)
+        ) {
             self.floor = self.world.ground(&self.agreement).saw.sequence;
         }
         match &stated.statement {
@@ -427,6 +439,8 @@ impl Trial {
                     consents: BTreeMap::new(),
                     contributions: BTreeMap::new(),
                     objections: Vec::new(),
+                    attested: Vec::new(),
+                    seen: Vec::new(),
                     aware: Vec::new(),
                     notified: Vec::new(),
                     is_withdrawn: false,
@@ -463,7 +477,10 @@ impl Trial {
             Statement::Seen(s) => {
                 let entry = self.entry(&s.request);
                 prop_assert!(!entry.is_released && !entry.is_withdrawn);
-                prop_assert!(entry.rule.objection.contains(entry.terms.role_of(&own).unwrap()));
+                let role = entry.terms.role_of(&own).unwrap();
+                let is_to = [&entry.rule.objection, &entry.rule.reviewers];
+                prop_assert!(is_to.iter().any(|roles| roles.contains(role)));
+                entry.seen.push((by.clone(), now));
                 entry.aware.push((by, now));
             }
             Statement::Notification(s) => {
@@ -478,7 +495,40 @@ impl Trial {
                 prop_assert!(entry.rule.objection.contains(entry.terms.role_of(&own).unwrap()));
                 prop_assert!(!entry.objecting().contains(&own));
                 entry.aware.push((by.clone(), now));
-                entry.objections.push(Objected { by, at: now, withdrawn: None });
+                let own = entry.objections.iter().filter(|o| o.by.organisation == own);
+                prop_assert!(own.clone().all(|o| o.settled.is_empty()), "what was settled");
+                let (settled, withdrawn) = (Vec::new(), None);
+                entry.objections.push(Objected { by, at: now, settled, withdrawn });
+            }
+            Statement::Attestation(s) => {
+                let entry = self.entry(&s.request);
+                prop_assert_eq!(s.request.sha256, entry.case.request.sha256, "promise 4");
+                prop_assert!(!entry.is_released && !entry.is_withdrawn);
+                prop_assert!(own != entry.requester.organisation, "by who gains from it");
+                let named = entry.rule.trigger.attested().map(roles_named).unwrap_or_default();
+                prop_assert!(named.contains(entry.terms.role_of(&own).unwrap()), "by nobody named");
+                let twice = entry.attested.iter().any(|(attested, _)| *attested == by);
+                prop_assert!(!twice, "attested twice");
+                entry.attested.push((by, now));
+                self.feats.insert("attested");
+            }
+            Statement::Settlement(s) => {
+                let entry = self.entry(&s.request);
+                prop_assert_eq!(s.request.sha256, entry.case.request.sha256, "promise 4");
+                prop_assert!(!entry.is_released && !entry.is_withdrawn);
+                prop_assert!(own != entry.requester.organisation, "by who gains from it");
+                let settled_by = entry.rule.settled_by.as_ref().and_then(|by| by.on(s.basis));
+                let named = settled_by.map(roles_named).unwrap_or_default();
+                prop_assert!(named.contains(entry.terms.role_of(&own).unwrap()), "by nobody named");
+                let standing: Vec<_> = entry.objecting().into_iter().cloned().collect();
+                prop_assert!(!standing.is_empty(), "nothing to settle");
+                for objected in &mut entry.objections {
+                    if standing.contains(&objected.by.organisation) && objected.withdrawn.is_none()
+                    {
+                        objected.settled.push((by.clone(), now));
+                    }
+                }
+                self.feats.insert("an objection is settled");
             }
             Statement::Withdrawal(s) => {
                 let entry = self.entry(&s.request);
@@ -544,6 +594,9 @@ impl Trial {
             | Statement::Revocation(_)
             | Statement::RevocationNotice(_)
             | Statement::Resumption(_)
+            | Statement::Amendment(_)
+            | Statement::Countersignature(_)
+            | Statement::Reminder(_)
             | Statement::Renewal(_)
             | Statement::Registration(_)
             | Statement::Proposal(_)
@@ -655,7 +708,8 @@ impl Trial {
 
     /// Everybody says honestly what is due, as often as it takes.
     fn finish(&mut self) -> Result<(), TestCaseError> {
-        let say: [fn(&mut World, &str, &Case) -> Statement; 7] = [
+        let say: [fn(&mut World, &str, &Case) -> Statement; 8] = [
+            |world, by, case| world.attestation(by, case, &insolvency()).into(),
             |world, by, case| world.sight(by, case).into(),
             |world, by, case| world.withdrawal(by, case, Withdrawn::Objection).into(),
             |world, by, case| world.consent(by, case).into(),
@@ -742,13 +796,15 @@ fn the_trials_reach_every_state_and_all_that_may_befall_members() {
         ("confirmed", 25),
         ("acknowledged", 2),
         ("time-stamped", 10),
+        ("an objection is settled", 2),
+        ("attested", 2),
         ("revoked", 25),
         ("revoked a second time", 10),
         ("a share is passed on", 25),
         ("a consent is void", 5),
         ("a consent is void by a second revocation", 1),
         ("whom a thief let in is shut out", 5),
-        ("somebody shut out is confirmed anew", 2),
+        ("somebody shut out is confirmed anew", 1),
     ] {
         let times = feats.get(feat).copied().unwrap_or_default();
         assert!(times >= least, "{feat}: in {times} trials; {feats:?}");

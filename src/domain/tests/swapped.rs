@@ -5,16 +5,21 @@ mod beginnings;
 
 use serde_json::{Value, json};
 
+use super::amendments::{amendable, amended};
+use super::disputes::disputed;
 use super::scenario::{
     JUN, KENJI, MINJI, SORA, YUKI, asked, consented, deposited, parties, retrieved,
 };
 use super::stamped::stampable;
 use super::terms::{terms, three_party};
+use super::triggers::{TRIGGER, asked_given, insolvency, silent};
 use super::world::{Case, World, bytes, key_of};
 use crate::domain::id::{AgreementId, DepositId, PublicKey, RequestId};
 use crate::domain::refusal::Refusal;
 use crate::domain::rules::{CLOCK_SKEW_MAX, VALIDITY_MAX};
-use crate::domain::statement::{Acknowledged, Reason, Sealing, Statement, Withdrawal, Withdrawn};
+use crate::domain::statement::{
+    Acknowledged, Basis, Reason, Sealing, Statement, Withdrawal, Withdrawn,
+};
 use crate::domain::time::{Span, Timestamp};
 
 const NEW: &str = "hanbit-parts/noa";
@@ -303,6 +308,86 @@ fn promise_4_a_withdrawal_is_of_one_thing() {
         swaps.push(swap);
         check(&world, withdrawal, swaps);
     }
+}
+
+#[test]
+fn promise_4_an_attestation_is_of_one_thing_for_one_request() {
+    let (mut world, _, case) = asked_given(TRIGGER);
+    let other = with_second(&mut world);
+    let attestation = world.attestation(SORA, &case, &insolvency());
+    let mut swaps = grounded(&world, &attestation.clone().into());
+    about(&mut swaps, &mut world, &case, &other);
+    let documents = |count| vec![&attestation.evidence[0]; count];
+    let refused = || not_entitled(SORA, "attest this", "bankruptcy");
+    swaps.extend([
+        no("/what", json!({ "event": "merger" }), refused()),
+        no("/what", "order", refused()),
+        no("/evidence", json!([]), Refusal::NoEvidence),
+        free("/evidence", documents(32)),
+        no(
+            "/evidence",
+            documents(33),
+            Refusal::Limit { what: "documents with this attestation", limit: 32 },
+        ),
+    ]);
+    check(&world, attestation, swaps);
+}
+
+#[test]
+fn promise_4_a_countersignature_is_of_one_amendment() {
+    let (mut world, id) = amendable();
+    with_second(&mut world);
+    let amendment = world.amendment(MINJI, &id, &amended());
+    let sha256 = world.accept(amendment);
+    let countersignature = world.countersignature(SORA, &id, sha256);
+    let mut swaps = grounded(&world, &countersignature.clone().into());
+    let unknown = bytes::<32>("another");
+    let missing = Refusal::NotFound(format!("an amendment of digest {unknown}"));
+    swaps.push(no("/amendment_sha256", unknown, missing));
+    check(&world, countersignature, swaps);
+}
+
+#[test]
+fn promise_4_a_reminder_is_of_one_organisation() {
+    let (mut world, id) = silent();
+    with_second(&mut world);
+    let reminder = world.reminder(SORA, &id, "hanbit-parts");
+    let mut swaps = grounded(&world, &reminder.clone().into());
+    let nobody =
+        |who: &str| Refusal::NotFound(format!("a rule by which the silence of {who} counts"));
+    swaps.extend([
+        no("/organisation", "orient-display", nobody("orient-display")),
+        no("/organisation", "nowhere", nobody("nowhere")),
+        no(
+            "/organisation",
+            "trade-secret-center",
+            Refusal::Mismatch("the organisation to be reminded"),
+        ),
+    ]);
+    check(&world, reminder, swaps);
+}
+
+#[test]
+fn promise_4_a_settlement_is_of_one_dispute() {
+    let (mut world, case) = disputed();
+    let other = with_second(&mut world);
+    let settlement = world.settlement(SORA, &case, Basis::Award);
+    let mut swaps = grounded(&world, &settlement.clone().into());
+    about(&mut swaps, &mut world, &case, &other);
+    let documents = |count| vec![&settlement.evidence[0]; count];
+    let what = "settle objections by joint instruction";
+    swaps.extend([
+        no("/basis", "joint", not_entitled(SORA, what, "joint")),
+        free("/basis", "order"),
+        no("/evidence", json!([]), Refusal::NoEvidence),
+        free("/evidence", documents(32)),
+        no(
+            "/evidence",
+            documents(33),
+            Refusal::Limit { what: "documents with this settlement", limit: 32 },
+        ),
+    ]);
+    check(&world, settlement, swaps);
 }
 
 #[test]

@@ -1,16 +1,21 @@
 //! Who may do what: every command by everybody, and strangers are told nothing.
 
+use super::amendments::{amendable, amended};
+use super::disputes::disputed;
 use super::scenario::{
     DANA, EVE, JUN, KENJI, MINJI, SORA, YUKI, asked, consented, deposited, parties, retrieved,
 };
 use super::stamped::stampable;
 use super::terms::{terms, three_party};
+use super::triggers::{TRIGGER, asked_given, insolvency, silent};
 use super::world::{Case, World, bytes, key_of, path};
 use crate::domain::event::Note;
 use crate::domain::id::{AgreementId, DepositId, RequestId};
 use crate::domain::refusal::Refusal;
 use crate::domain::rules;
-use crate::domain::statement::{Acknowledged, Reason, RequestRef, Stated, Statement, Withdrawn};
+use crate::domain::statement::{
+    Acknowledged, Basis, Reason, RequestRef, Stated, Statement, Withdrawn,
+};
 use crate::domain::states::States;
 use crate::domain::stream::Stream;
 use crate::domain::time::Span;
@@ -29,6 +34,8 @@ const TABLE: &str = "
     decline         ok    ok    ok    ok    ok    ok    pend  none  key
     terminate       ok    ok    ok    ok    ok    ok    pend  none  key
     tell of it      ok    ok    none  none  none  none  pend  none  key
+    amend           ok    ok    NOT_AMENDABLE NOT_AMENDABLE ok ok pend none key
+    countersign     done  done  NOT_AMENDABLE NOT_AMENDABLE ok ok pend none key
     reseal          none  ok    none  ok    none  ok    pend  none  key
     deposit         ok    ok    dep   dep   dep   dep   pend  none  key
     request joint   may   may   ok    ok    may   may   pend  none  key
@@ -42,6 +49,10 @@ const TABLE: &str = "
     object bankr.   ok    ok    may   may   may   may   pend  none  key
     contribute j.   ok    ok    may   may   ok    ok    pend  none  key
     contribute b.   may   may   may   may   ok    ok    pend  none  key
+    attest          may   may   may   may   ok    ok    pend  none  key
+    remind          MISMATCH MISMATCH ok ok ok    ok    pend  none  key
+    award           may   may   may   may   ok    ok    pend  none  key
+    joint instr.    ok    ok    ok    ok    may   may   pend  none  key
     take back       may   may   ok    ok    may   may   pend  none  key
     settle          ok    ok    none  none  none  none  pend  none  key
     retrieve        may   may   ok    may   may   may   pend  none  key
@@ -162,6 +173,28 @@ fn command(name: &str) -> Due {
             world.accept(objection);
             about((world, case), |world, by, case| world.withdrawal(by, case, Withdrawn::Objection))
         }
+        "amend" => {
+            let (world, id) = amendable();
+            within(world, id, |world, by, id| world.amendment(by, id, &amended()))
+        }
+        "countersign" => {
+            let (mut world, id) = amendable();
+            let amendment = world.amendment(MINJI, &id, &amended());
+            let sha256 = world.accept(amendment);
+            within(world, id, move |world, by, id| world.countersignature(by, id, sha256))
+        }
+        "attest" => {
+            let (world, _, case) = asked_given(TRIGGER);
+            about((world, case), |world, by, case| world.attestation(by, case, &insolvency()))
+        }
+        "remind" => {
+            let (world, id) = silent();
+            within(world, id, |world, by, id| world.reminder(by, id, "hanbit-parts"))
+        }
+        "award" => about(disputed(), |world, by, case| world.settlement(by, case, Basis::Award)),
+        "joint instr." => {
+            about(disputed(), |world, by, case| world.settlement(by, case, Basis::Joint))
+        }
         "retrieve" => {
             let (mut world, case) = consented("joint");
             let contribution = world.contribution(SORA, &case);
@@ -225,7 +258,7 @@ fn everybody_may_exactly_what_their_role_may() {
         assert_eq!(outcomes, expected, "{name}");
         tried += outcomes.len();
     }
-    assert_eq!(tried, 26 * ACTORS.len());
+    assert_eq!(tried, 32 * ACTORS.len());
 }
 
 /// The same statement about things that aren't there.
@@ -250,6 +283,11 @@ fn about_nothing(mut statement: Statement) -> Statement {
         Statement::Seen(s) => (s.ground.agreement, s.request) = (agreement, request),
         Statement::Notification(s) => (s.ground.agreement, s.request) = (agreement, request),
         Statement::Objection(s) => (s.ground.agreement, s.request) = (agreement, request),
+        Statement::Amendment(s) => s.ground.agreement = agreement,
+        Statement::Countersignature(s) => s.ground.agreement = agreement,
+        Statement::Reminder(s) => s.ground.agreement = agreement,
+        Statement::Attestation(s) => (s.ground.agreement, s.request) = (agreement, request),
+        Statement::Settlement(s) => (s.ground.agreement, s.request) = (agreement, request),
         Statement::Withdrawal(s) => (s.ground.agreement, s.request) = (agreement, request),
         Statement::Retrieval(s) => (s.ground.agreement, s.request) = (agreement, request),
         Statement::Acknowledgement(s) => (s.ground.agreement, s.request) = (agreement, request),

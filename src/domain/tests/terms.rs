@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use proptest::bool::weighted;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
@@ -61,13 +62,23 @@ pub(crate) fn second_format() -> Value {
     written["calendar"] = json!({
         "utc_offset": "+09:00", "weekend": ["saturday", "sunday"], "holidays": ["2026-03-06"],
     });
+    written["amend"] = json!({ "all": ["1@depositor", "1@agent"] });
+    written["term"] = json!("2031-03-02T00:00:00.000Z");
     let of = json!(["1@depositor", "1@beneficiary", "1@agent"]);
     let rule = &mut written["rules"][0];
     rule["needs"] = json!({ "at_least": 2, "of": of });
     rule["distinct_organisations"] = json!(2);
+    rule["reviewers"] = json!(["agent"]);
     rule["notice"] = json!("4wd");
     rule["vote"] = json!("5d");
     rule["access"] = json!({ "within": "30d", "times": 2 });
+    rule["grants"] = json!("latest");
+    rule["duty"] = json!({ "kind": "report", "within": "60d" });
+    rule["objection"] = json!(["depositor"]);
+    rule["settled_by"] = json!({
+        "joint": { "all": ["1@depositor", "1@beneficiary"] }, "award": "1@agent",
+        "order": "2@agent",
+    });
     written
 }
 
@@ -154,21 +165,41 @@ fn some_of(roles: Vec<&'static str>) -> impl Strategy<Value = Vec<&'static str>>
 
 fn rule(roles: Vec<&'static str>) -> impl Strategy<Value = Value> {
     let (requesters, objectors) = (some_of(roles.clone()), some_of(roles.clone()));
+    let judges = prop::sample::select(roles.clone());
     let distinct = prop_oneof![2 => Just(None), 1 => (2..=3u16).prop_map(Some)];
     let clocks = (0..=2u64, 1..=3u64);
-    (requesters, objectors, any::<bool>(), needs(roles), distinct, clocks).prop_map(
-        |(requesters, objectors, blockable, needs, distinct, (notice, more))| {
+    (
+        requesters,
+        (objectors, any::<bool>(), judges, weighted(0.3), weighted(0.3)),
+        needs(roles),
+        distinct,
+        clocks,
+    )
+        .prop_map(|(requesters, others, needs, distinct, (notice, more))| {
+            let (objectors, blockable, judge, is_reviewed, is_triggered) = others;
+            let is_other = !requesters.contains(&judge);
+            let is_judge = blockable && is_other;
             let objection = if blockable { objectors } else { Vec::new() };
             let mut rule = json!({
                 "name": "first", "requesters": requesters, "needs": needs, "objection": objection,
                 "notice": format!("{notice}d"), "expires": format!("{}d", notice + more),
             });
+            if is_triggered && is_other {
+                let attested = format!("1@{judge}");
+                rule["trigger"] =
+                    json!({ "event": { "kind": "insolvency", "attested": attested } });
+            }
+            if is_judge {
+                rule["settled_by"] = json!({ "award": format!("1@{judge}") });
+            }
+            if is_reviewed {
+                rule["reviewers"] = json!([judge]);
+            }
             if let Some(count) = distinct {
                 rule["distinct_organisations"] = json!(count);
             }
             rule
-        },
-    )
+        })
 }
 
 /// Small terms that are right in form; whether a rule keeps its promises is another matter.

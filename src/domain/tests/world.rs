@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::domain::der::Der;
-use crate::domain::event::Note;
+use crate::domain::event::{ENGINE, Note};
 use crate::domain::id::{
     AgreementId, Bytes, DepositId, Digest, MemberPath, OrganisationName, PublicKey, RequestId,
 };
@@ -11,8 +11,9 @@ use crate::domain::refusal::Refusal;
 use crate::domain::request::{Request, State};
 use crate::domain::rules::{self, Circumstances};
 use crate::domain::statement::{
-    self as say, Acknowledged, Content, Duty, DutyKind, Evidence, Ground, Holder, Kind, Knowledge,
-    Log, Made, RequestRef, Saw, SealedShare, Sealing, Stated, Statement, Withdrawn,
+    self as say, Acknowledged, Attested, Basis, Content, Duty, DutyKind, Evidence, Ground, Holder,
+    Kind, Knowledge, Log, Made, RequestRef, Saw, SealedShare, Sealing, Stated, Statement,
+    Withdrawn,
 };
 use crate::domain::states::{Key, Record, States};
 use crate::domain::stream::Stream;
@@ -197,7 +198,8 @@ impl World {
             let events = self.heads.get(&Stream::Agreement(ground.agreement.clone()))?;
             events.get(usize::try_from(ground.saw.sequence.checked_sub(1)?).unwrap()).copied()
         };
-        Circumstances { log: log(), now: self.now, saw: stated.statement.ground().and_then(event) }
+        let saw = stated.statement.ground().and_then(event);
+        Circumstances { log: log(), engine: ENGINE, now: self.now, saw }
     }
 
     pub(super) fn note(&mut self, note: &Note) {
@@ -368,6 +370,27 @@ impl World {
         say::Declination { made: self.made(by), ground: self.ground(id) }
     }
 
+    pub(super) fn amendment(
+        &mut self,
+        by: &str,
+        id: &AgreementId,
+        terms: &Terms,
+    ) -> say::Amendment {
+        let amends_sha256 = self.states.agreement(id).map(|agreement| agreement.terms_sha256);
+        let (made, ground) = (self.made(by), self.ground(id));
+        let amends_sha256 = amends_sha256.unwrap_or_default();
+        say::Amendment { made, ground, amends_sha256, terms: terms.clone() }
+    }
+
+    pub(super) fn countersignature(
+        &mut self,
+        by: &str,
+        id: &AgreementId,
+        amendment_sha256: Digest,
+    ) -> say::Countersignature {
+        say::Countersignature { made: self.made(by), ground: self.ground(id), amendment_sha256 }
+    }
+
     pub(super) fn termination(&mut self, by: &str, id: &AgreementId) -> say::Termination {
         say::Termination { made: self.made(by), ground: self.ground(id) }
     }
@@ -408,7 +431,10 @@ impl World {
         let deposit = self.states.deposit(id).unwrap().clone();
         let agreement = self.states.agreement(&deposit.agreement).unwrap();
         let terms_sha256 = agreement.terms_sha256;
+        let name_of_rule = rule.parse().unwrap();
+        let rule = agreement.terms.rule(&name_of_rule).cloned();
         let name = "findings.pdf".parse().unwrap();
+        let duty = Duty { kind: DutyKind::Destroy, by: self.now.after(Span::days(90)) };
         say::Request {
             made: self.made(by),
             ground: self.ground(&deposit.agreement),
@@ -419,10 +445,10 @@ impl World {
             deposit_sha256: deposit.statement_sha256,
             bundle_sha256: deposit.statement.sha256,
             header_sha256: deposit.statement.header_sha256,
-            rule: rule.parse().unwrap(),
+            rule: name_of_rule,
             purpose: "audit of line 7".parse().unwrap(),
             evidence: vec![Evidence { name, sha256: self.fresh(), size: 10 }],
-            duty: Some(Duty { kind: DutyKind::Destroy, by: self.now.after(Span::days(90)) }),
+            duty: rule.is_none_or(|rule| rule.duty.is_none()).then_some(duty),
             point: self.fresh(),
             proof: self.knowledge(),
         }
@@ -455,6 +481,31 @@ impl World {
         let (made, ground) = (self.made(by), self.ground(&case.agreement));
         let reason = "no such event".parse().unwrap();
         say::Objection { made, ground, request: case.request.clone(), reason }
+    }
+
+    pub(super) fn reminder(&mut self, by: &str, id: &AgreementId, of: &str) -> say::Reminder {
+        let organisation = of.parse().unwrap();
+        say::Reminder { made: self.made(by), ground: self.ground(id), organisation }
+    }
+
+    pub(super) fn attestation(
+        &mut self,
+        by: &str,
+        case: &Case,
+        what: &Attested,
+    ) -> say::Attestation {
+        let (made, ground) = (self.made(by), self.ground(&case.agreement));
+        let name = "court-register.pdf".parse().unwrap();
+        let evidence = vec![Evidence { name, sha256: self.fresh(), size: 10 }];
+        let (request, what) = (case.request.clone(), what.clone());
+        say::Attestation { made, ground, request, what, evidence }
+    }
+
+    pub(super) fn settlement(&mut self, by: &str, case: &Case, basis: Basis) -> say::Settlement {
+        let (made, ground) = (self.made(by), self.ground(&case.agreement));
+        let name = "award.pdf".parse().unwrap();
+        let evidence = vec![Evidence { name, sha256: self.fresh(), size: 10 }];
+        say::Settlement { made, ground, request: case.request.clone(), basis, evidence }
     }
 
     pub(super) fn withdrawal(

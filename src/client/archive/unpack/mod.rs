@@ -7,8 +7,9 @@ mod fault;
 
 pub use fault::UnpackFault;
 
+use std::ffi::OsString;
 use std::fs::{self, DirBuilder, File};
-use std::io::{Read, Write as _};
+use std::io::{self, Read, Write as _};
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::Path;
 
@@ -49,9 +50,11 @@ pub fn unpack(mut from: impl Read, into: &Path, limits: Limits) -> Result<Unpack
     refuse_existing(into)?;
     let parent = parent(into);
     let write = |cause| UnpackFault::Write { path: into.to_owned(), cause };
+    let name = place_beside(into)?;
     let mut building = tempfile::Builder::new();
-    let partial = building.prefix(".partial-").tempdir_in(parent).map_err(write)?;
+    let partial = building.prefix(&name).rand_bytes(0).tempdir_in(parent).map_err(write)?;
     let _unfinished = Unfinished::at(partial.path());
+    let _held = held(partial.path()).map_err(write)?;
     let inner = partial.path().join("content");
     DirBuilder::new().mode(0o700).create(&inner).map_err(write)?;
     // Open before the first write, so that it is told of every failure to write back.
@@ -73,8 +76,11 @@ pub fn write_single(mut from: impl Read, to: &Path) -> Result<u64, UnpackFault> 
     refuse_existing(to)?;
     let write = |cause| UnpackFault::Write { path: to.to_owned(), cause };
     let parent = parent(to);
-    let mut file = tempfile::NamedTempFile::new_in(parent).map_err(write)?;
+    let name = place_beside(to)?;
+    let mut building = tempfile::Builder::new();
+    let mut file = building.prefix(&name).rand_bytes(0).tempfile_in(parent).map_err(write)?;
     let _unfinished = Unfinished::at(file.path());
+    let _held = held(file.path()).map_err(write)?;
     let mut buffer = vec![0; 1 << 17];
     let mut size = 0;
     loop {
@@ -89,6 +95,33 @@ pub fn write_single(mut from: impl Read, to: &Path) -> Result<u64, UnpackFault> 
     file.persist_noclobber(to).map_err(|fault| write(fault.error))?;
     File::open(parent).and_then(|dir| dir.sync_all()).map_err(write)?;
     Ok(size)
+}
+
+/// What is made beside a path is called before it has that name: always the same, so that what a
+/// program that was killed has left there is found by the next and removed.
+fn place_beside(path: &Path) -> Result<OsString, UnpackFault> {
+    let mut name = OsString::from(".partial-");
+    name.push(path.file_name().unwrap_or_default());
+    let place = parent(path).join(&name);
+    let removed = match held(&place) {
+        Ok(left) if left.metadata().is_ok_and(|left| left.is_dir()) => fs::remove_dir_all(&place),
+        Ok(_) => fs::remove_file(&place),
+        Err(fault) if fault.kind() == io::ErrorKind::NotFound => Ok(()),
+        // Somebody is at it.
+        Err(fault) if fault.kind() == io::ErrorKind::WouldBlock => {
+            return Err(UnpackFault::Exists(place));
+        }
+        Err(fault) => Err(fault),
+    };
+    removed.map_err(|cause| UnpackFault::Write { path: place, cause })?;
+    Ok(name)
+}
+
+/// Keeps others from removing what is here, until it is dropped.
+fn held(place: &Path) -> io::Result<File> {
+    let file = File::open(place)?;
+    file.try_lock()?;
+    Ok(file)
 }
 
 fn parent(path: &Path) -> &Path {

@@ -244,3 +244,29 @@ proptest! {
         let _ = attempt(&bytes, Limits { entries_max: 10, bytes_max: 10_000, path_bytes_max: 1_000 });
     }
 }
+
+#[test]
+fn what_a_program_that_was_killed_has_left_is_removed_and_what_one_is_at_is_not() {
+    let dir = tempfile::tempdir().unwrap();
+    let (out, place) = (dir.path().join("out"), dir.path().join(".partial-out"));
+    for is_single in [false, true] {
+        fs::create_dir_all(place.join("content")).unwrap();
+        fs::write(place.join("content/half"), "half").unwrap();
+        let write = || match is_single {
+            true => write_single(&b"one"[..], &out),
+            false => unpack(&archive(&[])[..], &out, Limits::default()).map(|done| done.bytes),
+        };
+        let held = File::open(&place).unwrap();
+        held.lock().unwrap();
+        assert!(matches!(write(), Err(UnpackFault::Exists(at)) if at == place));
+        assert!(place.join("content/half").exists());
+        drop(held);
+        write().unwrap();
+        let left: Vec<_> = fs::read_dir(dir.path()).unwrap().map(|it| it.unwrap().path()).collect();
+        assert_eq!(left, [out.clone()]);
+        match is_single {
+            true => fs::remove_file(&out).unwrap(),
+            false => fs::remove_dir_all(&out).unwrap(),
+        }
+    }
+}
