@@ -178,9 +178,10 @@ impl OpenSegment {
         Ok(Some((commit, Some(how))))
     }
 
-    /// Whether the next segment was begun where this one ends.
+    /// Whether the next segment was begun where this one ends. What is wrong with that one is told where
+    /// it is read.
     fn is_continued(&self, reader: &Reader) -> Result<(), ReadError> {
-        let next = reader.segment(Series::Events, self.tip.segment + 1).map_err(unopened)?;
+        let Ok(next) = reader.segment(Series::Events, self.tip.segment + 1) else { return Ok(()) };
         let (head, tip) = (next.head, &self.tip);
         match (head.base, head.chain, head.previous_bytes) == (tip.size, tip.chain, tip.end) {
             true => Ok(()),
@@ -317,7 +318,7 @@ impl DiskStore {
 
     fn open_bundle(&self, record: &BundleRecord, within: u64) -> Result<StoredBundle, ReadError> {
         let mut stored = self.bundles().read(record)?;
-        stored.skip(within)?;
+        stored.seek(within)?;
         Ok(stored)
     }
 }
@@ -340,9 +341,9 @@ mod tests {
     use std::path::{Path, PathBuf};
 
     use super::*;
+    use crate::store::Blob;
     use crate::store::contract::{agreement, batch, deposit, staged};
     use crate::store::damage::{filled, flip, journal_file, open};
-    use crate::store::Blob;
 
     const LARGE: u64 = 700_000;
     const OTHER: u64 = 300_000;
