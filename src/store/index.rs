@@ -389,35 +389,10 @@ impl Index {
         after: Option<&str>,
         limit: usize,
     ) -> Result<Vec<String>, ReadError> {
-        self.names(RECORDS, prefix, after, limit)
-    }
-
-    /// Names of small objects, in order.
-    pub(crate) fn blob_names(
-        &self,
-        after: Option<&str>,
-        limit: usize,
-    ) -> Result<Vec<String>, ReadError> {
-        self.names(BLOBS, "", after, limit)
-    }
-
-    /// The first bundle behind the deposit of this id.
-    pub(crate) fn bundle_after(&self, after: &str) -> Result<Option<BundleRecord>, ReadError> {
-        let next = self.names(BUNDLES, "", Some(after), 1)?;
-        next.first().map_or(Ok(None), |id| self.bundle(id))
-    }
-
-    fn names(
-        &self,
-        space: u8,
-        prefix: &str,
-        after: Option<&str>,
-        limit: usize,
-    ) -> Result<Vec<String>, ReadError> {
-        let prefix = key(space, prefix.as_bytes());
+        let prefix = key(RECORDS, prefix.as_bytes());
         let mut start = prefix.clone();
         if let Some(after) = after {
-            let mut behind = key(space, after.as_bytes());
+            let mut behind = key(RECORDS, after.as_bytes());
             behind.push(0);
             start = start.max(behind);
         }
