@@ -10,6 +10,7 @@ use super::{House, Place, refusal};
 use crate::crypto::release_key::{ReleaseKey, deal, number};
 use crate::crypto::seal::{Origin, Seal, Sealed};
 use crate::crypto::{payload, signature, statement};
+use crate::domain::event::SignedText;
 use crate::domain::id::{AgreementId, DepositId, Digest};
 use crate::domain::refusal::Refusal;
 use crate::domain::statement::{self as say, Content, Ground, Kind, Saw, SealedShare, Sealing};
