@@ -10,10 +10,10 @@ use crate::cli::due::DueDate;
 use crate::crypto::note::NoteKey;
 use crate::crypto::timestamp::Hash;
 use crate::domain::id::{
-    Fingerprint, Malformed, MemberName, MemberPath, OrganisationName, RuleName,
+    EventKind, Fingerprint, Malformed, MemberName, MemberPath, OrganisationName, RuleName,
 };
 use crate::domain::request::State;
-use crate::domain::statement::{Acknowledged, Duty, DutyKind};
+use crate::domain::statement::{Acknowledged, Attested, Basis, Duty, DutyKind};
 use crate::domain::text::Text;
 use crate::domain::time::{Span, Timestamp};
 
@@ -87,6 +87,21 @@ Example: escrow acknowledge req_7hq2mk --destroyed
 Each organisation says each of these once, and cannot take it back. A duty to destroy is fulfilled \
 by --destroyed alone, a duty to return by --returned of the requester's organisation; the \
 depositor's own --returned, that it has it back, is shown beside it.";
+
+const ATTEST: &str = "\
+Examples:
+  escrow attest req_7hq2mk --event bankruptcy --evidence ruling.pdf
+  escrow attest req_7hq2mk --order --evidence order.pdf
+Name the event as the rule does. The documents stay with you; their digests are signed. What was \
+attested cannot be taken back.";
+
+const SETTLE: &str = "\
+Examples:
+  escrow settle req_7hq2mk --joint
+  escrow settle req_7hq2mk --award --evidence award.pdf
+It concerns every objection that stands now, and ends them once as many have said so as the rule asks \
+for. Whoever decides against the request says nothing: the objection stands. The documents stay with \
+you; their digests are signed.";
 
 const AUDIT: &str = "\
 Example: escrow audit agr_2bxq7k --about dep_7hq2mk --since 2026-11-01T00:00:00.000Z
@@ -338,8 +353,8 @@ pub enum MemberCommand {
         #[command(flatten)]
         duty: Promised,
     },
-    /// List requests, with what each wants of you: consent, share, retrieve, acknowledge, or that
-    /// you may object
+    /// List requests, with what each wants of you: attestation, look, consent, share, settlement,
+    /// retrieve, acknowledge, or that you may object
     Requests {
         /// Only those that wait for you
         #[arg(long)]
@@ -368,6 +383,30 @@ pub enum MemberCommand {
         /// Why; every party reads it
         #[arg(long)]
         reason: Text,
+    },
+    /// Attest that what a request's rule asks for has happened
+    #[command(after_help = ATTEST)]
+    Attest {
+        /// Which request
+        request: String,
+        /// What has happened
+        #[command(flatten)]
+        what: Happened,
+        /// A document that shows it, named by digest; repeat for more
+        #[arg(long, required = true, value_name = "FILE")]
+        evidence: Vec<PathBuf>,
+    },
+    /// Say that the objections to a request are settled, as its rule lets you
+    #[command(after_help = SETTLE)]
+    Settle {
+        /// Which request
+        request: String,
+        /// On what basis
+        #[command(flatten)]
+        basis: SettledOn,
+        /// A document that shows it, named by digest; repeat for more. An award and an order need one
+        #[arg(long, value_name = "FILE")]
+        evidence: Vec<PathBuf>,
     },
     /// Take back your organisation's request, or its objection
     Withdraw {
@@ -494,6 +533,51 @@ impl Promised {
         let duty = |kind| move |DueDate(by)| Duty { kind, by };
         let to_return = self.return_by.map(duty(DutyKind::Return));
         to_return.or_else(|| self.destroy_by.map(duty(DutyKind::Destroy)))
+    }
+}
+
+/// What is attested.
+#[derive(Debug, Args)]
+#[group(required = true, multiple = false)]
+pub struct Happened {
+    /// An event of this kind, such as bankruptcy
+    #[arg(long, value_name = "KIND")]
+    pub event: Option<EventKind>,
+    /// A court or a regulator has ordered the release
+    #[arg(long)]
+    pub order: bool,
+}
+
+impl Happened {
+    /// As it is signed. One of them was given.
+    pub fn what(self) -> Attested {
+        self.event.map_or(Attested::Order, Attested::Event)
+    }
+}
+
+/// On what basis objections are settled.
+#[derive(Debug, Args)]
+#[group(required = true, multiple = false)]
+pub struct SettledOn {
+    /// The parties to the dispute instruct together, each with a statement of its own
+    #[arg(long)]
+    pub joint: bool,
+    /// You are the arbiter, and have decided so
+    #[arg(long)]
+    pub award: bool,
+    /// A court or a regulator has ordered it, which you attest
+    #[arg(long)]
+    pub order: bool,
+}
+
+impl SettledOn {
+    /// As it is signed. One of them was given.
+    pub fn basis(&self) -> Basis {
+        match self {
+            Self { joint: true, .. } => Basis::Joint,
+            Self { award: true, .. } => Basis::Award,
+            Self { .. } => Basis::Order,
+        }
     }
 }
 

@@ -4,6 +4,7 @@ mod acknowledge;
 mod after;
 pub(super) mod agreement;
 mod approve;
+mod attest;
 pub(super) mod audit;
 pub(super) mod deposit;
 mod export;
@@ -82,6 +83,12 @@ pub(super) async fn run(
         MemberCommand::Object { request, reason } => {
             release::object(output, session, &request, reason).await
         }
+        MemberCommand::Attest { request, what, evidence } => {
+            attest::attest(output, session, &request, what.what(), &evidence).await
+        }
+        MemberCommand::Settle { request, basis, evidence } => {
+            attest::settle(output, session, &request, basis.basis(), &evidence).await
+        }
         MemberCommand::Withdraw { request, objection } => {
             let withdrawn = if objection { Withdrawn::Objection } else { Withdrawn::Request };
             release::withdraw(output, session, &request, withdrawn).await
@@ -116,6 +123,8 @@ fn needs_organisation(command: &MemberCommand) -> bool {
         | MemberCommand::Requests { .. }
         | MemberCommand::Approve { .. }
         | MemberCommand::Object { .. }
+        | MemberCommand::Attest { .. }
+        | MemberCommand::Settle { .. }
         | MemberCommand::Withdraw { .. }
         | MemberCommand::Retrieve { .. }
         | MemberCommand::Acknowledge { .. }

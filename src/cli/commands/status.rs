@@ -31,6 +31,9 @@ struct StatusView {
     agreements: usize,
     proposed: usize,
     waiting_for_me: usize,
+    to_attest: Vec<RequestId>,
+    to_review: Vec<RequestId>,
+    to_settle: Vec<RequestId>,
     may_object: Vec<MayObject>,
     untold: Vec<UntoldView>,
     holds_organisation_key: bool,
@@ -98,17 +101,15 @@ pub(super) async fn status(output: &Output, session: &mut Session) -> Result<Exi
     }
     let now = Timestamp::from(SystemTime::now());
     let (mut waiting_for_me, mut may_object) = (0, Vec::new());
+    let (mut to_attest, mut to_review, mut to_settle) = (Vec::new(), Vec::new(), Vec::new());
     for request in every_request(session) {
-        match wanted(&request, &owner, now) {
-            Some(
-                Wanted::Attest
-                | Wanted::Consent
-                | Wanted::Share
-                | Wanted::Review
-                | Wanted::Settle
-                | Wanted::Retrieve
-                | Wanted::Acknowledge,
-            ) => waiting_for_me += 1,
+        let wanted = wanted(&request, &owner, now);
+        waiting_for_me += usize::from(wanted.is_some_and(|wanted| wanted != Wanted::MayObject));
+        match wanted {
+            Some(Wanted::Attest) => to_attest.push(request.id),
+            Some(Wanted::Review) => to_review.push(request.id),
+            Some(Wanted::Settle) => to_settle.push(request.id),
+            Some(Wanted::Consent | Wanted::Share | Wanted::Retrieve | Wanted::Acknowledge) => {}
             Some(Wanted::MayObject) => {
                 let until = Some(request.notice_ends_at).filter(|until| now < *until);
                 may_object.push(MayObject { request: request.id, until });
@@ -133,6 +134,9 @@ pub(super) async fn status(output: &Output, session: &mut Session) -> Result<Exi
         agreements: agreements.len(),
         proposed,
         waiting_for_me,
+        to_attest,
+        to_review,
+        to_settle,
         may_object,
         untold: identity::untold(session, &agreements).into_iter().map(Into::into).collect(),
         holds_organisation_key: session.home.organisation_key()?.is_some(),
@@ -190,6 +194,13 @@ impl StatusView {
             ("to accept", self.proposed.to_string()),
             ("to approve", self.waiting_for_me.to_string()),
         ];
+        let asked = [
+            ("to attest", &self.to_attest),
+            ("to review", &self.to_review),
+            ("to settle", &self.to_settle),
+        ];
+        let asked = asked.into_iter().filter(|(_, requests)| !requests.is_empty());
+        pairs.extend(asked.map(|(what, requests)| (what, lines(requests))));
         if !self.may_object.is_empty() {
             let may_object = self.may_object.iter();
             let told = may_object.map(|m| format!("{} {}", m.request, may_object_text(m.until)));

@@ -7,9 +7,9 @@ use crate::domain::deposit;
 use crate::domain::id::{
     AgreementId, DepositId, MemberPath, OrganisationName, RequestId, RuleName,
 };
-use crate::domain::outlook::{Missing, Wanted, missing};
+use crate::domain::outlook::{Missing, Upcoming, Wanted, missing, upcoming};
 use crate::domain::request::{self, DutyState};
-use crate::domain::statement::{Acknowledged, Duty, DutyKind, Evidence};
+use crate::domain::statement::{Acknowledged, Basis, Duty, DutyKind, Evidence};
 use crate::domain::text::Text;
 use crate::domain::time::Timestamp;
 
@@ -35,6 +35,25 @@ fn time_stamp_text(request: &request::Request) -> Option<String> {
     })
 }
 
+/// What has to have happened, if people have to attest it.
+fn trigger_text(request: &request::Request) -> Option<String> {
+    let trigger = &request.rule()?.trigger;
+    trigger.attested().map(|_| trigger.to_string())
+}
+
+/// Who has to see a request before consents count.
+fn reviewers(request: &request::Request) -> Vec<ReviewerView> {
+    let roles = request.rule().map_or(&[][..], |rule| &rule.reviewers);
+    let unreviewed = request.unreviewed();
+    let all = roles.iter().flat_map(|role| request.terms.in_role(role));
+    let others = all.filter(|who| **who != request.requester().organisation);
+    let view = |who: &OrganisationName| ReviewerView {
+        organisation: who.clone(),
+        has_seen: !unreviewed.contains(&who),
+    };
+    others.map(view).collect()
+}
+
 /// A request.
 #[derive(Debug, Serialize)]
 pub struct RequestView {
@@ -53,6 +72,10 @@ pub struct RequestView {
     time_stamped_at: Option<Timestamp>,
     notice_ends_at: Timestamp,
     expires_at: Timestamp,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    trigger: Option<String>,
+    attestations: Vec<AttestationView>,
+    reviewers: Vec<ReviewerView>,
     consents: Vec<ConsentView>,
     contributions: Vec<ContributionView>,
     seen: Vec<SightView>,
@@ -60,12 +83,29 @@ pub struct RequestView {
     objections: Vec<ObjectionView>,
     acknowledgements: Vec<AcknowledgementView>,
     missing: Vec<Missing>,
+    next: Vec<Upcoming>,
     #[serde(skip_serializing_if = "Option::is_none")]
     wanted: Option<Wanted>,
     #[serde(skip)]
     time_stamp: Option<String>,
     #[serde(skip)]
     notice_runs: bool,
+}
+
+/// That what the rule asks for has happened, as somebody says.
+#[derive(Debug, Serialize)]
+struct AttestationView {
+    member: MemberPath,
+    organisation: OrganisationName,
+    evidence: Vec<Evidence>,
+    at: Timestamp,
+}
+
+/// Who has to see a request before consents count, and whether it has.
+#[derive(Debug, Serialize)]
+struct ReviewerView {
+    organisation: OrganisationName,
+    has_seen: bool,
 }
 
 /// A consent to a request.
@@ -108,7 +148,18 @@ struct ObjectionView {
     organisation: OrganisationName,
     reason: Text,
     at: Timestamp,
+    settlements: Vec<SettlementView>,
+    settled: bool,
     withdrawn_at: Option<Timestamp>,
+}
+
+/// That an objection is settled, as somebody says.
+#[derive(Debug, Serialize)]
+struct SettlementView {
+    basis: Basis,
+    member: MemberPath,
+    organisation: OrganisationName,
+    at: Timestamp,
 }
 
 /// What became of a bundle, as somebody says.
@@ -203,11 +254,28 @@ impl RequestView {
             evidence: notified.evidence.clone(),
             at: notified.at,
         });
+        let attestations = request.attestations.iter().map(|attested| AttestationView {
+            member: attested.by.clone(),
+            organisation: organisation(&attested.by),
+            evidence: attested.evidence.clone(),
+            at: attested.at,
+        });
+        let settlements = |objection: &request::Objection| {
+            let settled = objection.settlements.iter().map(|settled| SettlementView {
+                basis: settled.basis,
+                member: settled.by.clone(),
+                organisation: organisation(&settled.by),
+                at: settled.at,
+            });
+            settled.collect()
+        };
         let objections = request.objections.iter().map(|objection| ObjectionView {
             member: objection.by.clone(),
             organisation: organisation(&objection.by),
             reason: objection.reason.clone(),
             at: objection.at,
+            settlements: settlements(objection),
+            settled: request.is_settled(objection),
             withdrawn_at: objection.withdrawn.as_ref().map(|act| act.at),
         });
         let acknowledgements = request.acknowledgements.iter().map(|said| AcknowledgementView {
@@ -232,6 +300,9 @@ impl RequestView {
             time_stamped_at: request.stamped.as_ref().map(|stamped| stamped.stamped_at),
             notice_ends_at: request.notice_ends_at,
             expires_at: request.expires_at,
+            trigger: trigger_text(request),
+            attestations: attestations.collect(),
+            reviewers: reviewers(request),
             consents: consents.collect(),
             contributions: contributions.collect(),
             seen: seen.collect(),
@@ -239,6 +310,7 @@ impl RequestView {
             objections: objections.collect(),
             acknowledgements: acknowledgements.collect(),
             missing: missing(request, now),
+            next: upcoming(request, now),
             wanted: None,
             time_stamp: time_stamp_text(request),
             notice_runs: now < request.notice_ends_at,
@@ -265,9 +337,17 @@ impl RequestView {
         let consents = self.consents.iter().map(|c| format!("{} at {}", c.member, c.at));
         let spent = self.contributions.iter().map(|c| format!("{} at {}", c.holder, c.at));
         let objections = self.objections.iter().map(|o| {
+            let settled = o
+                .settlements
+                .iter()
+                .map(|s| format!("\n    {} at {}: {}", s.member, s.at, s.basis.noun()));
+            let settled = settled.collect::<String>();
             let withdrawn = o.withdrawn_at.map(|at| format!(", withdrawn at {at}"));
-            let withdrawn = withdrawn.unwrap_or_default();
-            format!("{} at {}{withdrawn}: {}", o.member, o.at, o.reason)
+            let withdrawn = match o.settled && withdrawn.is_none() {
+                true => ", settled".to_owned(),
+                false => withdrawn.unwrap_or_default(),
+            };
+            format!("{} at {}{withdrawn}: {}{settled}", o.member, o.at, o.reason)
         });
         let evidence = self.evidence.iter().map(document);
         let seen = self.seen.iter().map(|s| format!("{} at {}", s.member, s.seen_at));
@@ -290,6 +370,22 @@ impl RequestView {
         pairs.extend([
             ("notice ends", self.notice_ends_at.to_string()),
             ("expires", self.expires_at.to_string()),
+        ]);
+        if let Some(trigger) = &self.trigger {
+            let attested = self.attestations.iter().map(|a| {
+                let documents = a.evidence.iter().map(|e| format!("\n    {}", document(e)));
+                format!("{} at {}{}", a.member, a.at, documents.collect::<String>())
+            });
+            pairs.push(("given", trigger.clone()));
+            pairs.push(("attested", lines(attested.collect())));
+        }
+        if !self.reviewers.is_empty() {
+            let seen = |r: &ReviewerView| if r.has_seen { "has seen it" } else { "not yet" };
+            let reviewers = self.reviewers.iter();
+            let reviewers = reviewers.map(|r| format!("{}: {}", r.organisation, seen(r)));
+            pairs.push(("reviewers", lines(reviewers.collect())));
+        }
+        pairs.extend([
             ("consents", lines(consents.collect())),
             ("contributions", lines(spent.collect())),
             ("seen by", lines(seen.collect())),
@@ -303,6 +399,8 @@ impl RequestView {
         }
         let missing = self.missing.iter().map(ToString::to_string);
         pairs.push(("missing", lines(missing.collect())));
+        let next = self.next.iter().map(|next| format!("{}: {}", next.at, next.turn));
+        pairs.push(("next", lines(next.collect())));
         fields(&pairs)
     }
 
@@ -319,7 +417,7 @@ impl RequestView {
             Wanted::Consent => "consent".to_owned(),
             Wanted::Share => "share".to_owned(),
             Wanted::Review => "look".to_owned(),
-            Wanted::Settle => "word that objections are settled".to_owned(),
+            Wanted::Settle => "settlement".to_owned(),
             Wanted::Retrieve => "retrieve".to_owned(),
             Wanted::Acknowledge => "acknowledge".to_owned(),
             Wanted::MayObject => may_object_text(self.objectable_until()),
