@@ -103,6 +103,18 @@ It concerns every objection that stands now, and ends them once as many have sai
 for. Whoever decides against the request says nothing: the objection stands. The documents stay with \
 you; their digests are signed.";
 
+const REMIND: &str = "\
+Example: escrow remind agr_2bxq7k --org hanbit-parts
+A rule with the trigger `silence` opens to requests only after such reminders, so far apart as it \
+says; `escrow show` tells what is missing still. Whatever the party signs in the agreement makes \
+them void. A reminder is an entry in the log: call as well.";
+
+const AMEND: &str = "\
+Example: escrow agreement amend agr_2bxq7k terms-of-2027.toml
+The file has the terms whole, as they are to be. Parties, fingerprints, holders and `quorum` stay as \
+they are: for other parties, propose another agreement. Requests that are open stay under the terms \
+they were made under.";
+
 const AUDIT: &str = "\
 Example: escrow audit agr_2bxq7k --about dep_7hq2mk --since 2026-11-01T00:00:00.000Z
 Kinds are those that --json puts out.
@@ -437,6 +449,15 @@ pub enum MemberCommand {
         #[command(flatten)]
         what: Became,
     },
+    /// Remind a party whose silence counts under a rule of an agreement
+    #[command(after_help = REMIND)]
+    Remind {
+        /// Which agreement
+        agreement: String,
+        /// Whom [default: the only other party whose silence counts]
+        #[arg(long)]
+        org: Option<OrganisationName>,
+    },
     /// Tell of requests as they change, until interrupted
     Watch {
         /// Only this request
@@ -711,6 +732,22 @@ pub enum MemberAgreementCommand {
     Reseal {
         /// Which agreement
         agreement: String,
+    },
+    /// Propose other terms for an agreement, and sign them for your organisation
+    #[command(after_help = AMEND)]
+    Amend {
+        /// Which agreement
+        agreement: String,
+        /// The terms as they are to be, whole, in TOML
+        terms: PathBuf,
+    },
+    /// Sign an amendment that another party proposed; it is in force when enough have
+    Countersign {
+        /// Which agreement
+        agreement: String,
+        /// Which amendment, by its SHA-256 or the beginning [default: the only one]
+        #[arg(long, value_name = "SHA256")]
+        amendment: Option<String>,
     },
     /// Sign for the end of an agreement; it ends when every party has
     Terminate {

@@ -1,4 +1,5 @@
-//! `agreement template`, `propose`, `list`, `accept`, `decline`, `reseal`, `terminate`.
+//! `agreement template`, `propose`, `list`, `accept`, `decline`, `reseal`, `terminate`. What amends one
+//! is in `amendment.rs`.
 
 use std::fs::File;
 use std::io::Read as _;
@@ -8,18 +9,20 @@ use serde::Serialize;
 
 use crate::cli::args::MemberAgreementCommand;
 use crate::cli::commands::after::settled;
-use crate::cli::commands::{find, refuse_operator};
+use crate::cli::commands::release::now;
+use crate::cli::commands::{amendment as amending, find, refuse_operator};
 use crate::cli::failure::{Exit, Failure};
 use crate::cli::output::Output;
 use crate::cli::view::{self, AgreementView};
-use crate::client::acts::agreement;
 use crate::client::acts::release::evidence;
+use crate::client::acts::{agreement, amendment};
 use crate::client::error::ClientError;
 use crate::client::session::Session;
 use crate::client::terms_text::{self, TEMPLATES};
 use crate::domain::agreement::Agreement;
 use crate::domain::id::{AgreementId, MemberPath};
 use crate::domain::soundness::TooFewMembers;
+use crate::domain::terms::Terms;
 
 /// `escrow agreement template`
 pub(crate) fn template(output: &Output, name: Option<&str>) -> Result<Exit, Failure> {
@@ -48,25 +51,19 @@ pub(crate) async fn run(
         Command::Accept { agreement } => accept(output, session, &agreement).await,
         Command::Decline { agreement } => decline(output, session, &agreement).await,
         Command::Reseal { agreement } => reseal(output, session, &agreement).await,
+        Command::Amend { agreement, terms } => {
+            amending::amend(output, session, &agreement, &terms).await
+        }
+        Command::Countersign { agreement, amendment } => {
+            amending::countersign(output, session, &agreement, amendment.as_deref()).await
+        }
         Command::Terminate { agreement } => terminate(output, session, &agreement).await,
     }
 }
 
 /// `escrow agreement propose`
 async fn propose(output: &Output, session: &mut Session, path: &Path) -> Result<Exit, Failure> {
-    let mut text = String::new();
-    let read = File::open(path)
-        .and_then(|file| file.take(terms_text::BYTES_MAX + 1).read_to_string(&mut text));
-    let shown = path.display();
-    let hint = "`escrow agreement template` prints terms to start from";
-    let read =
-        read.map_err(|fault| Failure::failed("UNREADABLE", format!("{shown}: {fault}"), hint))?;
-    if read as u64 > terms_text::BYTES_MAX {
-        return Err(Failure::failed("BAD_TERMS", format!("{shown} is larger than 64 KiB"), hint));
-    }
-    let drafted = terms_text::read(&text, path, &session.home.pins()?)?;
-    let contract = drafted.contract.as_deref().map(evidence).transpose()?;
-    let terms = drafted.complete(contract.map(|contract| contract.sha256))?;
+    let terms = read_terms(session, path)?;
     let surveyed = agreement::survey(session, &terms).await?;
     warn(output, &surveyed.warnings);
     output.ask(&format!(
@@ -80,7 +77,24 @@ async fn propose(output: &Output, session: &mut Session, path: &Path) -> Result<
     Ok(Exit::Done)
 }
 
-fn warn(output: &Output, warnings: &[TooFewMembers]) {
+/// Terms from a file, with the fingerprints that this home trusts.
+pub(super) fn read_terms(session: &Session, path: &Path) -> Result<Terms, Failure> {
+    let mut text = String::new();
+    let read = File::open(path)
+        .and_then(|file| file.take(terms_text::BYTES_MAX + 1).read_to_string(&mut text));
+    let shown = path.display();
+    let hint = "`escrow agreement template` prints terms to start from";
+    let read =
+        read.map_err(|fault| Failure::failed("UNREADABLE", format!("{shown}: {fault}"), hint))?;
+    if read as u64 > terms_text::BYTES_MAX {
+        return Err(Failure::failed("BAD_TERMS", format!("{shown} is larger than 64 KiB"), hint));
+    }
+    let drafted = terms_text::read(&text, path, &session.home.pins()?)?;
+    let contract = drafted.contract.as_deref().map(evidence).transpose()?;
+    Ok(drafted.complete(contract.map(|contract| contract.sha256))?)
+}
+
+pub(super) fn warn(output: &Output, warnings: &[TooFewMembers]) {
     warnings.iter().for_each(|warning| output.warn(warning));
 }
 
@@ -184,13 +198,19 @@ async fn terminate(output: &Output, session: &mut Session, named: &str) -> Resul
 }
 
 /// Puts out how an agreement stands after an act that was acknowledged.
-async fn show(
+pub(super) async fn show(
     output: &Output,
     session: &mut Session,
     id: &AgreementId,
 ) -> Result<Agreement, Failure> {
     let looked = session.agreement(id).await;
     let agreement = settled(output, session, looked, |session| session.believed_agreement(id))?;
-    output.record(&AgreementView::new(&agreement, &session.vault.log), AgreementView::text)?;
+    output.record(&standing(session, &agreement), AgreementView::text)?;
     Ok(agreement)
+}
+
+/// An agreement with what waits for somebody in it.
+pub(super) fn standing(session: &Session, agreement: &Agreement) -> AgreementView {
+    let pending = amendment::pending(session, agreement);
+    AgreementView::new(agreement, &session.vault.log).standing(agreement, &pending, now())
 }

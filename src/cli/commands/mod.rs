@@ -3,6 +3,7 @@
 mod acknowledge;
 mod after;
 pub(super) mod agreement;
+mod amendment;
 mod approve;
 mod attest;
 pub(super) mod audit;
@@ -96,6 +97,9 @@ pub(super) async fn run(
         MemberCommand::Retrieve { request, out, raw } => {
             release::retrieve(output, session, &request, &out, raw).await
         }
+        MemberCommand::Remind { agreement, org } => {
+            amendment::remind(output, session, &agreement, org).await
+        }
         MemberCommand::Receipt { id, out } => receipt::receipt(output, session, &id, &out).await,
         MemberCommand::Audit { agreement, only, export } => {
             audit::audit(output, session, &agreement, &only, export.as_deref()).await
@@ -130,6 +134,7 @@ fn needs_organisation(command: &MemberCommand) -> bool {
         | MemberCommand::Acknowledge { .. }
         | MemberCommand::Watch { .. }
         | MemberCommand::Attend
+        | MemberCommand::Remind { .. }
         | MemberCommand::Receipt { .. }
         | MemberCommand::Audit { .. } => true,
     }

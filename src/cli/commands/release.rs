@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use crate::cli::commands::after::settled;
 use crate::cli::commands::find::{self, Found};
-use crate::cli::commands::registration;
+use crate::cli::commands::{agreement, registration};
 use crate::cli::failure::{Exit, Failure};
 use crate::cli::output::{Output, Progress, fields, size};
 use crate::cli::view::{
@@ -39,8 +39,7 @@ pub(super) async fn show(
     match find::anything(session, named).await? {
         Found::Agreement(id) => {
             let agreement = session.agreement(&id).await?;
-            output
-                .record(&AgreementView::new(&agreement, &session.vault.log), AgreementView::text)?;
+            output.record(&agreement::standing(session, &agreement), AgreementView::text)?;
         }
         Found::Deposit(agreement, id) => {
             session.agreement(&agreement).await?;

@@ -8,6 +8,7 @@ use crate::cli::commands::release::every_request;
 use crate::cli::failure::{Exit, Failure};
 use crate::cli::output::{Output, fields};
 use crate::cli::view::may_object_text;
+use crate::client::acts::amendment;
 use crate::client::acts::identity::{self, Untold};
 use crate::client::mirror::log_key;
 use crate::client::session::{self, SKEW_MAX, Session};
@@ -34,6 +35,7 @@ struct StatusView {
     to_attest: Vec<RequestId>,
     to_review: Vec<RequestId>,
     to_settle: Vec<RequestId>,
+    to_countersign: Vec<AgreementId>,
     may_object: Vec<MayObject>,
     untold: Vec<UntoldView>,
     holds_organisation_key: bool,
@@ -109,14 +111,19 @@ pub(super) async fn status(output: &Output, session: &mut Session) -> Result<Exi
             Some(Wanted::Attest) => to_attest.push(request.id),
             Some(Wanted::Review) => to_review.push(request.id),
             Some(Wanted::Settle) => to_settle.push(request.id),
-            Some(Wanted::Consent | Wanted::Share | Wanted::Retrieve | Wanted::Acknowledge) => {}
             Some(Wanted::MayObject) => {
                 let until = Some(request.notice_ends_at).filter(|until| now < *until);
                 may_object.push(MayObject { request: request.id, until });
             }
-            None => {}
+            Some(Wanted::Consent | Wanted::Share | Wanted::Retrieve | Wanted::Acknowledge)
+            | None => {}
         }
     }
+    let awaits = |found: &&Agreement| {
+        let pending = amendment::pending(session, found);
+        pending.iter().any(|it| amendment::awaits(found, it, &owner.organisation))
+    };
+    let to_countersign = agreements.iter().filter(awaits).map(|found| found.id.clone()).collect();
     let cas = vault.cas()?;
     let log_key = log_key(&vault)?;
     let (ca, next) = (cas.first().map(Vec::as_slice).unwrap_or_default(), cas.get(1));
@@ -137,6 +144,7 @@ pub(super) async fn status(output: &Output, session: &mut Session) -> Result<Exi
         to_attest,
         to_review,
         to_settle,
+        to_countersign,
         may_object,
         untold: identity::untold(session, &agreements).into_iter().map(Into::into).collect(),
         holds_organisation_key: session.home.organisation_key()?.is_some(),
@@ -201,6 +209,9 @@ impl StatusView {
         ];
         let asked = asked.into_iter().filter(|(_, requests)| !requests.is_empty());
         pairs.extend(asked.map(|(what, requests)| (what, lines(requests))));
+        if !self.to_countersign.is_empty() {
+            pairs.push(("to countersign", lines(&self.to_countersign)));
+        }
         if !self.may_object.is_empty() {
             let may_object = self.may_object.iter();
             let told = may_object.map(|m| format!("{} {}", m.request, may_object_text(m.until)));

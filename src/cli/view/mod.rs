@@ -1,11 +1,13 @@
 //! Records as commands put them out: the fields scripts may rely on, and their text for people.
 
+mod amendment;
 mod export;
 mod proved;
 mod registration;
 mod request;
 mod terms;
 
+pub use amendment::{AmendmentView, changes, changes_text};
 pub use export::{Compared, ExportView};
 pub use proved::{ProvedView, seen_by};
 pub use registration::RegistrationView;
@@ -16,6 +18,7 @@ use serde::Serialize;
 
 use crate::cli::output::{fields, size};
 use crate::client::acts::agreement::key_fingerprint;
+use crate::client::acts::amendment::Pending;
 use crate::client::error::ClientError;
 use crate::client::home::Home;
 use crate::client::session;
@@ -24,13 +27,15 @@ use crate::domain::agreement::{self, Phase};
 use crate::domain::calendar::Calendar;
 use crate::domain::deposit;
 use crate::domain::id::{
-    AgreementId, DepositId, Digest, MemberId, MemberPath, OrganisationName, Role,
+    AgreementId, DepositId, Digest, MemberId, MemberPath, OrganisationName, Role, RuleName,
 };
 use crate::domain::organisation::{Invited, Member, Organisation, Standing};
 use crate::domain::statement::{Content, Kind, Log, Sealing};
 use crate::domain::stream::Stream;
+use crate::domain::terms::Rule;
 use crate::domain::text::Text;
 use crate::domain::time::Timestamp;
+use crate::domain::trigger::Unmet;
 
 /// An agreement.
 #[derive(Debug, Serialize)]
@@ -56,8 +61,26 @@ pub struct AgreementView {
     #[serde(skip)]
     amended: Vec<(&'static str, String)>,
     time_stamps: Option<TimeStampsView>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    amendments: Vec<AmendmentView>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    untriggered: Vec<UntriggeredView>,
     proposed_by: MemberPath,
     proposed_at: Timestamp,
+}
+
+/// A rule under which nobody may request yet.
+#[derive(Debug, Serialize)]
+struct UntriggeredView {
+    rule: RuleName,
+    missing: Vec<Unmet>,
+}
+
+impl UntriggeredView {
+    fn text(&self) -> String {
+        let missing = self.missing.iter().map(ToString::to_string).collect::<Vec<_>>();
+        format!("{}: missing: {}", self.rule, missing.join("; "))
+    }
 }
 
 /// A party of an agreement.
@@ -126,8 +149,30 @@ impl AgreementView {
             amended: terms::amended_text(terms),
             calendar: terms.calendar.clone(),
             time_stamps: terms.time_stamps.as_ref().map(TimeStampsView::new),
+            amendments: Vec::new(),
+            untriggered: Vec::new(),
             proposed_by: agreement.proposer.clone(),
             proposed_at: agreement.proposed_at,
+        }
+    }
+
+    /// With the amendments that wait for signatures, and what has not happened yet so that nobody may
+    /// request.
+    pub fn standing(
+        self,
+        agreement: &agreement::Agreement,
+        pending: &[Pending],
+        now: Timestamp,
+    ) -> Self {
+        let untriggered = |rule: &Rule| UntriggeredView {
+            rule: rule.name.clone(),
+            missing: agreement.unmet(rule, now),
+        };
+        let untriggered = agreement.terms.rules.iter().map(untriggered);
+        Self {
+            amendments: pending.iter().map(|it| AmendmentView::new(agreement, it)).collect(),
+            untriggered: untriggered.filter(|it| !it.missing.is_empty()).collect(),
+            ..self
         }
     }
 
@@ -161,6 +206,8 @@ impl AgreementView {
         let working_days = self.calendar.iter().map(terms::calendar_text);
         pairs.extend(working_days.map(|text| ("working days", text)));
         pairs.extend(self.time_stamps.iter().map(|pinned| ("time-stamps", pinned.text())));
+        pairs.extend(self.untriggered.iter().map(|it| ("not yet open", it.text())));
+        pairs.extend(self.amendments.iter().map(|it| ("amendment", it.text())));
         fields(&pairs)
     }
 

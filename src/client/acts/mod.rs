@@ -1,6 +1,7 @@
 //! What members do, one file a subject. Each act checks for itself what it signs.
 
 pub mod agreement;
+pub mod amendment;
 pub mod attest;
 pub mod authority;
 pub mod deposit;
