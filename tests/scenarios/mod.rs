@@ -1,6 +1,7 @@
 //! Scenarios with the real programs: real processes, real TLS, real files in temporary places.
 
 pub(crate) mod attack;
+mod attested;
 mod authorities;
 mod blind;
 mod bounded;
