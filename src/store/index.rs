@@ -392,13 +392,19 @@ impl Index {
         self.names(RECORDS, prefix, after, limit)
     }
 
-    /// Names of small objects, in order.
+    /// Names of small objects, those behind one of them, in an order of their own that stays the same:
+    /// from the first on where `after` is none or empty.
     pub(crate) fn blob_names(
         &self,
         after: Option<&str>,
         limit: usize,
     ) -> Result<Vec<String>, ReadError> {
-        self.names(BLOBS, "", after, limit)
+        let after = after.filter(|after| !after.is_empty());
+        let after = after.map(|after| key(BLOBS, after.as_bytes()));
+        let keys = self.settled().keys_behind(BLOBS, after.as_deref(), limit);
+        let name = |key: Vec<u8>| String::from_utf8(key.into_iter().skip(1).collect());
+        let names = keys.map_err(|fault| self.unread(fault))?.into_iter().map(name);
+        names.map(|name| name.map_err(|_| broken("a key".to_owned()))).collect()
     }
 
     /// The first bundle behind the deposit of this id.
@@ -449,11 +455,13 @@ impl Index {
             count.into_iter().for_each(|count| *count += 1);
         };
         let settled = self.settled();
-        let heads = self.tree.scan_prefix([HEADS]).keys();
-        let heads = heads.map(|found| found.map(|found| found.to_vec()));
-        let recent = settled.recent.range(vec![HEADS]..vec![HEADS + 1]);
-        for head in overlaid(heads, recent.map(|(key, value)| (key.clone(), value.is_some()))) {
-            count(&head.map_err(|error| self.failed(error))?);
+        for space in [HEADS, BUNDLES] {
+            let older = self.tree.scan_prefix([space]).keys();
+            let older = older.map(|found| found.map(|found| found.to_vec()));
+            let recent = settled.recent.range(vec![space]..vec![space + 1]);
+            for key in overlaid(older, recent.map(|(key, value)| (key.clone(), value.is_some()))) {
+                count(&key.map_err(|error| self.failed(error))?);
+            }
         }
         settled.each_key(&mut count).map_err(|fault| self.unread(fault))?;
         settled.recent.keys().filter(|key| is_of_many(key)).for_each(|key| count(key));
@@ -559,7 +567,7 @@ fn decode_numbered(value: &[u8]) -> Option<(u64, Digest)> {
 /// Whether what lies under this key is one of as many as there are events.
 fn is_of_many(key: &[u8]) -> bool {
     match key.split_first() {
-        Some((&(STREAMS | POSITIONS | NODES | BLOBS | BUNDLES), _)) => true,
+        Some((&(STREAMS | POSITIONS | NODES | BLOBS), _)) => true,
         Some((&RECORDS, name)) => std::str::from_utf8(name).is_ok_and(Key::is_of_many),
         Some(_) | None => false,
     }
