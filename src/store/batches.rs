@@ -189,15 +189,13 @@ pub(crate) fn read_frame(
     if head.matches(crc, &payload) { Ok((head, payload)) } else { Err(None) }
 }
 
-/// Whether the bytes from `offset` on show that something was acknowledged behind the batch that
-/// should begin there: the end of another batch, or anything after the end of this one. A batch
-/// is begun only when the one before is synced, so such bytes are no torn tail.
-pub(crate) fn tail_was_followed(
+/// The first end of a batch from `offset` on, wherever its frame begins, and where it ends itself: what
+/// can be relied on again behind bytes that cannot.
+pub(crate) fn next_commit(
     file: &File,
     (identity, segment): (&Identity, u32),
     offset: u64,
-    size: u64,
-) -> io::Result<bool> {
+) -> io::Result<Option<(Commit, u64)>> {
     let crc = FrameCrc::new(identity, segment);
     let end = file.metadata()?.len();
     let mut at = offset;
@@ -218,12 +216,29 @@ pub(crate) fn tail_was_followed(
                 continue;
             }
             let Some(commit) = Commit::decode(head.position, payload) else { continue };
-            let frame_end = at + (start + FRAME_HEAD_BYTES + head.length) as u64;
-            if commit.size != size + u64::from(commit.count) || frame_end != end {
-                return Ok(true);
-            }
+            return Ok(Some((commit, at + (start + FRAME_HEAD_BYTES + head.length) as u64)));
         }
         at += starts as u64;
+    }
+    Ok(None)
+}
+
+/// Whether the bytes from `offset` on show that something was acknowledged behind the batch that
+/// should begin there: the end of another batch, or anything after the end of this one. A batch
+/// is begun only when the one before is synced, so such bytes are no torn tail.
+pub(crate) fn tail_was_followed(
+    file: &File,
+    place: (&Identity, u32),
+    offset: u64,
+    size: u64,
+) -> io::Result<bool> {
+    let end = file.metadata()?.len();
+    let mut at = offset;
+    while let Some((commit, frame_end)) = next_commit(file, place, at)? {
+        if commit.size != size + u64::from(commit.count) || frame_end != end {
+            return Ok(true);
+        }
+        at = frame_end;
     }
     Ok(false)
 }

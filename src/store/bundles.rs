@@ -139,14 +139,6 @@ impl StoredBundle {
     pub(crate) fn given(&self) -> u64 {
         self.given
     }
-
-    /// Leaves out so many bytes: whole chunks, or all.
-    pub(crate) fn skip(&mut self, bytes: u64) -> io::Result<()> {
-        let chunks = bytes.div_ceil(CHUNK_BYTES as u64);
-        self.given = (chunks * CHUNK_BYTES as u64).min(self.size);
-        self.data.seek(SeekFrom::Start(self.given))?;
-        self.sums.seek(SeekFrom::Start(SUMS_HEADER_BYTES as u64 + 4 * chunks)).map(drop)
-    }
 }
 
 impl Bundle for StoredBundle {

@@ -167,10 +167,6 @@ impl DiskStore {
         &self.reader
     }
 
-    pub(crate) fn index(&self) -> &Index {
-        &self.index
-    }
-
     pub(crate) fn bundles(&self) -> &Bundles {
         &self.bundles
     }

@@ -389,41 +389,10 @@ impl Index {
         after: Option<&str>,
         limit: usize,
     ) -> Result<Vec<String>, ReadError> {
-        self.names(RECORDS, prefix, after, limit)
-    }
-
-    /// Names of small objects, those behind one of them, in an order of their own that stays the same:
-    /// from the first on where `after` is none or empty.
-    pub(crate) fn blob_names(
-        &self,
-        after: Option<&str>,
-        limit: usize,
-    ) -> Result<Vec<String>, ReadError> {
-        let after = after.filter(|after| !after.is_empty());
-        let after = after.map(|after| key(BLOBS, after.as_bytes()));
-        let keys = self.settled().keys_behind(BLOBS, after.as_deref(), limit);
-        let name = |key: Vec<u8>| String::from_utf8(key.into_iter().skip(1).collect());
-        let names = keys.map_err(|fault| self.unread(fault))?.into_iter().map(name);
-        names.map(|name| name.map_err(|_| broken("a key".to_owned()))).collect()
-    }
-
-    /// The first bundle behind the deposit of this id.
-    pub(crate) fn bundle_after(&self, after: &str) -> Result<Option<BundleRecord>, ReadError> {
-        let next = self.names(BUNDLES, "", Some(after), 1)?;
-        next.first().map_or(Ok(None), |id| self.bundle(id))
-    }
-
-    fn names(
-        &self,
-        space: u8,
-        prefix: &str,
-        after: Option<&str>,
-        limit: usize,
-    ) -> Result<Vec<String>, ReadError> {
-        let prefix = key(space, prefix.as_bytes());
+        let prefix = key(RECORDS, prefix.as_bytes());
         let mut start = prefix.clone();
         if let Some(after) = after {
-            let mut behind = key(space, after.as_bytes());
+            let mut behind = key(RECORDS, after.as_bytes());
             behind.push(0);
             start = start.max(behind);
         }
@@ -455,13 +424,11 @@ impl Index {
             count.into_iter().for_each(|count| *count += 1);
         };
         let settled = self.settled();
-        for space in [HEADS, BUNDLES] {
-            let older = self.tree.scan_prefix([space]).keys();
-            let older = older.map(|found| found.map(|found| found.to_vec()));
-            let recent = settled.recent.range(vec![space]..vec![space + 1]);
-            for key in overlaid(older, recent.map(|(key, value)| (key.clone(), value.is_some()))) {
-                count(&key.map_err(|error| self.failed(error))?);
-            }
+        let heads = self.tree.scan_prefix([HEADS]).keys();
+        let heads = heads.map(|found| found.map(|found| found.to_vec()));
+        let recent = settled.recent.range(vec![HEADS]..vec![HEADS + 1]);
+        for head in overlaid(heads, recent.map(|(key, value)| (key.clone(), value.is_some()))) {
+            count(&head.map_err(|error| self.failed(error))?);
         }
         settled.each_key(&mut count).map_err(|fault| self.unread(fault))?;
         settled.recent.keys().filter(|key| is_of_many(key)).for_each(|key| count(key));
@@ -567,7 +534,7 @@ fn decode_numbered(value: &[u8]) -> Option<(u64, Digest)> {
 /// Whether what lies under this key is one of as many as there are events.
 fn is_of_many(key: &[u8]) -> bool {
     match key.split_first() {
-        Some((&(STREAMS | POSITIONS | NODES | BLOBS), _)) => true,
+        Some((&(STREAMS | POSITIONS | NODES | BLOBS | BUNDLES), _)) => true,
         Some((&RECORDS, name)) => std::str::from_utf8(name).is_ok_and(Key::is_of_many),
         Some(_) | None => false,
     }

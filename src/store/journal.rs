@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 
 use crate::domain::id::Digest;
 use crate::ledger::Entry;
-use crate::store::batches::{extend_chain, read_frame};
+use crate::store::batches::{Batches, extend_chain, next_commit, read_frame};
 use crate::store::error::OpenError;
 use crate::store::frame::{
     BundleRecord, Commit, FrameCrc, Identity, Kind, decode_blob, encode_blob, push,
@@ -262,6 +262,23 @@ impl Reader {
     /// A whole segment, with its header checked.
     pub(crate) fn segment(&self, series: Series, number: u32) -> Result<Segment, OpenError> {
         Segment::open(&self.directory, series, number, &self.identity)
+    }
+
+    /// A segment's file, whatever its header says.
+    pub(crate) fn file(&self, series: Series, number: u32) -> io::Result<(PathBuf, File)> {
+        let path = series.path(&self.directory, number);
+        File::open(&path).map(|file| (path, file))
+    }
+
+    /// The batches of a segment of events from here on.
+    pub(crate) fn batches(&self, file: &File, from: &Tip) -> io::Result<Batches> {
+        let ledger = (from.size, from.chain);
+        Batches::from(file, (&self.identity, from.segment), from.end, ledger)
+    }
+
+    /// The first end of a batch from here on, whatever lies before it.
+    pub(crate) fn next_commit(&self, file: &File, from: &Tip) -> io::Result<Option<(Commit, u64)>> {
+        next_commit(file, (&self.identity, from.segment), from.end)
     }
 
     /// The small object at this place, which must have this name.

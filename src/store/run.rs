@@ -118,23 +118,6 @@ impl Run {
         Ok(found)
     }
 
-    /// Hands on the slots from this hash on, in order, until there is enough.
-    pub(crate) fn each_from(
-        &self,
-        hash: u64,
-        mut each: impl FnMut(Slot) -> Result<bool, Unread>,
-    ) -> Result<(), Unread> {
-        let begin = self.firsts.partition_point(|first| *first < hash).saturating_sub(1);
-        for number in begin..self.firsts.len() {
-            for slot in self.page(number as u64)?.into_iter().filter(|slot| slot.hash >= hash) {
-                if !each(slot)? {
-                    return Ok(());
-                }
-            }
-        }
-        Ok(())
-    }
-
     /// Removes its file, once nothing names it.
     pub(crate) fn remove(self) {
         // What is left is removed by the next start.

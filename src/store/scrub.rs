@@ -1,12 +1,15 @@
 //! Reads everything stored, piece by piece, while the store is in use.
 //!
-//! First the journal's segments of events, in order, then small objects by name, then large bundles
-//! by deposit: each as every reader checks it, and no lock is held meanwhile. A [`Place`] is all that
-//! is remembered, so that a pass can go on in another process. What comes to be behind it is left to
-//! the next pass.
+//! It follows the journal and not the index: batch by batch its events, then the small objects that the
+//! batch brought, then its large bundles; each is checked as every reader checks it, and no lock is held
+//! meanwhile. So what no batch names, as bundles that a recovery could not bring back, is nobody's
+//! damage here. A [`Place`] is all that is remembered, so that a pass can go on in another process. It
+//! ends where the journal ended when it began: what came later is for the next one.
 
-use std::collections::VecDeque;
+use std::fs::File;
 use std::io;
+use std::ops::Range;
+use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
@@ -14,68 +17,73 @@ use crate::domain::id::DepositId;
 use crate::store::batches::{BadBatch, Batches};
 use crate::store::disk::DiskStore;
 use crate::store::error::OpenError;
-use crate::store::frame::BundleRecord;
+use crate::store::frame::{BundleRecord, Commit};
 use crate::store::head::Tip;
-use crate::store::journal::unreadable;
+use crate::store::journal::{Reader, unreadable};
 use crate::store::recovery::after;
-use crate::store::segments::{SEGMENT_HEAD_BYTES, Segment, Series};
-use crate::store::{Bundle as _, ReadError, StoredBundle};
-
-/// Names looked up at once.
-const NAMES_MAX: usize = 256;
+use crate::store::segments::{SEGMENT_HEAD_BYTES, Series};
+use crate::store::{Bundle as _, ReadError, Store as _, StoredBundle};
 
 /// How far a pass has come.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case", deny_unknown_fields)]
-pub enum Place {
-    /// In the journal: the segment of events with this number is next.
-    Segment(u32),
-    /// Among small objects: behind the one of this name.
-    Object(String),
-    /// Among large bundles.
-    Bundle {
-        /// Behind the one of this deposit; empty at first.
-        after: String,
-        /// The one in hand, and how many of its bytes are read.
-        within: Option<(DepositId, u64)>,
-    },
+#[serde(deny_unknown_fields)]
+pub struct Place {
+    /// The segment of the journal's events.
+    segment: u32,
+    /// Where in it the batch begins.
+    batch: u64,
+    /// How many parts of the batch are read: its events are the first, all its small objects the
+    /// second, and then each large bundle is one.
+    parts: usize,
+    /// Bytes read of the bundle that is the next part.
+    within: u64,
+    /// How many events there were when the pass began; not known before it has.
+    until: Option<u64>,
 }
 
 impl Place {
     /// Where everything begins.
-    pub const START: Self = Self::Segment(1);
+    pub const START: Self =
+        Self { segment: 1, batch: SEGMENT_HEAD_BYTES, parts: 0, within: 0, until: None };
+
+    /// Where this batch begins.
+    fn batch(&mut self, segment: u32, batch: u64) {
+        *self = Self { segment, batch, parts: 0, within: 0, until: self.until };
+    }
 }
 
 /// A pass on its way.
 #[derive(Debug)]
 pub struct Pass {
     place: Place,
-    names: VecDeque<String>,
-    open: Open,
-}
-
-/// What is being read.
-#[derive(Debug)]
-enum Open {
-    Nothing,
-    Segment(OpenSegment),
-    Bundle(DepositId, StoredBundle),
+    segment: Option<OpenSegment>,
+    batch: Option<OpenBatch>,
 }
 
 #[derive(Debug)]
 struct OpenSegment {
-    segment: Segment,
-    batches: Batches,
+    path: PathBuf,
+    file: File,
     /// Behind what was read of it.
     tip: Tip,
-    /// Where it ended when it was opened: what lay behind may have been read half-written.
-    until: u64,
+    /// What follows, or where and why that is not known.
+    batches: Result<Batches, (u64, String)>,
+}
+
+/// A batch whose events are read.
+#[derive(Debug)]
+struct OpenBatch {
+    commit: Commit,
+    /// Where in the segment it ends.
+    end: u64,
+    /// The bundle in hand.
+    bundle: Option<StoredBundle>,
 }
 
 /// What was read at once.
 #[derive(Debug)]
 pub struct Piece {
-    /// How much it was.
+    /// How much it was: nothing, where one thing ended and another begins.
     pub bytes: u64,
     /// What is wrong with it.
     pub harm: Option<Harm>,
@@ -93,10 +101,10 @@ pub struct Harm {
 /// What is harmed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Harmed {
-    /// A segment of the journal's events.
+    /// The journal's events.
     Journal,
-    /// A small object; a small bundle has its deposit's name.
-    Object(String),
+    /// Small objects that came with the events at these positions: small bundles may be among them.
+    Objects(Range<u64>),
     /// A large bundle.
     Bundle(DepositId),
 }
@@ -104,7 +112,7 @@ pub enum Harmed {
 impl Pass {
     /// Goes on from this place.
     pub fn from(place: Place) -> Self {
-        Self { place, names: VecDeque::new(), open: Open::Nothing }
+        Self { place, segment: None, batch: None }
     }
 
     /// How far it has come.
@@ -112,28 +120,74 @@ impl Pass {
         &self.place
     }
 
-    fn goes_to(&mut self, place: Place) {
-        (self.place, self.open) = (place, Open::Nothing);
+    /// Leaves the segment it is in.
+    fn next_segment(&mut self) {
+        self.place.batch(self.place.segment + 1, SEGMENT_HEAD_BYTES);
+        (self.segment, self.batch) = (None, None);
     }
 }
 
 impl OpenSegment {
-    /// Goes on behind what was read, up to where it ends now.
-    fn begin_again(&mut self, end: &Tip) -> io::Result<()> {
-        self.batches = batches(&self.segment, &self.tip)?;
-        self.until = until(&self.tip, end);
-        Ok(())
+    /// Opens one. Where its header is damaged, its batches are looked for behind it.
+    fn open(reader: &Reader, number: u32) -> Result<Self, ReadError> {
+        let begin = Tip { segment: number, ..Tip::START };
+        let (path, file, tip, damage) = match reader.segment(Series::Events, number) {
+            Ok(segment) => {
+                let (size, chain) = (segment.head.base, segment.head.chain);
+                (segment.path, segment.file, Tip { size, chain, ..begin }, None)
+            }
+            Err(OpenError::Damaged { file, offset, how }) => {
+                let opened = reader.file(Series::Events, number);
+                let (path, file) = opened.map_err(|_| unreadable(&file, offset, &how))?;
+                (path, file, begin, Some((offset, how)))
+            }
+            Err(other) => return Err(unopened(other)),
+        };
+        let batches = match damage {
+            None => Ok(reader.batches(&file, &tip)?),
+            Some(damage) => Err(damage),
+        };
+        Ok(Self { path, file, tip, batches })
     }
-}
 
-fn batches(segment: &Segment, from: &Tip) -> io::Result<Batches> {
-    let place = (&segment.head.identity, segment.head.number);
-    Batches::from(&segment.file, place, from.end, (from.size, from.chain))
-}
+    /// The next batch's end, `None` behind the last one; and, where what lies before that end is
+    /// damaged, in what way. Nothing behind `until` is looked for.
+    fn next(
+        &mut self,
+        reader: &Reader,
+        until: u64,
+    ) -> Result<Option<(Commit, Option<ReadError>)>, ReadError> {
+        let (offset, how) = match &mut self.batches {
+            Ok(batches) => match batches.next() {
+                Ok(None) => return Ok(None),
+                Ok(Some(batch)) => {
+                    self.tip = after(&self.tip, &batch);
+                    return Ok(Some((batch.commit, None)));
+                }
+                Err(BadBatch::At { offset, how }) => (offset, how.to_owned()),
+                Err(BadBatch::Io(error)) => return Err(error.into()),
+            },
+            Err(damage) => damage.clone(),
+        };
+        let how = unreadable(&self.path, offset, &how);
+        let next = reader.next_commit(&self.file, &self.tip)?;
+        let next = next.filter(|(commit, _)| commit.size > self.tip.size && commit.size <= until);
+        let Some((commit, end)) = next else { return Err(how) };
+        self.tip = Tip { size: commit.size, chain: commit.chain, end, ..self.tip };
+        self.batches = Ok(reader.batches(&self.file, &self.tip)?);
+        Ok(Some((commit, Some(how))))
+    }
 
-/// How far the segment that `tip` is in may be read, if the journal ends here.
-fn until(tip: &Tip, end: &Tip) -> u64 {
-    if tip.segment == end.segment { end.end } else { u64::MAX }
+    /// Whether the next segment was begun where this one ends. What is wrong with that one is told where
+    /// it is read.
+    fn is_continued(&self, reader: &Reader) -> Result<(), ReadError> {
+        let Ok(next) = reader.segment(Series::Events, self.tip.segment + 1) else { return Ok(()) };
+        let (head, tip) = (next.head, &self.tip);
+        match (head.base, head.chain, head.previous_bytes) == (tip.size, tip.chain, tip.end) {
+            true => Ok(()),
+            false => Err(unreadable(&self.path, tip.end, "it ends elsewhere than it did")),
+        }
+    }
 }
 
 impl Piece {
@@ -147,153 +201,125 @@ impl Piece {
 }
 
 impl DiskStore {
-    /// Reads the next piece; `None` once all is read. An error is the index's: the pass goes on from
-    /// the same place when the next one asks.
+    /// Reads the next piece; `None` once all is read. After an error the pass goes on from the same
+    /// place when it is asked again.
     pub(crate) fn read_on_in(&self, pass: &mut Pass) -> Result<Option<Piece>, ReadError> {
-        loop {
-            let found = match pass.place.clone() {
-                Place::Segment(number) => self.in_segment(pass, number)?,
-                Place::Object(after) => self.next_object(pass, &after)?,
-                Place::Bundle { after, within } => {
-                    return self.in_bundle(pass, &after, within);
-                }
-            };
-            if found.is_some() {
-                return Ok(found);
-            }
+        match pass.batch.take() {
+            Some(batch) => Ok(Some(self.next_part(pass, batch))),
+            None => self.next_batch(pass),
         }
     }
 
-    fn in_segment(&self, pass: &mut Pass, number: u32) -> Result<Option<Piece>, ReadError> {
-        let end = self.tip()?;
+    fn next_batch(&self, pass: &mut Pass) -> Result<Option<Piece>, ReadError> {
+        let (end, reader) = (self.tip()?, self.reader());
+        // A vault may have been set back since.
+        let until = (*pass.place.until.get_or_insert(self.ledger_size())).min(end.size);
+        let number = pass.place.segment;
         if number > end.segment {
-            pass.goes_to(Place::Object(String::new()));
             return Ok(None);
         }
-        let next = Place::Segment(number + 1);
-        if !matches!(pass.open, Open::Segment(_)) {
-            match self.open_segment(number, &end) {
-                Ok(open) => pass.open = Open::Segment(open),
-                Err(how) => {
-                    pass.goes_to(next);
-                    return Ok(Some(Piece::harmed(Harmed::Journal, how)));
+        let opened = match pass.segment.take() {
+            Some(segment) => Ok(segment),
+            None => OpenSegment::open(reader, number),
+        };
+        let mut segment = match opened {
+            Ok(segment) => segment,
+            Err(how) => {
+                pass.next_segment();
+                return Ok(Some(Piece::harmed(Harmed::Journal, how)));
+            }
+        };
+        if segment.tip.size >= until {
+            return Ok(None);
+        }
+        let begin = segment.tip.end;
+        let how = match segment.next(reader, until) {
+            Ok(Some((commit, how))) => {
+                let end = segment.tip.end;
+                pass.segment = Some(segment);
+                // Up to its place a pass that goes on reads for the chain only.
+                if begin < pass.place.batch {
+                    return Ok(Some(Piece::whole(0)));
                 }
+                pass.batch = Some(OpenBatch { commit, end, bundle: None });
+                if begin == pass.place.batch && pass.place.parts > 0 {
+                    return Ok(Some(Piece::whole(0)));
+                }
+                pass.place.batch(number, begin);
+                pass.place.parts = 1;
+                let harm = how.map(|how| Harm { of: Harmed::Journal, how });
+                return Ok(Some(Piece { bytes: end - begin, harm }));
             }
-        }
-        let Open::Segment(open) = &mut pass.open else { return Ok(None) };
-        let is_last = number == end.segment;
-        // What is behind the end is being written.
-        if is_last && open.tip.end >= end.end {
-            pass.goes_to(next);
-            return Ok(None);
-        }
-        if open.tip.end >= open.until
-            && let Err(error) = open.begin_again(&end)
-        {
-            pass.goes_to(next);
-            return Ok(Some(Piece::harmed(Harmed::Journal, error.into())));
-        }
-        let before = open.tip.end;
-        let how = match open.batches.next() {
-            Ok(Some(batch)) => {
-                open.tip = after(&open.tip, &batch);
-                return Ok(Some(Piece::whole(open.tip.end - before)));
+            Ok(None) if number == end.segment => {
+                Err(unreadable(&segment.path, begin, "what was acknowledged is missing"))
             }
-            Ok(None) if is_last => {
-                Some(unreadable(&open.segment.path, before, "what was acknowledged is missing"))
-            }
-            Ok(None) => self.is_continued(open).err(),
-            Err(BadBatch::At { offset, how }) => Some(unreadable(&open.segment.path, offset, how)),
-            Err(BadBatch::Io(error)) => Some(error.into()),
+            Ok(None) => segment.is_continued(reader),
+            Err(how) => Err(how),
         };
-        pass.goes_to(next);
-        Ok(how.map(|how| Piece::harmed(Harmed::Journal, how)))
-    }
-
-    fn open_segment(&self, number: u32, end: &Tip) -> Result<OpenSegment, ReadError> {
-        let segment = self.reader().segment(Series::Events, number).map_err(unopened)?;
-        let (size, chain) = (segment.head.base, segment.head.chain);
-        let tip = Tip { size, chain, segment: number, end: SEGMENT_HEAD_BYTES, ..Tip::START };
-        let batches = batches(&segment, &tip)?;
-        Ok(OpenSegment { segment, batches, until: until(&tip, end), tip })
-    }
-
-    /// Whether the next segment was begun where this one ends.
-    fn is_continued(&self, open: &OpenSegment) -> Result<(), ReadError> {
-        let next = self.reader().segment(Series::Events, open.tip.segment + 1).map_err(unopened)?;
-        let (head, tip) = (next.head, &open.tip);
-        match (head.base, head.chain, head.previous_bytes) == (tip.size, tip.chain, tip.end) {
-            true => Ok(()),
-            false => Err(unreadable(&open.segment.path, tip.end, "it ends elsewhere than it did")),
-        }
-    }
-
-    fn next_object(&self, pass: &mut Pass, after: &str) -> Result<Option<Piece>, ReadError> {
-        if pass.names.is_empty() {
-            pass.names.extend(self.index().blob_names(Some(after), NAMES_MAX)?);
-        }
-        let Some(name) = pass.names.pop_front() else {
-            pass.goes_to(Place::Bundle { after: String::new(), within: None });
-            return Ok(None);
-        };
-        let read = self.index().blob(&name)?.map(|at| self.reader().blob(at, &name));
-        pass.goes_to(Place::Object(name.clone()));
-        Ok(read.map(|read| match read {
-            Ok(bytes) => Piece::whole((name.len() + bytes.len()) as u64),
-            Err(how) => Piece::harmed(Harmed::Object(name), how),
+        pass.next_segment();
+        Ok(Some(match how {
+            Ok(()) => Piece::whole(0),
+            Err(how) => Piece::harmed(Harmed::Journal, how),
         }))
+    }
+
+    fn next_part(&self, pass: &mut Pass, mut batch: OpenBatch) -> Piece {
+        // The events, and then the small objects, come before the bundles.
+        let piece = match pass.place.parts.checked_sub(2) {
+            None => {
+                pass.place.parts = 2;
+                self.objects(&batch.commit)
+            }
+            Some(number) => match batch.commit.bundles.get(number) {
+                Some(record) => self.in_bundle(&mut pass.place, record, &mut batch.bundle),
+                None => {
+                    pass.place.batch(pass.place.segment, batch.end);
+                    return Piece::whole(0);
+                }
+            },
+        };
+        pass.batch = Some(batch);
+        piece
+    }
+
+    fn objects(&self, commit: &Commit) -> Piece {
+        match self.reader().blobs(commit) {
+            Ok(_) => Piece::whole(commit.blob_end.saturating_sub(commit.blob_start)),
+            Err(how) => {
+                let first = commit.size.saturating_sub(commit.count.into());
+                Piece::harmed(Harmed::Objects(first..commit.size), how)
+            }
+        }
     }
 
     fn in_bundle(
         &self,
-        pass: &mut Pass,
-        after: &str,
-        within: Option<(DepositId, u64)>,
-    ) -> Result<Option<Piece>, ReadError> {
-        let (id, mut stored) = match std::mem::replace(&mut pass.open, Open::Nothing) {
-            Open::Bundle(id, stored) => (id, stored),
-            Open::Nothing | Open::Segment(_) => {
-                let Some(record) = self.index().bundle_after(after)? else { return Ok(None) };
-                let id = record.id.clone();
-                match self.open_bundle(&record, within) {
-                    Ok(stored) => (id, stored),
-                    Err(how) => return Ok(Some(Self::leave_bundle(pass, id, Some(how)))),
-                }
-            }
-        };
-        Ok(Some(match stored.next() {
-            Ok(Some(piece)) => {
-                let within = Some((id.clone(), stored.given()));
-                pass.place = Place::Bundle { after: after.to_owned(), within };
-                pass.open = Open::Bundle(id, stored);
-                Piece::whole(piece.len() as u64)
-            }
-            Ok(None) => Self::leave_bundle(pass, id, None),
-            Err(how) => Self::leave_bundle(pass, id, Some(how)),
-        }))
-    }
-
-    /// One that was in hand is gone on with, if it is still the next.
-    fn open_bundle(
-        &self,
+        place: &mut Place,
         record: &BundleRecord,
-        within: Option<(DepositId, u64)>,
-    ) -> Result<StoredBundle, ReadError> {
-        let mut stored = self.bundles().read(record)?;
-        if let Some((id, read)) = within
-            && id == record.id
-        {
-            stored.skip(read)?;
-        }
-        Ok(stored)
+        open: &mut Option<StoredBundle>,
+    ) -> Piece {
+        let read = match open.take() {
+            Some(stored) => Ok(stored),
+            None => self.open_bundle(record, place.within),
+        };
+        let read = read.and_then(|mut stored| Ok((stored.next()?, stored)));
+        let harm = match read {
+            Ok((Some(piece), stored)) => {
+                place.within = stored.given();
+                *open = Some(stored);
+                return Piece::whole(piece.len() as u64);
+            }
+            Ok((None, _)) => None,
+            Err(how) => Some(Harm { of: Harmed::Bundle(record.id.clone()), how }),
+        };
+        (place.parts, place.within) = (place.parts + 1, 0);
+        Piece { bytes: 0, harm }
     }
 
-    fn leave_bundle(pass: &mut Pass, id: DepositId, how: Option<ReadError>) -> Piece {
-        pass.goes_to(Place::Bundle { after: id.to_string(), within: None });
-        match how {
-            Some(how) => Piece::harmed(Harmed::Bundle(id), how),
-            None => Piece::whole(0),
-        }
+    fn open_bundle(&self, record: &BundleRecord, within: u64) -> Result<StoredBundle, ReadError> {
+        let mut stored = self.bundles().read(record)?;
+        stored.seek(within)?;
+        Ok(stored)
     }
 }
 
@@ -311,33 +337,37 @@ fn unopened(error: OpenError) -> ReadError {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeSet;
     use std::fs;
+    use std::path::{Path, PathBuf};
 
     use super::*;
+    use crate::store::Blob;
     use crate::store::contract::{agreement, batch, deposit, staged};
     use crate::store::damage::{filled, flip, journal_file, open};
-    use crate::store::{Blob, Store as _};
 
-    /// A store with three segments, objects and two large bundles.
-    fn made(path: &std::path::Path) -> DiskStore {
+    const LARGE: u64 = 700_000;
+    const OTHER: u64 = 300_000;
+
+    /// A store with several segments, objects and, in the last batch, two large bundles.
+    fn made(path: &Path) -> DiskStore {
         filled(path, 12);
         let store = open(path).unwrap();
         let mut made = batch(&store, &[(agreement(2), "d=1")]);
         made.blobs.push(Blob { name: deposit(9).to_string(), bytes: vec![1; 500] });
-        made.bundles.push((deposit(1), staged(&store, &[1; 700_000])));
-        made.bundles.push((deposit(2), staged(&store, &[2; 300_000])));
+        made.bundles.push((deposit(1), staged(&store, &[1; LARGE as usize])));
+        made.bundles.push((deposit(2), staged(&store, &[2; OTHER as usize])));
         store.commit(made).unwrap();
         store
     }
 
-    /// Reads to the end, in one go or, as after restarts, with another pass for every piece.
-    fn read(store: &DiskStore, restarts: bool) -> (u64, Vec<Harmed>) {
-        let (mut pass, mut bytes, mut harmed) = (Pass::from(Place::START), 0, Vec::new());
+    /// Reads on to the end, in one go or, as after restarts, with another pass for whatever is read.
+    fn read_from(store: &DiskStore, mut pass: Pass, restarts: bool) -> (u64, Vec<Harmed>) {
+        let (mut bytes, mut harmed) = (0, Vec::new());
         while let Some(piece) = store.read_on_in(&mut pass).unwrap() {
             bytes += piece.bytes;
+            let is_harmed = piece.harm.is_some();
             harmed.extend(piece.harm.map(|harm| harm.of));
-            if restarts && !matches!(pass.place, Place::Segment(_)) {
+            if restarts && (piece.bytes > 0 || is_harmed) {
                 let kept = serde_json::to_vec(pass.place()).unwrap();
                 pass = Pass::from(serde_json::from_slice(&kept).unwrap());
             }
@@ -345,81 +375,128 @@ mod tests {
         (bytes, harmed)
     }
 
+    fn read(store: &DiskStore, restarts: bool) -> (u64, Vec<Harmed>) {
+        read_from(store, Pass::from(Place::START), restarts)
+    }
+
+    fn segments(path: &Path, series: &str) -> Vec<PathBuf> {
+        let paths = (1..).map(|n| journal_file(path, &format!("{series}-{n:06}.log")));
+        paths.take_while(|path| path.exists()).collect()
+    }
+
+    /// Bytes of a segment that hold anything but its header.
+    fn filled_bytes(segment: &Path) -> u64 {
+        fs::metadata(segment).unwrap().len() - SEGMENT_HEAD_BYTES
+    }
+
     #[test]
     fn everything_is_read_once_and_restarts_read_nothing_twice() {
         let directory = tempfile::tempdir().unwrap();
         let store = made(directory.path());
-        let events = fs::read_dir(directory.path().join("journal")).unwrap();
-        let sizes = events.map(|item| item.unwrap()).filter_map(|item| {
-            let is_events = item.file_name().to_str().unwrap().starts_with("events-");
-            is_events.then(|| item.metadata().unwrap().len() - SEGMENT_HEAD_BYTES)
-        });
-        let sizes: Vec<_> = sizes.collect();
-        assert!(sizes.len() > 2, "{sizes:?}");
-        let objects: u64 = (0..12).map(|n| format!("b{n}").len() as u64 + 100).sum();
-        let small = deposit(9).as_str().len() as u64 + 500;
-        let all = sizes.iter().sum::<u64>() + objects + small + 1_000_000;
+        let [events, blobs] = ["events", "blobs"].map(|it| segments(directory.path(), it));
+        assert!(events.len() > 2 && blobs.len() > 1, "{events:?} {blobs:?}");
+        let journal: u64 = events.iter().chain(&blobs).map(|path| filled_bytes(path)).sum();
         for restarts in [false, true] {
-            assert_eq!(read(&store, restarts), (all, vec![]), "restarts: {restarts}");
+            let found = read(&store, restarts);
+            assert_eq!(found, (journal + LARGE + OTHER, vec![]), "restarts: {restarts}");
         }
     }
 
     #[test]
     fn what_is_harmed_is_named_and_the_rest_is_read_all_the_same() {
-        let [small, large] = [9, 1].map(deposit);
-        let sums = format!("bundles/{large}.sums");
-        let data = format!("bundles/{large}.age");
-        let rows: [(&str, &str, Option<usize>, Harmed); 9] = [
-            ("the first chunk", &data, Some(0), Harmed::Bundle(large.clone())),
-            ("the last byte", &data, Some(699_999), Harmed::Bundle(large.clone())),
-            ("the sums", &sums, Some(30), Harmed::Bundle(large.clone())),
-            ("a bundle that is gone", &data, None, Harmed::Bundle(large.clone())),
-            ("an event", "journal/events-000001.log", Some(200), Harmed::Journal),
-            ("a segment's head", "journal/events-000002.log", Some(9), Harmed::Journal),
-            ("a segment that is gone", "journal/events-000002.log", None, Harmed::Journal),
-            ("an object", "journal/blobs-000001.log", Some(150), Harmed::Object("b0".into())),
-            ("a small bundle", "", None, Harmed::Object(small.to_string())),
+        let [data, sums] = ["age", "sums"].map(|it| format!("bundles/{}.{it}", deposit(1)));
+        let large = || Harmed::Bundle(deposit(1));
+        let last_blob = {
+            let directory = tempfile::tempdir().unwrap();
+            drop(made(directory.path()));
+            let last = segments(directory.path(), "blobs").pop().unwrap();
+            let length = fs::metadata(&last).unwrap().len() as usize;
+            (format!("journal/{}", last.file_name().unwrap().display()), length - 1)
+        };
+        let last_events = |store: &DiskStore| {
+            let tip = store.tip().unwrap();
+            format!("journal/events-{:06}.log", tip.segment)
+        };
+        // What is harmed; which bytes are left out by that, at least and at most.
+        type Row<'a> = (&'a str, &'a str, Option<usize>, Harmed, [u64; 2]);
+        let rows: [Row<'_>; 11] = [
+            ("the first chunk", &data, Some(0), large(), [LARGE, LARGE]),
+            ("the last byte", &data, Some(699_999), large(), [1, 256 << 10]),
+            ("the sums", &sums, Some(30), large(), [LARGE, LARGE]),
+            ("a bundle that is gone", &data, None, large(), [LARGE, LARGE]),
+            ("an event", "journal/events-000001.log", Some(200), Harmed::Journal, [0, 0]),
+            ("an end", "journal/events-000001.log", Some(370), Harmed::Journal, [100, 150]),
+            ("a segment's head", "journal/events-000002.log", Some(9), Harmed::Journal, [0, 0]),
+            ("a segment", "journal/events-000002.log", None, Harmed::Journal, [1_500, 4_000]),
+            ("an object", "journal/blobs-000001.log", Some(150), Harmed::Objects(0..2), [119, 120]),
+            (
+                "an object's name",
+                "journal/blobs-000001.log",
+                Some(103),
+                Harmed::Objects(0..2),
+                [119, 120],
+            ),
+            (
+                "a small bundle",
+                &last_blob.0,
+                Some(last_blob.1),
+                Harmed::Objects(24..25),
+                [540, 560],
+            ),
         ];
-        for (what, file, at, harmed) in rows {
+        for (what, file, at, harmed, [least, most]) in rows {
             let directory = tempfile::tempdir().unwrap();
             let store = made(directory.path());
             let (whole, _) = read(&store, false);
             let path = directory.path().join(file);
-            match (file, at) {
-                ("", _) => {
-                    let blobs = journal_file(directory.path(), "blobs-000001.log");
-                    let last = (1..).map(|n| blobs.with_file_name(format!("blobs-{n:06}.log")));
-                    let last = last.take_while(|path| path.exists()).last().unwrap();
-                    let length = fs::metadata(&last).unwrap().len() as usize;
-                    flip(&last, length - 1);
-                }
-                (_, Some(at)) => flip(&path, at),
-                (_, None) => fs::remove_file(&path).unwrap(),
+            match at {
+                Some(at) => flip(&path, at),
+                None => fs::remove_file(&path).unwrap(),
             }
-            let (bytes, found) = read(&store, false);
-            let found: BTreeSet<_> = found.iter().map(|it| format!("{it:?}")).collect();
-            assert_eq!(found, BTreeSet::from([format!("{harmed:?}")]), "{what}");
-            assert!(bytes < whole && bytes > 250_000, "{what}: {bytes} of {whole}");
+            for restarts in [false, true] {
+                let (bytes, found) = read(&store, restarts);
+                assert_eq!(found, [harmed.clone()], "{what}, restarts: {restarts}");
+                let left_out = whole - bytes;
+                assert!((least..=most).contains(&left_out), "{what}: {left_out} bytes left out");
+            }
         }
+        // Behind damage in the journal, its last batch still names what is to be read.
+        let directory = tempfile::tempdir().unwrap();
+        let store = made(directory.path());
+        let (whole, _) = read(&store, false);
+        flip(&directory.path().join(last_events(&store)), 9);
+        assert_eq!(read(&store, true), (whole, vec![Harmed::Journal]));
     }
 
     #[test]
     fn what_is_being_written_is_no_harm_and_what_comes_later_is_for_the_next_pass() {
         let directory = tempfile::tempdir().unwrap();
         let store = made(directory.path());
-        let mut pass = Pass::from(Place::START);
-        while let Place::Segment(_) = pass.place {
-            // Another batch behind whatever was read: as many segments as there are, and no more.
-            let more = batch(&store, &[(agreement(3), "n+")]);
-            if store.ledger_size() < 60 {
-                store.commit(more).unwrap();
-            }
-            assert!(store.read_on_in(&mut pass).unwrap().unwrap().harm.is_none());
+        let (whole, _) = read(&store, false);
+        let (mut pass, mut bytes) = (Pass::from(Place::START), 0);
+        // Another batch behind whatever is read, without end.
+        while let Some(piece) = store.read_on_in(&mut pass).unwrap() {
+            assert!(piece.harm.is_none(), "{piece:?}");
+            bytes += piece.bytes;
+            store.commit(batch(&store, &[(agreement(3), "n+")])).unwrap();
         }
-        let last = (1..).map(|n| journal_file(directory.path(), &format!("events-{n:06}.log")));
-        let last = last.take_while(|path| path.exists()).last().unwrap();
+        assert_eq!(bytes, whole);
+        let last = segments(directory.path(), "events").pop().unwrap();
         let torn = fs::File::options().append(true).open(&last).unwrap();
         std::io::Write::write_all(&mut &torn, b"half a frame").unwrap();
-        assert_eq!(read(&store, false).1, []);
+        let (again, harmed) = read(&store, false);
+        assert!(again > whole && harmed.is_empty(), "{again} {harmed:?}");
+    }
+
+    #[test]
+    fn a_place_in_another_journal_takes_nothing_for_damage() {
+        let directory = tempfile::tempdir().unwrap();
+        let store = made(directory.path());
+        let (whole, _) = read(&store, false);
+        for (segment, batch, until) in [(1, 100, 9), (1, 9_999, 99), (2, 101, 99), (99, 84, 99)] {
+            let place = Place { segment, batch, parts: 3, within: 5, until: Some(until) };
+            let (bytes, harmed) = read_from(&store, Pass::from(place.clone()), false);
+            assert!(bytes < whole && harmed.is_empty(), "{place:?}: {bytes} {harmed:?}");
+        }
     }
 }

@@ -107,40 +107,6 @@ impl Settled {
         Ok(None)
     }
 
-    /// At most `limit` keys of a space that are as many as events, behind `after`: in the order of
-    /// their hashes, which what is added later does not change.
-    pub(crate) fn keys_behind(
-        &self,
-        space: u8,
-        after: Option<&[u8]>,
-        limit: usize,
-    ) -> Result<Vec<Vec<u8>>, Unread> {
-        let after = after.map(|key| (hash(key), key.to_vec()));
-        let begin = after.as_ref().map_or(0, |(hash, _)| *hash);
-        let is_one = |found: &(u64, Vec<u8>)| {
-            found.1.first() == Some(&space) && after.as_ref().is_none_or(|after| found > after)
-        };
-        let recent = self.recent.range(vec![space]..vec![space.saturating_add(1)]);
-        let recent = recent.map(|(key, _)| (hash(key), key.clone()));
-        let mut found: Vec<_> = recent.filter(is_one).collect();
-        for run in &self.runs {
-            let Some(heap) = &self.heap else { break };
-            let mut left = limit;
-            run.each_from(begin, |slot| {
-                let (key, _) = heap.read(slot.place)?;
-                let one = (slot.hash, key);
-                if is_one(&one) {
-                    found.push(one);
-                    left = left.saturating_sub(1);
-                }
-                Ok(left > 0)
-            })?;
-        }
-        found.sort();
-        found.dedup();
-        Ok(found.into_iter().take(limit).map(|(_, key)| key).collect())
-    }
-
     /// Every key that was ever put in the files.
     pub(crate) fn each_key(&self, each: impl FnMut(&[u8])) -> Result<(), Unread> {
         self.heap.as_ref().map_or(Ok(()), |heap| heap.each_key(each))

@@ -55,7 +55,7 @@ pub use crate::vault::reading::{Part, Reading};
 pub use crate::vault::records::DomainProjector;
 pub use crate::vault::recovery::Remembered;
 pub use crate::vault::scribe::Scribe;
-pub use crate::vault::scrub::{Fate, Scrubbed};
+pub use crate::vault::scrub::{Outage, Scrubbed};
 pub use crate::vault::upload::{Begun, SYNC_WAIT, Uploading};
 pub use crate::vault::watching::{Hint, Watching};
 pub use crate::vault::witnessed::Witnessed;

@@ -1,16 +1,19 @@
 //! Looking for damage before somebody needs what is damaged.
 
+use std::ops::Range;
 use std::sync::Arc;
 
+use crate::crypto::statement;
 use crate::domain::chain::chain;
-use crate::domain::event::Note;
+use crate::domain::event::{Act, Note};
 use crate::domain::id::{AgreementId, DepositId};
+use crate::domain::statement::Statement;
 use crate::domain::states::{Key, States};
 use crate::domain::stream::Stream;
 use crate::store::{Harm, Harmed, Pass, ReadError, Store};
-use crate::vault::Vault;
 use crate::vault::committer::Work;
 use crate::vault::error::VaultError;
+use crate::vault::{Vault, records};
 
 /// What came of reading on.
 #[derive(Debug)]
@@ -19,19 +22,19 @@ pub struct Scrubbed {
     pub pass: Option<Pass>,
     /// How much was read.
     pub bytes: u64,
-    /// What is wrong, and what was done about it: reading stops there for once.
-    pub found: Option<(Harm, Fate)>,
+    /// What is wrong, and the bundles that cannot be served by that: reading stops there for once.
+    pub found: Option<(Harm, Vec<Outage>)>,
 }
 
-/// What becomes of something that is harmed.
+/// A bundle that is found damaged, out of service from now on at the latest.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Fate {
-    /// A bundle, out of service from now on.
-    Quarantined(DepositId, AgreementId),
-    /// A bundle that is out of service already.
-    KnownBefore(DepositId, AgreementId),
-    /// It is no bundle, or it is the system that does not give it out: all that can be served is.
-    Left,
+pub struct Outage {
+    /// Whose bundle it is.
+    pub deposit: DepositId,
+    /// The agreement that it was deposited under.
+    pub agreement: AgreementId,
+    /// Whether it was out of service already.
+    pub is_known: bool,
 }
 
 impl<S: Store> Vault<S> {
@@ -42,8 +45,8 @@ impl<S: Store> Vault<S> {
         let found = match harm {
             None => None,
             Some(harm) => {
-                let fate = self.settle_harm(&harm).await?;
-                Some((harm, fate))
+                let outages = self.take_out(&harm).await?;
+                Some((harm, outages))
             }
         };
         Ok(Scrubbed { pass, bytes: read, found })
@@ -66,58 +69,96 @@ impl<S: Store> Vault<S> {
         Ok((Some(pass), read, None))
     }
 
-    async fn settle_harm(&self, harm: &Harm) -> Result<Fate, VaultError> {
-        let id = match &harm.of {
-            Harmed::Bundle(id) => Some(id.clone()),
-            Harmed::Object(name) => name.parse().ok(),
-            Harmed::Journal => None,
+    /// Takes out of service what is damaged by this. What the operating system refuses is never taken
+    /// for damage, and nothing but a bundle can be spared.
+    async fn take_out(self: &Arc<Self>, harm: &Harm) -> Result<Vec<Outage>, VaultError> {
+        let ids = match (&harm.of, &harm.how) {
+            (_, ReadError::Io(_) | ReadError::Index { .. }) | (Harmed::Journal, _) => Vec::new(),
+            (Harmed::Bundle(id), ReadError::Damaged { .. }) => vec![id.clone()],
+            (Harmed::Objects(positions), ReadError::Damaged { .. }) => {
+                let positions = positions.clone();
+                self.blocking(move |vault| vault.damaged_among(positions)).await?
+            }
         };
-        // What the operating system refuses is never taken for damage.
-        let (Some(id), ReadError::Damaged { .. }) = (id, &harm.how) else { return Ok(Fate::Left) };
-        let mut states = States::default();
-        self.load(&mut states, [Key::Deposit(id.clone())])?;
-        let Some(deposit) = states.deposit(&id) else { return Ok(Fate::Left) };
-        let agreement = deposit.agreement.clone();
-        if deposit.is_stored().is_err() {
-            return Ok(Fate::KnownBefore(id, agreement));
+        let mut outages = Vec::new();
+        for id in ids {
+            outages.extend(self.quarantine_found(id).await?);
         }
-        let note = Note::Quarantined { deposit: id.clone() };
-        let stream = Stream::Agreement(agreement.clone());
-        self.committer.submit(Work::Note { stream, note }).await?;
-        Ok(Fate::Quarantined(id, agreement))
+        Ok(outages)
+    }
+
+    /// Deposits among these events whose small bundles are damaged. What is damaged in the journal may
+    /// be a bundle's name too: the events say which there are.
+    fn damaged_among(&self, positions: Range<u64>) -> Result<Vec<DepositId>, VaultError> {
+        let mut damaged = Vec::new();
+        for position in positions {
+            let entries = match self.store.read_ledger(position, 1) {
+                Err(ReadError::Damaged { .. }) => continue,
+                read => read?,
+            };
+            for entry in &entries {
+                if let Act::Stated(signed) = records::event(entry)?.act
+                    && let Ok(stated) = statement::parse(&signed)
+                    && let Statement::Deposit(_) = stated.statement
+                {
+                    let id = DepositId::of(&stated.digest);
+                    match self.store.blob(id.as_str()) {
+                        Err(ReadError::Damaged { .. }) => damaged.push(id),
+                        read => drop(read?),
+                    }
+                }
+            }
+        }
+        Ok(damaged)
+    }
+
+    async fn quarantine_found(&self, deposit: DepositId) -> Result<Option<Outage>, VaultError> {
+        let mut states = States::default();
+        self.load(&mut states, [Key::Deposit(deposit.clone())])?;
+        let Some(stored) = states.deposit(&deposit) else { return Ok(None) };
+        let (agreement, is_known) = (stored.agreement.clone(), stored.is_stored().is_err());
+        if !is_known {
+            let note = Note::Quarantined { deposit: deposit.clone() };
+            let stream = Stream::Agreement(agreement.clone());
+            self.committer.submit(Work::Note { stream, note }).await?;
+        }
+        Ok(Some(Outage { deposit, agreement, is_known }))
     }
 }
 
 impl Scrubbed {
     /// Says in the log what was found. Damage is never passed over in silence.
     pub fn tell(&self) {
-        let Some((harm, fate)) = &self.found else { return };
+        let Some((harm, outages)) = &self.found else { return };
         let error = chain(&harm.how);
-        match fate {
-            Fate::Quarantined(deposit, agreement) => tracing::error!(
-                error, %deposit, %agreement,
-                "damage found: the bundle is quarantined; put it back from a backup"
+        for Outage { deposit, agreement, is_known } in outages {
+            match is_known {
+                false => tracing::error!(
+                    error, %deposit, %agreement,
+                    "damage found: the bundle is quarantined; put it back from a backup"
+                ),
+                true => tracing::warn!(
+                    error, %deposit, %agreement,
+                    "damage found once more: the bundle was quarantined before"
+                ),
+            }
+        }
+        match (&harm.of, &harm.how) {
+            (_, ReadError::Io(_)) => tracing::error!(
+                error, what = ?harm.of,
+                "cannot be read: look at the disk; what can be served is"
             ),
-            Fate::KnownBefore(deposit, agreement) => tracing::warn!(
-                error, %deposit, %agreement,
-                "damage found once more: the bundle was quarantined before"
+            (Harmed::Journal, _) => tracing::error!(
+                error,
+                "damage found in the journal: what can be served is; stop the vault, run \
+                 `escrowd check`, and put the segment back from a backup"
             ),
-            Fate::Left => match (&harm.of, &harm.how) {
-                (_, ReadError::Io(_)) => tracing::error!(
-                    error, what = ?harm.of,
-                    "cannot be read: look at the disk; what can be served is"
-                ),
-                (Harmed::Journal, _) => tracing::error!(
-                    error,
-                    "damage found in the journal: what can be served is; stop the vault, run \
-                     `escrowd check`, and put the segment back from a backup"
-                ),
-                (Harmed::Object(_) | Harmed::Bundle(_), _) => tracing::error!(
-                    error, what = ?harm.of,
-                    "damage found: what can be served is; stop the vault, run `escrowd check`, \
-                     and put the segment back from a backup"
-                ),
-            },
+            (Harmed::Objects(_) | Harmed::Bundle(_), _) if outages.is_empty() => tracing::error!(
+                error, what = ?harm.of,
+                "damage found: what can be served is; stop the vault, run `escrowd check`, \
+                 and put the segment back from a backup"
+            ),
+            (Harmed::Objects(_) | Harmed::Bundle(_), _) => {}
         }
     }
 }

@@ -24,8 +24,8 @@ use crate::vault::quota::{
 use crate::vault::uploads::{Asked, KEPT_FOR, Taken, Uploads, Whose};
 use crate::vault::{Talker, Vault, records};
 
-/// What is synced at a time, at least.
-const SYNC_BYTES: u64 = 16 << 20;
+/// What is synced at a time, at least: clients keep a few times as much to be sent again.
+const SYNC_BYTES: u64 = 8 << 20;
 /// How long what came may wait for that.
 pub const SYNC_WAIT: Duration = Duration::from_secs(1);
 /// Room that uploads leave for statements, besides what is kept for what is urgent.

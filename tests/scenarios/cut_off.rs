@@ -46,8 +46,8 @@ fn an_upload_ends_when_its_member_is_revoked_and_leaves_nothing() {
         let plan = Plan::survey(&[file], &[]).unwrap();
         let bundle = deposit::seal(&agreement, plan).unwrap();
         let (moved, mut revoking) = revoking(&world, "hanbit-parts", "hanbit-parts/dana");
-        let mut hear = |told: Told<'_>| match told {
-            Told::Moved(bytes) => revoking(bytes),
+        let mut hear = |told: Sent<'_>| match told {
+            Sent::Moved(bytes) => revoking(bytes),
             other => panic!("{other:?}"),
         };
         let how = ("large".parse().unwrap(), Duration::ZERO);

@@ -1,11 +1,17 @@
-//! A proxy between clients and the vault, which counts what passes, and cuts it off.
+//! A proxy between clients and the vault, which counts what passes, slows it down, and cuts it off.
 
 use std::io::{Read as _, Write as _};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
+use std::time::Duration;
 
 use super::World;
+
+/// Passed on at once.
+const PIECE_BYTES: usize = 64 << 10;
+/// How long that takes on a slow line.
+const PIECE_TAKES: Duration = Duration::from_millis(4);
 
 /// What passes between everybody and the vault.
 #[derive(Clone)]
@@ -15,6 +21,10 @@ struct Shared {
     server: String,
     /// Bytes that went to the vault.
     sent: AtomicU64,
+    /// Bytes that came from it.
+    received: AtomicU64,
+    /// Whether everything takes its time.
+    is_slow: AtomicBool,
     /// How many may still go before all connections are cut off; none do by themselves at first.
     cut_after: Mutex<Option<u64>>,
     cut: Condvar,
@@ -35,6 +45,8 @@ impl World {
         let shared = Shared {
             server,
             sent: AtomicU64::new(0),
+            received: AtomicU64::new(0),
+            is_slow: AtomicBool::new(false),
             cut_after: Mutex::new(None),
             cut: Condvar::new(),
             is_shut: AtomicBool::new(false),
@@ -69,10 +81,12 @@ impl Proxy {
     }
 
     fn pass(&self, mut from: TcpStream, mut to: TcpStream, is_up: bool) {
-        let mut buffer = vec![0; 64 << 10];
+        let mut buffer = vec![0; PIECE_BYTES];
         while let Ok(count @ 1..) = from.read(&mut buffer) {
-            if is_up {
-                self.0.sent.fetch_add(count as u64, Ordering::SeqCst);
+            let passed = if is_up { &self.0.sent } else { &self.0.received };
+            passed.fetch_add(count as u64, Ordering::SeqCst);
+            if self.0.is_slow.load(Ordering::SeqCst) {
+                std::thread::sleep(PIECE_TAKES.mul_f64(count as f64 / PIECE_BYTES as f64));
             }
             if to.write_all(&buffer[..count]).is_err() {
                 break;
@@ -126,6 +140,16 @@ impl Proxy {
         let cut_after = self.0.cut_after.lock().unwrap();
         let waited = self.0.cut.wait_timeout_while(cut_after, super::PATIENCE, waits);
         assert!(waited.unwrap().0.is_none(), "so much was never sent");
+    }
+
+    /// Has everything take its time from now on, or no longer.
+    pub(super) fn slow_down(&self, slow: bool) {
+        self.0.is_slow.store(slow, Ordering::SeqCst);
+    }
+
+    /// Bytes that came from the vault so far.
+    pub(super) fn received(&self) -> u64 {
+        self.0.received.load(Ordering::SeqCst)
     }
 
     /// Bytes that went to the vault so far.

@@ -108,7 +108,7 @@ pub async fn retrieve(
     let ground = session.ground(&agreement.id);
     let retrieval = Retrieval { made, ground, request: named(request) };
     let (stated, point) = (&deposit.statement, request.statement.point.to_string());
-    let decided = request::decide_retrieval(request, deposit, &retrieval, now());
+    let decided = request::decide_retrieval(request, deposit, &retrieval, false, now());
     if let Err(refusal) = decided {
         // It cannot be gone on with either.
         Partial::forget(&session.home, &point);

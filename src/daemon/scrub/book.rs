@@ -118,6 +118,12 @@ mod tests {
         format!("2026-03-02T09:{minute:02}:00.000Z").parse().unwrap()
     }
 
+    /// Within a bundle.
+    fn half_way() -> Place {
+        let kept = r#"{"segment":3,"batch":4711,"parts":2,"within":262144,"until":12}"#;
+        serde_json::from_str(kept).unwrap()
+    }
+
     fn passed(began_at: Timestamp, place: Option<Place>) -> Book {
         let pass = Some(Entry { began_at, place, bytes: 7, harmed: 1 });
         Book { pass, finished_at: Some(began_at) }
@@ -125,7 +131,7 @@ mod tests {
 
     #[test]
     fn a_pass_is_begun_once_a_period_and_brought_to_its_end_first() {
-        let half = Place::Object("dep_x".to_owned());
+        let half = half_way();
         let begin = Due::Now(Place::START);
         let every = Every::Span(Span::seconds(600));
         for (what, book, every, now, due) in [
@@ -166,9 +172,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let shelf = Shelf::at(dir.path());
         assert_eq!(shelf.read(), Book::default());
-        let within =
-            Some((crate::domain::id::DepositId::of(&crate::domain::id::Bytes([1; 32])), 262_144));
-        let place = Place::Bundle { after: String::new(), within };
+        let place = half_way();
         let mut book = passed(at(3), Some(place.clone()));
         for finished_at in [None, Some(at(2))] {
             book.finished_at = finished_at;

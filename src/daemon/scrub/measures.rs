@@ -1,13 +1,10 @@
 //! What is counted of scrubbing.
 
-use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
-use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 
 use crate::daemon::scrub::book::Book;
-use crate::store::Place;
 
 /// Counters since the start, and how the pass stands. Clones count together.
 #[derive(Debug, Clone, Default)]
@@ -18,21 +15,13 @@ pub(in crate::daemon) struct Measures {
     finished: Gauge,
     pass_bytes: Gauge,
     pass_harmed: Gauge,
-    part: Family<Label, Gauge>,
 }
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct Label {
-    part: &'static str,
-}
-
-const PARTS: [&str; 3] = ["journal", "objects", "bundles"];
 
 impl Measures {
     pub(in crate::daemon) fn register(&self, registry: &mut Registry) {
         let help = "Bytes read in search of damage since the start";
         registry.register("scrub_bytes", help, self.bytes.clone());
-        let help = "Segments, objects and bundles found damaged or unreadable since the start";
+        let help = "Parts of the journal, and bundles, found damaged or unreadable since the start";
         registry.register("scrub_harmed", help, self.harmed.clone());
         let help = "When the pass under way, or the last one, began; 0 before the first";
         registry.register("scrub_began_timestamp_seconds", help, self.began.clone());
@@ -42,8 +31,6 @@ impl Measures {
         registry.register("scrub_pass_bytes", help, self.pass_bytes.clone());
         let help = "What the pass under way, or the last one, has found damaged or unreadable";
         registry.register("scrub_pass_harmed", help, self.pass_harmed.clone());
-        let help = "1 for the part of what is stored that is being read; none between passes";
-        registry.register("scrub_part", help, self.part.clone());
     }
 
     pub(super) fn read(&self, bytes: u64, harmed: bool) {
@@ -60,13 +47,5 @@ impl Measures {
         self.finished.set(seconds(book.finished_at));
         self.pass_bytes.set(shown(pass.map_or(0, |pass| pass.bytes)));
         self.pass_harmed.set(shown(pass.map_or(0, |pass| pass.harmed)));
-        let now = pass.and_then(|pass| pass.place.as_ref()).map(|place| match place {
-            Place::Segment(_) => "journal",
-            Place::Object(_) => "objects",
-            Place::Bundle { .. } => "bundles",
-        });
-        for part in PARTS {
-            self.part.get_or_create(&Label { part }).set(i64::from(now == Some(part)));
-        }
     }
 }
