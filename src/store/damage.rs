@@ -223,7 +223,8 @@ fn a_useless_index_is_set_aside_and_made_again() {
         let files = fs::read_dir(sled).unwrap().map(|item| item.unwrap().path());
         files.filter(|path| path.to_string_lossy().contains("run-")).max().unwrap()
     };
-    let spoilt: [(&str, bool, &dyn Fn(&Path)); 10] = [
+    type Spoil<'a> = &'a dyn Fn(&Path);
+    let spoilt: [(&str, bool, Spoil<'_>); 10] = [
         ("values cut short", true, &|sled| shorten(&sled.join("heap"), 1)),
         ("values gone", true, &|sled| fs::remove_file(sled.join("heap")).unwrap()),
         ("values changed", true, &|sled| fs::write(sled.join("heap"), "x".repeat(9_000)).unwrap()),
