@@ -221,7 +221,10 @@ fn a_useless_index_is_set_aside_and_made_again() {
     };
     let a_run = |sled: &Path| {
         let files = fs::read_dir(sled).unwrap().map(|item| item.unwrap().path());
-        files.filter(|path| path.to_string_lossy().contains("run-")).max().unwrap()
+        files
+            .filter(|path| path.file_name().unwrap().to_str().unwrap().starts_with("run-"))
+            .max()
+            .unwrap()
     };
     type Spoil<'a> = &'a dyn Fn(&Path);
     let spoilt: [(&str, bool, Spoil<'_>); 10] = [
