@@ -19,7 +19,7 @@ const WAIT_MAX: Duration = Duration::from_secs(15 * 60);
 /// of it is reserved before the first byte. They are cut off when a quarter of all has come.
 pub(crate) fn measure() {
     let vault = Vault::new("memory");
-    let file_system = rustix::fs::statvfs(&vault.path("")).unwrap();
+    let file_system = rustix::fs::statvfs(vault.path("")).unwrap();
     let free_mib = (file_system.f_bavail * file_system.f_frsize) >> 20;
     let mib = (free_mib / 4 / UPLOADS as u64).min(1024);
     let source = vault.file("large.bin", mib << 20);
