@@ -13,8 +13,8 @@ use hyper_util::rt::TokioIo;
 use serde_json::Value;
 use tokio::net::TcpStream;
 
+use crate::common::served::{Served, addresses, until};
 use crate::load::Caller;
-use crate::rivals::{Served, addresses, until};
 
 /// A running, unsealed OpenBao.
 pub(crate) struct OpenBao {
@@ -68,8 +68,11 @@ impl OpenBao {
         tcp.set_nodelay(true).unwrap();
         let (sender, connection) = handshake(TokioIo::new(tcp)).await.unwrap();
         tokio::spawn(connection);
-        let host = self.address.clone();
-        Writer { sender, host, token: self.token.clone(), number, writes: 0 }
+        let (host, token) = (self.address.clone(), self.token.clone());
+        let mut writer = Writer { sender, host, token, number, writes: 0 };
+        // A connection on which nothing was asked yet is not kept waiting for long.
+        writer.call().await;
+        writer
     }
 }
 

@@ -459,7 +459,7 @@ mod tests {
             }
             for restarts in [false, true] {
                 let (bytes, found) = read(&store, restarts);
-                assert_eq!(found, [harmed.clone()], "{what}, restarts: {restarts}");
+                assert_eq!(found, std::slice::from_ref(&harmed), "{what}, restarts: {restarts}");
                 let left_out = whole - bytes;
                 assert!((least..=most).contains(&left_out), "{what}: {left_out} bytes left out");
             }

@@ -352,7 +352,7 @@ mod tests {
 
     #[test]
     fn all_organisations_together_take_up_no_more_than_is_granted() {
-        let quota = Quota { total_bytes: 100, ..Quota::default() }.granted();
+        let quota = Quota { total_bytes: 100, bytes: u64::MAX, ..Quota::default() }.granted();
         let reserved = Reserved::beside(30);
         let take = |organisation: &str, bytes| {
             let organisation = organisation.parse().unwrap();

@@ -24,8 +24,8 @@ use crate::vault::quota::{
 use crate::vault::uploads::{Asked, KEPT_FOR, Taken, Uploads, Whose};
 use crate::vault::{Talker, Vault, records};
 
-/// What is synced at a time, at least.
-const SYNC_BYTES: u64 = 16 << 20;
+/// What is synced at a time, at least: clients keep a few times as much to be sent again.
+const SYNC_BYTES: u64 = 8 << 20;
 /// How long what came may wait for that.
 pub const SYNC_WAIT: Duration = Duration::from_secs(1);
 /// Room that uploads leave for statements, besides what is kept for what is urgent.
@@ -259,7 +259,9 @@ impl<S: Store> Vault<S> {
                         let begun = vault.uploads.begin(&asked, reservation, now);
                         Ok(begun.map(|taken| Asked::Mine(Box::new(taken))))
                     }
-                    asked => Ok(Some(asked)),
+                    asked @ (Asked::Missing | Asked::Mine(_) | Asked::Over | Asked::Busy(_)) => {
+                        Ok(Some(asked))
+                    }
                 }
             });
             match asked.await? {
@@ -349,7 +351,7 @@ impl<S: Store> Vault<S> {
             let mut taken = taken;
             taken.intake = None;
             vault.store.forget(&taken.upload)?;
-            taken.is_gone();
+            taken.gone();
             Ok(())
         })
         .await
@@ -361,7 +363,7 @@ impl<S: Store> Vault<S> {
             tracing::info!(member = %upload.member, size = upload.size, why, "gave up an upload");
             taken.intake = None;
             self.store.forget(upload)?;
-            taken.is_gone();
+            taken.gone();
         }
         Ok(())
     }

@@ -143,7 +143,8 @@ fn whoever_can_attest_is_named() {
         assert_eq!(wanted(&request, &who.parse().unwrap(), world.now), what, "{who}");
     }
     assert_eq!(attest(&mut world, SORA, &case, &insolvency()), Ok(()));
-    assert_eq!(wanted(&world.judged(&case), &DANA.parse().unwrap(), world.now), None);
+    let then = wanted(&world.judged(&case), &DANA.parse().unwrap(), world.now);
+    assert_eq!(then, Some(Wanted::Share), "nothing else is missing");
 }
 
 #[test]

@@ -10,6 +10,7 @@ use super::{House, Place, refusal};
 use crate::crypto::release_key::{ReleaseKey, deal, number};
 use crate::crypto::seal::{Origin, Seal, Sealed};
 use crate::crypto::{payload, signature, statement};
+use crate::domain::event::SignedText;
 use crate::domain::id::{AgreementId, DepositId, Digest};
 use crate::domain::refusal::Refusal;
 use crate::domain::statement::{self as say, Content, Ground, Kind, Saw, SealedShare, Sealing};
@@ -60,7 +61,7 @@ impl Scene {
         let dealt = deal(&holders, quorum, &mut OsRng).unwrap();
         let key = ReleaseKey::check(&dealt.commitment, quorum, &number(&holders)).unwrap();
         let sealed = |(_, member, nonce): (&str, &str, u8)| {
-            let sealed = vec![nonce; 100];
+            let sealed = sealed_to_nobody(nonce);
             (
                 SealedShare { member: member.parse().unwrap(), sha256: signature::sha256(&sealed) },
                 sealed,
@@ -135,6 +136,10 @@ impl Scene {
     }
 
     async fn deposit(&self, sealed: &Sealed, nonce: u8) -> Result<Done, VaultError> {
+        self.hand_in(self.stated(sealed, nonce)).await
+    }
+
+    fn stated(&self, sealed: &Sealed, nonce: u8) -> SignedText {
         let Sealed { header, size, sha256, plaintext_size, plaintext_sha256, proof } =
             sealed.clone();
         let stated = say::Deposit {
@@ -151,7 +156,10 @@ impl Scene {
             header_sha256: header.sha256,
             ephemeral: header.ephemeral,
         };
-        let signed = statement::sign(&self.houses[0].member, &stated.into()).unwrap();
+        statement::sign(&self.houses[0].member, &stated.into()).unwrap()
+    }
+
+    async fn hand_in(&self, signed: SignedText) -> Result<Done, VaultError> {
         let talker = self.houses[0].talker.clone();
         self.place.vault.deposit(talker, signed, Buffer::new()).await
     }
@@ -177,6 +185,12 @@ impl Scene {
     async fn restarted(self, directory: &Path) -> Self {
         Self { place: self.place.restarted(directory).await, ..self }
     }
+}
+
+/// What the vault takes for a sealed share: it cannot look inside.
+fn sealed_to_nobody(number: u8) -> Vec<u8> {
+    let recipient = age::x25519::Identity::generate().to_public();
+    age::encrypt(&recipient, &[number]).unwrap()
 }
 
 async fn write(uploading: Writing, bytes: &[u8]) -> Result<Writing, VaultError> {
@@ -211,10 +225,11 @@ async fn promise_7_an_upload_goes_on_where_it_is_durable_over_calls_and_restarts
     assert_eq!(from, bytes.len());
     drop(uploading);
     scene = scene.restarted(directory.path()).await;
-    let done = scene.deposit(&sealed, 62).await.unwrap();
+    let signed = scene.stated(&sealed, 62);
+    let done = scene.hand_in(signed.clone()).await.unwrap();
     assert!(scene.stored(&done) == bytes);
     assert_eq!(scene.place.vault.unfinished(), (0, 0));
-    let again = scene.deposit(&sealed, 62).await.unwrap();
+    let again = scene.hand_in(signed).await.unwrap();
     assert_eq!(again.entries, done.entries, "a repetition needs no bundle");
     let files = || std::fs::read_dir(directory.path().join("bundles/staging")).unwrap().count();
     assert_eq!(files(), 0);

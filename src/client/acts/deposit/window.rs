@@ -8,7 +8,7 @@ use std::collections::VecDeque;
 use bytes::Bytes as Buffer;
 
 /// Bytes that are kept at most; with as many not durable at the vault, sealing waits.
-pub(super) const WINDOW_BYTES_MAX: usize = 32 << 20;
+pub(super) const WINDOW_BYTES_MAX: usize = 24 << 20;
 
 /// Pieces in order, from the first that is kept.
 #[derive(Debug)]
