@@ -362,9 +362,10 @@ mod tests {
 
     /// Reads on to the end, in one go or, as after restarts, with another pass for whatever is read.
     fn read_from(store: &DiskStore, mut pass: Pass, restarts: bool) -> (u64, Vec<Harmed>) {
-        let (mut bytes, mut harmed) = (0, Vec::new());
+        let (mut bytes, mut harmed, mut pieces) = (0, Vec::new(), 0);
         while let Some(piece) = store.read_on_in(&mut pass).unwrap() {
-            bytes += piece.bytes;
+            (bytes, pieces) = (bytes + piece.bytes, pieces + 1);
+            assert!(pieces < 2_000, "it never ends");
             let is_harmed = piece.harm.is_some();
             harmed.extend(piece.harm.map(|harm| harm.of));
             if restarts && (piece.bytes > 0 || is_harmed) {
@@ -481,6 +482,7 @@ mod tests {
         while let Some(piece) = store.read_on_in(&mut pass).unwrap() {
             assert!(piece.harm.is_none(), "{piece:?}");
             bytes += piece.bytes;
+            assert!(bytes <= whole, "it never ends");
             store.commit(batch(&store, &[(agreement(3), "n+")])).unwrap();
         }
         assert_eq!(bytes, whole);
