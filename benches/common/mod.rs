@@ -2,5 +2,7 @@
 
 pub(crate) mod disk;
 pub(crate) mod process;
+pub(crate) mod served;
 pub(crate) mod table;
+pub(crate) mod uploads;
 pub(crate) mod vault;

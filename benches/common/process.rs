@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 /// What a process took.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(crate) struct Cost {
     pub(crate) wall: Duration,
     pub(crate) cpu: Duration,

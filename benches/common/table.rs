@@ -18,11 +18,16 @@ impl Row {
     }
 }
 
+/// The heading of the table.
+pub(crate) fn head() {
+    println!("{:<44} {:>22} {:>34} {:>7}", "measure", "ours", "peer", "ratio");
+}
+
 /// Runs the measures whose names were given, or all, under the heading of the table.
 pub(crate) fn measure<const N: usize>(measures: [(&str, fn()); N]) {
     let wanted: Vec<String> =
         std::env::args().skip(1).filter(|arg| !arg.starts_with('-')).collect();
-    println!("{:<44} {:>22} {:>34} {:>7}", "measure", "ours", "peer", "ratio");
+    head();
     for (name, measure) in measures {
         if wanted.is_empty() || wanted.iter().any(|wanted| wanted == name) {
             measure();

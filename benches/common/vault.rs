@@ -79,6 +79,19 @@ impl Vault {
         vault
     }
 
+    /// The home of another member, invited and confirmed by the first.
+    pub(crate) fn colleague(&self, organisation: &str, member: &str) -> PathBuf {
+        let (first, home) = (self.path(organisation), self.path(member));
+        let invite = ["--yes", "invite", "--org", organisation, "--member", member];
+        let invited = json(escrow(&first).args(invite));
+        let line = self.path("invitation");
+        fs::write(&line, invited["invitation"].as_str().unwrap()).unwrap();
+        json(escrow(&home).args(["--yes", "join"]).arg(&line));
+        let path = format!("{organisation}/{member}");
+        json(escrow(&first).args(["--yes", "confirm", &path]));
+        home
+    }
+
     pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.dir.path().join(name)
     }

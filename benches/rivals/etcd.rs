@@ -10,8 +10,8 @@ use tonic::codegen::http::uri::PathAndQuery;
 use tonic::transport::{Channel, Endpoint};
 use tonic_prost::ProstCodec;
 
+use crate::common::served::{Served, addresses, until};
 use crate::load::Caller;
-use crate::rivals::{Served, addresses, until};
 
 /// The two fields of `etcdserverpb.PutRequest` that a put of a key has.
 #[derive(Clone, PartialEq, prost::Message)]

@@ -13,8 +13,8 @@ use hyper_util::rt::TokioIo;
 use serde_json::Value;
 use tokio::net::TcpStream;
 
+use crate::common::served::{Served, addresses, until};
 use crate::load::Caller;
-use crate::rivals::{Served, addresses, until};
 
 /// A running, unsealed OpenBao.
 pub(crate) struct OpenBao {

@@ -45,8 +45,10 @@ Examples:
   escrow deposit agr_2bxqk7 sealed-before.age
   tar c recipe | age -r RECIPIENT | escrow deposit agr_2bxqk7 - --tar
 
-The sealed bundle lies in your home until it is uploaded: it takes that much room there. Without \
---tar, a file that was sealed before counts as one file and is written as one when it is retrieved.";
+Files are sealed while they are sent, and take no room in your home. A lost connection is gone on \
+with from the last byte that the vault has (--retry-for); a .age file also by running it again within \
+a day. What comes on standard input is kept in your home meanwhile. Without --tar, a file that was \
+sealed before counts as one file and is written as one when it is retrieved.";
 
 const REGISTER: &str = "\
 Examples:

@@ -79,7 +79,7 @@ mod tests {
             bytes
         };
         for (what, proof, expected) in [
-            ("as it was proved", good.clone(), true),
+            ("as it was proved", good, true),
             ("another commitment of the same form", made_for(committed, nonce), true),
             ("no commitment at all", made_for(EdwardsPoint::default(), Scalar::ZERO), false),
             ("of small order", made_for(EIGHT_TORSION[1], Scalar::ZERO), false),
@@ -88,7 +88,7 @@ mod tests {
             ("another's", made_for(ED25519_BASEPOINT_POINT, nonce), false),
             (
                 "a response beyond the order",
-                Knowledge { response: beyond(good.response), ..good.clone() },
+                Knowledge { response: beyond(good.response), ..good },
                 false,
             ),
         ] {

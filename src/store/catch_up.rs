@@ -37,7 +37,7 @@ pub(crate) enum Found {
     /// There is none.
     Nothing,
     /// It opens.
-    Index(Index),
+    Index(Box<Index>),
     /// It is there and cannot be used.
     Unusable(String),
 }
@@ -63,7 +63,7 @@ pub(crate) fn find_index(directory: &Path, options: &Options<'_>) -> Result<Foun
         return Ok(Found::Unusable("it does not open".to_owned()));
     }
     match open_at(&path, options) {
-        Ok(index) => Ok(Found::Index(index)),
+        Ok(index) => Ok(Found::Index(Box::new(index))),
         Err(Unusable::Because(why)) => Ok(Found::Unusable(why)),
         Err(Unusable::Io(error)) => Err(io_at("open", &path)(error)),
         Err(Unusable::Open(error)) => Err(error),
@@ -89,7 +89,7 @@ pub(crate) fn open_index(
         Found::Nothing => None,
         Found::Unusable(why) => Some(why),
         Found::Index(index) => match level(&index, journal, projector, true, progress) {
-            Ok(()) => return Ok(index),
+            Ok(()) => return Ok(*index),
             Err(Unusable::Because(why)) => Some(why),
             Err(error) => return Err(other(error)),
         },

@@ -34,9 +34,9 @@ pub(crate) enum Unread {
 
 impl From<io::Error> for Unread {
     fn from(error: io::Error) -> Self {
-        match error.kind() {
-            io::ErrorKind::UnexpectedEof => Self::Damaged("it is cut short"),
-            _ => Self::Io(error),
+        match error.kind() == io::ErrorKind::UnexpectedEof {
+            true => Self::Damaged("it is cut short"),
+            false => Self::Io(error),
         }
     }
 }

@@ -362,9 +362,10 @@ mod tests {
 
     /// Reads on to the end, in one go or, as after restarts, with another pass for whatever is read.
     fn read_from(store: &DiskStore, mut pass: Pass, restarts: bool) -> (u64, Vec<Harmed>) {
-        let (mut bytes, mut harmed) = (0, Vec::new());
+        let (mut bytes, mut harmed, mut pieces) = (0, Vec::new(), 0);
         while let Some(piece) = store.read_on_in(&mut pass).unwrap() {
-            bytes += piece.bytes;
+            (bytes, pieces) = (bytes + piece.bytes, pieces + 1);
+            assert!(pieces < 2_000, "it never ends");
             let is_harmed = piece.harm.is_some();
             harmed.extend(piece.harm.map(|harm| harm.of));
             if restarts && (piece.bytes > 0 || is_harmed) {
@@ -402,60 +403,63 @@ mod tests {
         }
     }
 
+    /// What is done to a file.
+    enum Spoil {
+        Flip(usize),
+        Remove,
+        /// All but its header is cut off.
+        Cut,
+    }
+    use Spoil::{Cut, Flip, Remove};
+
     #[test]
     fn what_is_harmed_is_named_and_the_rest_is_read_all_the_same() {
         let [data, sums] = ["age", "sums"].map(|it| format!("bundles/{}.{it}", deposit(1)));
         let large = || Harmed::Bundle(deposit(1));
-        let last_blob = {
+        let (last_events, last_blobs, last_byte) = {
             let directory = tempfile::tempdir().unwrap();
             drop(made(directory.path()));
-            let last = segments(directory.path(), "blobs").pop().unwrap();
-            let length = fs::metadata(&last).unwrap().len() as usize;
-            (format!("journal/{}", last.file_name().unwrap().display()), length - 1)
+            let last = |series| segments(directory.path(), series).pop().unwrap();
+            let name = |path: &Path| format!("journal/{}", path.file_name().unwrap().display());
+            let (events, blobs) = (last("events"), last("blobs"));
+            (name(&events), name(&blobs), fs::metadata(&blobs).unwrap().len() as usize - 1)
         };
-        let last_events = |store: &DiskStore| {
-            let tip = store.tip().unwrap();
-            format!("journal/events-{:06}.log", tip.segment)
-        };
-        // What is harmed; which bytes are left out by that, at least and at most.
-        type Row<'a> = (&'a str, &'a str, Option<usize>, Harmed, [u64; 2]);
-        let rows: [Row<'_>; 11] = [
-            ("the first chunk", &data, Some(0), large(), [LARGE, LARGE]),
-            ("the last byte", &data, Some(699_999), large(), [1, 256 << 10]),
-            ("the sums", &sums, Some(30), large(), [LARGE, LARGE]),
-            ("a bundle that is gone", &data, None, large(), [LARGE, LARGE]),
-            ("an event", "journal/events-000001.log", Some(200), Harmed::Journal, [0, 0]),
-            ("an end", "journal/events-000001.log", Some(370), Harmed::Journal, [100, 150]),
-            ("a segment's head", "journal/events-000002.log", Some(9), Harmed::Journal, [0, 0]),
-            ("a segment", "journal/events-000002.log", None, Harmed::Journal, [1_500, 4_000]),
-            ("an object", "journal/blobs-000001.log", Some(150), Harmed::Objects(0..2), [119, 120]),
-            (
-                "an object's name",
-                "journal/blobs-000001.log",
-                Some(103),
-                Harmed::Objects(0..2),
-                [119, 120],
-            ),
-            (
-                "a small bundle",
-                &last_blob.0,
-                Some(last_blob.1),
-                Harmed::Objects(24..25),
-                [540, 560],
-            ),
+        let (first, second) = ("journal/events-000001.log", "journal/events-000002.log");
+        let blobs = "journal/blobs-000001.log";
+        let (both, journal) = (LARGE + OTHER, Harmed::Journal);
+        // What is spoilt, where and how; what is told; how much is left out by that, at least and at most.
+        type Row<'a> = (&'a str, &'a str, Spoil, Harmed, [u64; 2]);
+        let rows: [Row<'_>; 13] = [
+            ("the first chunk", &data, Flip(0), large(), [LARGE, LARGE]),
+            ("the last byte", &data, Flip(699_999), large(), [1, 256 << 10]),
+            ("the sums", &sums, Flip(30), large(), [LARGE, LARGE]),
+            ("a bundle that is gone", &data, Remove, large(), [LARGE, LARGE]),
+            ("an event", first, Flip(200), journal.clone(), [0, 0]),
+            ("the end of a batch", first, Flip(370), journal.clone(), [120, 120]),
+            ("a segment's head", second, Flip(9), journal.clone(), [0, 0]),
+            ("a segment that is gone", second, Remove, journal.clone(), [1_200, 2_600]),
+            ("one that was cut at a batch", first, Cut, journal.clone(), [1_200, 2_600]),
+            ("the last that was cut so", &last_events, Cut, journal, [both, both + 2_600]),
+            ("an object", blobs, Flip(150), Harmed::Objects(0..2), [120, 120]),
+            ("an object's name", blobs, Flip(103), Harmed::Objects(0..2), [120, 120]),
+            ("a small bundle", &last_blobs, Flip(last_byte), Harmed::Objects(24..25), [548, 548]),
         ];
-        for (what, file, at, harmed, [least, most]) in rows {
+        for (what, file, spoil, harmed, [least, most]) in rows {
             let directory = tempfile::tempdir().unwrap();
             let store = made(directory.path());
             let (whole, _) = read(&store, false);
             let path = directory.path().join(file);
-            match at {
-                Some(at) => flip(&path, at),
-                None => fs::remove_file(&path).unwrap(),
+            match spoil {
+                Flip(at) => flip(&path, at),
+                Remove => fs::remove_file(&path).unwrap(),
+                Cut => {
+                    let file = fs::File::options().write(true).open(&path).unwrap();
+                    file.set_len(SEGMENT_HEAD_BYTES).unwrap();
+                }
             }
             for restarts in [false, true] {
                 let (bytes, found) = read(&store, restarts);
-                assert_eq!(found, [harmed.clone()], "{what}, restarts: {restarts}");
+                assert_eq!(found, std::slice::from_ref(&harmed), "{what}, restarts: {restarts}");
                 let left_out = whole - bytes;
                 assert!((least..=most).contains(&left_out), "{what}: {left_out} bytes left out");
             }
@@ -464,7 +468,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let store = made(directory.path());
         let (whole, _) = read(&store, false);
-        flip(&directory.path().join(last_events(&store)), 9);
+        flip(&directory.path().join(&last_events), 9);
         assert_eq!(read(&store, true), (whole, vec![Harmed::Journal]));
     }
 
@@ -478,6 +482,7 @@ mod tests {
         while let Some(piece) = store.read_on_in(&mut pass).unwrap() {
             assert!(piece.harm.is_none(), "{piece:?}");
             bytes += piece.bytes;
+            assert!(bytes <= whole, "it never ends");
             store.commit(batch(&store, &[(agreement(3), "n+")])).unwrap();
         }
         assert_eq!(bytes, whole);

@@ -187,7 +187,7 @@ impl<S: Store> Vault<S> {
         };
         let done = self.committer.submit(work).await;
         if done.is_ok() {
-            taken.is_gone();
+            taken.gone();
         }
         drop(reservation);
         done

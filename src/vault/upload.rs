@@ -259,7 +259,9 @@ impl<S: Store> Vault<S> {
                         let begun = vault.uploads.begin(&asked, reservation, now);
                         Ok(begun.map(|taken| Asked::Mine(Box::new(taken))))
                     }
-                    asked => Ok(Some(asked)),
+                    asked @ (Asked::Missing | Asked::Mine(_) | Asked::Over | Asked::Busy(_)) => {
+                        Ok(Some(asked))
+                    }
                 }
             });
             match asked.await? {
@@ -349,7 +351,7 @@ impl<S: Store> Vault<S> {
             let mut taken = taken;
             taken.intake = None;
             vault.store.forget(&taken.upload)?;
-            taken.is_gone();
+            taken.gone();
             Ok(())
         })
         .await
@@ -361,7 +363,7 @@ impl<S: Store> Vault<S> {
             tracing::info!(member = %upload.member, size = upload.size, why, "gave up an upload");
             taken.intake = None;
             self.store.forget(upload)?;
-            taken.is_gone();
+            taken.gone();
         }
         Ok(())
     }

@@ -43,7 +43,7 @@ struct Entry<S: Staged> {
 
 enum State<S: Staged> {
     /// Nobody is at it. `None` where all that is known of it is on disk.
-    Resting { since: Timestamp, intake: Option<Intake<S>> },
+    Resting { since: Timestamp, intake: Option<Box<Intake<S>>> },
     /// A call is at it, and hears here why it has to end.
     Taken { end: watch::Sender<Option<Interruption>>, back: watch::Receiver<()> },
 }
@@ -163,7 +163,7 @@ impl<S: Staged> Uploads<S> {
                 Asked::Busy(back.clone())
             }
             State::Resting { intake, .. } => {
-                let intake = intake.take();
+                let intake = intake.take().map(|intake| *intake);
                 Asked::Mine(Box::new(self.take(upload, entry, intake, now)))
             }
         }
@@ -176,7 +176,7 @@ impl<S: Staged> Uploads<S> {
         match &mut entry.state {
             State::Taken { .. } => None,
             State::Resting { intake, .. } => {
-                let intake = intake.take();
+                let intake = intake.take().map(|intake| *intake);
                 Some(self.take(upload, entry, intake, now))
             }
         }
@@ -321,14 +321,14 @@ impl<S: Staged> Entry<S> {
 
 impl<S: Staged> Taken<S> {
     /// There is no such upload any more: it was stored, or forgotten.
-    pub(super) fn is_gone(self) {
+    pub(super) fn gone(self) {
         self.uploads.registry().uploads.remove(&self.upload);
     }
 }
 
 impl<S: Staged> Drop for Taken<S> {
     fn drop(&mut self) {
-        let (since, intake) = (self.since, self.intake.take());
+        let (since, intake) = (self.since, self.intake.take().map(Box::new));
         if let Some(entry) = self.uploads.registry().uploads.get_mut(&self.upload) {
             entry.state = State::Resting { since, intake };
         }

@@ -37,7 +37,8 @@ impl<T: AsyncRead + Unpin> AsyncRead for ReadAhead<T> {
     ) -> Poll<io::Result<()>> {
         let Self { inner, buffer, taken } = self.get_mut();
         if buffer.len() == *taken {
-            (buffer.clear(), *taken = 0);
+            buffer.clear();
+            *taken = 0;
             buffer.reserve_exact(BYTES);
             let read = pin!(inner.read_buf(buffer)).poll(cx);
             if read.is_pending() {

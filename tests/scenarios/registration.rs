@@ -170,7 +170,8 @@ fn the_very_same_again_is_warned_of_and_done() {
     let first = id(&world.register("hanbit-parts", "notebook.pdf", "anneal"));
     let copy = world.file("copy.pdf", "anneal");
     let again = world.escrow("jun", &["register", &copy, "--yes"]);
-    let warned: Value = serde_json::from_str(again.err.lines().next().unwrap()).unwrap();
+    let told = again.err.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+    let warned = told.into_iter().find(|line| line["warning"].is_object()).unwrap();
     let message = warned["warning"]["message"].as_str().unwrap();
     assert!(message.contains(&format!("as {first}")), "{message}");
     let second = id(&again.record());

@@ -4,6 +4,7 @@
 use std::fs;
 use std::io::{Read as _, Write as _};
 use std::net::{Shutdown, TcpListener, TcpStream};
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
@@ -36,7 +37,9 @@ struct State {
 
 impl Way {
     fn to(vault: &str) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        // By the same host: under that name it has a certificate.
+        let (host, _) = vault.rsplit_once(':').unwrap();
+        let listener = TcpListener::bind(format!("{host}:0")).unwrap();
         let address = listener.local_addr().unwrap().to_string();
         let state = Arc::new(State {
             down: AtomicU64::new(0),
@@ -222,7 +225,7 @@ fn what_was_kept_is_used_only_as_far_as_it_is_the_bundles() {
         stage.world.escrow("orient-display", &["retrieve", &request, "--out", &out, "--yes"])
     };
     let keep = |bytes: &[u8]| {
-        fs::create_dir_all(stage.partial()).unwrap();
+        fs::DirBuilder::new().recursive(true).mode(0o700).create(stage.partial()).unwrap();
         fs::write(stage.kept(), bytes).unwrap();
     };
     let half = bundle.len() / 2;

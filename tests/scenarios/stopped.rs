@@ -154,7 +154,7 @@ fn a_retrieval_that_is_stopped_leaves_nothing_beside_its_place_and_goes_on() {
     let out = world.path("place/out").display().to_string();
     let retrieve = ["retrieve", &request, "--out", &out, "--yes"];
     let home = world.home("orient-display");
-    let before = files_below(&home).len();
+    let before = files_below(&home);
     let received = proxy.received();
     proxy.slow_down(true);
     let (told, error) = stopped(&world, "orient-display", &retrieve, 50);
@@ -163,11 +163,15 @@ fn a_retrieval_that_is_stopped_leaves_nothing_beside_its_place_and_goes_on() {
     assert_hint(&error, "run it again: it goes on where it stopped");
     let place = || fs::read_dir(world.path("place")).unwrap().map(|item| item.unwrap().path());
     assert_eq!(place().collect::<Vec<_>>(), [] as [PathBuf; 0]);
-    // What was received is kept to go on with: that, and nothing else.
+    // What was received is kept to go on with, and what the vault has acknowledged; nothing else.
     let partial = home.join("partial");
+    let others = files_below(&home).into_iter().filter(|path| !before.contains(path));
+    let others = others.filter(|path| !path.starts_with(&partial));
+    let is_acknowledged = |path: PathBuf| path.extension().is_some_and(|it| it == "acknowledged");
+    assert_eq!(others.map(is_acknowledged).collect::<Vec<_>>(), [true]);
     let kept: u64 = files_below(&partial).iter().map(|it| it.metadata().unwrap().len()).sum();
     assert!(kept >= SIZE / 2, "{kept} bytes were kept");
-    assert_eq!(files_below(&home).len(), before + 1);
+    assert_eq!(files_below(&partial).len(), 1);
     let first = proxy.received() - received;
     world.escrow("orient-display", &retrieve).record();
     assert!(fs::read(world.path("place/out/recipe.txt")).unwrap() == content(SIZE));

@@ -111,7 +111,7 @@ fn is_met(needs: &Needs, people: &BTreeMap<Role, u16>) -> bool {
             }
         }
     }
-    seat(&[needs.clone()], people)
+    seat(std::slice::from_ref(needs), people)
 }
 
 /// Whether these people, so many of each organisation, meet a rule; the requester is not among

@@ -48,7 +48,7 @@ pub(super) struct Hashed {
 /// What sealing comes to.
 pub(super) enum Outcome {
     Awaited(JoinHandle<Result<Sealed, ClientError>>),
-    Known(Sealed),
+    Known(Box<Sealed>),
     /// As was told.
     Failed,
 }
@@ -140,12 +140,12 @@ impl Outcome {
             Self::Awaited(thread) => thread,
             Self::Known(sealed) => {
                 *self = Self::Known(sealed.clone());
-                return Ok(sealed);
+                return Ok(*sealed);
             }
             Self::Failed => return Err(unreadable(io::Error::other("it was not sealed"))),
         };
         let sealed = thread.await.map_err(|fault| unreadable(io::Error::other(fault)))??;
-        *self = Self::Known(sealed.clone());
+        *self = Self::Known(Box::new(sealed.clone()));
         Ok(sealed)
     }
 }

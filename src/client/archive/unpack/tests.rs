@@ -263,7 +263,7 @@ fn what_a_program_that_was_killed_has_left_is_removed_and_what_one_is_at_is_not(
         drop(held);
         write().unwrap();
         let left: Vec<_> = fs::read_dir(dir.path()).unwrap().map(|it| it.unwrap().path()).collect();
-        assert_eq!(left, [out.clone()]);
+        assert_eq!(left, std::slice::from_ref(&out));
         match is_single {
             true => fs::remove_file(&out).unwrap(),
             false => fs::remove_dir_all(&out).unwrap(),
