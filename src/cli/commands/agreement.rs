@@ -1,4 +1,4 @@
-//! `agreement template`, `propose`, `list`, `accept`, `decline`, `reseal`, `terminate`.
+//! `agreement template`, `check`, `propose`, `list`, `accept`, `decline`, `reseal`, `terminate`.
 
 use std::fs::File;
 use std::io::Read as _;
@@ -8,17 +8,18 @@ use serde::Serialize;
 
 use crate::cli::args::MemberAgreementCommand;
 use crate::cli::commands::after::settled;
-use crate::cli::commands::{find, refuse_operator};
+use crate::cli::commands::{find, refuse_operator, release};
 use crate::cli::failure::{Exit, Failure};
-use crate::cli::output::Output;
+use crate::cli::output::{Output, count};
 use crate::cli::view::{self, AgreementView};
 use crate::client::acts::agreement;
 use crate::client::acts::release::evidence;
 use crate::client::error::ClientError;
 use crate::client::session::Session;
 use crate::client::terms_text::{self, TEMPLATES};
+use crate::domain::advice::{self, Severity};
 use crate::domain::agreement::Agreement;
-use crate::domain::id::{AgreementId, MemberPath};
+use crate::domain::id::{AgreementId, MemberPath, OrganisationName};
 use crate::domain::soundness::TooFewMembers;
 
 /// `escrow agreement template`
@@ -32,6 +33,25 @@ pub(crate) fn template(output: &Output, name: Option<&str>) -> Result<Exit, Fail
             Err(Failure::failed("NO_TEMPLATE", message, format!("there are: {names}")))
         }
     }
+}
+
+/// `escrow agreement check`
+pub(crate) fn check(
+    output: &Output,
+    path: &Path,
+    operator: Option<&OrganisationName>,
+) -> Result<Exit, Failure> {
+    let terms = terms_text::read_unpinned(&written(path)?, path)?;
+    let found = advice::advise(&terms, release::now(), operator);
+    for finding in &found {
+        output.record(finding, ToString::to_string)?;
+    }
+    let errors = found.iter().filter(|finding| finding.severity == Severity::Error).count();
+    match errors {
+        0 => output.say("Nothing is wrong with these terms; advice is for you to weigh."),
+        errors => output.say(&format!("{} to put right.", count(errors, "error", "errors"))),
+    }
+    Ok(if errors == 0 { Exit::Done } else { Exit::Failed })
 }
 
 /// Runs a command of somebody who has joined.
@@ -52,8 +72,8 @@ pub(crate) async fn run(
     }
 }
 
-/// `escrow agreement propose`
-async fn propose(output: &Output, session: &mut Session, path: &Path) -> Result<Exit, Failure> {
+/// A file of terms, as it was written.
+fn written(path: &Path) -> Result<String, Failure> {
     let mut text = String::new();
     let read = File::open(path)
         .and_then(|file| file.take(terms_text::BYTES_MAX + 1).read_to_string(&mut text));
@@ -64,14 +84,21 @@ async fn propose(output: &Output, session: &mut Session, path: &Path) -> Result<
     if read as u64 > terms_text::BYTES_MAX {
         return Err(Failure::failed("BAD_TERMS", format!("{shown} is larger than 64 KiB"), hint));
     }
-    let drafted = terms_text::read(&text, path, &session.home.pins()?)?;
+    Ok(text)
+}
+
+/// `escrow agreement propose`
+async fn propose(output: &Output, session: &mut Session, path: &Path) -> Result<Exit, Failure> {
+    let drafted = terms_text::read(&written(path)?, path, &session.home.pins()?)?;
     let contract = drafted.contract.as_deref().map(evidence).transpose()?;
     let terms = drafted.complete(contract.map(|contract| contract.sha256))?;
     let surveyed = agreement::survey(session, &terms).await?;
     warn(output, &surveyed.warnings);
+    let advice = advice::advise(&terms, release::now(), None);
+    let advice = advice.iter().map(|finding| format!("{finding}\n")).collect::<String>();
     output.ask(&format!(
-        "{}\nThis proposes these terms to the parties and deals their release key. Compare the \
-         fingerprints with them before you sign.",
+        "{}\n{advice}This proposes these terms to the parties and deals their release key. Compare \
+         the fingerprints with them before you sign.",
         view::terms_text(&terms)
     ))?;
     let id = agreement::propose(session, terms, &surveyed).await?;
