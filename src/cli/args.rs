@@ -66,6 +66,11 @@ The vault's time-stamp over the digest (RFC 3161) is kept in your home, below st
 certificate of the CA that vouches for it:
   openssl ts -verify -data lab-notebook.pdf -in reg_….tsr -CAfile reg_….pem";
 
+const CHECK: &str = "\
+Example: escrow agreement check terms.toml --operator vault-house
+It takes no home and no vault, and no fingerprints. It ends with 1 where something is an error; \
+advice is for people to weigh.";
+
 const REQUEST: &str = "\
 Examples:
   escrow request dep_4mzt2c --rule joint --purpose 'second source for line 7'
@@ -702,8 +707,17 @@ pub struct What {
 pub enum AgreementCommand {
     /// Print commented terms to start from
     Template {
-        /// Which [default: three-party]
+        /// two-party, three-party, registry, audit, clean-team or estate [default: three-party]
         name: Option<String>,
+    },
+    /// Say what is wrong with terms, what may be regretted, and what to write instead
+    #[command(after_help = CHECK)]
+    Check {
+        /// The terms, in TOML
+        terms: PathBuf,
+        /// Who runs the vault, to be counted among those who could open bundles
+        #[arg(long, value_name = "ORG")]
+        operator: Option<OrganisationName>,
     },
     /// What takes a member's home and a connection.
     #[command(flatten)]

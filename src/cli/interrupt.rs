@@ -35,7 +35,7 @@ fn hint(command: &Command) -> Option<&'static str> {
             Some("`escrow registrations` lists what was registered; register the rest again")
         }
         Command::Member(MemberCommand::Seal { .. })
-        | Command::Agreement(AgreementCommand::Template { .. })
+        | Command::Agreement(AgreementCommand::Template { .. } | AgreementCommand::Check { .. })
         | Command::Verify { .. }
         | Command::Guide { .. }
         | Command::Completions { .. }

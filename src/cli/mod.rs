@@ -98,6 +98,9 @@ async fn run(cli: Cli) -> Result<Exit, Failure> {
         Command::Agreement(AgreementCommand::Template { name }) => {
             commands::agreement::template(&output, name.as_deref())
         }
+        Command::Agreement(AgreementCommand::Check { terms, operator }) => {
+            commands::agreement::check(&output, &terms, operator.as_ref())
+        }
         Command::Guide { topic } => guide::guide(&output, topic.as_deref()),
         Command::Verify { receipts, file, log, compare } => commands::receipt::verify_all(
             &output,

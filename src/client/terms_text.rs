@@ -110,14 +110,9 @@ pub fn read(
     file: &Path,
     trusted: &BTreeMap<OrganisationName, Fingerprint>,
 ) -> Result<Drafted, ClientError> {
-    let draft: Draft = toml::from_str(text).map_err(|fault| {
-        let message = format!("{}: {}", file.display(), fault.to_string().trim_end());
-        ClientError::input("BAD_TERMS", message, "see `escrow agreement template`")
-    })?;
-    let parties: BTreeMap<Role, Vec<OrganisationName>> =
-        draft.parties.into_iter().map(|(role, who)| (role, who.into_vec())).collect();
-    let mut fingerprints = draft.fingerprints;
-    for organisation in parties.values().flatten() {
+    let mut drafted = parse(text, file)?;
+    let fingerprints = &mut drafted.terms.fingerprints;
+    for organisation in drafted.terms.parties.values().flatten() {
         match (fingerprints.get(organisation), trusted.get(organisation)) {
             (None, Some(fingerprint)) => {
                 fingerprints.insert(organisation.clone(), *fingerprint);
@@ -144,6 +139,31 @@ pub fn read(
             }
         }
     }
+    soundness::check(&drafted.terms).map_err(crate::domain::refusal::Refusal::Unsound)?;
+    Ok(drafted)
+}
+
+/// Reads the terms in `file` to advise on them: where they have no fingerprint, something stands in
+/// for it that is nobody's, and nothing says that they are sound.
+pub fn read_unpinned(text: &str, file: &Path) -> Result<Terms, ClientError> {
+    let mut terms = parse(text, file)?.terms;
+    for (organisation, place) in terms.parties.values().flatten().zip(1_u64..) {
+        let mut nobody = Digest::default();
+        nobody.0.iter_mut().zip(place.to_be_bytes()).for_each(|(to, from)| *to = from);
+        let stand_in = Fingerprint::of(&nobody);
+        terms.fingerprints.entry(organisation.clone()).or_insert(stand_in);
+    }
+    Ok(terms)
+}
+
+/// Terms as they are written, with no more fingerprints than they have.
+fn parse(text: &str, file: &Path) -> Result<Drafted, ClientError> {
+    let draft: Draft = toml::from_str(text).map_err(|fault| {
+        let message = format!("{}: {}", file.display(), fault.to_string().trim_end());
+        ClientError::input("BAD_TERMS", message, "see `escrow agreement template`")
+    })?;
+    let parties: BTreeMap<Role, Vec<OrganisationName>> =
+        draft.parties.into_iter().map(|(role, who)| (role, who.into_vec())).collect();
     let holders = draft.holders.unwrap_or_else(|| parties.keys().cloned().collect());
     let rules = draft.rule.into_iter().map(|rule| Rule {
         name: rule.name,
@@ -168,7 +188,7 @@ pub fn read(
         contract_sha256: None,
         stock_age: draft.stock_age,
         parties,
-        fingerprints,
+        fingerprints: draft.fingerprints,
         holders,
         rules: rules.collect(),
         amend: draft.amend,
@@ -177,7 +197,6 @@ pub fn read(
         time_stamps: None,
     };
     terms.format = terms.least_format();
-    soundness::check(&terms).map_err(crate::domain::refusal::Refusal::Unsound)?;
     let beside = file.parent().unwrap_or(Path::new("."));
     let contract = draft.contract.map(|path| beside.join(path));
     let stamps = draft.time_stamps.map(|draft| (draft.authority, beside.join(draft.ca)));
@@ -227,7 +246,14 @@ fn pinned_ca(file: &Path) -> Result<Der<{ limit::CA_BYTES_MAX }>, ClientError> {
 pub const THREE_PARTY: &str = include_str!("templates/three-party.toml");
 
 /// The templates there are, by name.
-pub const TEMPLATES: [(&str, &str); 1] = [("three-party", THREE_PARTY)];
+pub const TEMPLATES: [(&str, &str); 6] = [
+    ("two-party", include_str!("templates/two-party.toml")),
+    ("three-party", THREE_PARTY),
+    ("registry", include_str!("templates/registry.toml")),
+    ("audit", include_str!("templates/audit.toml")),
+    ("clean-team", include_str!("templates/clean-team.toml")),
+    ("estate", include_str!("templates/estate.toml")),
+];
 
 #[cfg(test)]
 mod tests {
@@ -257,6 +283,65 @@ mod tests {
         assert_eq!(rules, ["joint", "bankruptcy"]);
         assert_eq!(drafted.terms.holder_organisations().len(), 3);
         assert_eq!(drafted.terms.fingerprints, trusted());
+    }
+
+    #[test]
+    fn every_template_is_sound_and_advised_on_as_its_comments_say() {
+        use crate::domain::advice::Code::{self, *};
+        let now = "2026-11-24T09:00:00.000Z".parse().unwrap();
+        let expected: [(&str, &[(Code, &str)]); 6] = [
+            (
+                "two-party",
+                &[
+                    (NoSpareShare, ""),
+                    (Coalitions, ""),
+                    (SeveralPeople, "joint"),
+                    (SeveralPeople, "joint"),
+                ],
+            ),
+            (
+                "three-party",
+                &[
+                    (SingleAgent, ""),
+                    (Coalitions, ""),
+                    (ObjectionWithoutEnd, "bankruptcy"),
+                    (SeveralPeople, "bankruptcy"),
+                ],
+            ),
+            (
+                "registry",
+                &[
+                    (SingleAgent, ""),
+                    (Coalitions, ""),
+                    (SeveralPeople, "missed"),
+                    (SeveralPeople, "emergency"),
+                ],
+            ),
+            ("audit", &[(SingleAgent, ""), (Coalitions, ""), (SeveralPeople, "inquiry")]),
+            ("clean-team", &[(SingleAgent, ""), (Coalitions, ""), (SeveralPeople, "closing")]),
+            ("estate", &[(SingleAgent, ""), (SingleAgent, ""), (Coalitions, "")]),
+        ];
+        for ((name, text), (expected_name, advice)) in TEMPLATES.into_iter().zip(expected) {
+            assert_eq!(name, expected_name);
+            let terms = read_unpinned(text, Path::new(name)).unwrap();
+            assert_eq!(soundness::check(&terms), Ok(()), "{name}");
+            let found = crate::domain::advice::advise(&terms, now, None);
+            let found: Vec<_> = found
+                .iter()
+                .map(|found| (found.code, found.rule.as_ref().map_or("", RuleName::as_str)))
+                .collect();
+            assert_eq!(found, advice, "{name}");
+            // Every party but the depositor is to be asked for its fingerprint.
+            let others = terms.organisations().filter(|who| terms.depositor() != Some(*who));
+            for organisation in others {
+                let is_asked = |line: &str| {
+                    let named =
+                        line.strip_prefix("# ").and_then(|line| line.split_once(" = \"…\""));
+                    named.is_some_and(|(named, _)| named.trim() == organisation.as_str())
+                };
+                assert!(text.lines().any(is_asked), "{name}: {organisation}");
+            }
+        }
     }
 
     /// Where a table may stand in the template.

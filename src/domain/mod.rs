@@ -3,6 +3,7 @@
 //! State is the fold of events. [`rules::decide()`] says whether a statement may become an event,
 //! [`rules::apply()`] what it changes; everything else here is what those two speak about.
 
+pub mod advice;
 pub mod agreement;
 pub mod amendment;
 pub mod calendar;

@@ -22,9 +22,24 @@ pub fn check(terms: &Terms) -> Result<(), Unsound> {
     check_parties(terms)?;
     check_holders(terms)?;
     check_whole(terms)?;
-    between("rules", terms.rules.len(), 1, limit::RULES_MAX)?;
-    no_twins(&Place::Rules, terms.rules.iter().map(|rule| &rule.name))?;
+    check_rules(terms)?;
     terms.rules.iter().try_for_each(|rule| check_rule(terms, rule))
+}
+
+/// The same, going on behind what is wrong: at most one fault of each part. Where it is not clear
+/// who the parties are and who holds shares, nothing else can be judged.
+pub fn faults(terms: &Terms) -> Vec<Unsound> {
+    if let Err(fault) = check_parties(terms).and_then(|()| check_holders(terms)) {
+        return vec![fault];
+    }
+    let whole = [check_whole(terms), check_rules(terms)];
+    let rules = terms.rules.iter().map(|rule| check_rule(terms, rule));
+    whole.into_iter().chain(rules).filter_map(Result::err).collect()
+}
+
+fn check_rules(terms: &Terms) -> Result<(), Unsound> {
+    between("rules", terms.rules.len(), 1, limit::RULES_MAX)?;
+    no_twins(&Place::Rules, terms.rules.iter().map(|rule| &rule.name))
 }
 
 /// What the terms say as a whole.

@@ -1,5 +1,5 @@
-//! `agreement template`, `propose`, `list`, `accept`, `decline`, `reseal`, `terminate`. What amends one
-//! is in `amendment.rs`.
+//! `agreement template`, `check`, `propose`, `list`, `accept`, `decline`, `reseal`, `terminate`. What
+//! amends one is in `amendment.rs`.
 
 use std::fs::File;
 use std::io::Read as _;
@@ -9,18 +9,18 @@ use serde::Serialize;
 
 use crate::cli::args::MemberAgreementCommand;
 use crate::cli::commands::after::settled;
-use crate::cli::commands::release::now;
-use crate::cli::commands::{amendment as amending, find, refuse_operator};
+use crate::cli::commands::{amendment as amending, find, refuse_operator, release};
 use crate::cli::failure::{Exit, Failure};
-use crate::cli::output::Output;
+use crate::cli::output::{Output, count};
 use crate::cli::view::{self, AgreementView};
 use crate::client::acts::release::evidence;
 use crate::client::acts::{agreement, amendment};
 use crate::client::error::ClientError;
 use crate::client::session::Session;
 use crate::client::terms_text::{self, TEMPLATES};
+use crate::domain::advice::{self, Severity};
 use crate::domain::agreement::Agreement;
-use crate::domain::id::{AgreementId, MemberPath};
+use crate::domain::id::{AgreementId, MemberPath, OrganisationName};
 use crate::domain::soundness::TooFewMembers;
 use crate::domain::terms::Terms;
 
@@ -35,6 +35,25 @@ pub(crate) fn template(output: &Output, name: Option<&str>) -> Result<Exit, Fail
             Err(Failure::failed("NO_TEMPLATE", message, format!("there are: {names}")))
         }
     }
+}
+
+/// `escrow agreement check`
+pub(crate) fn check(
+    output: &Output,
+    path: &Path,
+    operator: Option<&OrganisationName>,
+) -> Result<Exit, Failure> {
+    let terms = terms_text::read_unpinned(&written(path)?, path)?;
+    let found = advice::advise(&terms, release::now(), operator);
+    for finding in &found {
+        output.record(finding, ToString::to_string)?;
+    }
+    let errors = found.iter().filter(|finding| finding.severity == Severity::Error).count();
+    match errors {
+        0 => output.say("Nothing is wrong with these terms; advice is for you to weigh."),
+        errors => output.say(&format!("{} to put right.", count(errors, "error", "errors"))),
+    }
+    Ok(if errors == 0 { Exit::Done } else { Exit::Failed })
 }
 
 /// Runs a command of somebody who has joined.
@@ -61,24 +80,8 @@ pub(crate) async fn run(
     }
 }
 
-/// `escrow agreement propose`
-async fn propose(output: &Output, session: &mut Session, path: &Path) -> Result<Exit, Failure> {
-    let terms = read_terms(session, path)?;
-    let surveyed = agreement::survey(session, &terms).await?;
-    warn(output, &surveyed.warnings);
-    output.ask(&format!(
-        "{}\nThis proposes these terms to the parties and deals their release key. Compare the \
-         fingerprints with them before you sign.",
-        view::terms_text(&terms)
-    ))?;
-    let id = agreement::propose(session, terms, &surveyed).await?;
-    show(output, session, &id).await?;
-    output.say(&format!("Each other party now runs `escrow agreement accept {id}`."));
-    Ok(Exit::Done)
-}
-
-/// Terms from a file, with the fingerprints that this home trusts.
-pub(super) fn read_terms(session: &Session, path: &Path) -> Result<Terms, Failure> {
+/// A file of terms, as it was written.
+fn written(path: &Path) -> Result<String, Failure> {
     let mut text = String::new();
     let read = File::open(path)
         .and_then(|file| file.take(terms_text::BYTES_MAX + 1).read_to_string(&mut text));
@@ -89,6 +92,30 @@ pub(super) fn read_terms(session: &Session, path: &Path) -> Result<Terms, Failur
     if read as u64 > terms_text::BYTES_MAX {
         return Err(Failure::failed("BAD_TERMS", format!("{shown} is larger than 64 KiB"), hint));
     }
+    Ok(text)
+}
+
+/// `escrow agreement propose`
+async fn propose(output: &Output, session: &mut Session, path: &Path) -> Result<Exit, Failure> {
+    let terms = read_terms(session, path)?;
+    let surveyed = agreement::survey(session, &terms).await?;
+    warn(output, &surveyed.warnings);
+    let advice = advice::advise(&terms, release::now(), None);
+    let advice = advice.iter().map(|finding| format!("{finding}\n")).collect::<String>();
+    output.ask(&format!(
+        "{}\n{advice}This proposes these terms to the parties and deals their release key. Compare \
+         the fingerprints with them before you sign.",
+        view::terms_text(&terms)
+    ))?;
+    let id = agreement::propose(session, terms, &surveyed).await?;
+    show(output, session, &id).await?;
+    output.say(&format!("Each other party now runs `escrow agreement accept {id}`."));
+    Ok(Exit::Done)
+}
+
+/// Terms from a file, with the fingerprints that this home trusts.
+pub(super) fn read_terms(session: &Session, path: &Path) -> Result<Terms, Failure> {
+    let text = written(path)?;
     let drafted = terms_text::read(&text, path, &session.home.pins()?)?;
     let contract = drafted.contract.as_deref().map(evidence).transpose()?;
     Ok(drafted.complete(contract.map(|contract| contract.sha256))?)
@@ -212,5 +239,5 @@ pub(super) async fn show(
 /// An agreement with what waits for somebody in it.
 pub(super) fn standing(session: &Session, agreement: &Agreement) -> AgreementView {
     let pending = amendment::pending(session, agreement);
-    AgreementView::new(agreement, &session.vault.log).standing(agreement, &pending, now())
+    AgreementView::new(agreement, &session.vault.log).standing(agreement, &pending, release::now())
 }

@@ -165,6 +165,32 @@ pub enum Unsound {
 }
 
 impl Unsound {
+    /// In which rule, if it is in one.
+    pub fn rule(&self) -> Option<&RuleName> {
+        match self {
+            Self::Needs { rule, .. }
+            | Self::TooFewOrganisations { rule, .. }
+            | Self::Clocks { rule, .. }
+            | Self::Trigger { rule, .. }
+            | Self::Settlement { rule, .. }
+            | Self::NothingToSettle(rule)
+            | Self::NoCalendar(rule)
+            | Self::Window { rule, .. }
+            | Self::OneOrganisation { rule, .. }
+            | Self::Deadlock { rule, .. } => Some(rule),
+            Self::UnknownRole { place, .. } | Self::Twice { place, .. } | Self::Format(place) => {
+                place.rule()
+            }
+            Self::Depositors(_)
+            | Self::TwoRoles(_)
+            | Self::EmptyRole(_)
+            | Self::Count { .. }
+            | Self::Fingerprints(_)
+            | Self::OneKey(..)
+            | Self::Amend { .. } => None,
+        }
+    }
+
     /// What to change.
     pub fn remedy(&self) -> &'static str {
         match self {
@@ -250,6 +276,21 @@ pub enum Place {
     Objection(RuleName),
     /// What ends objections under a rule.
     SettledBy(RuleName),
+}
+
+impl Place {
+    fn rule(&self) -> Option<&RuleName> {
+        match self {
+            Self::Rule(rule)
+            | Self::Trigger(rule)
+            | Self::Requesters(rule)
+            | Self::Needs(rule)
+            | Self::Reviewers(rule)
+            | Self::Objection(rule)
+            | Self::SettledBy(rule) => Some(rule),
+            Self::Holders | Self::Rules | Self::Amend | Self::Term | Self::Calendar => None,
+        }
+    }
 }
 
 impl fmt::Display for Place {

@@ -1,0 +1,219 @@
+//! What is to be told about one rule.
+
+use crate::domain::advice::{Code, Finding, in_roles};
+use crate::domain::calendar::Period;
+use crate::domain::id::Role;
+use crate::domain::soundness;
+use crate::domain::statement::DutyKind;
+use crate::domain::terms::{Rule, Terms};
+use crate::domain::time::{Span, Timestamp};
+use crate::domain::trigger::Trigger;
+
+/// Time that people need after notice to consent and to send their contributions.
+const MARGIN: Span = Span::days(7);
+
+/// Advises on a rule of these terms.
+pub(super) fn advise(terms: &Terms, rule: &Rule, now: Timestamp) -> Vec<Finding> {
+    let told = [
+        unreachable(terms, rule, now),
+        depositor_unheard(terms, rule),
+        notice_without_objection(terms, rule),
+        objection_without_notice(terms, rule),
+        objection_without_end(terms, rule),
+        silent_consent(terms, rule),
+        short_expiry(terms, rule),
+        vote_before_notice(terms, rule),
+        duty_before_access(rule),
+    ];
+    let told = told.into_iter().flatten().chain(several_people(terms, rule));
+    told.map(|finding| finding.in_rule(&rule.name)).collect()
+}
+
+/// Terms come into force now at the earliest, and nobody asks once their term is over.
+fn unreachable(terms: &Terms, rule: &Rule, now: Timestamp) -> Option<Finding> {
+    let term = terms.term.filter(|term| now < *term)?;
+    let (is_late, earliest) = match &rule.trigger {
+        Trigger::Joint | Trigger::Event { .. } | Trigger::Order { .. } => return None,
+        // A request may be opened before that date, and has to live until then.
+        Trigger::Date(at) => (*at >= term.after(rule.expires), *at),
+        Trigger::Missed { deposits, interval, grace } => {
+            let from = now.after(interval.times(*deposits)).after(*grace);
+            (from >= term, from)
+        }
+        Trigger::Silence { role: _, lasts, reminders, every } => {
+            let from = now.after(*lasts).max(now.after(every.times(*reminders)));
+            (from >= term, from)
+        }
+    };
+    let told = Finding::advice(
+        Code::Unreachable,
+        format!(
+            "rule {} can never be used: it waits until {earliest} at least, and the term is over at \
+             {term}",
+            rule.name
+        ),
+        "name a later term, or shorten what the trigger waits for",
+    );
+    is_late.then(|| told.as_error())
+}
+
+fn depositor_unheard(terms: &Terms, rule: &Rule) -> Option<Finding> {
+    let depositor = Role::depositor();
+    let others_ask = rule.requesters.iter().any(|role| *role != depositor);
+    let ways = rule.needs.alternatives().unwrap_or_default();
+    let is_left_out = ways.iter().any(|way| !way.contains_key(&depositor));
+    (others_ask && is_left_out && !rule.objection.contains(&depositor)).then(|| {
+        let who = in_roles(terms, [&depositor], "and");
+        Finding::advice(
+            Code::DepositorUnheard,
+            format!(
+                "{who} can be passed over: a release takes neither its consent nor its silence, and \
+                 it hears of the request when it is too late."
+            ),
+            "Give notice and write objection = [\"depositor\"]; leave it so only where that is what \
+             the depositor wants.",
+        )
+    })
+}
+
+fn notice_without_objection(terms: &Terms, rule: &Rule) -> Option<Finding> {
+    (rule.notice != Period::default() && rule.objection.is_empty()).then(|| {
+        Finding::advice(
+            Code::NoticeWithoutObjection,
+            format!(
+                "Notice of {} passes, and nobody may object: it delays {} and protects nobody.",
+                rule.notice,
+                in_roles(terms, &rule.requesters, "and")
+            ),
+            "Say in objection who may use that time, such as objection = [\"depositor\"], or leave \
+             notice out.",
+        )
+    })
+}
+
+fn objection_without_notice(terms: &Terms, rule: &Rule) -> Option<Finding> {
+    (rule.notice == Period::default() && !rule.objection.is_empty()).then(|| {
+        Finding::advice(
+            Code::ObjectionWithoutNotice,
+            format!(
+                "{} may object and has no time for it: the release can come in the minute of the \
+                 request.",
+                in_roles(terms, &rule.objection, "or")
+            ),
+            "Give notice in which a letter arrives and a lawyer can read it, such as notice = \"10d\".",
+        )
+    })
+}
+
+fn objection_without_end(terms: &Terms, rule: &Rule) -> Option<Finding> {
+    (!rule.objection.is_empty() && rule.settled_by.is_none()).then(|| {
+        let who = in_roles(terms, &rule.objection, "or");
+        Finding::advice(
+            Code::ObjectionWithoutEnd,
+            format!(
+                "When {who} objects, nothing but its own withdrawal ends that. A right to object that \
+                 nobody can settle is a right to block for ever."
+            ),
+            "Say in settled_by what ends it: award = \"1@arbiter\" with an arbiter as one more party, \
+             or joint = { all = [ … ] } with both sides.",
+        )
+    })
+}
+
+fn silent_consent(terms: &Terms, rule: &Rule) -> Option<Finding> {
+    let Trigger::Silence { role, .. } = &rule.trigger else { return None };
+    let ways = rule.needs.alternatives().unwrap_or_default();
+    ways.iter().all(|way| way.contains_key(role)).then(|| {
+        let who = in_roles(terms, [role], "or");
+        Finding::advice(
+            Code::SilentConsent,
+            format!(
+                "It is there for the day when {who} signs nothing, and it takes a consent of {who}."
+            ),
+            format!("Leave {role} out of needs; its right to object is what protects it."),
+        )
+    })
+}
+
+fn short_expiry(terms: &Terms, rule: &Rule) -> Option<Finding> {
+    let longest = rule.notice.longest(terms.calendar.as_ref())?;
+    let open = Timestamp::EPOCH.after(rule.expires);
+    let left = open.since(Timestamp::EPOCH.after(longest));
+    (left < MARGIN).then(|| {
+        Finding::advice(
+            Code::ShortExpiry,
+            match longest.is_zero() {
+                true => format!(
+                    "A request lapses after {}: in that time {} have to read it, consent and send \
+                     what opens the bundle.",
+                    rule.expires,
+                    in_roles(terms, &rule.consenting_roles(), "and")
+                ),
+                false => format!(
+                    "Notice can take {longest} and a request lapses after {}: that leaves {left} for \
+                     an objection to be settled and for everybody's contribution.",
+                    rule.expires
+                ),
+            },
+            "Let expires be longer, by a week at least; an objection takes longer to settle.",
+        )
+    })
+}
+
+fn vote_before_notice(terms: &Terms, rule: &Rule) -> Option<Finding> {
+    let vote = rule.vote?;
+    let longest = rule.notice.longest(terms.calendar.as_ref())?;
+    (vote <= longest).then(|| {
+        Finding::advice(
+            Code::VoteBeforeNotice,
+            format!(
+                "A consent is good for {vote} and notice can take {longest}: whoever consents at once \
+                 has to do so again."
+            ),
+            "Let vote be longer than notice, or leave it out.",
+        )
+    })
+}
+
+fn duty_before_access(rule: &Rule) -> Option<Finding> {
+    let duty = rule.duty?;
+    let within = rule.access.and_then(|access| access.within);
+    let why = match (duty.kind, within) {
+        (_, Some(within)) if duty.within < within => format!(
+            "The duty to {} is due {} after the release, and the bundle may be fetched for {within}.",
+            duty.kind.word(),
+            duty.within
+        ),
+        (DutyKind::Destroy | DutyKind::Return, None) => format!(
+            "The duty to {} is due {} after the release, and the bundle may be fetched again for ever.",
+            duty.kind.word(),
+            duty.within
+        ),
+        (DutyKind::Destroy | DutyKind::Return | DutyKind::Report, Some(_) | None) => return None,
+    };
+    let fix = format!("Write access = {{ within = \"…\" }} with less than {}.", duty.within);
+    Some(Finding::advice(Code::DutyBeforeAccess, why, fix))
+}
+
+/// Which roles need more than one person of an organisation, on the easiest way.
+fn several_people(terms: &Terms, rule: &Rule) -> Vec<Finding> {
+    let one_each = terms.organisations().map(|who| (who.clone(), 1)).collect();
+    let lacking = soundness::too_few_members(terms, &one_each).into_iter();
+    let told = lacking.filter(|found| found.rule == rule.name).map(|found| {
+        let who = in_roles(terms, [&found.role], "and");
+        let because = match rule.requesters.contains(&found.role) {
+            true => "; whoever asks never consents",
+            false => "",
+        };
+        let needed = found.needed;
+        Finding::advice(
+            Code::SeveralPeople,
+            format!("It takes {needed} people of {who}{because}."),
+            format!(
+                "Have {needed} members of {who} join and be confirmed before you need them, and one \
+                 more for the day when somebody is ill or has left."
+            ),
+        )
+    });
+    told.collect()
+}

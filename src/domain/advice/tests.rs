@@ -1,0 +1,261 @@
+//! Each piece of advice on its own: terms that need none but one, changed in one place.
+
+use serde_json::{Value, json};
+
+use super::*;
+use crate::domain::advice::Code::*;
+use crate::domain::tests::terms::terms;
+
+/// Terms on which nothing is to be said but who could open a bundle together.
+fn good() -> Value {
+    json!({
+        "format": 2, "title": "Substrate process recipe", "quorum": 2, "contract_sha256": null,
+        "stock_age": false,
+        "parties": {
+            "depositor": ["hanbit-parts"],
+            "beneficiary": ["orient-display"],
+            "agent": ["trade-secret-center"],
+            "auditor": ["other-auditor"],
+        },
+        "holders": ["depositor", "beneficiary", "agent"],
+        "amend": { "all": ["1@depositor", "1@agent"] },
+        "rules": [
+            { "name": "joint", "requesters": ["beneficiary"],
+              "needs": { "any": [
+                  { "all": ["1@depositor", "1@agent"] }, { "all": ["1@depositor", "1@auditor"] },
+              ] },
+              "notice": "0s", "objection": [], "expires": "90d" },
+            { "name": "bankruptcy", "requesters": ["beneficiary"],
+              "needs": { "all": ["1@auditor", "1@agent"] },
+              "notice": "10d", "objection": ["depositor"],
+              "settled_by": { "joint": { "all": ["1@depositor", "1@beneficiary"] } },
+              "expires": "60d" },
+        ],
+    })
+}
+
+fn with(changes: &[(&str, Value)]) -> Terms {
+    let mut written = good();
+    for (place, value) in changes {
+        let (parent, word) = place.rsplit_once('/').unwrap();
+        let parent = written.pointer_mut(parent).unwrap();
+        match word.parse::<usize>() {
+            Ok(index) => parent[index] = value.clone(),
+            Err(_) => parent[word] = value.clone(),
+        }
+    }
+    terms(written)
+}
+
+fn told(changes: &[(&str, Value)], operator: Option<&str>) -> Vec<Finding> {
+    let operator = operator.map(|name| name.parse().unwrap());
+    let now = "2026-11-24T09:00:00.000Z".parse().unwrap();
+    advise(&with(changes), now, operator.as_ref())
+}
+
+/// In the second rule.
+fn second(word: &str, value: Value) -> (String, Value) {
+    (format!("/rules/1/{word}"), value)
+}
+
+#[test]
+fn each_piece_of_advice_has_its_cause_and_names_it() {
+    let term = |at: &str| ("/term".to_owned(), json!(format!("{at}T00:00:00.000Z")));
+    let silence = |lasts: &str| {
+        let silence =
+            json!({ "role": "depositor", "lasts": lasts, "reminders": 2, "every": "10d" });
+        second("trigger", json!({ "silence": silence }))
+    };
+    let missed = json!({ "missed": { "deposits": 3, "interval": "30d", "grace": "5d" } });
+    let date = |at: &str| second("trigger", json!({ "date": format!("{at}T00:00:00.000Z") }));
+    let calendar = json!({ "utc_offset": "+09:00", "weekend": ["sunday"], "holidays": [] });
+    for (code, changes, says) in [
+        (None, vec![], ""),
+        (
+            Some(NoSpareShare),
+            vec![
+                ("/holders".to_owned(), json!(["depositor", "beneficiary"])),
+                second(
+                    "needs",
+                    json!({"any": [
+                        {"all": ["1@depositor", "1@agent"]}, {"all": ["1@depositor", "1@auditor"]},
+                    ]}),
+                ),
+            ],
+            "one of orient-display and hanbit-parts loses its own",
+        ),
+        (
+            Some(NoWayOut),
+            vec![(
+                "/rules/0/trigger".to_owned(),
+                json!({"event": {"kind": "fire", "attested": "1@auditor"}}),
+            )],
+            "needs = { all = [\"1@depositor\", \"1@agent\"] }",
+        ),
+        (
+            Some(SingleAgent),
+            vec![("/rules/0/needs".to_owned(), json!({"all": ["1@depositor", "1@agent"]}))],
+            "without trade-secret-center",
+        ),
+        (Some(TermOver), vec![term("2026-11-24")], "over at 2026-11-24"),
+        (Some(ShortTerm), vec![term("2027-02-01")], "the 90d that one request under rule joint"),
+        (None, vec![term("2027-03-01")], ""),
+        (
+            Some(TermWithoutAmendment),
+            vec![term("2031-01-01"), ("/amend".to_owned(), Value::Null)],
+            "nobody may name a later term",
+        ),
+        (None, vec![("/amend".to_owned(), Value::Null)], ""),
+        (
+            Some(Unreachable),
+            vec![term("2031-01-01"), date("2031-03-02")],
+            "rule bankruptcy can never be used: it waits until 2031-03-02",
+        ),
+        (None, vec![term("2031-01-01"), date("2031-03-01")], ""),
+        (
+            Some(Unreachable),
+            vec![term("2027-02-24"), second("trigger", missed.clone())],
+            "until 2027-02-27",
+        ),
+        (None, vec![term("2027-02-28"), second("trigger", missed)], ""),
+        (Some(Unreachable), vec![term("2027-03-01"), silence("97d")], "until 2027-03-01T09:00"),
+        (None, vec![term("2027-03-01"), silence("96d")], ""),
+        (
+            Some(SilentConsent),
+            vec![silence("90d"), second("needs", json!({"all": ["1@depositor", "1@agent"]}))],
+            "it takes a consent of hanbit-parts",
+        ),
+        (
+            Some(DepositorUnheard),
+            vec![second("objection", json!(["auditor"]))],
+            "hanbit-parts can be passed over",
+        ),
+        (
+            Some(NoticeWithoutObjection),
+            vec![("/rules/0/notice".to_owned(), json!("3d"))],
+            "Notice of 3d passes, and nobody may object: it delays orient-display",
+        ),
+        (
+            Some(ObjectionWithoutNotice),
+            vec![second("notice", json!("0s"))],
+            "hanbit-parts may object and has no time for it",
+        ),
+        (
+            Some(ObjectionWithoutEnd),
+            vec![second("settled_by", Value::Null)],
+            "When hanbit-parts objects, nothing but its own withdrawal",
+        ),
+        (Some(ShortExpiry), vec![second("expires", json!("16d"))], "that leaves 6d"),
+        (None, vec![second("expires", json!("17d"))], ""),
+        (Some(ShortExpiry), vec![("/rules/0/expires".to_owned(), json!("6d"))], "lapses after 6d"),
+        (Some(VoteBeforeNotice), vec![second("vote", json!("10d"))], "good for 10d"),
+        (None, vec![second("vote", json!("11d"))], ""),
+        (
+            Some(VoteBeforeNotice),
+            vec![
+                ("/calendar".to_owned(), calendar),
+                second("notice", json!("10wd")),
+                second("vote", json!("12d")),
+            ],
+            "good for 12d and notice can take 1",
+        ),
+        (
+            Some(DutyBeforeAccess),
+            vec![
+                second("duty", json!({"kind": "report", "within": "29d"})),
+                second("access", json!({"within": "30d"})),
+            ],
+            "due 29d after the release, and the bundle may be fetched for 30d",
+        ),
+        (
+            Some(DutyBeforeAccess),
+            vec![second("duty", json!({"kind": "destroy", "within": "29d"}))],
+            "fetched again for ever",
+        ),
+        (None, vec![second("duty", json!({"kind": "report", "within": "29d"}))], ""),
+        (
+            Some(SeveralPeople),
+            vec![second("needs", json!({"all": ["1@beneficiary", "1@agent"]}))],
+            "2 people of orient-display; whoever asks never consents",
+        ),
+        (
+            Some(SeveralPeople),
+            vec![second("needs", json!({"all": ["2@auditor", "1@agent"]}))],
+            "2 people of other-auditor.",
+        ),
+        // What is unsound is told of all at once, and nothing else is.
+        (
+            Some(Deadlock),
+            vec![second(
+                "needs",
+                json!({"any": [
+            {"all": ["1@depositor", "1@auditor"]}, {"all": ["1@auditor", "1@beneficiary"]}]}),
+            )],
+            "rule bankruptcy deadlocks",
+        ),
+        (Some(OneSided), vec![second("needs", json!("1@agent"))], "trade-secret-center"),
+        (Some(Impossible), vec![second("expires", json!("10d"))], "expires after 10d"),
+        (Some(Impossible), vec![("/quorum".to_owned(), json!(4))], "4 shares in the quorum"),
+        (Some(Unsound), vec![second("settled_by", json!({}))], "settled_by names no way"),
+    ] {
+        let changes: Vec<_> =
+            changes.iter().map(|(place, value)| (place.as_str(), value.clone())).collect();
+        let found = told(&changes, None);
+        let is_unsound = matches!(code, Some(Deadlock | OneSided | Impossible | Unsound));
+        let expected: Vec<_> =
+            code.into_iter().chain((!is_unsound).then_some(Coalitions)).collect();
+        let mut codes: Vec<_> = found.iter().map(|found| found.code).collect();
+        codes.sort_by_key(|code| *code == Coalitions);
+        assert_eq!(codes, expected, "{changes:?}");
+        let said = found.iter().any(|found| found.to_string().contains(says));
+        assert!(said, "{says:?} is not in {found:#?}");
+        let is_error = is_unsound || matches!(code, Some(TermOver | Unreachable));
+        let errors = found.iter().filter(|found| found.severity == Severity::Error).count();
+        assert_eq!(errors, usize::from(is_error), "{changes:?}");
+    }
+}
+
+#[test]
+fn everything_that_is_unsound_is_told_at_once() {
+    let found = told(
+        &[
+            ("/amend", json!("1@agent")),
+            ("/rules/0/needs", json!("1@agent")),
+            ("/rules/1/expires", json!("1d")),
+        ],
+        None,
+    );
+    let rule = |found: &Finding| found.rule.as_ref().map(ToString::to_string);
+    let codes: Vec<_> = found.iter().map(|found| (found.code, rule(found))).collect();
+    let (joint, bankruptcy) = (Some("joint".to_owned()), Some("bankruptcy".to_owned()));
+    let expected = [(Unsound, None), (OneSided, joint), (Impossible, bankruptcy)];
+    assert_eq!(codes, expected);
+}
+
+#[test]
+fn who_runs_the_vault_is_counted_among_those_who_could_open_bundles() {
+    for (operator, is_told, says) in [
+        (None, false, "The vault has them all"),
+        (
+            Some("vault-house"),
+            false,
+            "vault-house, which runs the vault, has them all and no share",
+        ),
+        (
+            Some("trade-secret-center"),
+            true,
+            "trade-secret-center, which runs the vault, has them all: with orient-display or \
+             hanbit-parts it needs nobody else",
+        ),
+        (Some("other-auditor"), true, "other-auditor runs the vault and is a party as auditor"),
+    ] {
+        let found = told(&[], operator);
+        let is_party = found.iter().any(|found| found.code == OperatorIsParty);
+        assert_eq!(is_party, is_told, "{operator:?}");
+        let said = found.iter().any(|found| found.why.contains(says));
+        assert!(said, "{says:?} is not in {found:#?}");
+        let pairs = "orient-display + trade-secret-center, hanbit-parts + trade-secret-center or \
+                     hanbit-parts + orient-display";
+        assert!(found.iter().any(|found| found.why.contains(pairs)), "{found:#?}");
+    }
+}

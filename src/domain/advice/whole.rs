@@ -1,0 +1,220 @@
+//! What is to be told about terms as a whole.
+
+use std::collections::BTreeSet;
+
+use crate::domain::advice::{Code, Finding, in_roles, listed};
+use crate::domain::id::{OrganisationName, Role};
+use crate::domain::terms::{Rule, Terms};
+use crate::domain::time::Timestamp;
+
+/// Coalitions that are named one by one; of more it is said how many holders it takes.
+const COALITIONS_NAMED_MAX: usize = 6;
+
+/// Advises on these terms, whatever each rule says.
+pub(super) fn advise(
+    terms: &Terms,
+    now: Timestamp,
+    operator: Option<&OrganisationName>,
+) -> Vec<Finding> {
+    let mut found = Vec::new();
+    found.extend(no_spare_share(terms));
+    found.extend(operator.and_then(|operator| operator_is_party(terms, operator)));
+    found.extend(no_way_out(terms));
+    found.extend(single_agents(terms));
+    found.extend(short_term(terms, now));
+    found.extend(term_without_amendment(terms));
+    found.push(coalitions(terms, operator));
+    found
+}
+
+fn no_spare_share(terms: &Terms) -> Option<Finding> {
+    let holders = terms.holder_organisations();
+    (holders.len() == usize::from(terms.quorum)).then(|| {
+        Finding::advice(
+            Code::NoSpareShare,
+            format!(
+                "All {} shares are needed. When one of {} loses its own, by a lost home or by going \
+                 out of business, every bundle is lost for ever.",
+                terms.quorum,
+                listed(&holders, "and")
+            ),
+            "Name one more holder that belongs to neither side, such as an escrow agent, and leave \
+             the quorum as it is. Until then each of them keeps its home backed up, with two \
+             members.",
+        )
+    })
+}
+
+fn operator_is_party(terms: &Terms, operator: &OrganisationName) -> Option<Finding> {
+    let role = terms.role_of(operator)?;
+    let others = usize::from(terms.quorum).saturating_sub(1);
+    let why = match terms.is_holder(operator) {
+        true => format!(
+            "{operator} runs the vault, where every sealed bundle lies, and holds a share as \
+             {role}. It needs {others} more to open everything, whatever the rules say."
+        ),
+        false => format!(
+            "{operator} runs the vault and is a party as {role}: it could hold back what others \
+             sign, and knows first what they ask for."
+        ),
+    };
+    let fix = format!(
+        "Let somebody run the vault who is no party, or let witnesses of the others cosign its log; \
+         and leave {role} out of holders where another organisation can hold that share."
+    );
+    Some(Finding::advice(Code::OperatorIsParty, why, fix))
+}
+
+/// Whether people can agree under it, the depositor among them, and need nothing but their word.
+fn is_way_out(rule: &Rule) -> bool {
+    let depositor = Role::depositor();
+    let ways = rule.needs.alternatives().unwrap_or_default();
+    rule.trigger.is_joint()
+        && (rule.requesters.contains(&depositor)
+            || ways.iter().all(|way| way.contains_key(&depositor)))
+}
+
+fn no_way_out(terms: &Terms) -> Option<Finding> {
+    if terms.rules.iter().any(is_way_out) {
+        return None;
+    }
+    let depositor = Role::depositor();
+    let mut requesters = terms.rules.iter().flat_map(|rule| &rule.requesters);
+    let requester = requesters.find(|role| **role != depositor);
+    let mut holders = terms.holders.iter().filter(|role| **role != depositor);
+    let other = holders.find(|role| Some(*role) != requester).or(requester)?;
+    let who = terms.depositor().map(ToString::to_string).unwrap_or_default();
+    Some(Finding::advice(
+        Code::NoWayOut,
+        format!(
+            "No rule is met by {who} and the others simply agreeing. What nobody thought of today \
+             has no way to a release, though all want one."
+        ),
+        format!(
+            "Add a rule named joint: requester = \"{}\", needs = {{ all = [\"1@depositor\", \
+             \"1@{other}\"] }}.",
+            requester.unwrap_or(other)
+        ),
+    ))
+}
+
+/// The roles that stand between those who deposit and those who ask, of one organisation each, and
+/// without which no rule is met.
+fn single_agents(terms: &Terms) -> Vec<Finding> {
+    let asks = |role: &Role| terms.rules.iter().any(|rule| rule.requesters.contains(role));
+    let is_needed = |role: &Role| {
+        let mut ways =
+            terms.rules.iter().flat_map(|rule| rule.needs.alternatives().unwrap_or_default());
+        ways.all(|way| way.contains_key(role))
+    };
+    let between = terms.parties.keys().filter(|role| **role != Role::depositor() && !asks(role));
+    let single = between.filter(|role| terms.in_role(role).len() == 1 && is_needed(role));
+    let told = single.map(|role| {
+        let who = in_roles(terms, [role], "and");
+        Finding::advice(
+            Code::SingleAgent,
+            format!(
+                "No rule is met without {who}. When it closes, is bought by one side or does not \
+                 answer, nobody gets anything, though all others agree."
+            ),
+            format!(
+                "Add a rule that works without the {role}, such as one that takes the consents of \
+                 the depositor and of whoever asks, or name a second organisation as {role}."
+            ),
+        )
+    });
+    told.collect()
+}
+
+fn short_term(terms: &Terms, now: Timestamp) -> Option<Finding> {
+    let term = terms.term?;
+    if term <= now {
+        return Some(
+            Finding::advice(
+                Code::TermOver,
+                format!("The term was over at {term}: nothing could be deposited or asked for."),
+                "Name a later term, or leave it out.",
+            )
+            .as_error(),
+        );
+    }
+    let longest = terms.rules.iter().max_by_key(|rule| rule.expires)?;
+    (now.after(longest.expires) > term).then(|| {
+        Finding::advice(
+            Code::ShortTerm,
+            format!(
+                "The term is over at {term}. That is sooner than the {} that one request under rule \
+                 {} may take.",
+                longest.expires, longest.name
+            ),
+            "Name a later term, so that there is time to deposit, to notice that something is wrong, \
+             and to ask.",
+        )
+    })
+}
+
+fn term_without_amendment(terms: &Terms) -> Option<Finding> {
+    let term = terms.term.filter(|_| terms.amend.is_none())?;
+    Some(Finding::advice(
+        Code::TermWithoutAmendment,
+        format!(
+            "At {term} deposits and requests end, and nobody may name a later term. Whoever relied \
+             on the escrow has to begin anew, with new shares and every bundle deposited again."
+        ),
+        "Say who may amend the terms, such as amend = { all = [\"1@depositor\", \"1@agent\"] } with \
+         roles of yours.",
+    ))
+}
+
+/// Who opens a bundle without any rule: as many holders as the quorum, whoever they are.
+fn coalitions(terms: &Terms, operator: Option<&OrganisationName>) -> Finding {
+    let holders = terms.holder_organisations();
+    let quorum = usize::from(terms.quorum);
+    let groups = groups_of(&holders, quorum);
+    let named = match groups.len() <= COALITIONS_NAMED_MAX {
+        true => listed(groups.iter().map(join), "or"),
+        false => format!("any {quorum} of {}", listed(&holders, "and")),
+    };
+    let lies = match operator {
+        Some(operator) if terms.is_holder(operator) => {
+            let others: Vec<_> = holders.iter().filter(|who| *who != operator).cloned().collect();
+            let groups = groups_of(&others, quorum.saturating_sub(1));
+            let with = match groups.len() <= COALITIONS_NAMED_MAX {
+                true => listed(groups.iter().map(join), "or"),
+                false => format!("any {} of {}", quorum - 1, listed(&others, "and")),
+            };
+            format!(
+                "{operator}, which runs the vault, has them all: with {with} it needs nobody else."
+            )
+        }
+        Some(operator) => format!(
+            "{operator}, which runs the vault, has them all and no share: it would take one of \
+             these coalitions besides."
+        ),
+        None => "The vault has them all, and whoever fetched one has that one.".to_owned(),
+    };
+    Finding::advice(
+        Code::Coalitions,
+        format!(
+            "Rules bind those who keep to them. Whoever has the sealed bundles opens them without \
+             any rule with the shares of {named}. {lies}"
+        ),
+        "See that no such group has one owner, one administrator or one backup, with each other or \
+         with whoever runs the vault. A higher quorum makes collusion harder, and a loss likelier.",
+    )
+}
+
+fn join(group: &BTreeSet<&OrganisationName>) -> String {
+    group.iter().map(ToString::to_string).collect::<Vec<_>>().join(" + ")
+}
+
+/// Every group of so many of these: of sixteen at most, which is 12,870 at worst.
+fn groups_of(who: &[OrganisationName], count: usize) -> Vec<BTreeSet<&OrganisationName>> {
+    let Some(fewer) = count.checked_sub(1) else { return vec![BTreeSet::new()] };
+    let Some((first, rest)) = who.split_first() else { return Vec::new() };
+    let with = groups_of(rest, fewer).into_iter().map(|mut group| {
+        group.insert(first);
+        group
+    });
+    with.chain(groups_of(rest, count)).collect()
+}
