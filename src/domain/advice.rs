@@ -129,7 +129,7 @@ impl Finding {
         Self { rule: Some(rule.clone()), ..self }
     }
 
-    fn as_error(self) -> Self {
+    fn an_error(self) -> Self {
         Self { severity: Severity::Error, ..self }
     }
 }

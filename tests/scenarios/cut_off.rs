@@ -48,7 +48,9 @@ fn an_upload_ends_when_its_member_is_revoked_and_leaves_nothing() {
         let (moved, mut revoking) = revoking(&world, "hanbit-parts", "hanbit-parts/dana");
         let mut hear = |told: Sent<'_>| match told {
             Sent::Moved(bytes) => revoking(bytes),
-            other => panic!("{other:?}"),
+            other @ (Sent::Lost { .. } | Sent::GoesOn(_) | Sent::StartsOver | Sent::Twin(_)) => {
+                panic!("{other:?}")
+            }
         };
         let how = ("large".parse().unwrap(), Duration::ZERO);
         (deposit::deposit(&mut session, &agreement, bundle, how, &mut hear).await, moved)

@@ -54,7 +54,7 @@ fn unreachable(terms: &Terms, rule: &Rule, now: Timestamp) -> Option<Finding> {
         ),
         "name a later term, or shorten what the trigger waits for",
     );
-    is_late.then(|| told.as_error())
+    is_late.then(|| told.an_error())
 }
 
 fn depositor_unheard(terms: &Terms, rule: &Rule) -> Option<Finding> {

@@ -135,7 +135,7 @@ fn short_term(terms: &Terms, now: Timestamp) -> Option<Finding> {
                 format!("The term was over at {term}: nothing could be deposited or asked for."),
                 "Name a later term, or leave it out.",
             )
-            .as_error(),
+            .an_error(),
         );
     }
     let longest = terms.rules.iter().max_by_key(|rule| rule.expires)?;
