@@ -188,8 +188,8 @@ fn progress_is_told_to_programs_at_the_end_at_least_and_to_files_not_at_all() {
     let file = world.file("recipe.txt", vec![7; 100_000]);
     let told = world.escrow("hanbit-parts", &["deposit", &agreement, &file, "--yes"]);
     assert_eq!(told.out.len(), 1, "{:?}", told.out);
-    let lines = told.err.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
-    let last = lines.filter(|line| line["progress"].is_object()).next_back().unwrap();
+    let mut lines = told.err.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+    let last = lines.rfind(|line| line["progress"].is_object()).unwrap();
     assert_eq!(last["progress"]["done"], last["progress"]["total"], "{last}");
     assert_eq!(last["progress"]["seconds_left"], 0, "{last}");
     let said = world.escrow_aloud("hanbit-parts", &["register", &file, "--yes"], b"");
