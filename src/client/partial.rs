@@ -1,5 +1,6 @@
 //! What has been received of a bundle whose retrieval is not done: sealed bytes, so nothing secret.
-//! Whether they are the bundle's is found when it is opened, from its first byte.
+//! Whether they are the bundle's is found when it is opened, from its first byte. Beside them lies
+//! what was signed to have them: whoever goes on hands in the same, which is the same delivery.
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Read as _, Write as _};
@@ -9,6 +10,8 @@ use std::path::{Path, PathBuf};
 use crate::client::error::ClientError;
 use crate::client::home::Home;
 use crate::crypto::keyfile;
+use crate::domain::event::SignedText;
+use crate::domain::statement::Statement;
 
 /// One request's part of a bundle, held for this program alone.
 ///
@@ -70,19 +73,44 @@ impl Partial {
         full(&self.path, fault)
     }
 
+    /// What was signed to have the bundle of the request with this point, if something was that can be
+    /// read. If not, it is signed anew.
+    pub(super) fn signed(home: &Home, point: &str) -> Option<SignedText> {
+        let path = home.partial().join(format!("{point}.{SIGNED}"));
+        let text = keyfile::read(&path, Statement::BYTES_MAX).ok()?;
+        serde_json::from_slice(&text).ok()
+    }
+
+    /// Keeps what is signed to have them, before it is handed in.
+    pub(super) fn keep_signed(&self, signed: &SignedText) -> Result<(), ClientError> {
+        let path = self.path.with_extension(SIGNED);
+        let text = serde_json::to_vec(signed).map_err(|fault| full(&path, &fault.into()))?;
+        Ok(keyfile::replace(&path, &text)?)
+    }
+
     /// Throws away what is kept for the request with this point, which is not to be retrieved any more.
     pub(super) fn forget(home: &Home, point: &str) {
         // What cannot be removed now is found by `remove_leftovers` once the secret is gone.
-        drop(fs::remove_file(home.partial().join(format!("{point}.{SUFFIX}"))));
+        let path = home.partial().join(format!("{point}.{SUFFIX}"));
+        drop(fs::remove_file(path.with_extension(SIGNED)));
+        drop(fs::remove_file(path));
     }
 
-    /// Throws it away.
+    /// All is done: throws it away, with what was signed to have it.
+    pub(super) fn finish(self) -> Result<(), ClientError> {
+        // What cannot be removed now is found by `remove_leftovers`.
+        drop(fs::remove_file(self.path.with_extension(SIGNED)));
+        self.discard()
+    }
+
+    /// Throws it away. What was signed stays: to receive it anew is the same delivery.
     pub(super) fn discard(self) -> Result<(), ClientError> {
         fs::remove_file(&self.path).map_err(|fault| self.failed(&fault))
     }
 }
 
 const SUFFIX: &str = "age";
+const SIGNED: &str = "signed";
 
 /// A request whose secret is gone can't be retrieved any more. What cannot be removed now is by the
 /// next one.

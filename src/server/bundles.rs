@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
 
@@ -13,7 +15,7 @@ use crate::domain::statement::{Retrieval, Statement};
 use crate::server::caller::talker;
 use crate::server::status::{answer, bad_field};
 use crate::server::uploads;
-use crate::store::{Bundle as _, ReadError, Store};
+use crate::store::{Bundle, ReadError, Store};
 use crate::vault::{BundleBytes, Done, Vault, VaultError};
 use crate::wire::convert::present;
 use crate::wire::v1::bundle_service_server::BundleService;
@@ -117,21 +119,28 @@ async fn deliver<S: Store>(
     match bundle {
         BundleBytes::Small(bytes) if bytes.is_empty() => Ok(()),
         BundleBytes::Small(bytes) => send(pieces, Out::Chunk(bytes)).await,
-        BundleBytes::Large(mut bundle) => loop {
-            let read = tokio::task::spawn_blocking(move || {
-                let piece = bundle.next();
-                (bundle, piece)
-            });
-            let gone = |_| Undelivered::Gone;
-            let (rest, piece) = read.await.map_err(gone)?;
-            bundle = rest;
-            standing().map_err(Undelivered::Because)?;
-            match piece.map_err(Undelivered::Unread)? {
-                Some(piece) => send(pieces, Out::Chunk(piece)).await?,
-                None => return Ok(()),
+        BundleBytes::Large(bundle) => {
+            let mut reading = next(bundle);
+            loop {
+                let (bundle, piece) = reading.await.map_err(|_| Undelivered::Gone)?;
+                standing().map_err(Undelivered::Because)?;
+                let Some(piece) = piece.map_err(Undelivered::Unread)? else { return Ok(()) };
+                // The next one is read while this one is sent.
+                reading = next(bundle);
+                send(pieces, Out::Chunk(piece)).await?;
             }
-        },
+        }
     }
+}
+
+type Piece = Result<Option<Bytes>, ReadError>;
+
+/// Reads the next piece where blocking hurts nobody.
+fn next<B: Bundle>(mut bundle: B) -> JoinHandle<(B, Piece)> {
+    tokio::task::spawn_blocking(move || {
+        let piece = bundle.next();
+        (bundle, piece)
+    })
 }
 
 async fn send(pieces: &Pieces, part: Out) -> Result<(), Undelivered> {

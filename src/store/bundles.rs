@@ -165,9 +165,15 @@ impl Bundle for StoredBundle {
         if left == 0 {
             return Ok(None);
         }
-        let mut chunk = vec![0; left.min(CHUNK_BYTES)];
+        let size = left.min(CHUNK_BYTES);
+        let mut chunk = Vec::with_capacity(size);
         let mut sum = [0; SUM_BYTES];
-        let read = self.data.read_exact(&mut chunk).and_then(|()| self.sums.read_exact(&mut sum));
+        // Read into room that nobody has filled before.
+        let read = (&self.data).take(size as u64).read_to_end(&mut chunk);
+        let read = read.and_then(|read| match read == size {
+            true => self.sums.read_exact(&mut sum),
+            false => Err(io::ErrorKind::UnexpectedEof.into()),
+        });
         if let Err(error) = read {
             return Err(if error.kind() == io::ErrorKind::UnexpectedEof {
                 damaged(&self.path, "it became shorter while it was read")

@@ -11,7 +11,7 @@ use std::sync::{Arc, Condvar, Mutex};
 
 use serde_json::Value;
 
-use super::World;
+use super::{TERMS, World};
 
 const SIZE: usize = 32 << 20;
 /// Handshakes, the streams that are followed, TLS's and HTTP's own bytes, and what was on its way when
@@ -127,8 +127,10 @@ struct Stage {
 }
 
 impl Stage {
+    /// Under terms by which a bundle may be fetched once, which to go on does not use up.
     fn set(size: usize) -> Self {
-        let (world, agreement) = World::with_agreement();
+        let (world, _) = World::with_agreement();
+        let agreement = world.agree(&format!("{TERMS}access = {{ times = 1 }}\n"));
         let content: Vec<u8> = (0..size).map(|at| (at ^ at >> 8 ^ at >> 16) as u8).collect();
         let deposit = world.deposit(&agreement, &content);
         Self { world, agreement, deposit, content }

@@ -28,12 +28,13 @@ use crate::crypto::open::{self, OpenFault, Opened, SharedSecret};
 use crate::crypto::payload::{self, Digests, Passed};
 use crate::crypto::release_key::ReleaseKey;
 use crate::crypto::request_point::RequestSecret;
-use crate::crypto::{proofs, signature};
+use crate::crypto::{proofs, signature, statement as crypto_statement};
+use crate::domain::event::SignedText;
 use crate::domain::id::{Bytes, Digest};
 use crate::domain::outlook::missing;
 use crate::domain::refusal::Refusal;
 use crate::domain::request::{self, Request, State};
-use crate::domain::statement::{self, Content, Retrieval, Sealing};
+use crate::domain::statement::{self, Content, Retrieval, Sealing, Statement};
 use crate::wire::v1::Contributions;
 
 /// Pieces of a bundle that wait to be opened.
@@ -104,11 +105,19 @@ pub async fn retrieve(
 ) -> Result<Retrieved, ClientError> {
     let Matter { agreement, deposit, request } = matter;
     may_retrieve(session, matter, out)?;
-    let made = session.made();
-    let ground = session.ground(&agreement.id);
-    let retrieval = Retrieval { made, ground, request: named(request) };
     let (stated, point) = (&deposit.statement, request.statement.point.to_string());
-    let decided = request::decide_retrieval(request, deposit, &retrieval, false, now());
+    let before = Partial::signed(&session.home, &point)
+        .and_then(|signed| still_good(session, matter, signed));
+    let retrieval = before.as_ref().map_or_else(
+        || Retrieval {
+            made: session.made(),
+            ground: session.ground(&agreement.id),
+            request: named(request),
+        },
+        |before| before.retrieval.clone(),
+    );
+    let is_repeated = before.as_ref().is_some_and(|before| before.was_accepted);
+    let decided = request::decide_retrieval(request, deposit, &retrieval, is_repeated, now());
     if let Err(refusal) = decided {
         // It cannot be gone on with either.
         Partial::forget(&session.home, &point);
@@ -120,7 +129,14 @@ pub async fn retrieve(
     if kept > 0 {
         told(Told::Kept(kept));
     }
-    let signed = session.sign(&retrieval.into())?;
+    let signed = match before {
+        Some(before) => before.signed,
+        None => {
+            let signed = session.sign(&retrieval.into())?;
+            partial.keep_signed(&signed)?;
+            signed
+        }
+    };
     let (first, delivery) = Delivery::begin(session, signed.clone(), stated.size, kept).await?;
     let contributions = checked(session, matter, &first)?;
     session.acknowledged(&[signed], first.entry.into_iter().collect(), first.head)?;
@@ -154,8 +170,29 @@ pub async fn retrieve(
     };
     // Not before all of it is on the disk: nothing opens the bundle without this secret.
     session.home.erase_request_secret(&point)?;
-    partial.discard()?;
+    partial.finish()?;
     Ok(done)
+}
+
+/// What was signed to have a bundle whose retrieval was not done, and can be handed in again.
+struct Before {
+    signed: SignedText,
+    retrieval: Retrieval,
+    /// Whether the vault has accepted it, so that it counts no further time.
+    was_accepted: bool,
+}
+
+/// What was signed before, if the vault takes it once more: it is about this request, it has time
+/// left, and what it rests on was not overtaken.
+fn still_good(session: &Session, matter: &Matter, signed: SignedText) -> Option<Before> {
+    let stated = crypto_statement::parse(&signed).ok()?;
+    let Statement::Retrieval(retrieval) = stated.statement else { return None };
+    let Retrieval { made, ground, request } = &retrieval;
+    let is_own = made.by == session.owner.path && made.log == session.vault.log;
+    let is_of_this = ground.agreement == matter.agreement.id && *request == named(&matter.request);
+    let holds = now() < ground.valid_until && ground.saw.sequence >= matter.agreement.floor;
+    let was_accepted = session.states().statement(&stated.digest).is_some();
+    (is_own && is_of_this && holds).then_some(Before { signed, retrieval, was_accepted })
 }
 
 /// The contributions, each checked against what was stated of it.

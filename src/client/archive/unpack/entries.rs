@@ -11,6 +11,7 @@ use std::time::{Duration, SystemTime};
 use tar::EntryType;
 
 use crate::client::archive::pack::PATH_BYTES_MAX;
+use crate::client::archive::unpack::flowing::Flowing;
 use crate::client::archive::unpack::{Limits, UnpackFault, Unpacked};
 use crate::domain::text::is_deceptive;
 
@@ -20,12 +21,19 @@ const DEPTH_MAX: usize = 128;
 /// memory, whatever size the archive says it has.
 const DESCRIPTION_BYTES_MAX: u64 = 64 * 1024;
 
+/// From this size on a file is synced when it has been written: that takes no longer than writing it.
+const SYNCED_BY_ITSELF_BYTES: u64 = 1 << 20;
+/// Files, and directories, that are synced one by one; far fewer than a program may have open.
+const UNSYNCED_MAX: usize = 256;
+
 /// An archive on its way into a directory.
 pub(super) struct Unpacking {
     root: PathBuf,
     seen: BTreeMap<PathBuf, Place>,
     path_bytes: usize,
     directories: Vec<(PathBuf, SystemTime)>,
+    /// Small files that may not be on the disk yet; nothing once they are too many to be held.
+    unsynced: Option<Vec<File>>,
     pub(super) done: Unpacked,
     limits: Limits,
 }
@@ -43,7 +51,8 @@ impl Unpacking {
     /// Into this directory, which is empty.
     pub(super) fn into(root: PathBuf, limits: Limits) -> Self {
         let (seen, directories, done) = (BTreeMap::new(), Vec::new(), Unpacked::default());
-        Self { root, seen, path_bytes: 0, directories, done, limits }
+        let unsynced = Some(Vec::new());
+        Self { root, seen, path_bytes: 0, directories, unsynced, done, limits }
     }
 
     /// Every entry, one after the other.
@@ -171,7 +180,8 @@ impl Unpacking {
         let at = self.root.join(path);
         let write = |cause| UnpackFault::Write { path: at.clone(), cause };
         let mut options = OpenOptions::new();
-        let mut file = options.write(true).create_new(true).mode(0o600).open(&at).map_err(write)?;
+        let file = options.write(true).create_new(true).mode(0o600).open(&at).map_err(write)?;
+        let mut file = Flowing::into(file);
         let mut left = size;
         let mut buffer = vec![0; 1 << 16];
         while left > 0 {
@@ -184,8 +194,38 @@ impl Unpacking {
             left = left.saturating_sub(taken as u64);
         }
         let mode = if executable { 0o755 } else { 0o644 };
-        file.set_permissions(fs::Permissions::from_mode(mode)).map_err(write)?;
-        file.set_times(FileTimes::new().set_modified(mtime)).map_err(write)
+        let to = file.file();
+        to.set_permissions(fs::Permissions::from_mode(mode)).map_err(write)?;
+        to.set_times(FileTimes::new().set_modified(mtime)).map_err(write)?;
+        if size >= SYNCED_BY_ITSELF_BYTES {
+            return file.sync().map_err(write);
+        }
+        let file = file.unsynced().map_err(write)?;
+        self.unsynced = self.unsynced.take().filter(|held| held.len() < UNSYNCED_MAX);
+        if let Some(held) = &mut self.unsynced {
+            held.push(file);
+        }
+        Ok(())
+    }
+
+    /// Makes all of it durable. A million files synced one by one would take a quarter of an hour; but
+    /// to sync the file system writes what others have in it, the sealed bundle among them.
+    pub(super) fn sync(&self, root: &File) -> Result<(), UnpackFault> {
+        let write = |path: &Path| {
+            let path = path.to_owned();
+            move |cause| UnpackFault::Write { path, cause }
+        };
+        let made = self.seen.iter().filter(|(_, place)| **place != Place::File);
+        let Some(files) = self.unsynced.as_ref().filter(|_| made.clone().count() < UNSYNCED_MAX)
+        else {
+            return rustix::fs::syncfs(root).map_err(|fault| write(&self.root)(fault.into()));
+        };
+        files.iter().try_for_each(File::sync_all).map_err(write(&self.root))?;
+        for (path, _) in made {
+            let path = self.root.join(path);
+            File::open(&path).and_then(|dir| dir.sync_all()).map_err(write(&path))?;
+        }
+        root.sync_all().map_err(write(&self.root))
     }
 
     /// Directories get their times last: every file made in one would change them.

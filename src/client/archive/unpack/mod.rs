@@ -4,6 +4,7 @@
 
 mod entries;
 mod fault;
+mod flowing;
 
 pub use fault::UnpackFault;
 
@@ -15,6 +16,7 @@ use std::path::Path;
 
 use crate::client::archive::pack::{ENTRIES_MAX, PATHS_BYTES_MAX};
 use crate::client::archive::unpack::entries::Unpacking;
+use crate::client::archive::unpack::flowing::Flowing;
 use crate::client::unfinished::Unfinished;
 
 /// Bounds on what an archive may unpack to.
@@ -63,8 +65,7 @@ pub fn unpack(mut from: impl Read, into: &Path, limits: Limits) -> Result<Unpack
     unpacking.archive(&mut from)?;
     read_to_end(&mut from)?;
     unpacking.date_directories()?;
-    // Once for all: a million files synced one by one would take a quarter of an hour.
-    rustix::fs::syncfs(&root).map_err(|fault| write(fault.into()))?;
+    unpacking.sync(&root)?;
     refuse_existing(into)?;
     fs::rename(&inner, into).map_err(write)?;
     File::open(parent).and_then(|dir| dir.sync_all()).map_err(write)?;
@@ -78,9 +79,10 @@ pub fn write_single(mut from: impl Read, to: &Path) -> Result<u64, UnpackFault> 
     let parent = parent(to);
     let name = place_beside(to)?;
     let mut building = tempfile::Builder::new();
-    let mut file = building.prefix(&name).rand_bytes(0).tempfile_in(parent).map_err(write)?;
+    let file = building.prefix(&name).rand_bytes(0).tempfile_in(parent).map_err(write)?;
     let _unfinished = Unfinished::at(file.path());
     let _held = held(file.path()).map_err(write)?;
+    let mut flowing = Flowing::into(file.as_file().try_clone().map_err(write)?);
     let mut buffer = vec![0; 1 << 17];
     let mut size = 0;
     loop {
@@ -88,10 +90,10 @@ pub fn write_single(mut from: impl Read, to: &Path) -> Result<u64, UnpackFault> 
         if taken == 0 {
             break;
         }
-        file.write_all(buffer.get(..taken).unwrap_or_default()).map_err(write)?;
+        flowing.write_all(buffer.get(..taken).unwrap_or_default()).map_err(write)?;
         size += taken as u64;
     }
-    file.as_file().sync_all().map_err(write)?;
+    flowing.sync().map_err(write)?;
     file.persist_noclobber(to).map_err(|fault| write(fault.error))?;
     File::open(parent).and_then(|dir| dir.sync_all()).map_err(write)?;
     Ok(size)
