@@ -85,6 +85,38 @@ fn what_stock_age_seals_is_deposited_and_opened() {
     }
 }
 
+/// The vault cannot know: it never opens what it keeps. Who deposited it has signed that digest.
+#[test]
+fn what_was_damaged_before_it_was_deposited_is_laid_to_its_depositor() {
+    if !have("age") {
+        return;
+    }
+    let (world, agreement) = World::with_agreement();
+    let shown = world.escrow("hanbit-parts", &["show", &agreement]).record();
+    let plaintext = vec![7; 3 * CHUNK_BYTES];
+    let mut sealed = stock(shown["recipient"].as_str().unwrap(), &plaintext);
+    let middle = sealed.len() / 2;
+    sealed[middle] ^= 1;
+    let file = world.file("damaged.age", sealed);
+    let deposit =
+        id(&world.escrow("hanbit-parts", &["deposit", &agreement, &file, "--yes"]).record());
+    let request = world.request(&deposit, "joint");
+    world.approve("trade-secret-center", &request);
+    world.approve("hanbit-parts", &request);
+    let out = world.path("out");
+    let retrieve = ["retrieve", &request, "--out", out.to_str().unwrap(), "--yes"];
+    for _ in 0..2 {
+        let got = world.escrow("orient-display", &retrieve);
+        assert_eq!(got.refusal(), "RUBBISH", "{}", got.err);
+        let hint = got.error()["hint"].as_str().unwrap().to_owned();
+        assert!(hint.contains("the depositor's signed statement is the evidence"), "{hint}");
+        assert!(!out.exists(), "nothing half is left");
+        let partial = fs::read_dir(world.home("orient-display").join("partial")).unwrap();
+        let mut kept = partial.map(|item| item.unwrap().path());
+        assert!(kept.all(|path| path.extension().is_none_or(|it| it != "age")));
+    }
+}
+
 #[test]
 fn files_with_other_ways_in_are_refused_by_name() {
     if !have("age") {

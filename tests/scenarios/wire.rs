@@ -272,11 +272,18 @@ fn promise_8_looks_and_hand_outs_are_entered_before_anything_is_shown() {
         let stated = statement::parse(&signed).unwrap().statement;
         matches!(stated, Statement::Retrieval(_)).then(|| SignedStatement::from(signed))
     });
-    let refused = runtime().block_on(async {
-        let mut service = BundleServiceClient::new(channel(&world, Some("hanbit-parts")).await);
-        service.retrieve(RetrieveRequest { statement: retrieval, from: 0 }).await.unwrap_err()
-    });
-    assert_eq!(refused.code(), Code::PermissionDenied, "{refused:?}");
+    for (home, from, code, why) in [
+        ("hanbit-parts", 0, Code::PermissionDenied, "it is not theirs"),
+        ("orient-display", 1 << 20, Code::InvalidArgument, "the bundle ends before"),
+        ("orient-display", u64::MAX, Code::InvalidArgument, "the same"),
+    ] {
+        let statement = retrieval.clone();
+        let refused = runtime().block_on(async {
+            let mut service = BundleServiceClient::new(channel(&world, Some(home)).await);
+            service.retrieve(RetrieveRequest { statement, from }).await.unwrap_err()
+        });
+        assert_eq!(refused.code(), code, "{why}: {refused:?}");
+    }
     let audit = world.escrow("hanbit-parts", &["audit", &agreement]).records();
     let told = |member: &str, kind: &str| {
         let fits = |e: &&serde_json::Value| e["member"] == member && e["kind"] == kind;
