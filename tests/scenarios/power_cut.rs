@@ -9,7 +9,7 @@ use std::sync::Mutex;
 
 use super::crash::{assert_none_lost, under_load};
 use super::full_disk::may_mount;
-use super::{World, have};
+use super::{World, have, id};
 
 /// Cycles of the normal run; `ESCROW_TEST_CRASHES` makes it any number.
 const CYCLES: usize = 4;
@@ -116,4 +116,51 @@ fn promise_7_nothing_acknowledged_is_lost_to_a_power_cut() {
     let (acknowledged, released) = (acknowledged.lock().unwrap(), released.lock().unwrap());
     eprintln!("{} deposits and {} releases were acknowledged", acknowledged.len(), released.len());
     drop(world);
+}
+
+/// The secret that opens a bundle is erased when it was retrieved: what came out has to stay.
+#[test]
+fn promise_7_what_was_retrieved_survives_a_power_cut() {
+    if !may_cut() {
+        return;
+    }
+    let disk = Disk::make();
+    let (world, agreement) = World::with_agreement();
+    let few = [("large.bin", 40 << 20), ("middle.bin", 2 << 20), ("deep/er/small.txt", 100)];
+    let few = few.map(|(name, size)| (name.to_owned(), size));
+    let many: Vec<_> = (0..600).map(|n| (format!("of/{}/{n}.txt", n % 300), 10 + n)).collect();
+    for (what, files) in [("few", few.to_vec()), ("many", many)] {
+        for (name, size) in &files {
+            world.file(&format!("{what}/{name}"), vec![*size as u8; *size]);
+        }
+        let source = world.path(what).display().to_string();
+        let deposited = world.escrow("hanbit-parts", &["deposit", &agreement, &source, "--yes"]);
+        let deposit = id(&deposited.record());
+        for (flush, raw) in [(true, false), (false, false), (true, true), (false, true)] {
+            let request = world.request(&deposit, "joint");
+            world.approve("trade-secret-center", &request);
+            world.approve("hanbit-parts", &request);
+            let name = format!("{what}-{flush}-{raw}");
+            let out = disk.path().join(&name).display().to_string();
+            let mut retrieve = vec!["retrieve", &request, "--out", &out, "--yes"];
+            retrieve.extend(raw.then_some("--raw"));
+            world.escrow("orient-display", &retrieve).record();
+            disk.cut(flush);
+            disk.unmount();
+            disk.mount();
+            let mut unpacked = disk.path().join(&name);
+            if raw {
+                let tar = std::mem::replace(&mut unpacked, world.path(&name));
+                fs::create_dir(&unpacked).unwrap();
+                let mut stock = Command::new("tar");
+                assert!(
+                    stock.arg("-xf").arg(tar).arg("-C").arg(&unpacked).status().unwrap().success()
+                );
+            }
+            for (file, size) in &files {
+                let found = fs::read(unpacked.join(what).join(file)).unwrap();
+                assert!(found == vec![*size as u8; *size], "{name}: {file} is damaged");
+            }
+        }
+    }
 }

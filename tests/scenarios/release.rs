@@ -244,15 +244,21 @@ fn what_was_retrieved_is_durable_before_its_secret_is_erased() {
         let trace = fs::read_to_string(trace).unwrap();
         let out_text = format!("out-{raw}\"");
         // Each has to come after the one before it.
-        let contents = if raw { ("fsync(", ".tmp") } else { ("syncfs(", "/content>") };
-        let mut calls = trace.lines();
-        for (what, call, of) in [
-            ("the contents", contents.0, contents.1),
+        let contents: &[_] = match raw {
+            true => &[("the contents", "fsync(", "/.partial-out-true>")],
+            false => &[
+                ("the contents", "fsync(", "/content/recipe.txt>"),
+                ("the directory they are in", "fsync(", "/content>"),
+            ],
+        };
+        let names = [
             ("the name", "", out_text.as_str()),
             ("the directory it is in", "fsync(", "/new>"),
             ("the secret", "unlink(", "/requests/"),
             ("the secret's directory", "fsync(", "/requests>"),
-        ] {
+        ];
+        let mut calls = trace.lines();
+        for (what, call, of) in contents.iter().chain(&names) {
             let found = calls.any(|line| line.contains(call) && line.contains(of));
             assert!(found, "{what}:\n{trace}");
         }
