@@ -39,10 +39,11 @@ impl Vault {
         let address = format!("127.77.{low}.1:7443");
         let data = dir.path().join("vault");
         run(escrowd("init").arg("--data").arg(&data).args(["--public-address", &address]));
-        // So many calls at a time as 64 clients of one member make.
+        // So many calls at a time as 64 clients of one member make, and so many deposits as `scale` has.
         let config = data.join("escrowd.toml");
         let text = fs::read_to_string(&config).unwrap();
-        fs::write(&config, text.replace("# [quota]", "[quota]\nstreams = 2048")).unwrap();
+        let quota = "[quota]\nstreams = 2048\ndeposits = 2000000";
+        fs::write(&config, text.replace("# [quota]", quota)).unwrap();
         let server = spawn_server(&data, &address);
         let (agreement, deposited) = (String::new(), AtomicUsize::new(0));
         let mut vault = Self { dir, address, server, agreement, deposited };
