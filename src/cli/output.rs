@@ -70,6 +70,11 @@ impl Output {
         }
     }
 
+    /// Says what a person at the terminal is to type behind.
+    pub fn prompt(&self, text: &str) {
+        line::prompt(text);
+    }
+
     /// Says what may be dangerous to overlook, to programs too.
     pub fn warn(&self, text: impl ToString) {
         let text = text.to_string();

@@ -43,7 +43,7 @@ pub(crate) fn check(
     path: &Path,
     operator: Option<&OrganisationName>,
 ) -> Result<Exit, Failure> {
-    let terms = terms_text::read_unpinned(&written(path)?, path)?;
+    let terms = terms_text::read_unpinned(&written(path)?, path)?.terms;
     let found = advice::advise(&terms, release::now(), operator);
     for finding in &found {
         output.record(finding, ToString::to_string)?;
@@ -81,7 +81,7 @@ pub(crate) async fn run(
 }
 
 /// A file of terms, as it was written.
-fn written(path: &Path) -> Result<String, Failure> {
+pub(in crate::cli) fn written(path: &Path) -> Result<String, Failure> {
     let mut text = String::new();
     let read = File::open(path)
         .and_then(|file| file.take(terms_text::BYTES_MAX + 1).read_to_string(&mut text));
