@@ -68,8 +68,9 @@ certificate of the CA that vouches for it:
 
 const CHECK: &str = "\
 Example: escrow agreement check terms.toml --operator vault-house
-It takes no home and no vault, and no fingerprints. It ends with 1 where something is an error; \
-advice is for people to weigh.";
+It takes no home and no vault, and no fingerprints. It ends with 1 where something is an error, such \
+as a file named in the terms that cannot be opened; advice is for people to weigh. Try the rules next: \
+escrow agreement simulate.";
 
 const SIMULATE: &str = "\
 Examples:

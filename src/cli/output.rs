@@ -1,5 +1,6 @@
 //! stdout is data, stderr is speech.
 
+use std::fmt::Display;
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, IsTerminal as _, Write};
 
@@ -81,6 +82,14 @@ impl Output {
         match self.json {
             true => line::say(&json!({ "warning": { "message": text } }).to_string()),
             false => line::say(&format!("{PROGRAM}: warning: {}", visible(&text))),
+        }
+    }
+
+    /// Says what is for people to weigh, to programs too.
+    pub fn advise<T: Serialize + Display>(&self, advice: &T) {
+        match self.json {
+            true => line::say(&json!({ "advice": advice }).to_string()),
+            false => line::say(&visible(&advice.to_string())),
         }
     }
 
