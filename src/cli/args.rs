@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
-use crate::cli::due::DueDate;
+use crate::cli::due::{DueDate, StartDate};
 use crate::crypto::note::NoteKey;
 use crate::crypto::timestamp::Hash;
 use crate::domain::id::{
@@ -68,8 +68,30 @@ certificate of the CA that vouches for it:
 
 const CHECK: &str = "\
 Example: escrow agreement check terms.toml --operator vault-house
-It takes no home and no vault, and no fingerprints. It ends with 1 where something is an error; \
-advice is for people to weigh.";
+It takes no home and no vault, and no fingerprints. It ends with 1 where something is an error, such \
+as a file named in the terms that cannot be opened; advice is for people to weigh. Try the rules next: \
+escrow agreement simulate.";
+
+const SIMULATE: &str = "\
+Examples:
+  escrow agreement simulate terms.toml
+  escrow agreement simulate terms.toml walk.txt --from 2027-03-01
+
+A walk is a step a line, in the words of the commands that people run later:
+  deposit
+  request orient-display/junho --rule bankruptcy
+  refused approve orient-display/junho      # who requests never consents
+  show hanbit-parts/minji
+  approve trade-secret-center/sora
+  wait 10d
+
+Members are whoever you name; each has the organisation's share. `wait` alone goes on to when the next \
+thing happens by itself, `until DATE` to a day. What there is several of is counted: `approve \
+hanbit-parts/minji 2` is about the second request, and without a number it is about the last. After \
+each step it is told what is missing, who can supply it, and what happens next, as `escrow show` \
+tells it. Nothing is signed, and it takes no home and no vault. At a prompt, `help` lists the steps.
+It ends with 1 where a step was refused, unless its line begins with `refused`; and where one that \
+does was not.";
 
 const REQUEST: &str = "\
 Examples:
@@ -718,6 +740,18 @@ pub enum AgreementCommand {
         /// Who runs the vault, to be counted among those who could open bundles
         #[arg(long, value_name = "ORG")]
         operator: Option<OrganisationName>,
+    },
+    /// Try terms before anybody signs them: walk requests through their rules, with a clock moved by
+    /// hand
+    #[command(after_help = SIMULATE)]
+    Simulate {
+        /// The terms, in TOML
+        terms: PathBuf,
+        /// The steps, a line each [default: standard input, or a prompt]
+        script: Option<PathBuf>,
+        /// When it begins: a day, at midnight in UTC, or a time [default: now]
+        #[arg(long, value_name = "DATE")]
+        from: Option<StartDate>,
     },
     /// What takes a member's home and a connection.
     #[command(flatten)]

@@ -1,4 +1,4 @@
-//! Dates by which something is due, as people write them.
+//! Dates by which something is due, or from which on something is so, as people write them.
 
 use std::str::FromStr;
 
@@ -8,19 +8,38 @@ use crate::domain::time::Timestamp;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct DueDate(pub Timestamp);
 
+/// A day, which begins with its first millisecond in UTC, or a time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct StartDate(pub Timestamp);
+
 impl FromStr for DueDate {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let spelt = match (text.split_once('T'), text.strip_suffix('Z')) {
-            (None, _) => format!("{text}T23:59:59.999Z"),
-            (Some(_), Some(whole)) if !whole.contains('.') => format!("{whole}.000Z"),
-            (Some(_), _) => text.to_owned(),
-        };
         let rule = "a day such as 2027-03-01, until whose end in UTC there is time, or a time in \
                     UTC such as 2027-03-01T12:00:00Z";
-        spelt.parse().map(Self).map_err(|_| format!("write {rule}"))
+        read(text, "T23:59:59.999Z").map(Self).ok_or_else(|| format!("write {rule}"))
     }
+}
+
+impl FromStr for StartDate {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let rule = "a day such as 2027-03-01, which begins at midnight in UTC, or a time in UTC \
+                    such as 2027-03-01T12:00:00Z";
+        read(text, "T00:00:00.000Z").map(Self).ok_or_else(|| format!("write {rule}"))
+    }
+}
+
+/// A day, at this time of it, or a time.
+fn read(text: &str, of_day: &str) -> Option<Timestamp> {
+    let spelt = match (text.split_once('T'), text.strip_suffix('Z')) {
+        (None, _) => format!("{text}{of_day}"),
+        (Some(_), Some(whole)) if !whole.contains('.') => format!("{whole}.000Z"),
+        (Some(_), _) => text.to_owned(),
+    };
+    spelt.parse().ok()
 }
 
 #[cfg(test)]
@@ -45,6 +64,9 @@ mod tests {
         ] {
             let read = text.parse::<DueDate>().ok().map(|DueDate(at)| at.to_string());
             assert_eq!(read.as_deref(), at, "{text}");
+            let begins = at.map(|at| at.replace("T23:59:59.999Z", "T00:00:00.000Z"));
+            let read = text.parse::<StartDate>().ok().map(|StartDate(at)| at.to_string());
+            assert_eq!(read, begins, "{text}");
         }
     }
 }

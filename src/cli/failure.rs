@@ -79,6 +79,11 @@ impl Failure {
         &self.message
     }
 
+    /// What to do about it.
+    pub fn hint(&self) -> &str {
+        &self.hint
+    }
+
     /// Tells it on stderr, and how to end.
     pub fn tell(&self, program: &str, json: bool) -> Exit {
         let Self { code, message, hint, subject, exit, may_pass: _ } = self;

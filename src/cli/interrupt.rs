@@ -21,6 +21,7 @@ static STOPPING: AtomicBool = AtomicBool::new(false);
 fn hint(command: &Command) -> Option<&'static str> {
     match command {
         Command::Demo { .. }
+        | Command::Agreement(AgreementCommand::Simulate { .. })
         | Command::Member(MemberCommand::Watch { .. } | MemberCommand::Attend) => None,
         Command::Join { .. } | Command::Member(MemberCommand::Retrieve { .. }) => {
             Some("run it again: it goes on where it stopped")

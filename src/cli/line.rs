@@ -52,6 +52,11 @@ pub(super) fn say(text: &str) {
     *shown = shown.map(|_| 0);
 }
 
+/// Leaves the line open, for something to be typed.
+pub(super) fn prompt(text: &str) {
+    put(text);
+}
+
 /// How many columns a bar may have: the last is left free, as some terminals wrap behind it.
 pub(super) fn columns() -> usize {
     let told = tcgetwinsize(stderr()).map_or(0, |size| usize::from(size.ws_col));

@@ -12,6 +12,7 @@ pub(crate) mod manual;
 pub mod output;
 pub(crate) mod passphrase;
 pub mod progress;
+pub mod simulate;
 pub mod view;
 
 use std::ffi::OsString;
@@ -100,6 +101,9 @@ async fn run(cli: Cli) -> Result<Exit, Failure> {
         }
         Command::Agreement(AgreementCommand::Check { terms, operator }) => {
             commands::agreement::check(&output, &terms, operator.as_ref())
+        }
+        Command::Agreement(AgreementCommand::Simulate { terms, script, from }) => {
+            simulate::simulate(&output, &terms, script.as_deref(), from.map(|from| from.0))
         }
         Command::Guide { topic } => guide::guide(&output, topic.as_deref()),
         Command::Verify { receipts, file, log, compare } => commands::receipt::verify_all(

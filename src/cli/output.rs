@@ -1,5 +1,6 @@
 //! stdout is data, stderr is speech.
 
+use std::fmt::Display;
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, IsTerminal as _, Write};
 
@@ -70,12 +71,25 @@ impl Output {
         }
     }
 
+    /// Says what a person at the terminal is to type behind.
+    pub fn prompt(&self, text: &str) {
+        line::prompt(text);
+    }
+
     /// Says what may be dangerous to overlook, to programs too.
     pub fn warn(&self, text: impl ToString) {
         let text = text.to_string();
         match self.json {
             true => line::say(&json!({ "warning": { "message": text } }).to_string()),
             false => line::say(&format!("{PROGRAM}: warning: {}", visible(&text))),
+        }
+    }
+
+    /// Says what is for people to weigh, to programs too.
+    pub fn advise<T: Serialize + Display>(&self, advice: &T) {
+        match self.json {
+            true => line::say(&json!({ "advice": advice }).to_string()),
+            false => line::say(&visible(&advice.to_string())),
         }
     }
 

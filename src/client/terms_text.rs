@@ -144,16 +144,21 @@ pub fn read(
 }
 
 /// Reads the terms in `file` to advise on them: where they have no fingerprint, something stands in
-/// for it that is nobody's, and nothing says that they are sound.
-pub fn read_unpinned(text: &str, file: &Path) -> Result<Terms, ClientError> {
-    let mut terms = parse(text, file)?.terms;
+/// for it that is nobody's, and nothing says that they are sound. So it is with the files they name,
+/// which nobody has looked at.
+pub fn read_unpinned(text: &str, file: &Path) -> Result<Drafted, ClientError> {
+    let mut drafted = parse(text, file)?;
+    let terms = &mut drafted.terms;
     for (organisation, place) in terms.parties.values().flatten().zip(1_u64..) {
         let mut nobody = Digest::default();
         nobody.0.iter_mut().zip(place.to_be_bytes()).for_each(|(to, from)| *to = from);
         let stand_in = Fingerprint::of(&nobody);
         terms.fingerprints.entry(organisation.clone()).or_insert(stand_in);
     }
-    Ok(terms)
+    let stamps = drafted.stamps.as_ref();
+    terms.time_stamps = stamps
+        .map(|(authority, _)| TimeStamps { authority: authority.clone(), ca: Der::stand_in() });
+    Ok(drafted)
 }
 
 /// Terms as they are written, with no more fingerprints than they have.
@@ -323,7 +328,7 @@ mod tests {
         ];
         for ((name, text), (expected_name, advice)) in TEMPLATES.into_iter().zip(expected) {
             assert_eq!(name, expected_name);
-            let terms = read_unpinned(text, Path::new(name)).unwrap();
+            let terms = read_unpinned(text, Path::new(name)).unwrap().terms;
             assert_eq!(soundness::check(&terms), Ok(()), "{name}");
             let found = crate::domain::advice::advise(&terms, now, None);
             let found: Vec<_> = found

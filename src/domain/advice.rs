@@ -56,6 +56,8 @@ pub enum Code {
     Unreachable,
     /// The term is over already.
     TermOver,
+    /// A file that the terms name is not there, or is not what it has to be.
+    UnusableFile,
     /// Every share is needed.
     NoSpareShare,
     /// Whoever runs the vault is a party.

@@ -16,6 +16,11 @@ impl<const MAX: usize> Der<MAX> {
         (1..=MAX).contains(&bytes.len()).then_some(Self(bytes))
     }
 
+    /// An empty sequence: what stands where it does not matter what others wrote.
+    pub(crate) fn stand_in() -> Self {
+        Self(vec![0x30, 0x00])
+    }
+
     /// The bytes.
     pub fn as_bytes(&self) -> &[u8] {
         &self.0

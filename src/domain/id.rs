@@ -316,6 +316,11 @@ impl MemberPath {
         let name = "operator".to_owned();
         Self { organisation: OrganisationName(name.clone()), name: MemberName(name) }
     }
+
+    /// Who has an organisation's key at home, where one has to be made up.
+    pub(crate) fn office(organisation: OrganisationName) -> Self {
+        Self { organisation, name: MemberName("office".to_owned()) }
+    }
 }
 
 impl fmt::Display for MemberPath {

@@ -30,6 +30,7 @@ pub mod time;
 pub mod trigger;
 pub mod url;
 pub mod usage;
+pub mod walk;
 
 #[cfg(test)]
 pub(crate) mod tests;

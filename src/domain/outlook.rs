@@ -1,4 +1,9 @@
-//! What a request still lacks, who can supply it, and when.
+//! What a request still lacks, who can supply it, and when; and the same of an agreement, before
+//! anything is asked for.
+
+mod agreement;
+
+pub use agreement::{Ahead, Coming, Opening, ahead, openings};
 
 use std::fmt;
 
@@ -6,6 +11,7 @@ use serde::Serialize;
 
 use crate::domain::id::{MemberPath, OrganisationName, Role};
 use crate::domain::needs::{Alternative, Seats};
+use crate::domain::refusal::Refusal;
 use crate::domain::request::{DutyState, Request, State};
 use crate::domain::statement::{Acknowledged, Basis, Duty};
 use crate::domain::time::Timestamp;
@@ -183,6 +189,42 @@ pub fn wanted(request: &Request, member: &MemberPath, now: Timestamp) -> Option<
             (is_own && owed(request, now).is_some()).then_some(Wanted::Acknowledge)
         }
         State::Withdrawn | State::Expired => None,
+    }
+}
+
+/// What is due from a member on a request who approves of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Due {
+    /// To consent, and then to contribute if that completes the rule.
+    Consent,
+    /// To contribute: the rule is met.
+    Contribution,
+    /// Nothing, now.
+    Nothing,
+}
+
+/// What is due from this member at some moment, if approval is any of its business.
+pub fn due(request: &Request, member: &MemberPath, now: Timestamp) -> Result<Due, Refusal> {
+    if member == request.requester() {
+        return Err(Refusal::OwnRequest(member.clone()));
+    }
+    let state = request.state(now);
+    match state {
+        State::Released | State::Retrieved | State::Withdrawn | State::Expired => {
+            return Err(Refusal::RequestIs(state));
+        }
+        State::Open | State::Notice | State::Objected | State::Satisfied => {}
+    }
+    let awaited = request.awaited_holders(now).contains(&&member.organisation);
+    if request.may_consent(member) && !request.has_consented(member, now) {
+        Ok(Due::Consent)
+    } else if awaited && state == State::Satisfied {
+        Ok(Due::Contribution)
+    } else if request.may_consent(member) || awaited {
+        Ok(Due::Nothing)
+    } else {
+        let rule = request.statement.rule.clone();
+        Err(Refusal::NotEntitled { who: member.clone(), what: "approve", rule })
     }
 }
 

@@ -17,6 +17,13 @@ impl Text {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+
+    /// A text of this program's own, which nobody signs.
+    pub(in crate::domain) fn own(text: impl Into<String>) -> Self {
+        let text = text.into();
+        debug_assert!(text.parse::<Self>().is_ok(), "{text:?}");
+        Self(text)
+    }
 }
 
 /// Characters that make a text look like another one: controls, direction marks and overrides,

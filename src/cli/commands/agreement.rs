@@ -17,8 +17,8 @@ use crate::client::acts::release::evidence;
 use crate::client::acts::{agreement, amendment};
 use crate::client::error::ClientError;
 use crate::client::session::Session;
-use crate::client::terms_text::{self, TEMPLATES};
-use crate::domain::advice::{self, Severity};
+use crate::client::terms_text::{self, Drafted, TEMPLATES};
+use crate::domain::advice::{self, Code, Finding, Severity};
 use crate::domain::agreement::Agreement;
 use crate::domain::id::{AgreementId, MemberPath, OrganisationName};
 use crate::domain::soundness::TooFewMembers;
@@ -43,8 +43,10 @@ pub(crate) fn check(
     path: &Path,
     operator: Option<&OrganisationName>,
 ) -> Result<Exit, Failure> {
-    let terms = terms_text::read_unpinned(&written(path)?, path)?;
-    let found = advice::advise(&terms, release::now(), operator);
+    let drafted = terms_text::read_unpinned(&written(path)?, path)?;
+    let advice = advice::advise(&drafted.terms, release::now(), operator);
+    let mut found = unusable_files(drafted);
+    found.extend(advice);
     for finding in &found {
         output.record(finding, ToString::to_string)?;
     }
@@ -54,6 +56,20 @@ pub(crate) fn check(
         errors => output.say(&format!("{} to put right.", count(errors, "error", "errors"))),
     }
     Ok(if errors == 0 { Exit::Done } else { Exit::Failed })
+}
+
+/// The files that terms name and that `propose` could not use.
+fn unusable_files(drafted: Drafted) -> Vec<Finding> {
+    let contract = drafted.contract.as_deref().map(evidence).transpose().err();
+    let stamps = drafted.complete(None).err();
+    let finding = |fault: ClientError| Finding {
+        severity: Severity::Error,
+        code: Code::UnusableFile,
+        rule: None,
+        why: fault.to_string(),
+        fix: fault.hint(),
+    };
+    contract.into_iter().chain(stamps).map(finding).collect()
 }
 
 /// Runs a command of somebody who has joined.
@@ -81,7 +97,7 @@ pub(crate) async fn run(
 }
 
 /// A file of terms, as it was written.
-fn written(path: &Path) -> Result<String, Failure> {
+pub(in crate::cli) fn written(path: &Path) -> Result<String, Failure> {
     let mut text = String::new();
     let read = File::open(path)
         .and_then(|file| file.take(terms_text::BYTES_MAX + 1).read_to_string(&mut text));
@@ -101,6 +117,9 @@ async fn propose(output: &Output, session: &mut Session, path: &Path) -> Result<
     let surveyed = agreement::survey(session, &terms).await?;
     warn(output, &surveyed.warnings);
     let advice = advice::advise(&terms, release::now(), None);
+    if output.yes {
+        advice.iter().for_each(|finding| output.advise(finding));
+    }
     let advice = advice.iter().map(|finding| format!("{finding}\n")).collect::<String>();
     output.ask(&format!(
         "{}\n{advice}This proposes these terms to the parties and deals their release key. Compare \

@@ -8,7 +8,7 @@ use crate::domain::id::{
     AgreementId, DepositId, MemberPath, OrganisationName, RequestId, RuleName,
 };
 use crate::domain::outlook::{Missing, Upcoming, Wanted, missing, upcoming};
-use crate::domain::request::{self, DutyState};
+use crate::domain::request::{self, DutyState, State};
 use crate::domain::statement::{Acknowledged, Basis, Duty, DutyKind, Evidence};
 use crate::domain::text::Text;
 use crate::domain::time::Timestamp;
@@ -52,6 +52,14 @@ fn reviewers(request: &request::Request) -> Vec<ReviewerView> {
         has_seen: !unreviewed.contains(&who),
     };
     others.map(view).collect()
+}
+
+/// Things below each other.
+fn lines(lines: Vec<String>) -> String {
+    match lines.is_empty() {
+        true => "none".to_owned(),
+        false => lines.join("\n"),
+    }
 }
 
 /// A request.
@@ -330,10 +338,6 @@ impl RequestView {
     /// For people.
     pub fn text(&self) -> String {
         let label = self.label.as_ref().map(|label| format!(" ({label})")).unwrap_or_default();
-        let lines = |lines: Vec<String>| match lines.is_empty() {
-            true => "none".to_owned(),
-            false => lines.join("\n"),
-        };
         let consents = self.consents.iter().map(|c| format!("{} at {}", c.member, c.at));
         let spent = self.contributions.iter().map(|c| format!("{} at {}", c.holder, c.at));
         let objections = self.objections.iter().map(|o| {
@@ -397,11 +401,27 @@ impl RequestView {
             let said = said.map(|a| format!("{} by {} at {}", a.what.noun(), a.member, a.at));
             pairs.push(("acknowledged", lines(said.collect())));
         }
-        let missing = self.missing.iter().map(ToString::to_string);
-        pairs.push(("missing", lines(missing.collect())));
-        let next = self.next.iter().map(|next| format!("{}: {}", next.at, next.turn));
-        pairs.push(("next", lines(next.collect())));
+        pairs.extend(self.outlook());
         fields(&pairs)
+    }
+
+    /// What is missing, and what happens next, for people.
+    pub fn outlook(&self) -> [(&'static str, String); 2] {
+        let missing = self.missing.iter().map(ToString::to_string);
+        let next = self.next.iter().map(|next| format!("{}: {}", next.at, next.turn));
+        [("missing", lines(missing.collect())), ("next", lines(next.collect()))]
+    }
+
+    /// Where it stands, in one word.
+    pub fn state(&self) -> &'static str {
+        self.state
+    }
+
+    /// What its duty has come to, if one runs, for people.
+    pub fn running_duty(&self) -> Option<String> {
+        let handed_out = [State::Released, State::Retrieved].map(State::word);
+        let runs = handed_out.contains(&self.state);
+        self.duty.as_ref().filter(|_| runs).map(DutyView::text)
     }
 
     /// For a table, with what the request wants of whoever looks at it.

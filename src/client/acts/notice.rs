@@ -7,15 +7,9 @@ use crate::client::session::Session;
 use crate::domain::request::Request;
 use crate::domain::time::Timestamp;
 
-/// Notice runs from what the vault cannot make alone: the first sight of the request in this home,
-/// the first sights of all who may object, or a time-stamp by the authority that the terms pin,
-/// whichever was earliest.
-///
-/// Where somebody may object the time-stamp does not count. It tells that the request was there, not
-/// that anybody was shown it: a vault that withholds the request from an objector would take its time
-/// from it. And requester and vault together can have stamped what they keep to themselves.
+/// Until when notice runs in this home: see [`Request::notice_ends_for`].
 pub fn ends(session: &Session, request: &Request) -> Result<Timestamp, ClientError> {
-    Ok(ends_for(request, first_sight(session, request)?))
+    Ok(request.notice_ends_for(first_sight(session, request)?))
 }
 
 /// Remembers when a request was first known here. Nobody has looked at it, and nothing is signed.
@@ -30,13 +24,6 @@ pub fn has_run(session: &Session, request: &Request, now: Timestamp) -> Result<(
 
 fn first_sight(session: &Session, request: &Request) -> Result<Timestamp, ClientError> {
     session.home.first_sight(&request.id, Timestamp::from(SystemTime::now()))
-}
-
-fn ends_for(request: &Request, own: Timestamp) -> Timestamp {
-    let is_blockable = request.objectors().next().is_some();
-    let stamped = request.stamped.as_ref().filter(|_| !is_blockable).map(|it| it.stamped_at);
-    let known = [request.first_sight(), stamped].into_iter().flatten().fold(own, Timestamp::min);
-    request.rule().map_or(Timestamp::MAX, |rule| request.terms.notice_ends(rule, known))
 }
 
 fn refuse_before(until: Timestamp, request: &Request, now: Timestamp) -> Result<(), ClientError> {
@@ -283,7 +270,7 @@ mod tests {
                 request.sights.push(Sight { by, at, seen_at });
             }
             change(&mut request);
-            let until = ends_for(&request, day(own));
+            let until = request.notice_ends_for(day(own));
             assert_eq!(until, day(expected), "{why}");
             assert!(refuse_before(until, &request, until).is_ok(), "{why}");
             let just_before = Timestamp::from_millis(until.as_millis() - 1);
@@ -298,9 +285,13 @@ mod tests {
         let mut request = request();
         for (rule, expected) in [("bankruptcy", day(13)), ("joint", day(3))] {
             request.statement.rule = rule.parse().unwrap();
-            assert_eq!(ends_for(&request, day(3)), expected, "{rule}");
+            assert_eq!(request.notice_ends_for(day(3)), expected, "{rule}");
         }
         request.statement.rule = "insolvency".parse().unwrap();
-        assert_eq!(ends_for(&request, day(3)), Timestamp::MAX, "such a request is never accepted");
+        assert_eq!(
+            request.notice_ends_for(day(3)),
+            Timestamp::MAX,
+            "such a request is never accepted"
+        );
     }
 }

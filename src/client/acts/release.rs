@@ -18,6 +18,8 @@ use crate::crypto::{proofs, signature};
 use crate::domain::agreement::Agreement;
 use crate::domain::deposit::Deposit;
 use crate::domain::id::{AgreementId, Bytes, DepositId, RequestId, RuleName};
+use crate::domain::outlook;
+pub use crate::domain::outlook::Due;
 use crate::domain::refusal::Refusal;
 use crate::domain::request::{self, Request, State};
 use crate::domain::rules;
@@ -154,41 +156,9 @@ pub async fn request(session: &Session, draft: Draft) -> Result<RequestId, Clien
     Ok(id)
 }
 
-/// What is due from a member on a request.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Due {
-    /// To consent, and then to contribute if that completes the rule.
-    Consent,
-    /// To contribute: the rule is met.
-    Contribution,
-    /// Nothing, now.
-    Nothing,
-}
-
 /// What is due from this member now.
 pub fn due(session: &Session, matter: &Matter) -> Result<Due, ClientError> {
-    let (member, request) = (&session.owner.path, &matter.request);
-    if member == request.requester() {
-        return Err(Refusal::OwnRequest(member.clone()).into());
-    }
-    let state = request.state(now());
-    match state {
-        State::Released | State::Retrieved | State::Withdrawn | State::Expired => {
-            return Err(Refusal::RequestIs(state).into());
-        }
-        State::Open | State::Notice | State::Objected | State::Satisfied => {}
-    }
-    let awaited = request.awaited_holders(now()).contains(&&member.organisation);
-    if request.may_consent(member) && !request.has_consented(member, now()) {
-        Ok(Due::Consent)
-    } else if awaited && state == State::Satisfied {
-        Ok(Due::Contribution)
-    } else if request.may_consent(member) || awaited {
-        Ok(Due::Nothing)
-    } else {
-        let rule = request.statement.rule.clone();
-        Err(Refusal::NotEntitled { who: member.clone(), what: "approve", rule }.into())
-    }
+    Ok(outlook::due(&matter.request, &session.owner.path, now())?)
 }
 
 /// Whether this member's share is to be spent now: the rule is met, and the member is behind it.

@@ -90,4 +90,18 @@ impl Request {
         let firsts: Option<Vec<_>> = self.objectors().map(first_of).collect();
         firsts?.into_iter().max()
     }
+
+    /// When notice has run for a holder whose home has known of the request since `own`: it runs from
+    /// what the vault cannot make alone. That is the first sight in that home, the first sights of all
+    /// who may object, or a time-stamp by the authority that the terms pin, whichever was earliest.
+    ///
+    /// Where somebody may object the time-stamp does not count. It tells that the request was there, not
+    /// that anybody was shown it: a vault that withholds the request from an objector would take its time
+    /// from it. And requester and vault together can have stamped what they keep to themselves.
+    pub fn notice_ends_for(&self, own: Timestamp) -> Timestamp {
+        let is_blockable = self.objectors().next().is_some();
+        let stamped = self.stamped.as_ref().filter(|_| !is_blockable).map(|it| it.stamped_at);
+        let known = [self.first_sight(), stamped].into_iter().flatten().fold(own, Timestamp::min);
+        self.rule().map_or(Timestamp::MAX, |rule| self.terms.notice_ends(rule, known))
+    }
 }
