@@ -21,6 +21,7 @@ mod load;
 mod rivals;
 
 use std::cell::Cell;
+use std::time::Duration;
 
 use tokio::runtime::Runtime;
 
@@ -56,12 +57,17 @@ fn many() {
 /// thread. Beside it, what that alone would let this machine do.
 fn floor() {
     let floor = floor::measure();
-    let both = floor.vault + floor.caller;
     let processors = std::thread::available_parallelism().unwrap().get() as f64;
-    let what = "what a deposit's signatures and proofs take";
-    let is = format!("{} + {} µs", floor.vault.as_micros(), floor.caller.as_micros());
-    let most = processors / both.as_secs_f64();
-    Row { what, ours: is, peer: format!("at most {most:.0}/s"), ratio: 1.0 }.print();
+    let (wall, cpu) = ([floor.vault.wall, floor.caller.wall], [floor.vault.cpu, floor.caller.cpu]);
+    let shown = |[vault, caller]: [Duration; 2]| {
+        format!("{} + {} µs", vault.as_micros(), caller.as_micros())
+    };
+    let most = processors / cpu.iter().sum::<Duration>().as_secs_f64();
+    let what = "signatures and proofs, processor time";
+    Row { what, ours: shown(cpu), peer: format!("at most {most:.0}/s"), ratio: 1.0 }.print();
+    let ratio = wall.iter().sum::<Duration>().as_secs_f64() * most / processors;
+    let what = "  the same by the clock";
+    Row { what, ours: shown(wall), peer: "processor time".to_owned(), ratio }.print();
 }
 
 /// Bundles in the journal beside bundles in files, by size.

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use crate::domain::id::Malformed;
+use crate::domain::id::{AsText, Malformed, write_hex};
 
 /// At least one byte and at most `MAX`, written as lowercase hexadecimal. What they say is another
 /// matter.
@@ -29,7 +29,7 @@ impl<const MAX: usize> Der<MAX> {
 
 impl<const MAX: usize> fmt::Display for Der<MAX> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+        write_hex(&self.0, f)
     }
 }
 
@@ -71,8 +71,7 @@ impl<const MAX: usize> serde::Serialize for Der<MAX> {
 
 impl<'de, const MAX: usize> serde::Deserialize<'de> for Der<MAX> {
     fn deserialize<D: serde::Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        let text = <std::borrow::Cow<'de, str>>::deserialize(from)?;
-        text.parse().map_err(serde::de::Error::custom)
+        from.deserialize_str(AsText::new())
     }
 }
 

@@ -26,6 +26,9 @@ const GRPC: &[u8] = b"application/grpc";
 /// The end of every piece is handed over by itself. HTTP/2 takes it when what was before it is on
 /// its way, so an answer whose end was taken has been taken.
 const END_BYTES: usize = 1024;
+/// A piece no longer than that is handed over whole, as the answer to a statement: its end would cost a
+/// frame, a record and a system call of its own.
+const WHOLE_BYTES: usize = 4 * END_BYTES;
 
 /// Wraps every service of a vault.
 #[derive(Debug, Clone)]
@@ -203,7 +206,7 @@ impl http_body::Body for Sent {
         };
         let frame = match frame.into_data() {
             Ok(mut data) => {
-                if data.len() > 2 * END_BYTES {
+                if data.len() > WHOLE_BYTES {
                     self.rest = Some(data.split_off(data.len() - END_BYTES));
                 }
                 self.answer.offer(data.len(), Instant::now());

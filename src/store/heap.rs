@@ -82,7 +82,7 @@ impl Heap {
         let (mut bytes, mut places) = (Vec::new(), Vec::new());
         for (key, value) in changes {
             let place = self.end + bytes.len() as u64;
-            bytes.extend(frame(place, key, value)?);
+            push(&mut bytes, place, key, value)?;
             places.push(place);
         }
         self.file.write_all_at(&bytes, self.end)?;
@@ -120,16 +120,19 @@ impl Heap {
     }
 }
 
-fn frame(place: u64, key: &[u8], value: Option<&[u8]>) -> io::Result<Vec<u8>> {
+/// Appends a value with its head to `bytes`.
+fn push(bytes: &mut Vec<u8>, place: u64, key: &[u8], value: Option<&[u8]>) -> io::Result<()> {
     let too_long = |_| io::Error::other("a key or value is too long for the index");
-    let mut rest = u16::try_from(key.len()).map_err(too_long)?.to_be_bytes().to_vec();
+    let key_length = u16::try_from(key.len()).map_err(too_long)?;
     let length = value.map_or(Ok(REMOVED), |value| u32::try_from(value.len()).map_err(too_long))?;
-    rest.extend(length.to_be_bytes());
-    rest.extend(key);
-    rest.extend(value.unwrap_or_default());
-    let mut bytes = checksum(place, &rest).to_be_bytes().to_vec();
-    bytes.extend(rest);
-    Ok(bytes)
+    let (mut sum, value) = (crc32fast::Hasher::new(), value.unwrap_or_default());
+    let (key_length, length) = (key_length.to_be_bytes(), length.to_be_bytes());
+    let parts: [&[u8]; 4] = [&key_length, &length, key, value];
+    sum.update(&place.to_be_bytes());
+    parts.iter().for_each(|part| sum.update(part));
+    bytes.extend(sum.finalize().to_be_bytes());
+    parts.iter().for_each(|part| bytes.extend(*part));
+    Ok(())
 }
 
 /// How long the value with this head is in all.

@@ -26,13 +26,13 @@ use crate::store::frame::{BundleRecord, Fields, Identity};
 use crate::store::head::{TIP_BYTES, Tip};
 use crate::store::heap::{Change, Unread};
 use crate::store::journal::{Committed, Location};
-use crate::store::settled::{Manifest, Settled, in_sled, overlaid};
+use crate::store::settled::{Manifest, Recent, Settled, in_sled, overlaid};
 use crate::store::space::is_full;
 use crate::store::syncing::{FILE, Health};
 use crate::store::{ReadError, Records, StreamHead};
 
 /// The layout of keys and values below.
-const FORMAT: u32 = 3;
+const FORMAT: u32 = 4;
 /// Entries that are applied in memory before they are settled: what a start after a crash applies
 /// again. Few in tests, so that they settle often.
 const RECENT_ENTRIES_MAX: u64 = if cfg!(test) { 7 } else { 2_048 };
@@ -218,8 +218,11 @@ impl Index {
             let seen = encode_seen(&identity, &applied);
             self.tree.insert(SEEN, seen).map_err(|error| self.failed(error))?;
         }
+        let (many, few): (Vec<_>, Vec<_>) =
+            changes.into_iter().partition(|(key, _)| is_of_many(key));
         let mut recent = self.settled.write().unwrap_or_else(PoisonError::into_inner);
-        recent.recent.extend(changes);
+        recent.recent.many.extend(many);
+        recent.recent.few.extend(few);
         let seen = seen.max(applied.size);
         self.stand(Stands { identity, applied, settled, seen });
         Ok(())
@@ -240,8 +243,7 @@ impl Index {
         };
         let ready = {
             let settled = self.settled();
-            let (many, few): (Vec<_>, Vec<_>) =
-                settled.recent.iter().partition(|(key, _)| is_of_many(key));
+            let many: Vec<_> = settled.recent.many.iter().collect();
             let ready = match many.is_empty() {
                 true => None,
                 false => match settled.write(&many) {
@@ -259,8 +261,8 @@ impl Index {
             let manifest =
                 ready.as_ref().map_or_else(|| settled.manifest(), |ready| ready.manifest.clone());
             let mut batch = sled::Batch::default();
-            few.into_iter()
-                .for_each(|(key, value)| in_sled(&mut batch, (key.clone(), value.clone())));
+            let few = settled.recent.few.iter();
+            few.for_each(|(key, value)| in_sled(&mut batch, (key.clone(), value.clone())));
             batch.insert(META, encode_meta(&stands.identity, &stands.applied, &manifest));
             self.tree.apply_batch(batch).map_err(|error| self.failed(error))?;
             ready
@@ -269,7 +271,7 @@ impl Index {
         self.tree.flush().map_err(|error| self.failed(error))?;
         self.file.sync_data().map_err(|error| self.unread(Unread::Io(error)))?;
         let mut settled = self.settled.write().unwrap_or_else(PoisonError::into_inner);
-        settled.recent.clear();
+        settled.recent = Recent::default();
         if let Some(ready) = ready {
             settled.take_up(ready);
         }
@@ -399,7 +401,7 @@ impl Index {
         let settled = self.settled();
         let older = self.tree.range(start.clone()..).keys();
         let older = older.map(|found| found.map(|found| found.to_vec()));
-        let recent = settled.recent.range(start..).filter(|(key, _)| !is_of_many(key));
+        let recent = settled.recent.few.range(start..);
         let recent = recent.map(|(key, value)| (key.clone(), value.is_some()));
         let found = overlaid(older, recent)
             .take_while(|found| found.as_ref().map_or(true, |found| found.starts_with(&prefix)));
@@ -426,12 +428,12 @@ impl Index {
         let settled = self.settled();
         let heads = self.tree.scan_prefix([HEADS]).keys();
         let heads = heads.map(|found| found.map(|found| found.to_vec()));
-        let recent = settled.recent.range(vec![HEADS]..vec![HEADS + 1]);
+        let recent = settled.recent.few.range(vec![HEADS]..vec![HEADS + 1]);
         for head in overlaid(heads, recent.map(|(key, value)| (key.clone(), value.is_some()))) {
             count(&head.map_err(|error| self.failed(error))?);
         }
         settled.each_key(&mut count).map_err(|fault| self.unread(fault))?;
-        settled.recent.keys().filter(|key| is_of_many(key)).for_each(|key| count(key));
+        settled.recent.many.keys().for_each(|key| count(key));
         Ok(counts)
     }
 
@@ -475,9 +477,14 @@ impl Index {
 
     fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, ReadError> {
         let settled = self.settled();
-        match settled.recent.get(key) {
+        let is_of_many = is_of_many(key);
+        let recent = match is_of_many {
+            true => settled.recent.many.get(key),
+            false => settled.recent.few.get(key),
+        };
+        match recent {
             Some(value) => Ok(value.clone()),
-            None if is_of_many(key) => settled.find(key).map_err(|fault| self.unread(fault)),
+            None if is_of_many => settled.find(key).map_err(|fault| self.unread(fault)),
             None => {
                 let found = self.tree.get(key).map_err(|error| self.failed(error))?;
                 Ok(found.map(|value| value.to_vec()))

@@ -80,7 +80,7 @@ impl Journal {
         if estimate > 0 && self.is_full(self.tip.blob_end, estimate) {
             self.roll(Series::Blobs)?;
         }
-        let (blob_frames, blob_offsets) = self.blob_frames(blobs);
+        let (blob_frames, blob_offsets) = self.blob_frames(blobs, estimate);
         let blob_start = self.tip.blob_end;
         if !blob_frames.is_empty() {
             self.write(Series::Blobs, &blob_frames, blob_start)?;
@@ -97,7 +97,8 @@ impl Journal {
             self.roll(Series::Events)?;
         }
         let blob_range = (blob_start, blob_end);
-        let (frames, offsets, commit) = self.event_frames(&entries, blob_range, bundles);
+        let frames = Vec::with_capacity(estimate);
+        let (frames, offsets, commit) = self.event_frames(frames, &entries, blob_range, bundles);
         let start = self.tip.end;
         self.write(Series::Events, &frames, start)?;
 
@@ -127,9 +128,9 @@ impl Journal {
         Reader::new(&self.directory, self.identity)
     }
 
-    fn blob_frames(&self, blobs: &[Blob]) -> (Vec<u8>, Vec<(String, u64)>) {
+    fn blob_frames(&self, blobs: &[Blob], bytes: usize) -> (Vec<u8>, Vec<(String, u64)>) {
         let crc = FrameCrc::new(&self.identity, self.tip.blob_segment);
-        let (mut frames, mut offsets) = (Vec::new(), Vec::new());
+        let (mut frames, mut offsets) = (Vec::with_capacity(bytes), Vec::new());
         for blob in blobs {
             offsets.push((blob.name.clone(), frames.len() as u64));
             push(&mut frames, &crc, Kind::Blob, self.tip.size, &encode_blob(blob));
@@ -144,12 +145,13 @@ impl Journal {
 
     fn event_frames(
         &self,
+        mut frames: Vec<u8>,
         entries: &[Entry],
         (blob_start, blob_end): (u64, u64),
         bundles: Vec<BundleRecord>,
     ) -> (Vec<u8>, Vec<u64>, Commit) {
         let crc = FrameCrc::new(&self.identity, self.tip.segment);
-        let (mut frames, mut offsets) = (Vec::new(), Vec::new());
+        let mut offsets = Vec::with_capacity(entries.len());
         let mut chain: Digest = self.tip.chain;
         for entry in entries {
             let encoded = entry.encode();

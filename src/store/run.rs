@@ -1,7 +1,8 @@
 //! A run: where values lie, sorted by the hash of their keys, in a file that never changes.
 //!
 //! Two places under one hash are two keys, or one whose value was replaced: the heap tells, and the
-//! newer comes first.
+//! newer comes first. Most of what is asked for is not there, as whoever states something new sees to
+//! it that it is: a filter in memory tells that without a page being read.
 
 use std::fs::{self, File};
 use std::io::{self, BufWriter, Write as _};
@@ -20,9 +21,9 @@ const PAGE_BYTES: usize = 4096;
 const PAGE_HEAD_BYTES: usize = 4 + 4;
 const SLOT_BYTES: usize = 8 + 8;
 const SLOTS_PER_PAGE: usize = (PAGE_BYTES - PAGE_HEAD_BYTES) / SLOT_BYTES;
-/// Magic, pages, slots, checksum over them and the first hash of each page.
+/// Magic, pages, slots, checksum over them, the first hash of each page and the filter.
 const TAIL_BYTES: usize = 8 + 8 + 8 + 4;
-const MAGIC: &[u8; 8] = b"EVrun\0\0\x01";
+const MAGIC: &[u8; 8] = b"EVrun\0\0\x02";
 
 /// Under which hash a value lies where.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -50,6 +51,7 @@ pub(crate) struct Run {
     file: File,
     /// The first hash of each page.
     firsts: Vec<u64>,
+    filter: Filter,
 }
 
 impl Run {
@@ -66,15 +68,16 @@ impl Run {
         older: &[&Run],
     ) -> Result<Self, Unread> {
         let path = Self::path(directory, number);
-        let written = Writer::begin(&path).and_then(|mut writer| {
+        let total = slots.len() as u64 + older.iter().map(|run| run.slots).sum::<u64>();
+        let written = Writer::begin(&path, total).and_then(|mut writer| {
             merge(slots, older, |slot| Ok(writer.push(slot)?))?;
-            let (firsts, slots) = writer.finish()?;
+            let written = writer.finish()?;
             sync_directory(directory)?;
-            Ok((firsts, slots))
+            Ok(written)
         });
-        let (firsts, slots) = written.inspect_err(|_| drop(fs::remove_file(&path)))?;
+        let (firsts, filter, slots) = written.inspect_err(|_| drop(fs::remove_file(&path)))?;
         let file = File::open(&path)?;
-        Ok(Self { number, slots, path, file, firsts })
+        Ok(Self { number, slots, path, file, firsts, filter })
     }
 
     /// Opens a run.
@@ -92,28 +95,41 @@ impl Run {
         else {
             return Err(strange());
         };
-        let page_bytes = pages.checked_mul(PAGE_BYTES as u64);
-        if magic != Some(*MAGIC) || page_bytes.map(|bytes| bytes + pages * 8) != Some(at) {
-            return Err(strange());
-        }
-        let mut bytes = vec![0; usize::try_from(pages * 8).map_err(|_| strange())?];
-        file.read_exact_at(&mut bytes, pages * PAGE_BYTES as u64)?;
+        let filter_bytes = Filter::bytes_for(slots);
+        let lengths = || {
+            let page_bytes = pages.checked_mul(PAGE_BYTES as u64)?;
+            let rest_bytes = pages.checked_mul(8)?.checked_add(filter_bytes?)?;
+            (page_bytes.checked_add(rest_bytes)? == at).then_some((page_bytes, rest_bytes))
+        };
+        let (page_bytes, rest_bytes) =
+            lengths().filter(|_| magic == Some(*MAGIC)).ok_or_else(strange)?;
+        let length = |bytes| usize::try_from(bytes).map_err(|_| strange());
+        let (firsts_bytes, mut bytes) = (length(pages * 8)?, vec![0; length(rest_bytes)?]);
+        file.read_exact_at(&mut bytes, page_bytes)?;
         if sum != checksum(pages, slots, &bytes) {
             return Err(Unread::Damaged("its end does not match its checksum"));
         }
-        let (firsts, _) = bytes.as_chunks();
+        let (firsts, filter) = bytes.split_at_checked(firsts_bytes).ok_or_else(strange)?;
+        let filter = Filter(filter.to_vec());
+        let (firsts, _) = firsts.as_chunks();
         let firsts = firsts.iter().map(|first| u64::from_be_bytes(*first)).collect();
-        Ok(Self { number, slots, path, file, firsts })
+        Ok(Self { number, slots, path, file, firsts, filter })
     }
 
     /// Where the values under this hash lie, the newest first.
     pub(crate) fn places(&self, hash: u64) -> Result<Vec<u64>, Unread> {
         let mut found = Vec::new();
+        if !self.filter.may_have(hash) {
+            return Ok(found);
+        }
         let begin = self.firsts.partition_point(|first| *first < hash).saturating_sub(1);
         let reaching = self.firsts.iter().enumerate().skip(begin);
         for (number, _) in reaching.take_while(|(_, first)| **first <= hash) {
             let page = self.page(number as u64)?;
-            found.extend(page.iter().filter(|slot| slot.hash == hash).map(|slot| slot.place));
+            let slots = page.slots();
+            let from = slots.partition_point(|slot| Slot::read(slot).hash < hash);
+            let same = slots.iter().skip(from).map(Slot::read);
+            found.extend(same.take_while(|slot| slot.hash == hash).map(|slot| slot.place));
         }
         Ok(found)
     }
@@ -124,17 +140,83 @@ impl Run {
         drop(fs::remove_file(&self.path));
     }
 
-    fn page(&self, number: u64) -> Result<Vec<Slot>, Unread> {
-        let mut bytes = [0; PAGE_BYTES];
-        self.file.read_exact_at(&mut bytes, number * PAGE_BYTES as u64)?;
-        let (sum, rest) = bytes.split_first_chunk().ok_or(Unread::Damaged("no page"))?;
+    fn page(&self, number: u64) -> Result<Page, Unread> {
+        let mut page = Page([0; PAGE_BYTES]);
+        self.file.read_exact_at(&mut page.0, number * PAGE_BYTES as u64)?;
+        let (sum, rest) = page.0.split_first_chunk().ok_or(Unread::Damaged("no page"))?;
         if u32::from_be_bytes(*sum) != checksum(number, 0, rest) {
             return Err(Unread::Damaged("a page does not match its checksum"));
         }
-        let mut fields = Fields(rest);
-        let count = fields.u32().and_then(|count| usize::try_from(count).ok()).unwrap_or(0);
-        let slot = || Some(Slot { hash: fields.u64()?, place: fields.u64()? });
-        Ok(std::iter::from_fn(slot).take(count).collect())
+        Ok(page)
+    }
+}
+
+/// A page whose checksum is right.
+struct Page([u8; PAGE_BYTES]);
+
+impl Page {
+    /// Its slots as they are written, in order.
+    fn slots(&self) -> &[[u8; SLOT_BYTES]] {
+        let mut fields = Fields(&self.0);
+        let count = fields.u32().and_then(|_| fields.u32()).unwrap_or(0);
+        let (slots, _) = fields.0.as_chunks();
+        slots.split_at(slots.len().min(count as usize)).0
+    }
+}
+
+impl Slot {
+    fn read(bytes: &[u8; SLOT_BYTES]) -> Self {
+        let (hash, place) = bytes.split_at(8);
+        let number = |bytes: &[u8]| bytes.first_chunk().map_or(0, |it| u64::from_be_bytes(*it));
+        Self { hash: number(hash), place: number(place) }
+    }
+}
+
+/// Tells of nearly every hash that is not in a run that it is not: a Bloom filter whose bits for one
+/// hash lie side by side (Putze, Sanders, Singler, "Cache-, Hash- and Space-Efficient Bloom Filters",
+/// 2007). Of a hundred such hashes it lets one or two pass.
+#[derive(Debug)]
+struct Filter(Vec<u8>);
+
+impl Filter {
+    /// Bits a slot.
+    const BITS: u64 = 10;
+    /// Bits that are set for a hash.
+    const SET: u32 = 6;
+    const BLOCK_BYTES: u64 = 64;
+
+    /// How long one for so many slots is; `None` for more than there can be.
+    fn bytes_for(slots: u64) -> Option<u64> {
+        let blocks = slots.checked_mul(Self::BITS)?.div_ceil(8 * Self::BLOCK_BYTES);
+        Some(blocks.max(1) * Self::BLOCK_BYTES)
+    }
+
+    fn empty(slots: u64) -> Option<Self> {
+        let bytes = Self::bytes_for(slots).and_then(|bytes| usize::try_from(bytes).ok())?;
+        Some(Self(vec![0; bytes]))
+    }
+
+    fn add(&mut self, hash: u64) {
+        for (byte, bit) in self.bits(hash) {
+            if let Some(byte) = self.0.get_mut(byte) {
+                *byte |= bit;
+            }
+        }
+    }
+
+    fn may_have(&self, hash: u64) -> bool {
+        self.bits(hash).all(|(byte, bit)| self.0.get(byte).is_some_and(|it| it & bit != 0))
+    }
+
+    /// The block by the hash's first bits, its bits by the last.
+    fn bits(&self, hash: u64) -> impl Iterator<Item = (usize, u8)> + use<> {
+        let blocks = self.0.len() as u64 / Self::BLOCK_BYTES;
+        let block = (u128::from(hash) * u128::from(blocks)) >> 64;
+        let begin = block as usize * Self::BLOCK_BYTES as usize;
+        (0..Self::SET).map(move |nth| {
+            let bit = (hash >> (9 * nth)) as usize % (8 * Self::BLOCK_BYTES as usize);
+            (begin + bit / 8, 1 << (bit % 8))
+        })
     }
 }
 
@@ -179,7 +261,8 @@ impl Input<'_> {
         if let (None, Some(run)) = (self.head, self.run)
             && self.next_page < run.firsts.len()
         {
-            self.slots = run.page(self.next_page as u64)?.into_iter();
+            let page = run.page(self.next_page as u64)?;
+            self.slots = page.slots().iter().map(Slot::read).collect::<Vec<_>>().into_iter();
             self.next_page += 1;
             self.head = self.slots.next();
         }
@@ -192,18 +275,22 @@ struct Writer {
     file: BufWriter<File>,
     page: Vec<Slot>,
     firsts: Vec<u64>,
+    filter: Filter,
     slots: u64,
 }
 
 impl Writer {
-    fn begin(path: &Path) -> Result<Self, Unread> {
+    /// For so many slots in all.
+    fn begin(path: &Path, slots: u64) -> Result<Self, Unread> {
+        let filter = Filter::empty(slots).ok_or(Unread::Damaged("it has too many slots"))?;
         let file = private_file().truncate(true).open(path)?;
         let file = BufWriter::with_capacity(64 * PAGE_BYTES, file);
-        Ok(Self { file, page: Vec::new(), firsts: Vec::new(), slots: 0 })
+        Ok(Self { file, page: Vec::new(), firsts: Vec::new(), filter, slots: 0 })
     }
 
     fn push(&mut self, slot: Slot) -> io::Result<()> {
         self.page.push(slot);
+        self.filter.add(slot.hash);
         self.slots += 1;
         if self.page.len() == SLOTS_PER_PAGE { self.turn() } else { Ok(()) }
     }
@@ -222,17 +309,18 @@ impl Writer {
         self.file.write_all(&rest)
     }
 
-    fn finish(mut self) -> Result<(Vec<u64>, u64), Unread> {
+    fn finish(mut self) -> Result<(Vec<u64>, Filter, u64), Unread> {
         self.turn()?;
         let pages = self.firsts.len() as u64;
-        let firsts: Vec<u8> = self.firsts.iter().flat_map(|first| first.to_be_bytes()).collect();
-        self.file.write_all(&firsts)?;
+        let firsts = self.firsts.iter().flat_map(|first| first.to_be_bytes());
+        let rest: Vec<u8> = firsts.chain(self.filter.0.iter().copied()).collect();
+        self.file.write_all(&rest)?;
         self.file.write_all(MAGIC)?;
         self.file.write_all(&pages.to_be_bytes())?;
         self.file.write_all(&self.slots.to_be_bytes())?;
-        self.file.write_all(&checksum(pages, self.slots, &firsts).to_be_bytes())?;
+        self.file.write_all(&checksum(pages, self.slots, &rest).to_be_bytes())?;
         self.file.into_inner().map_err(io::IntoInnerError::into_error)?.sync_data()?;
-        Ok((self.firsts, self.slots))
+        Ok((self.firsts, self.filter, self.slots))
     }
 }
 
@@ -278,6 +366,20 @@ mod tests {
         for hash in [0, u64::MAX, 12345] {
             assert_eq!(run.places(hash).unwrap(), [] as [u64; 0]);
         }
+    }
+
+    #[test]
+    fn what_is_there_passes_the_filter_and_nearly_nothing_else() {
+        for count in [0, 1, 51, 52, 20_000u64] {
+            let mut filter = Filter::empty(count).unwrap();
+            assert_eq!(Some(filter.0.len() as u64), Filter::bytes_for(count));
+            let hashed = |n: u64| hash(&n.to_be_bytes());
+            (0..count).for_each(|n| filter.add(hashed(n)));
+            assert!((0..count).all(|n| filter.may_have(hashed(n))), "of {count}");
+            let passed = (count..count + 10_000).filter(|n| filter.may_have(hashed(*n))).count();
+            assert!(passed < 300, "{passed} of 10000 beside {count}");
+        }
+        assert_eq!(Filter::bytes_for(u64::MAX), None);
     }
 
     #[test]

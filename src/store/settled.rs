@@ -6,7 +6,7 @@
 //! says which of these files count. The order is: values durable, the run that finds them durable,
 //! then sled says so; whatever else is in the directory then is left over.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -46,11 +46,20 @@ impl Manifest {
 pub(crate) struct Settled {
     directory: PathBuf,
     /// What changed since, newer than anything below and than what sled has.
-    pub(crate) recent: BTreeMap<Vec<u8>, Option<Vec<u8>>>,
+    pub(crate) recent: Recent,
     heap: Option<Heap>,
     /// From the oldest, each at most half as large as the one before.
     runs: Vec<Run>,
     next_run: u64,
+}
+
+/// What changed, in memory.
+#[derive(Debug, Default)]
+pub(crate) struct Recent {
+    /// What is as many as events are: looked up key by key, and never listed.
+    pub(crate) many: HashMap<Vec<u8>, Option<Vec<u8>>>,
+    /// Everything else, which goes to sled.
+    pub(crate) few: BTreeMap<Vec<u8>, Option<Vec<u8>>>,
 }
 
 /// Files that are durable and do not count yet.
@@ -66,7 +75,7 @@ pub(crate) struct Ready {
 impl Settled {
     /// An index that has nothing yet.
     pub(crate) fn empty(directory: &Path) -> Self {
-        let (directory, recent) = (directory.to_owned(), BTreeMap::new());
+        let (directory, recent) = (directory.to_owned(), Recent::default());
         Self { directory, recent, heap: None, runs: Vec::new(), next_run: 1 }
     }
 

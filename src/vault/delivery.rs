@@ -76,6 +76,7 @@ impl<S: Store> Vault<S> {
         signed: SignedText,
         bundle: Buffer,
     ) -> Result<Done, VaultError> {
+        let on_the_way = self.committer.expect();
         let (tried, judged) = self
             .blocking({
                 let talker = talker.clone();
@@ -86,6 +87,7 @@ impl<S: Store> Vault<S> {
                 }
             })
             .await?;
+        drop(on_the_way);
         let done = async {
             match judged? {
                 Judged::Ready(work, reservation) => {
@@ -115,10 +117,7 @@ impl<S: Store> Vault<S> {
             return Err(VaultError::Malformed("not a deposit"));
         };
         self.may_carry(talker, stated)?;
-        self.prepare(&group, Vec::new())?;
-        let mut states = States::default();
-        self.load(&mut states, [Key::Statement(stated.digest)])?;
-        if states.statement(&stated.digest).is_some() {
+        if self.prepare(&group, Vec::new())?.is_known {
             let work = Work::Statements { group, blobs: Vec::new(), bundle: None };
             return Ok(Judged::Ready(work, None));
         }

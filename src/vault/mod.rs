@@ -8,6 +8,7 @@ mod attachments;
 mod attempts;
 mod authorities;
 pub mod clock;
+mod coming;
 mod committer;
 mod delivery;
 pub mod error;
@@ -89,6 +90,14 @@ use crate::vault::witnessed::Witnessing;
 
 /// Statements that are handed in together, as they were signed and as they read.
 type Group = Vec<(SignedText, Stated)>;
+
+/// What is known of statements that may become events.
+struct Prepared {
+    /// The attachments that they name.
+    blobs: Vec<Blob>,
+    /// Whether all of them were accepted before.
+    is_known: bool,
+}
 
 /// Whoever is connected, as its certificate says. May talk; whoever signed has acted.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -262,6 +271,7 @@ impl<S: Store> Vault<S> {
         group: Vec<SignedText>,
         attachments: Vec<Buffer>,
     ) -> Result<Done, VaultError> {
+        let on_the_way = self.committer.expect();
         let (tried, prepared) = self
             .blocking(move |vault| {
                 let group = verify(group)?;
@@ -269,6 +279,7 @@ impl<S: Store> Vault<S> {
                 Ok((tried, vault.take_in(&talker, group, attachments)))
             })
             .await?;
+        drop(on_the_way);
         let done = async {
             let (group, blobs) = prepared?;
             self.enter_all(group, blobs).await
@@ -289,7 +300,7 @@ impl<S: Store> Vault<S> {
         for (_, stated) in &group {
             self.may_carry(talker, stated)?;
         }
-        let blobs = self.prepare(&group, attachments)?;
+        let Prepared { blobs, .. } = self.prepare(&group, attachments)?;
         Ok((group, blobs))
     }
 
@@ -384,21 +395,27 @@ impl<S: Store> Vault<S> {
         &self,
         group: &[(SignedText, Stated)],
         attachments: Vec<Buffer>,
-    ) -> Result<Vec<Blob>, VaultError> {
+    ) -> Result<Prepared, VaultError> {
         let mut states = States::default();
         let mut wanted = Attachments::new(attachments)?;
+        let (mut left, mut is_known) = (group.len(), true);
         for (signed, stated) in group {
+            left -= 1;
             records::load_for(&mut states, stated, &|key| self.find(key))?;
             if states.statement(&stated.digest).is_some() {
                 continue;
             }
+            is_known = false;
             let circumstances = self.circumstances(stated)?;
             quota::check(&self.quota, &states, (signed, stated), circumstances.now)?;
             judge(&states, stated, &circumstances)?;
             wanted.take(&states, stated)?;
-            records::apply(&mut states, (signed, stated), circumstances.now, 0);
+            // For those that come with it.
+            if left > 0 {
+                records::apply(&mut states, (signed, stated), circumstances.now, 0);
+            }
         }
-        Ok(wanted.kept())
+        Ok(Prepared { blobs: wanted.kept(), is_known })
     }
 
     /// Refuses statements that would not hold now, even if they were accepted before: a repetition

@@ -94,7 +94,10 @@ pub fn apply(states: &mut States, stated: &Stated, at: Timestamp, sequence: u64)
             let made = Deposit::made(s, sha256, at);
             let bundle = Key::Bundle(made.agreement.clone(), s.sha256);
             states.put(bundle, Record::Bundle(made.id.clone()));
-            with(states.agreement_mut(&made.agreement), |a| a.deposited(&made.id, at));
+            // Only where it is remembered: what may change is copied, and kept anew.
+            if states.agreement(&made.agreement).is_some_and(Agreement::listens) {
+                with(states.agreement_mut(&made.agreement), |a| a.deposited(&made.id, at));
+            }
             states.put_deposit(made.id.clone(), made);
         }
         Statement::Request(s) => {
