@@ -10,6 +10,7 @@ use std::num::NonZeroUsize;
 use std::sync::Arc;
 
 use bytes::Bytes as Buffer;
+use escrow_vault::client::channel::Channel;
 use escrow_vault::client::home::Home;
 use escrow_vault::client::session::Session;
 use escrow_vault::crypto::release_key::ReleaseKey;
@@ -25,7 +26,6 @@ use escrow_vault::ledger::head::SignedHead;
 use escrow_vault::wire::v1::bundle_service_client::BundleServiceClient;
 use escrow_vault::wire::v1::{DepositRequest, DepositResponse};
 use rand_core::{OsRng, RngCore as _};
-use tonic::transport::Channel;
 
 use crate::common::vault::Vault;
 use crate::load::Caller;

@@ -6,9 +6,9 @@
 
 use rand_core::{OsRng, RngCore as _};
 use rustls::pki_types::CertificateDer;
-use tonic::transport::Channel;
 use x509_parser::parse_x509_certificate;
 
+use crate::client::channel::Channel;
 use crate::client::connect::connect;
 use crate::client::error::ClientError;
 use crate::client::home::VaultInfo;

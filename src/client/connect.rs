@@ -22,8 +22,9 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 use tonic::codegen::http::Uri;
 use tonic::codegen::http::uri::Authority;
-use tonic::transport::{Channel, Endpoint};
+use tonic::transport::Endpoint;
 
+use crate::client::channel::Channel;
 use crate::client::connect_fault::ConnectFault;
 use crate::client::tls_key::TlsKey;
 use crate::client::trust::{Trust, Verifier};
@@ -101,7 +102,7 @@ pub async fn connect(
         .connect_with_connector(connector)
         .await
         .map_err(|source| ConnectFault::Http2 { address: address.to_owned(), source })?;
-    Ok(Connected { channel, post_quantum })
+    Ok(Connected { channel: channel.into(), post_quantum })
 }
 
 type Stream = TlsStream<ReadAhead<TcpStream>>;

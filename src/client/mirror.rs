@@ -11,8 +11,7 @@ use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-use tonic::transport::Channel;
-
+use crate::client::channel::Channel;
 use crate::client::error::ClientError;
 use crate::client::home::VaultInfo;
 use crate::client::silence::answered;

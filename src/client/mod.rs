@@ -4,6 +4,7 @@ mod acknowledgement;
 pub mod acts;
 pub mod archive;
 pub mod authorities;
+pub mod channel;
 pub mod chronicle;
 pub mod connect;
 mod connect_fault;

@@ -7,10 +7,10 @@ use std::time::SystemTime;
 
 use rand_core::{OsRng, RngCore as _};
 use rustls::pki_types::CertificateDer;
-use tonic::transport::Channel;
 
 use crate::client::acknowledgement;
 use crate::client::authorities::{self, trust};
+use crate::client::channel::Channel;
 use crate::client::chronicle::{Followed, Replay, Untrue};
 use crate::client::connect::connect;
 use crate::client::error::ClientError;

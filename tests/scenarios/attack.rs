@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
+use escrow_vault::client::channel::Channel;
 use escrow_vault::client::home::Home;
 use escrow_vault::crypto::{signature, statement};
 use escrow_vault::domain::event::Act;
@@ -27,7 +28,6 @@ use escrow_vault::wire::v1::{
 };
 use prost::Message as _;
 use serde_json::{Value, json};
-use tonic::transport::Channel;
 
 use super::wire::{channel, runtime, signed};
 use super::{World, id};

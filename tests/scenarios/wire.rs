@@ -1,5 +1,6 @@
 //! Hostile calls to a real server: one clear error each, nothing changed, nothing leaked.
 
+use escrow_vault::client::channel::Channel;
 use escrow_vault::client::connect::connect;
 use escrow_vault::client::home::Home;
 use escrow_vault::client::trust::Trust;
@@ -15,7 +16,6 @@ use escrow_vault::wire::v1::{
     SignedStatement, SubmitRequest,
 };
 use tonic::Code;
-use tonic::transport::Channel;
 
 use super::World;
 

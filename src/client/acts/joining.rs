@@ -2,10 +2,9 @@
 
 use std::time::SystemTime;
 
-use tonic::transport::Channel;
-
 use crate::client::ConnectFault;
 use crate::client::authorities;
+use crate::client::channel::Channel;
 use crate::client::connect::connect;
 use crate::client::error::ClientError;
 use crate::client::home::{Home, Joining, Keys, Owner, Pinning, VaultInfo};

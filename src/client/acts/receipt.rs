@@ -2,8 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use tonic::transport::Channel;
-
+use crate::client::channel::Channel;
 use crate::client::chronicle::{Believed, Followed};
 use crate::client::error::{ClientError, chain};
 use crate::client::mirror::log_key;

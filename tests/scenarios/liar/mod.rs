@@ -27,6 +27,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::SystemTime;
 
+use escrow_vault::client::channel::Channel;
 use escrow_vault::client::connect::connect;
 use escrow_vault::client::home::{Home, VaultInfo};
 use escrow_vault::client::trust::Trust;
@@ -42,7 +43,7 @@ use escrow_vault::server::transport::configure;
 use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
 use tonic::Status;
-use tonic::transport::{Channel, Server};
+use tonic::transport::Server;
 
 use super::{JOINT, World, copy_dir};
 
