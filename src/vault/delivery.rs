@@ -115,10 +115,7 @@ impl<S: Store> Vault<S> {
             return Err(VaultError::Malformed("not a deposit"));
         };
         self.may_carry(talker, stated)?;
-        self.prepare(&group, Vec::new())?;
-        let mut states = States::default();
-        self.load(&mut states, [Key::Statement(stated.digest)])?;
-        if states.statement(&stated.digest).is_some() {
+        if self.prepare(&group, Vec::new())?.is_known {
             let work = Work::Statements { group, blobs: Vec::new(), bundle: None };
             return Ok(Judged::Ready(work, None));
         }

@@ -90,6 +90,14 @@ use crate::vault::witnessed::Witnessing;
 /// Statements that are handed in together, as they were signed and as they read.
 type Group = Vec<(SignedText, Stated)>;
 
+/// What is known of statements that may become events.
+struct Prepared {
+    /// The attachments that they name.
+    blobs: Vec<Blob>,
+    /// Whether all of them were accepted before.
+    is_known: bool,
+}
+
 /// Whoever is connected, as its certificate says. May talk; whoever signed has acted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Talker {
@@ -289,7 +297,7 @@ impl<S: Store> Vault<S> {
         for (_, stated) in &group {
             self.may_carry(talker, stated)?;
         }
-        let blobs = self.prepare(&group, attachments)?;
+        let Prepared { blobs, .. } = self.prepare(&group, attachments)?;
         Ok((group, blobs))
     }
 
@@ -384,21 +392,27 @@ impl<S: Store> Vault<S> {
         &self,
         group: &[(SignedText, Stated)],
         attachments: Vec<Buffer>,
-    ) -> Result<Vec<Blob>, VaultError> {
+    ) -> Result<Prepared, VaultError> {
         let mut states = States::default();
         let mut wanted = Attachments::new(attachments)?;
+        let (mut left, mut is_known) = (group.len(), true);
         for (signed, stated) in group {
+            left -= 1;
             records::load_for(&mut states, stated, &|key| self.find(key))?;
             if states.statement(&stated.digest).is_some() {
                 continue;
             }
+            is_known = false;
             let circumstances = self.circumstances(stated)?;
             quota::check(&self.quota, &states, (signed, stated), circumstances.now)?;
             judge(&states, stated, &circumstances)?;
             wanted.take(&states, stated)?;
-            records::apply(&mut states, (signed, stated), circumstances.now, 0);
+            // For those that come with it.
+            if left > 0 {
+                records::apply(&mut states, (signed, stated), circumstances.now, 0);
+            }
         }
-        Ok(wanted.kept())
+        Ok(Prepared { blobs: wanted.kept(), is_known })
     }
 
     /// Refuses statements that would not hold now, even if they were accepted before: a repetition
