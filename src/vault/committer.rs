@@ -1,8 +1,9 @@
 //! The committer: the one place where statements become events.
 //!
-//! Jobs are batched as they come: while one batch is being synced, the next gathers. Each job is
-//! decided on states that include its predecessors in the batch; nobody hears of an outcome,
-//! good or bad, before the batch is durable.
+//! Jobs are batched as they come: while one batch is being synced, the next gathers, and waits a
+//! little for what is on its way ([`crate::vault::coming`]). Each job is decided on states that
+//! include its predecessors in the batch; nobody hears of an outcome, good or bad, before the batch is
+//! durable.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -27,6 +28,7 @@ use crate::ledger::head::SignedHead;
 use crate::ledger::{Entry, LabelKey};
 use crate::store::{Batch, Blob, CommitError, ReadError, Store, StreamHead, is_full};
 use crate::vault::clock::Steady;
+use crate::vault::coming::{Coming, OnTheWay};
 use crate::vault::error::VaultError;
 use crate::vault::halt::Halt;
 use crate::vault::known::Known;
@@ -78,6 +80,7 @@ pub struct Done {
 pub(super) struct Committer<S: Store> {
     jobs: Mutex<Option<mpsc::Sender<Job<S>>>>,
     thread: Mutex<Option<JoinHandle<()>>>,
+    coming: Coming,
 }
 
 impl<S: Store> Committer<S> {
@@ -88,9 +91,19 @@ impl<S: Store> Committer<S> {
     ) -> Result<Self, ReadError> {
         let (jobs, mut inbox) = mpsc::channel::<Job<S>>(BACKLOG_MAX);
         let named = std::thread::Builder::new().name("committer".to_owned());
+        let coming = Coming::default();
+        let awaited = coming.clone();
         let thread = named.spawn(move || {
             let mut jobs = Vec::with_capacity(BATCH_JOBS_MAX);
             while inbox.blocking_recv_many(&mut jobs, BATCH_JOBS_MAX) > 0 {
+                if jobs.len() < BATCH_JOBS_MAX {
+                    awaited.wait();
+                }
+                while jobs.len() < BATCH_JOBS_MAX
+                    && let Ok(job) = inbox.try_recv()
+                {
+                    jobs.push(job);
+                }
                 let mut waiting = jobs.drain(..).peekable();
                 while waiting.peek().is_some() {
                     let mut load = Load::default();
@@ -106,7 +119,13 @@ impl<S: Store> Committer<S> {
                 }
             }
         })?;
-        Ok(Self { jobs: Mutex::new(Some(jobs)), thread: Mutex::new(Some(thread)) })
+        Ok(Self { jobs: Mutex::new(Some(jobs)), thread: Mutex::new(Some(thread)), coming })
+    }
+
+    /// Tells of a job that is still being made, until what this returns is dropped: right before the
+    /// job is handed in.
+    pub(super) fn expect(&self) -> OnTheWay {
+        self.coming.one()
     }
 
     /// Waits until everything handed in so far is committed; nothing is taken any more.

@@ -76,6 +76,7 @@ impl<S: Store> Vault<S> {
         signed: SignedText,
         bundle: Buffer,
     ) -> Result<Done, VaultError> {
+        let on_the_way = self.committer.expect();
         let (tried, judged) = self
             .blocking({
                 let talker = talker.clone();
@@ -86,6 +87,7 @@ impl<S: Store> Vault<S> {
                 }
             })
             .await?;
+        drop(on_the_way);
         let done = async {
             match judged? {
                 Judged::Ready(work, reservation) => {

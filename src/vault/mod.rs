@@ -8,6 +8,7 @@ mod attachments;
 mod attempts;
 mod authorities;
 pub mod clock;
+mod coming;
 mod committer;
 mod delivery;
 pub mod error;
@@ -270,6 +271,7 @@ impl<S: Store> Vault<S> {
         group: Vec<SignedText>,
         attachments: Vec<Buffer>,
     ) -> Result<Done, VaultError> {
+        let on_the_way = self.committer.expect();
         let (tried, prepared) = self
             .blocking(move |vault| {
                 let group = verify(group)?;
@@ -277,6 +279,7 @@ impl<S: Store> Vault<S> {
                 Ok((tried, vault.take_in(&talker, group, attachments)))
             })
             .await?;
+        drop(on_the_way);
         let done = async {
             let (group, blobs) = prepared?;
             self.enter_all(group, blobs).await
