@@ -46,6 +46,7 @@ mod stamps;
 mod stock_age;
 mod stopped;
 mod strangers;
+mod templates;
 mod terms;
 mod timestamps;
 mod transcripts;
