@@ -9,6 +9,7 @@ mod duty;
 pub use decide::*;
 pub use duty::{Acknowledgement, DutyState};
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
@@ -293,13 +294,17 @@ impl Request {
     }
 
     /// The request without the acts that do not count, by who did them and when. A request whose
-    /// very asking does not count is as good as withdrawn.
-    pub(super) fn judged(&self, counts: impl Fn(&MemberPath, Timestamp) -> bool) -> Self {
-        let mut judged = self.clone();
+    /// very asking does not count is as good as withdrawn. Nearly always all of it counts, and then it
+    /// is not copied: with its terms it is large, and it is judged for every statement about it.
+    pub(super) fn judged(&self, counts: impl Fn(&MemberPath, Timestamp) -> bool) -> Cow<'_, Self> {
         match self.outcome {
             Outcome::Undecided | Outcome::Withdrawn { .. } => {}
-            Outcome::Released { .. } | Outcome::Retrieved { .. } => return judged,
+            Outcome::Released { .. } | Outcome::Retrieved { .. } => return Cow::Borrowed(self),
         }
+        if self.acts().all(|(by, at)| counts(by, at)) {
+            return Cow::Borrowed(self);
+        }
+        let mut judged = self.clone();
         judged.consents.retain(|consent| counts(&consent.by, consent.at));
         judged.contributions.retain(|spent| counts(&spent.by, spent.at));
         judged.attestations.retain(|attested| counts(&attested.by, attested.at));
@@ -313,7 +318,48 @@ impl Request {
         if !counts(self.requester(), self.opened_at) {
             judged.outcome = Outcome::Withdrawn { at: self.opened_at };
         }
-        judged
+        Cow::Owned(judged)
+    }
+
+    /// Who did what may cease to count, and when. A time-stamp is its authority's word, and what was
+    /// acknowledged was so after the release: these stay.
+    fn acts(&self) -> impl Iterator<Item = (&MemberPath, Timestamp)> {
+        let Self {
+            opened_at,
+            consents,
+            contributions,
+            attestations,
+            sights,
+            notifications,
+            objections,
+            id: _,
+            agreement: _,
+            terms: _,
+            terms_version: _,
+            deposit: _,
+            statement: _,
+            statement_sha256: _,
+            notice_ends_at: _,
+            expires_at: _,
+            acknowledgements: _,
+            stamped: _,
+            fetched: _,
+            outcome: _,
+        } = self;
+        let against = objections.iter().flat_map(|objection| {
+            let Objection { by, at, settlements, withdrawn, reason: _ } = objection;
+            let ended = withdrawn.iter().map(|act| (&act.by, act.at));
+            let settled = settlements.iter().map(|settled| (&settled.by, settled.at));
+            [(by, *at)].into_iter().chain(ended).chain(settled)
+        });
+        [(self.requester(), *opened_at)]
+            .into_iter()
+            .chain(consents.iter().map(|act| (&act.by, act.at)))
+            .chain(contributions.iter().map(|spent| (&spent.by, spent.at)))
+            .chain(attestations.iter().map(|attested| (&attested.by, attested.at)))
+            .chain(sights.iter().map(|sight| (&sight.by, sight.at)))
+            .chain(notifications.iter().map(|notified| (&notified.by, notified.at)))
+            .chain(against)
     }
 
     /// The authority that is to be asked for a time-stamp of it now: the terms pin one, it has given

@@ -1,5 +1,6 @@
 //! What may become an event, and what may be read.
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 
 use crate::domain::agreement::{self, Agreement};
@@ -10,7 +11,9 @@ use crate::domain::id::{AgreementId, DepositId, Digest, MemberPath, Organisation
 use crate::domain::organisation::{self, Organisation};
 use crate::domain::refusal::Refusal;
 use crate::domain::request::{self, Request};
-use crate::domain::rules::{CLOCK_SKEW_MAX, Circumstances, VALIDITY_MAX, judged, judged_amendment};
+use crate::domain::rules::{
+    CLOCK_SKEW_MAX, Circumstances, VALIDITY_MAX, as_judged, judged_amendment,
+};
 use crate::domain::soundness;
 use crate::domain::statement::{Ground, Log, Proposal, RequestRef, Stated, Statement, Withdrawn};
 use crate::domain::states::States;
@@ -131,7 +134,7 @@ pub fn holds(
         }
         Statement::Consent(s) => {
             let agreement = grounded(states, own, stated, &s.ground, circumstances)?;
-            request::decide_consent(&request(states, &s.request, agreement)?, s, now)
+            request::decide_consent(&*request(states, &s.request, agreement)?, s, now)
         }
         Statement::Contribution(s) => {
             let agreement = grounded(states, own, stated, &s.ground, circumstances)?;
@@ -141,27 +144,27 @@ pub fn holds(
         }
         Statement::Seen(s) => {
             let agreement = grounded(states, own, stated, &s.ground, circumstances)?;
-            request::decide_seen(&request(states, &s.request, agreement)?, s, now)
+            request::decide_seen(&*request(states, &s.request, agreement)?, s, now)
         }
         Statement::Notification(s) => {
             let agreement = grounded(states, own, stated, &s.ground, circumstances)?;
-            request::decide_notification(&request(states, &s.request, agreement)?, s, now)
+            request::decide_notification(&*request(states, &s.request, agreement)?, s, now)
         }
         Statement::Objection(s) => {
             let agreement = grounded(states, own, stated, &s.ground, circumstances)?;
-            request::decide_objection(&request(states, &s.request, agreement)?, s, now)
+            request::decide_objection(&*request(states, &s.request, agreement)?, s, now)
         }
         Statement::Attestation(s) => {
             let agreement = grounded(states, own, stated, &s.ground, circumstances)?;
-            request::decide_attestation(&request(states, &s.request, agreement)?, s, now)
+            request::decide_attestation(&*request(states, &s.request, agreement)?, s, now)
         }
         Statement::Settlement(s) => {
             let agreement = grounded(states, own, stated, &s.ground, circumstances)?;
-            request::decide_settlement(&request(states, &s.request, agreement)?, s, now)
+            request::decide_settlement(&*request(states, &s.request, agreement)?, s, now)
         }
         Statement::Withdrawal(s) => {
             let agreement = grounded(states, own, stated, &s.ground, circumstances)?;
-            request::decide_withdrawal(&request(states, &s.request, agreement)?, s, now)
+            request::decide_withdrawal(&*request(states, &s.request, agreement)?, s, now)
         }
         Statement::Retrieval(s) => {
             let agreement = grounded(states, own, stated, &s.ground, circumstances)?;
@@ -172,11 +175,11 @@ pub fn holds(
         }
         Statement::Acknowledgement(s) => {
             let agreement = grounded(states, own, stated, &s.ground, circumstances)?;
-            request::decide_acknowledgement(&request(states, &s.request, agreement)?, s, now)
+            request::decide_acknowledgement(&*request(states, &s.request, agreement)?, s, now)
         }
         Statement::TimeStamp(s) => {
             let agreement = grounded(states, own, stated, &s.ground, circumstances)?;
-            request::decide_time_stamp(&request(states, &s.request, agreement)?, s, now)
+            request::decide_time_stamp(&*request(states, &s.request, agreement)?, s, now)
         }
     }
 }
@@ -374,11 +377,15 @@ fn amendment(
         .ok_or_else(|| Refusal::NotFound(format!("an amendment of digest {sha256}")))
 }
 
-fn request(states: &States, named: &RequestRef, agreement: &Agreement) -> Result<Request, Refusal> {
+fn request<'s>(
+    states: &'s States,
+    named: &RequestRef,
+    agreement: &Agreement,
+) -> Result<Cow<'s, Request>, Refusal> {
     states
         .request(&named.id)
         .filter(|request| request.agreement == agreement.id)
-        .map(|request| judged(states, request))
+        .map(|request| as_judged(states, request))
         .ok_or_else(|| Refusal::NotFound(named.id.to_string()))
 }
 

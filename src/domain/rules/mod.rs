@@ -11,6 +11,8 @@ pub use apply::{apply, apply_note};
 pub use decide::{decide, decide_resumed, holds, may_read};
 pub use reads::{reads, reads_further, reads_of_note, request_named};
 
+use std::borrow::Cow;
+
 use crate::domain::amendment::Amendment;
 use crate::domain::id::{AgreementId, Digest, MemberPath};
 use crate::domain::request::Request;
@@ -83,6 +85,11 @@ fn in_agreement(ground: &Ground) -> Stream {
 /// A request as it is to be judged: without what was done by members whose acts no longer count.
 /// What was released stays released.
 pub fn judged(states: &States, request: &Request) -> Request {
+    as_judged(states, request).into_owned()
+}
+
+/// The same, where it is only looked at.
+pub(super) fn as_judged<'r>(states: &States, request: &'r Request) -> Cow<'r, Request> {
     request.judged(|by, at| counts(states, by, at))
 }
 

@@ -2,10 +2,10 @@
 //! is refused for exactly that, or it is free: what the signer says, and nothing rests on it.
 
 mod beginnings;
+mod changes;
 
 use serde_json::{Value, json};
 
-use super::amendments::{amendable, amended};
 use super::disputes::disputed;
 use super::scenario::{
     JUN, KENJI, MINJI, SORA, YUKI, asked, consented, deposited, parties, retrieved,
@@ -331,20 +331,6 @@ fn promise_4_an_attestation_is_of_one_thing_for_one_request() {
         ),
     ]);
     check(&world, attestation, swaps);
-}
-
-#[test]
-fn promise_4_a_countersignature_is_of_one_amendment() {
-    let (mut world, id) = amendable();
-    with_second(&mut world);
-    let amendment = world.amendment(MINJI, &id, &amended());
-    let sha256 = world.accept(amendment);
-    let countersignature = world.countersignature(SORA, &id, sha256);
-    let mut swaps = grounded(&world, &countersignature.clone().into());
-    let unknown = bytes::<32>("another");
-    let missing = Refusal::NotFound(format!("an amendment of digest {unknown}"));
-    swaps.push(no("/amendment_sha256", unknown, missing));
-    check(&world, countersignature, swaps);
 }
 
 #[test]

@@ -37,30 +37,30 @@ fn an_introduction_is_of_the_key_that_signs_it() {
     check_by(&world, introduced.into(), key_of("newco"), swaps);
 }
 
-fn rule(name: &str) -> RuleName {
+pub(super) fn rule(name: &str) -> RuleName {
     name.parse().unwrap()
 }
 
-fn unsound(pointer: &'static str, value: impl serde::Serialize, why: Unsound) -> Swap {
+pub(super) fn unsound(pointer: &'static str, value: impl serde::Serialize, why: Unsound) -> Swap {
     no(pointer, value, Refusal::Unsound(why))
 }
 
-fn unknown(pointer: &'static str, value: &str, place: Place) -> Swap {
+pub(super) fn unknown(pointer: &'static str, value: &str, place: Place) -> Swap {
     unsound(pointer, value, Unsound::UnknownRole { place, role: "buyer".parse().unwrap() })
 }
 
-fn twice(pointer: &'static str, value: &str, place: Place) -> Swap {
+pub(super) fn twice(pointer: &'static str, value: &str, place: Place) -> Swap {
     unsound(pointer, value, Unsound::Twice { place, what: value.to_owned() })
 }
 
-fn deadlock(pointer: &'static str, notice: &str, expires: &str, of: &str) -> Swap {
+pub(super) fn deadlock(pointer: &'static str, notice: &str, expires: &str, of: &str) -> Swap {
     let value = if pointer.ends_with("notice") { notice } else { expires };
     let (longest, expires) = (notice.parse().unwrap(), expires.parse().unwrap());
     let notice = Period::Passing(longest);
     unsound(pointer, value, Unsound::Clocks { rule: rule(of), notice, longest, expires })
 }
 
-fn alone(pointer: &'static str, value: &str, of: &str, who: &str) -> Swap {
+pub(super) fn alone(pointer: &'static str, value: &str, of: &str, who: &str) -> Swap {
     let consents = Consents(vec![(2, who.parse().unwrap())]);
     unsound(pointer, value, Unsound::OneOrganisation { rule: rule(of), consents })
 }
