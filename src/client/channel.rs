@@ -95,6 +95,8 @@ mod tests {
     use std::collections::VecDeque;
     use std::task::Waker;
 
+    use hyper::body::Body as _;
+
     use super::*;
 
     /// Gives what it is told to.
