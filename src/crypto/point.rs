@@ -51,10 +51,17 @@ pub fn lift(u: &Element) -> Result<EdwardsPoint, PointFault> {
 
 fn lift_anew(u: &Element) -> Result<EdwardsPoint, PointFault> {
     let point = MontgomeryPoint(u.0).to_edwards(0).ok_or(PointFault::NotOnCurve)?;
-    if point.to_montgomery().to_bytes() != u.0 {
+    // Its own u-coordinate is this one modulo p.
+    if !is_below_p(u) {
         return Err(PointFault::NotCanonical);
     }
     prime_order(point)
+}
+
+/// Whether these bytes are a number below p = 2^255 − 19, the least first.
+fn is_below_p(bytes: &Element) -> bool {
+    let [first, rest @ .., last] = &bytes.0;
+    *last < 0x7f || (*last == 0x7f && (*first < 0xed || rest.iter().any(|byte| *byte != 0xff)))
 }
 
 /// Decodes a compressed Edwards point.
@@ -138,6 +145,31 @@ pub(crate) mod tests {
                 assert_eq!(decode(&encode(&mixed)), Err(PointFault::Torsion), "mixed order");
                 assert_eq!(lift(&u_coordinate(&mixed)), Err(PointFault::Torsion), "mixed order");
                 assert!(lift(&u_coordinate(&torsion)).is_err(), "small order");
+            }
+        }
+    }
+
+    #[test]
+    fn numbers_below_p_are_those_that_a_reduction_leaves_as_they_are() {
+        let written = |first: u8, between: u8, last: u8| {
+            let mut bytes = [between; 32];
+            (bytes[0], bytes[31]) = (first, last);
+            Bytes(bytes)
+        };
+        for (what, bytes, expected) in [
+            ("0", written(0, 0, 0), true),
+            ("p - 1", written(0xec, 0xff, 0x7f), true),
+            ("p", written(0xed, 0xff, 0x7f), false),
+            ("2^255 - 1", written(0xff, 0xff, 0x7f), false),
+            ("p with a lower byte between", written(0xff, 0xfe, 0x7f), true),
+            ("2^255", written(0, 0, 0x80), false),
+            ("all bits", written(0xff, 0xff, 0xff), false),
+        ] {
+            assert_eq!(is_below_p(&bytes), expected, "{what}");
+            let back = MontgomeryPoint(bytes.0).to_edwards(0);
+            // p - 1 is no point's.
+            if let Some(point) = back {
+                assert_eq!(u_coordinate(&point) == bytes, expected, "{what}");
             }
         }
     }
