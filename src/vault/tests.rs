@@ -34,6 +34,7 @@ use crate::vault::{
 mod attempts;
 mod batches;
 mod uploads;
+mod walks;
 
 /// A real store that does what it is told: fails to read a small object, has no room, holds back.
 struct Failing {

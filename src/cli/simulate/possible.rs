@@ -32,6 +32,7 @@ pub fn steps(walk: &Walk) -> Vec<String> {
             who.map(|who| format!("request {} --rule {}", first(who), opening.rule))
         }));
     }
+    steps.extend(countersignatures(walk, agreement));
     let several = walk.requests() > 1;
     for number in 1..=walk.requests() {
         let Some(request) = walk.request(number) else { continue };
@@ -68,6 +69,18 @@ fn reminders(walk: &Walk, agreement: &Agreement) -> Vec<String> {
         Unmet::Reminders { .. } | Unmet::Deposits { .. } | Unmet::Silence { .. } => None,
     });
     due.collect()
+}
+
+/// By whom the last amendment that waits for signatures can be signed.
+fn countersignatures(walk: &Walk, agreement: &Agreement) -> Vec<String> {
+    let Some((_, amendment)) = walk.pending().pop() else { return Vec::new() };
+    let missing = amendment.missing(agreement).unwrap_or_default();
+    let awaited = agreement.terms.organisations().filter(|who| {
+        let role = agreement.terms.role_of(who);
+        !amendment.signed.contains_key(*who) && role.is_some_and(|role| missing.contains_key(role))
+    });
+    let people = awaited.filter_map(|who| people(walk, who).into_iter().next());
+    people.map(|who| format!("countersign {who}")).collect()
 }
 
 /// What a request wants of somebody in each organisation.

@@ -195,7 +195,9 @@ impl Walk {
             Step::Countersign { by } => {
                 self.arrives(by)?;
                 let absent = || Stopped::Absent("amendment".to_owned());
-                let sha256 = *self.amendments.last().ok_or_else(absent)?;
+                // The last that still can come into force; or else the last, which will be refused.
+                let last = self.pending().last().map(|(sha256, _)| *sha256);
+                let sha256 = last.or(self.amendments.last().copied()).ok_or_else(absent)?;
                 let countersignature = self.countersignature(by, sha256);
                 Ok(self.say(countersignature).map(|_| ())?)
             }

@@ -188,7 +188,7 @@ impl Scene {
 }
 
 /// What the vault takes for a sealed share: it cannot look inside.
-fn sealed_to_nobody(number: u8) -> Vec<u8> {
+pub(super) fn sealed_to_nobody(number: u8) -> Vec<u8> {
     let recipient = age::x25519::Identity::generate().to_public();
     age::encrypt(&recipient, &[number]).unwrap()
 }
