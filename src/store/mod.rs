@@ -16,6 +16,7 @@ mod crash;
 mod damage;
 mod disk;
 mod error;
+mod filter;
 mod frame;
 mod head;
 mod heap;
