@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 
 use sha2::{Digest as _, Sha256};
 
+use crate::store::filter::Filter;
 use crate::store::frame::Fields;
 use crate::store::heap::Unread;
 use crate::store::segments::{private_file, sync_directory};
@@ -172,54 +173,6 @@ impl Slot {
     }
 }
 
-/// Tells of nearly every hash that is not in a run that it is not: a Bloom filter whose bits for one
-/// hash lie side by side (Putze, Sanders, Singler, "Cache-, Hash- and Space-Efficient Bloom Filters",
-/// 2007). Of a hundred such hashes it lets one or two pass.
-#[derive(Debug)]
-struct Filter(Vec<u8>);
-
-impl Filter {
-    /// Bits a slot.
-    const BITS: u64 = 10;
-    /// Bits that are set for a hash.
-    const SET: u32 = 6;
-    const BLOCK_BYTES: u64 = 64;
-
-    /// How long one for so many slots is; `None` for more than there can be.
-    fn bytes_for(slots: u64) -> Option<u64> {
-        let blocks = slots.checked_mul(Self::BITS)?.div_ceil(8 * Self::BLOCK_BYTES);
-        Some(blocks.max(1) * Self::BLOCK_BYTES)
-    }
-
-    fn empty(slots: u64) -> Option<Self> {
-        let bytes = Self::bytes_for(slots).and_then(|bytes| usize::try_from(bytes).ok())?;
-        Some(Self(vec![0; bytes]))
-    }
-
-    fn add(&mut self, hash: u64) {
-        for (byte, bit) in self.bits(hash) {
-            if let Some(byte) = self.0.get_mut(byte) {
-                *byte |= bit;
-            }
-        }
-    }
-
-    fn may_have(&self, hash: u64) -> bool {
-        self.bits(hash).all(|(byte, bit)| self.0.get(byte).is_some_and(|it| it & bit != 0))
-    }
-
-    /// The block by the hash's first bits, its bits by the last.
-    fn bits(&self, hash: u64) -> impl Iterator<Item = (usize, u8)> + use<> {
-        let blocks = self.0.len() as u64 / Self::BLOCK_BYTES;
-        let block = (u128::from(hash) * u128::from(blocks)) >> 64;
-        let begin = block as usize * Self::BLOCK_BYTES as usize;
-        (0..Self::SET).map(move |nth| {
-            let bit = (hash >> (9 * nth)) as usize % (8 * Self::BLOCK_BYTES as usize);
-            (begin + bit / 8, 1 << (bit % 8))
-        })
-    }
-}
-
 /// Hands on the slots of all of them in order.
 fn merge(
     newest: Vec<Slot>,
@@ -366,20 +319,6 @@ mod tests {
         for hash in [0, u64::MAX, 12345] {
             assert_eq!(run.places(hash).unwrap(), [] as [u64; 0]);
         }
-    }
-
-    #[test]
-    fn what_is_there_passes_the_filter_and_nearly_nothing_else() {
-        for count in [0, 1, 51, 52, 20_000u64] {
-            let mut filter = Filter::empty(count).unwrap();
-            assert_eq!(Some(filter.0.len() as u64), Filter::bytes_for(count));
-            let hashed = |n: u64| hash(&n.to_be_bytes());
-            (0..count).for_each(|n| filter.add(hashed(n)));
-            assert!((0..count).all(|n| filter.may_have(hashed(n))), "of {count}");
-            let passed = (count..count + 10_000).filter(|n| filter.may_have(hashed(*n))).count();
-            assert!(passed < 300, "{passed} of 10000 beside {count}");
-        }
-        assert_eq!(Filter::bytes_for(u64::MAX), None);
     }
 
     #[test]
