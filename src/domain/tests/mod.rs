@@ -11,6 +11,7 @@ mod grants;
 mod identity;
 pub(crate) mod json;
 mod limits;
+mod model;
 mod promises;
 mod recovery;
 mod registration;

@@ -185,12 +185,17 @@ impl World {
     /// Decides, and applies what was accepted.
     pub(super) fn submit(&mut self, stated: &Stated) -> Result<(), Refusal> {
         rules::decide(&self.states, stated, &self.circumstances(stated))?;
+        self.enter(stated);
+        Ok(())
+    }
+
+    /// Applies what was accepted.
+    pub(super) fn enter(&mut self, stated: &Stated) {
         let stream = rules::stream(stated);
         let commitment = self.fresh();
         let events = self.heads.entry(stream).or_default();
         events.push(commitment);
         rules::apply(&mut self.states, stated, self.now, events.len() as u64);
-        Ok(())
     }
 
     pub(super) fn circumstances(&self, stated: &Stated) -> Circumstances {
@@ -220,7 +225,7 @@ impl World {
     }
 
     pub(super) fn state(&self, case: &Case) -> State {
-        self.judged(case).state(self.now)
+        rules::as_judged(&self.states, self.seen(case)).state(self.now)
     }
 
     /// Every record, to be compared.

@@ -1,0 +1,386 @@
+//! Everything that six members of four organisations, and a stranger, can do about two deposits and
+//! two requests, in every order (crate `stateright`): the real `decide` and `apply`, beside a short
+//! account of what they ought to do ([`Expected`]). At each moment every step is tried; one that is
+//! accepted and ought not to be, or refused and ought to be taken, or that leaves a request elsewhere
+//! than expected, is found, with a way to it. The promises are asked of the records besides.
+//!
+//! Bounded are: one request a rule, asked for before the clock first moves; one objection; one
+//! amendment; one member whose keys are lost; one statement held back; and a clock that stands at
+//! [`HOURS`]. There are four kinds of trouble: keys lost, an amendment, an objection, and a statement
+//! that is held back. The normal search has each of them by itself, beside everything that goes well;
+//! with `ESCROW_MODEL=whole` any two come together. Either search is exhausted within its bounds, with
+//! no limit of depth, count or time. What makes two moments one is told in [`view`].
+
+mod expected;
+mod moment;
+mod mutants;
+mod steps;
+mod view;
+
+use std::borrow::Cow;
+use std::collections::BTreeSet;
+use std::sync::LazyLock;
+
+use serde_json::json;
+use stateright::{Checker as _, HasDiscoveries, Model, Property};
+
+use self::expected::Expected;
+use self::moment::{Held, Moment};
+use self::mutants::Mutant;
+use self::steps::{Act, Loss, Step};
+use crate::domain::request::{Request, State};
+use crate::domain::states::{Key, States};
+use crate::domain::terms::Terms;
+use crate::domain::tests::scenario::{DANA, EVE, KENJI, MINJI, SORA, YUKI};
+use crate::domain::tests::terms::{terms, three_party};
+use crate::domain::tests::world::World;
+use crate::domain::time::Span;
+
+/// The arbiter, who holds a share and consents as well.
+const HANA: &str = "seoul-arbiters/hana";
+/// What may be asked for, and under which rule.
+const RULES: [&str; 2] = ["joint", "bankruptcy"];
+/// When things happen, in hours from the beginning. Between two marks everything is done at once.
+const HOURS: [u64; 4] = [0, 5 * 24, 10 * 24 + 1, 62 * 24];
+const NOTICE_HOURS: u64 = 10 * 24;
+const VOTE_HOURS: u64 = 8 * 24;
+const EXPIRES_HOURS: u64 = 60 * 24;
+/// How long a statement that is held back is good.
+const GOOD_HOURS: u64 = 6 * 24;
+/// At which mark dana's keys are stolen.
+const STOLEN_AT: usize = 1;
+
+fn hours(hours: u64) -> Span {
+    Span::seconds(hours * 60 * 60)
+}
+
+/// How many marks are still to come until so much time has passed; all and one more, if it never has.
+fn marks_until(now: usize, hours: u64) -> usize {
+    let mut to_come = now..HOURS.len();
+    to_come.find(|mark| HOURS[*mark] - HOURS[now] >= hours).unwrap_or(HOURS.len()) - now
+}
+
+/// Terms that use what format 2 has: nested needs and a vote that ends, or needs of distinct
+/// organisations, an event that is attested, notice, and an objection that an award settles.
+static TERMS: LazyLock<Terms> = LazyLock::new(|| {
+    let mut written = three_party();
+    written["format"] = json!(2);
+    written["quorum"] = json!(3);
+    written["parties"]["arbiter"] = json!(["seoul-arbiters"]);
+    written["holders"] = json!(["depositor", "beneficiary", "agent", "arbiter"]);
+    written["amend"] = json!({ "all": ["1@depositor", "1@agent"] });
+    written["rules"] = json!([
+        { "name": "joint", "requesters": ["beneficiary"],
+          "needs": { "all": ["1@agent", { "at_least": 1, "of": ["1@depositor"] }] },
+          "notice": "0s", "vote": "8d", "objection": [], "expires": "60d",
+          "access": { "times": 1 } },
+        { "name": "bankruptcy", "requesters": ["beneficiary"],
+          "trigger": { "event": { "kind": "insolvency", "attested": "1@agent" } },
+          "needs": { "any": ["1@agent", "1@arbiter"] }, "distinct_organisations": 2,
+          "notice": "10d", "objection": ["depositor"], "settled_by": { "award": "1@arbiter" },
+          "expires": "60d" },
+    ]);
+    terms(written)
+});
+
+/// The terms as amended: in the depositor's place the arbiter agrees, for good; of a bankruptcy no
+/// consent counts before the depositor has seen it, and no award settles what it objects to.
+static NEW_TERMS: LazyLock<Terms> = LazyLock::new(|| {
+    let mut written = serde_json::to_value(&*TERMS).unwrap();
+    written["title"] = json!("as amended");
+    let [joint, bankruptcy] = written["rules"].as_array_mut().unwrap().as_mut_slice() else {
+        panic!("two rules");
+    };
+    joint["needs"] = json!({ "all": ["1@agent", "1@arbiter"] });
+    joint.as_object_mut().unwrap().remove("vote");
+    bankruptcy["reviewers"] = json!(["depositor"]);
+    bankruptcy.as_object_mut().unwrap().remove("settled_by");
+    terms(written)
+});
+
+/// How far the search goes.
+#[derive(Debug, Clone, Copy)]
+struct Bounds {
+    /// Under which of the rules something is asked for.
+    asked: &'static [usize],
+    /// How many of the four troubles come together.
+    troubles: usize,
+    /// What may be signed and held back.
+    held: &'static [Act],
+}
+
+/// What may be signed and held back: what agrees; what only blocks, and what releases.
+const HELD: [Act; 3] = [Act::Consent(1, DANA), Act::Object(1, MINJI), Act::Contribute(1, HANA)];
+
+impl Bounds {
+    const SMALL: Self = Self { asked: &[0, 1], troubles: 1, held: &HELD };
+    const WHOLE: Self = Self { asked: &[0, 1], troubles: 2, held: &HELD };
+    /// One request alone, which is enough to tell most mutants.
+    const JOINT: Self = Self { asked: &[0], ..Self::SMALL };
+    const BANKRUPTCY: Self = Self { asked: &[1], ..Self::SMALL };
+}
+
+/// What can happen.
+struct Escrow {
+    mutant: Option<Mutant>,
+    bounds: Bounds,
+}
+
+impl Model for Escrow {
+    type State = Moment;
+    type Action = Step;
+
+    fn init_states(&self) -> Vec<Moment> {
+        let mut world = World::of(&[
+            ("hanbit-parts", &["minji"]),
+            ("orient-display", &["yuki", "kenji"]),
+            ("trade-secret-center", &["sora", "dana"]),
+            ("seoul-arbiters", &["hana"]),
+            ("acme", &["eve"]),
+        ]);
+        let agreement = world.agree(&TERMS);
+        let deposits = RULES.map(|_| world.store(&agreement));
+        let began_at = world.now;
+        // What was said before is never said again here: nobody has to carry it along.
+        let mut states = States::default();
+        let kept = world.states.iter().filter(|(key, _)| !matches!(key, Key::Statement(_)));
+        kept.for_each(|(key, record)| states.load(key.clone(), record.clone()));
+        world.states = states;
+        vec![Moment {
+            world,
+            began_at,
+            agreement,
+            deposits,
+            cases: [None, None],
+            amendment: None,
+            held: None,
+            last: None,
+            expected: Expected::default(),
+            wrong: None,
+        }]
+    }
+
+    /// What changes something, and what is not decided as it ought to be.
+    fn actions(&self, moment: &Moment, steps: &mut Vec<Step>) {
+        if moment.wrong.is_some() {
+            return;
+        }
+        let mut tried = moment.clone();
+        steps.extend(steps::all().filter(|step| self.is_within_bounds(moment, *step)).filter(
+            |step| match step {
+                Step::Wait | Step::Sign(_) | Step::HandIn => true,
+                Step::Say(_) | Step::Repeat => {
+                    tried.say(*step, self.mutant).is_some_and(|said| !said.is_nothing())
+                }
+            },
+        ));
+    }
+
+    fn next_state(&self, moment: &Moment, step: Step) -> Option<Moment> {
+        let mut next = moment.clone();
+        next.take(step, self.mutant)?;
+        Some(next)
+    }
+
+    fn properties(&self) -> Vec<Property<Self>> {
+        let mut properties = promises();
+        properties.extend(reached(self.bounds));
+        properties
+    }
+}
+
+impl Escrow {
+    fn is_within_bounds(&self, moment: &Moment, step: Step) -> bool {
+        let expected = &moment.expected;
+        match step {
+            Step::Wait => !expected.is_over(),
+            Step::Say(act) => expected.is_within(self.bounds, act),
+            // What would be refused now is not worth holding back.
+            Step::Sign(act) => {
+                let is_new = moment.held.is_none()
+                    && self.bounds.held.contains(&act)
+                    && expected.is_within(self.bounds, act);
+                is_new && expected.may(act) && expected.troubles(None) <= self.bounds.troubles
+            }
+            Step::HandIn => {
+                let held = moment.held.as_ref();
+                held.is_some_and(|held| expected.is_within(self.bounds, held.act))
+            }
+            Step::Repeat => true,
+        }
+    }
+}
+
+const AS_EXPECTED: &str = "everything is as expected";
+
+/// What must be so of every request at every moment, asked of the records themselves.
+fn promises() -> Vec<Property<Escrow>> {
+    vec![
+        Property::always(AS_EXPECTED, |_, moment: &Moment| moment.wrong.is_none()),
+        Property::always("promise 2: never one", |_, m: &Moment| {
+            m.judged().all(|(request, state)| {
+                let by: Vec<_> = request.standing_consents(m.world.now).map(|it| &it.by).collect();
+                let houses: BTreeSet<_> = by.iter().map(|by| &by.organisation).collect();
+                let is_own = by.contains(&request.requester());
+                !is_own && (state != State::Satisfied || houses.len() >= 2)
+            })
+        }),
+        Property::always("promise 3: satisfied means openable", |_, m: &Moment| {
+            m.judged().all(|(request, state)| {
+                let own = &request.requester().organisation;
+                let spent = request.contributions.iter().map(|spent| &spent.by.organisation);
+                let spent: BTreeSet<_> = spent.chain([own]).collect();
+                let due = request.awaited_holders(m.world.now).len();
+                let quorum = usize::from(request.terms.quorum);
+                match state {
+                    State::Satisfied => spent.len() + due >= quorum,
+                    State::Released | State::Retrieved => spent.len() >= quorum,
+                    State::Open
+                    | State::Notice
+                    | State::Objected
+                    | State::Withdrawn
+                    | State::Expired => true,
+                }
+            })
+        }),
+        Property::always("promise 5: rules don't move under a request", |_, m: &Moment| {
+            m.judged().all(|(request, _)| {
+                let terms = if request.terms_version == 1 { &*TERMS } else { &*NEW_TERMS };
+                let is_named = request.terms_version == 1
+                    || Some(request.statement.terms_sha256) == m.amendment;
+                is_named && request.terms == *terms
+            })
+        }),
+        Property::always("promise 6: objection beats consent", |_, m: &Moment| {
+            m.judged().all(|(request, state)| {
+                let is_objected = request.standing_objections().next().is_some();
+                !is_objected || matches!(state, State::Objected | State::Withdrawn | State::Expired)
+            })
+        }),
+    ]
+}
+
+/// What must come to pass at some moment, lest the rest be empty.
+fn reached(bounds: Bounds) -> Vec<Property<Escrow>> {
+    let mut reached = vec![
+        Property::sometimes("what both sides agree on is released", |_, m: &Moment| {
+            m.state(0) == Some(State::Released)
+        }),
+        Property::sometimes("a bankruptcy is released", |_, m: &Moment| {
+            m.state(1) == Some(State::Released)
+        }),
+        Property::sometimes("both bundles are fetched", |_, m: &Moment| {
+            [0, 1].map(|of| m.state(of)) == [Some(State::Retrieved); 2]
+        }),
+        Property::sometimes("a request is taken back", |_, m: &Moment| {
+            m.state(1) == Some(State::Withdrawn)
+        }),
+        Property::sometimes("a request expires", |_, m: &Moment| {
+            m.state(0) == Some(State::Expired)
+        }),
+        Property::sometimes("notice runs", |_, m: &Moment| m.state(1) == Some(State::Notice)),
+        Property::sometimes("consents are no longer good", |_, m: &Moment| {
+            let ended = |r: &Request| r.standing_consents(m.world.now).count() < r.consents.len();
+            m.request(0).is_some_and(|request| m.state(0) == Some(State::Open) && ended(&request))
+        }),
+        Property::sometimes("one share is spent, another awaited", |_, m: &Moment| {
+            let is_half = m.request(1).is_some_and(|request| request.contributions.len() == 1);
+            is_half && m.state(1) == Some(State::Satisfied)
+        }),
+        Property::sometimes(
+            "a share is spent, and consents are no longer good",
+            |_, m: &Moment| {
+                let is_half = m.request(0).is_some_and(|request| request.contributions.len() == 1);
+                is_half && m.state(0) == Some(State::Open)
+            },
+        ),
+        Property::sometimes("an objection blocks what all agree on", |_, m: &Moment| {
+            let is_consented = |r: Cow<'_, Request>| r.is_consented(m.world.now);
+            m.state(1) == Some(State::Objected) && m.request(1).is_some_and(is_consented)
+        }),
+        Property::sometimes("what was objected to is released", |_, m: &Moment| {
+            let is_by_award = m.expected.was_awarded(1);
+            m.expected.was_objected(1) && !is_by_award && m.state(1) == Some(State::Released)
+        }),
+        Property::sometimes("an award releases", |_, m: &Moment| {
+            m.expected.was_awarded(1) && m.state(1) == Some(State::Released)
+        }),
+        Property::sometimes("a stolen consent is void, another in its place", |_, m: &Moment| {
+            m.expected.had_void_consent(0) && m.state(0) == Some(State::Released)
+        }),
+        Property::sometimes("the consent of who has left counts on", |_, m: &Moment| {
+            let has = |r: Cow<'_, Request>| r.has_consented(&DANA.parse().unwrap(), m.world.now);
+            let has_left = m.expected.lost() == Some(Loss::Left);
+            has_left && m.state(0) == Some(State::Satisfied) && m.request(0).is_some_and(has)
+        }),
+        Property::sometimes("an amendment leaves an open request alone", |_, m: &Moment| {
+            let is_old = !m.expected.is_under_new_terms(0);
+            m.expected.is_amended() && is_old && m.state(0) == Some(State::Satisfied)
+        }),
+        Property::sometimes("amended terms release", |_, m: &Moment| {
+            let is_new = [0, 1].map(|of| m.expected.is_under_new_terms(of)) == [true; 2];
+            is_new && [0, 1].map(|of| m.state(of)) == [Some(State::Released); 2]
+        }),
+        Property::sometimes("requests of old and new terms are open", |_, m: &Moment| {
+            let is_open = [0, 1].map(|of| m.state(of)) == [Some(State::Open); 2];
+            is_open && m.expected.is_under_new_terms(1) && !m.expected.is_under_new_terms(0)
+        }),
+        Property::sometimes("what was signed is overtaken", |_, m: &Moment| {
+            m.held.as_ref().is_some_and(|held| held.is_overtaken)
+        }),
+        Property::sometimes("what was signed is no longer good", |_, m: &Moment| {
+            m.held.as_ref().is_some_and(|held| held.good == 0)
+        }),
+    ];
+    if bounds.troubles >= 2 {
+        reached.extend([
+            Property::sometimes("a stolen signature does not amend", |_, m: &Moment| {
+                m.expected.had_void_signature()
+            }),
+            Property::sometimes("what is overtaken and only blocks holds", |_, m: &Moment| {
+                let is_objection = |held: &Held| matches!(held.act, Act::Object(..));
+                m.held.as_ref().is_some_and(|it| it.is_overtaken && is_objection(it))
+            }),
+        ]);
+    }
+    reached
+}
+
+#[test]
+fn every_order_of_what_four_organisations_can_do_keeps_the_promises() {
+    let is_whole = std::env::var_os("ESCROW_MODEL").is_some_and(|what| what == "whole");
+    let (bounds, least) =
+        if is_whole { (Bounds::WHOLE, 1_000_000) } else { (Bounds::SMALL, 100_000) };
+    let searched = Escrow { mutant: None, bounds }.checker().threads(2).spawn_dfs().join();
+    if let Some(way) = searched.discovery(AS_EXPECTED) {
+        let wrong = way.last_state().wrong.clone();
+        panic!("{wrong:?}\nafter {:#?}", way.into_actions());
+    }
+    searched.assert_properties();
+    // Nothing has bidden it stop: no failure, no depth, no count and no time.
+    assert!(searched.is_done());
+    eprintln!(
+        "{bounds:?}: {} different states among {} reached, {} steps deep; the search is exhausted",
+        searched.unique_state_count(),
+        searched.state_count(),
+        searched.max_depth(),
+    );
+    assert!(searched.unique_state_count() >= least);
+}
+
+#[test]
+fn a_vault_that_breaks_a_rule_is_found() {
+    let found = |mutant, bounds| {
+        let searching = Escrow { mutant: Some(mutant), bounds }.checker().threads(2);
+        let searched = searching.finish_when(HasDiscoveries::AnyFailures).spawn_bfs().join();
+        let way = searched.discovery(AS_EXPECTED)?;
+        let (wrong, states) = (way.last_state().wrong.clone()?, searched.unique_state_count());
+        Some((wrong, way.into_actions().len(), states))
+    };
+    for mutant in Mutant::ALL {
+        let mut searches = [Bounds::JOINT, Bounds::BANKRUPTCY, Bounds::SMALL].into_iter();
+        let found = searches.find_map(|bounds| found(mutant, bounds));
+        let (wrong, steps, states) = found.unwrap_or_else(|| panic!("{mutant:?} goes unnoticed"));
+        eprintln!("{mutant:?}: {wrong}, after {steps} steps, among {states} states");
+    }
+}
