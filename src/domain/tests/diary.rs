@@ -4,12 +4,15 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::prelude::*;
 
-use super::terms::is_rule_met;
+use super::terms::{is_met, is_rule_met};
 use super::world::Case;
-use crate::domain::id::{DepositId, MemberPath, OrganisationName};
-use crate::domain::statement::{Acknowledged, Reason};
-use crate::domain::terms::{Rule, Terms};
+use crate::domain::calendar::Period;
+use crate::domain::id::{DepositId, MemberPath, OrganisationName, Role};
+use crate::domain::needs::Needs;
+use crate::domain::statement::{Acknowledged, Basis, Reason};
+use crate::domain::terms::{Grants, Rule, Terms};
 use crate::domain::time::Timestamp;
+use crate::domain::trigger::Trigger;
 
 /// Who let whom in and who was put out, in order.
 #[derive(Default)]
@@ -117,6 +120,9 @@ pub(super) struct Entry {
     pub is_withdrawn: bool,
     pub is_released: bool,
     pub is_retrieved: bool,
+    pub released_at: Option<Timestamp>,
+    /// How often its bundle was fetched.
+    pub fetched: u16,
     /// What was said of the bundle, each by each organisation once.
     pub acknowledged: Vec<(OrganisationName, Acknowledged)>,
     /// When it was there, by the authority that the terms pin.
@@ -127,7 +133,7 @@ pub(super) struct Entry {
 pub(super) struct Objected {
     pub by: MemberPath,
     pub at: Timestamp,
-    pub settled: Vec<(MemberPath, Timestamp)>,
+    pub settled: Vec<(MemberPath, Timestamp, Basis)>,
     pub withdrawn: Option<(MemberPath, Timestamp)>,
 }
 
@@ -147,32 +153,55 @@ impl Entry {
         self.objections.retain(|objected| counts(&objected.by, objected.at));
         for objected in &mut self.objections {
             objected.withdrawn.take_if(|(by, at)| !counts(by, *at));
-            objected.settled.retain(|(by, at)| counts(by, *at));
+            objected.settled.retain(|(by, at, _)| counts(by, *at));
         }
         self.is_withdrawn |= !counts(&self.requester, self.opened_at);
     }
 
     pub(super) fn objecting(&self) -> BTreeSet<&OrganisationName> {
-        // One arbiter is enough in these terms.
-        let is_over = |o: &Objected| o.withdrawn.is_some() || !o.settled.is_empty();
+        let is_over = |o: &Objected| o.withdrawn.is_some() || self.is_settled(o);
         let standing = self.objections.iter().filter(|objected| !is_over(objected));
         standing.map(|objected| &objected.by.organisation).collect()
     }
 
+    /// Whether as many have said so, on one basis, as its rule asks for.
+    pub(super) fn is_settled(&self, objected: &Objected) -> bool {
+        let Some(settled_by) = &self.rule.settled_by else { return false };
+        settled_by.each().any(|(basis, needs)| {
+            let said = objected.settled.iter().filter(|(_, _, on)| *on == basis);
+            is_met(needs, &self.seats(said.map(|(by, _, _)| by)))
+        })
+    }
+
+    /// How many people there are of each role.
+    fn seats<'a>(&self, people: impl Iterator<Item = &'a MemberPath>) -> BTreeMap<Role, u16> {
+        let mut seats = BTreeMap::new();
+        for by in people.collect::<BTreeSet<_>>() {
+            *seats.entry(self.terms.role_of(&by.organisation).unwrap().clone()).or_default() += 1;
+        }
+        seats
+    }
+
+    /// Who has consented, where that is still good.
+    pub(super) fn standing(&self, now: Timestamp) -> impl Iterator<Item = &MemberPath> {
+        let is_good = move |at: Timestamp| self.rule.vote.is_none_or(|vote| now < at.after(vote));
+        self.consents.iter().filter(move |(_, at)| is_good(**at)).map(|(by, _)| by)
+    }
+
     /// Whether a share may be spent on it now: the promises, said anew.
     pub(super) fn is_due(&self, now: Timestamp) -> Result<(), TestCaseError> {
-        let organisations: BTreeSet<_> = self.consents.keys().map(|by| &by.organisation).collect();
+        let organisations: BTreeSet<_> = self.standing(now).map(|by| &by.organisation).collect();
         prop_assert!(organisations.len() >= 2, "promise 2: consents of one organisation");
         prop_assert!(
-            !self.consents.contains_key(&self.requester),
+            self.standing(now).all(|by| *by != self.requester),
             "promise 2: the requester's own"
         );
         let mut people = BTreeMap::<OrganisationName, u16>::new();
-        for by in self.consents.keys() {
+        for by in self.standing(now) {
             *people.entry(by.organisation.clone()).or_default() += 1;
         }
-        let is_met = is_rule_met(&self.terms, &self.rule, &people);
-        prop_assert!(is_met, "promise 5: its rule is not met");
+        let is_enough = is_rule_met(&self.terms, &self.rule, &people);
+        prop_assert!(is_enough, "promise 5: its rule is not met");
         prop_assert!(
             now >= self.terms.notice_ends(&self.rule, self.opened_at),
             "notice had not run"
@@ -185,9 +214,11 @@ impl Entry {
             let knows = !self.notified.is_empty() || shown;
             prop_assert!(knows, "promise 6: {who} may object and knows nothing");
         }
-        // One attestation is enough in these terms.
-        let is_triggered = self.rule.trigger.is_joint() || !self.attested.is_empty();
-        prop_assert!(is_triggered, "what its rule asks for was attested by nobody");
+        let attested = self.seats(self.attested.iter().map(|(by, _)| by));
+        let is_triggered = self.rule.trigger.attested().is_none_or(|by| is_met(by, &attested));
+        prop_assert!(is_triggered, "too few have attested what its rule asks for");
+        let is_late = self.rule.trigger.date().is_none_or(|date| now >= date);
+        prop_assert!(is_late, "it is too early for its rule");
         let reviewers = self.rule.reviewers.iter().flat_map(|role| self.terms.in_role(role));
         for who in reviewers.filter(|who| **who != self.requester.organisation) {
             let has_seen = self.seen.iter().any(|(by, _)| by.organisation == *who);
@@ -195,6 +226,32 @@ impl Entry {
         }
         prop_assert!(!self.is_withdrawn, "it was taken back");
         Ok(())
+    }
+
+    /// Which words of its rule it was released through.
+    pub(super) fn feats(&self) -> Vec<&'static str> {
+        let Rule { trigger, needs, distinct_organisations, reviewers, vote, .. } = &self.rule;
+        let word = match trigger {
+            Trigger::Joint => "released on consents alone",
+            Trigger::Event { .. } => "released on an event",
+            Trigger::Order { .. } => "released on an order",
+            Trigger::Missed { .. } => "released on missed deposits",
+            Trigger::Silence { .. } => "released on silence",
+            Trigger::Date(_) => "released on a date",
+        };
+        let is_settled = self.objections.iter().any(|objected| self.is_settled(objected));
+        let said = [
+            (!matches!(needs, Needs::Seats(_)), "released by nested needs"),
+            (distinct_organisations.is_some(), "released by distinct organisations"),
+            (!reviewers.is_empty(), "released after review"),
+            (vote.is_some(), "released within a vote"),
+            (is_settled, "released after a settlement"),
+            (matches!(self.rule.notice, Period::WorkingDays(_)), "released after working days"),
+            (self.rule.grants != Grants::All, "released where not every deposit may be"),
+            (self.rule.duty.is_some(), "released under a duty"),
+        ];
+        let said = said.into_iter().filter_map(|(is_so, feat)| is_so.then_some(feat));
+        said.chain([word]).collect()
     }
 
     pub(super) fn shares(&self) -> usize {

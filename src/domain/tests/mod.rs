@@ -21,4 +21,5 @@ mod swapped;
 mod table;
 pub(crate) mod terms;
 mod triggers;
+mod words;
 mod world;

@@ -84,7 +84,7 @@ pub(crate) fn second_format() -> Value {
 
 /// What `needs` means, said another way: seats are taken one after the other, each by people who
 /// sit nowhere else.
-fn is_met(needs: &Needs, people: &BTreeMap<Role, u16>) -> bool {
+pub(crate) fn is_met(needs: &Needs, people: &BTreeMap<Role, u16>) -> bool {
     fn seat(open: &[Needs], people: &BTreeMap<Role, u16>) -> bool {
         let Some((first, rest)) = open.split_first() else { return true };
         match first {
