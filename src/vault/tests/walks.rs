@@ -23,6 +23,7 @@ use crate::domain::statement::{Acknowledged, Attested, Basis, Reason, Withdrawn}
 use crate::domain::states::{Key, States};
 use crate::domain::terms::Terms;
 use crate::domain::time::Span;
+use crate::domain::trigger::Trigger;
 use crate::domain::walk::{Act, Saying, Step, Walk};
 use crate::vault::records;
 use crate::vault::tests::walks::twin::Twin;
@@ -227,11 +228,8 @@ fn chosen(walk: &Walk, terms: &Terms, [kind, who, what, which]: [u8; 4]) -> Step
     let about = |saying| Step::About { request, by: Some(by.clone()), act: Act::Say(saying) };
     let requester = |saying| Step::About { request, by: None, act: Act::Say(saying) };
     let event = walk.request(request.unwrap_or(1)).and_then(|it| {
-        let trigger = it.rule()?.trigger.clone();
-        match trigger {
-            crate::domain::trigger::Trigger::Event { kind, .. } => Some(Attested::Event(kind)),
-            _ => None,
-        }
+        let Trigger::Event { kind, .. } = &it.rule()?.trigger else { return None };
+        Some(Attested::Event(kind.clone()))
     });
     let rule = one_of(&terms.rules, what);
     let who_may = terms.in_role(&rule.requesters[0])[0].clone();

@@ -169,6 +169,7 @@ impl Twin {
     }
 
     /// Puts what takes mathematics into a statement.
+    #[allow(clippy::wildcard_enum_match_arm, reason = "the other types have nothing of the kind")]
     fn made_real(&mut self, statement: &Statement, real: &mut Value) -> Along {
         let mut along = Along::default();
         if let Some(ground) = statement.ground() {
@@ -269,6 +270,7 @@ impl Twin {
     }
 
     /// Hands a statement in where its kind is handed in.
+    #[allow(clippy::wildcard_enum_match_arm, reason = "the other types all go one way")]
     async fn handed_in(
         &mut self,
         real: &Statement,
