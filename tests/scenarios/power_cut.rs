@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::PathBuf;
 use std::process::Command;
-use std::sync::Mutex;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::crash::{assert_none_lost, under_load};
 use super::full_disk::may_mount;
@@ -19,18 +19,30 @@ const SHUT_DOWN: &str = "import fcntl, os, struct, sys\n\
     at = os.open(sys.argv[1], os.O_RDONLY)\n\
     fcntl.ioctl(at, 0x8004587D, struct.pack('I', int(sys.argv[2])))\n";
 
+/// Whoever cuts off a disk, or begins a mount namespace, does so alone: the namespace would hold the
+/// disk mounted as it was cut off.
+static MOUNTS: Mutex<()> = Mutex::new(());
+
+/// Keeps others from mounting, until it is dropped.
+pub(super) fn mounts_alone() -> MutexGuard<'static, ()> {
+    MOUNTS.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 /// An ext4 in a file, on a loop device.
-pub(super) struct Disk(tempfile::TempDir);
+pub(super) struct Disk(
+    tempfile::TempDir,
+    #[expect(dead_code, reason = "held")] MutexGuard<'static, ()>,
+);
 
 impl Disk {
     pub(super) fn make() -> Self {
-        let dir = tempfile::tempdir().unwrap();
+        let (alone, dir) = (mounts_alone(), tempfile::tempdir().unwrap());
         let image = dir.path().join("image");
         fs::File::create(&image).unwrap().set_len(512 << 20).unwrap();
         fs::create_dir(dir.path().join("mounted")).unwrap();
         let mut mkfs = Command::new("mkfs.ext4");
         assert!(mkfs.args(["-q", "-F"]).arg(&image).status().unwrap().success());
-        let disk = Self(dir);
+        let disk = Self(dir, alone);
         disk.mount();
         disk
     }
@@ -43,7 +55,6 @@ impl Disk {
         let mut mount = Command::new("mount");
         mount.args(["-o", "loop"]).arg(self.0.path().join("image")).arg(self.path());
         assert!(mount.status().unwrap().success(), "no loop device may be mounted here");
-        // A mount namespace that was begun meanwhile would keep the disk as it was cut off.
         let alive = fs::write(self.path().join("alive"), "");
         assert!(alive.is_ok(), "somebody else holds this disk mounted: {alive:?}");
     }

@@ -4,7 +4,9 @@ use std::fs;
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Stdio};
+use std::sync::MutexGuard;
 
+use super::power_cut::mounts_alone;
 use super::{World, have};
 
 /// Most exposure that `systemd-analyze security` may find, in tenths: 2.0 of 10.
@@ -105,10 +107,14 @@ fn systemd_finds_nothing_wrong_with_the_units_and_little_exposed() {
 struct Manager {
     process: Child,
     said: BufReader<ChildStdout>,
+    /// Its mount namespace has what others have mounted.
+    #[expect(dead_code, reason = "held")]
+    alone: MutexGuard<'static, ()>,
 }
 
 impl Manager {
     fn start(world: &World) -> Self {
+        let alone = mounts_alone();
         let mut command = Command::new("unshare");
         command.args(["--mount", "sh", "-c", MANAGER]);
         command.env("DATA", world.data()).env("UNITS", units());
@@ -116,7 +122,7 @@ impl Manager {
         let spawned = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn();
         let mut process = spawned.unwrap();
         let said = BufReader::new(process.stdout.take().unwrap());
-        Self { process, said }
+        Self { process, said, alone }
     }
 
     fn told(&mut self) -> String {
