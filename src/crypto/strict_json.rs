@@ -359,6 +359,7 @@ pub(crate) mod tests {
             (r#"{"text":"a","number":-9007199254740993}"#, "beyond 2^53"),
             (r#"{"text":"a","number":1.0}"#, "expected JSON without fractions"),
             (r#"{"text":"a","text":"b"}"#, "appears twice"),
+            (r#"{"text":"a","number":1,"text":"b"}"#, "appears twice"),
             (r#"{"text":"a","map":{"k":[],"k":[]}}"#, "appears twice"),
             (r#"{"text":"a","t\u0065xt":"b"}"#, "appears twice"),
             (r#"{"text":"a","extra":1}"#, "unknown field"),
