@@ -65,7 +65,7 @@ fn what_is_wrong_with_terms_and_what_may_be_regretted_is_told_before_they_are_pr
     let alone = JOINT.replace("[\"1@depositor\", \"1@agent\"]", "[\"2@agent\"]");
     let advice = [("advice", "single_agent"), ("advice", "coalitions")];
     let unusable = ("error", "unusable_file");
-    let rows: [(&str, String, i32, Vec<(&str, &str)>); 6] = [
+    let rows: [(_, _, _, Vec<(&str, &str)>); 6] = [
         ("sound", JOINT.to_owned(), 0, advice.to_vec()),
         ("one party alone", alone.clone(), 1, vec![("error", "one_sided")]),
         (

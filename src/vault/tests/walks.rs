@@ -224,10 +224,11 @@ fn chosen(walk: &Walk, terms: &Terms, [kind, who, what, which]: [u8; 4]) -> Step
         return line.unwrap().unwrap().step;
     }
     let by = one_of(&members(walk), who);
-    let request = Some(1 + usize::from(which) % walk.requests().max(1));
+    let number = 1 + usize::from(which) % walk.requests().max(1);
+    let request = Some(number);
     let about = |saying| Step::About { request, by: Some(by.clone()), act: Act::Say(saying) };
     let requester = |saying| Step::About { request, by: None, act: Act::Say(saying) };
-    let event = walk.request(request.unwrap_or(1)).and_then(|it| {
+    let event = walk.request(number).and_then(|it| {
         let Trigger::Event { kind, .. } = &it.rule()?.trigger else { return None };
         Some(Attested::Event(kind.clone()))
     });
