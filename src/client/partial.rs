@@ -30,7 +30,7 @@ impl Partial {
         let dir = home.partial();
         keyfile::private_dir(&dir)?;
         remove_leftovers(home, &dir);
-        let path = dir.join(format!("{point}.{SUFFIX}"));
+        let path = place(home, point);
         let disk = |fault| full(&path, &fault);
         let mut options = OpenOptions::new();
         options.read(true).append(true).create(true).mode(0o600);
@@ -76,7 +76,7 @@ impl Partial {
     /// What was signed to have the bundle of the request with this point, if something was that can be
     /// read. If not, it is signed anew.
     pub(super) fn signed(home: &Home, point: &str) -> Option<SignedText> {
-        let path = home.partial().join(format!("{point}.{SIGNED}"));
+        let path = place(home, point).with_extension(SIGNED);
         let text = keyfile::read(&path, Statement::BYTES_MAX).ok()?;
         serde_json::from_slice(&text).ok()
     }
@@ -91,7 +91,7 @@ impl Partial {
     /// Throws away what is kept for the request with this point, which is not to be retrieved any more.
     pub(super) fn forget(home: &Home, point: &str) {
         // What cannot be removed now is found by `remove_leftovers` once the secret is gone.
-        let path = home.partial().join(format!("{point}.{SUFFIX}"));
+        let path = place(home, point);
         drop(fs::remove_file(path.with_extension(SIGNED)));
         drop(fs::remove_file(path));
     }
@@ -111,6 +111,11 @@ impl Partial {
 
 const SUFFIX: &str = "age";
 const SIGNED: &str = "signed";
+
+/// Where what is received for the request with this point is kept.
+fn place(home: &Home, point: &str) -> PathBuf {
+    home.partial().join(format!("{point}.{SUFFIX}"))
+}
 
 /// A request whose secret is gone can't be retrieved any more. What cannot be removed now is by the
 /// next one.

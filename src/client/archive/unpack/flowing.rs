@@ -2,7 +2,6 @@
 
 use std::fs::File;
 use std::io::{self, Write};
-use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 
 /// Bytes written before it is worth to have them on the disk.
@@ -10,7 +9,7 @@ const STRETCH_BYTES: u64 = 16 << 20;
 
 /// A file being written, and what is synced of it meanwhile.
 pub(super) struct Flowing {
-    file: Arc<File>,
+    file: File,
     /// Bytes since the last sync began.
     written: u64,
     syncing: Option<JoinHandle<io::Result<()>>>,
@@ -18,7 +17,7 @@ pub(super) struct Flowing {
 
 impl Flowing {
     pub(super) fn into(file: File) -> Self {
-        Self { file: Arc::new(file), written: 0, syncing: None }
+        Self { file, written: 0, syncing: None }
     }
 
     pub(super) fn file(&self) -> &File {
@@ -31,13 +30,10 @@ impl Flowing {
         self.file.sync_all()
     }
 
-    /// The file as it is. A small one has nothing under way.
+    /// The file, of which nothing is being synced.
     pub(super) fn unsynced(mut self) -> io::Result<File> {
         self.ended()?;
-        match Arc::try_unwrap(self.file) {
-            Ok(file) => Ok(file),
-            Err(shared) => shared.try_clone(),
-        }
+        Ok(self.file)
     }
 
     /// Waits for the sync that is under way. Its failure is told once, so it has to be heard here.
@@ -49,16 +45,16 @@ impl Flowing {
 
 impl Write for Flowing {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let taken = (&*self.file).write(bytes)?;
+        let taken = self.file.write(bytes)?;
         self.written += taken as u64;
         let is_busy = self.syncing.as_ref().is_some_and(|syncing| !syncing.is_finished());
         if self.written >= STRETCH_BYTES && !is_busy {
             self.ended()?;
             self.written = 0;
-            let file = Arc::clone(&self.file);
-            // Where the system has no more threads, all of it is synced at the end.
+            // Where the system has no more threads or files, all of it is synced at the end.
             let begun = thread::Builder::new().name("sync".to_owned());
-            self.syncing = begun.spawn(move || file.sync_data()).ok();
+            let file = self.file.try_clone();
+            self.syncing = file.and_then(|file| begun.spawn(move || file.sync_data())).ok();
         }
         Ok(taken)
     }
