@@ -1,6 +1,6 @@
 //! Attesting what a rule asks for, and that objections are settled.
 
-use crate::client::acts::release::{Matter, named, now};
+use crate::client::acts::release::{Matter, now};
 use crate::client::error::ClientError;
 use crate::client::session::Session;
 use crate::domain::request;
@@ -16,7 +16,7 @@ pub fn attestation(
     let attestation = Attestation {
         made: session.made(),
         ground: session.ground(&matter.agreement.id),
-        request: named(&matter.request),
+        request: matter.request.named(),
         what,
         evidence,
     };
@@ -40,7 +40,7 @@ pub fn settlement(
     let settlement = Settlement {
         made: session.made(),
         ground: session.ground(&matter.agreement.id),
-        request: named(&matter.request),
+        request: matter.request.named(),
         basis,
         evidence,
     };

@@ -13,7 +13,7 @@ use crate::client::session::{SKEW_MAX, Session};
 use crate::crypto::timestamp::{self, Imprint, Stamp, StampRefused, Trusted};
 use crate::domain::der::Der;
 use crate::domain::request::{self, Request};
-use crate::domain::statement::{REQUEST_TOKEN_BYTES_MAX, RequestRef, TimeStamp};
+use crate::domain::statement::{REQUEST_TOKEN_BYTES_MAX, TimeStamp};
 use crate::domain::terms::TimeStamps;
 use crate::domain::time::Timestamp;
 use crate::wire::timestamp::{NoReply, reply};
@@ -59,7 +59,7 @@ pub async fn stamp(session: &Session, request: &Request) -> Result<bool, NotStam
     let stamp = TimeStamp {
         made: session.made(),
         ground: session.ground(&request.agreement),
-        request: RequestRef { id: request.id.clone(), sha256: request.statement_sha256 },
+        request: request.named(),
         at,
         token,
     };

@@ -24,8 +24,8 @@ use crate::domain::refusal::Refusal;
 use crate::domain::request::{self, Request, State};
 use crate::domain::rules;
 use crate::domain::statement::{
-    self, Acknowledged, Acknowledgement, Consent, Duty, Evidence, Notification, Objection,
-    RequestRef, Seen, Withdrawal, Withdrawn,
+    self, Acknowledged, Acknowledgement, Consent, Duty, Evidence, Notification, Objection, Seen,
+    Withdrawal, Withdrawn,
 };
 use crate::domain::text::Text;
 use crate::domain::time::Timestamp;
@@ -76,7 +76,7 @@ pub async fn see(session: &Session, request: &Request) -> Result<bool, ClientErr
     let seen = Seen {
         made: session.made(),
         ground: session.ground(&request.agreement),
-        request: named(request),
+        request: request.named(),
     };
     if request::decide_seen(request, &seen, now).is_err() {
         return Ok(false);
@@ -170,7 +170,7 @@ pub fn is_to_spend(session: &Session, matter: &Matter) -> bool {
 /// Says yes to a request. Spends nothing.
 pub async fn consent(session: &Session, matter: &Matter) -> Result<(), ClientError> {
     let (made, ground) = (session.made(), session.ground(&matter.agreement.id));
-    let consent = Consent { made, ground, request: named(&matter.request) };
+    let consent = Consent { made, ground, request: matter.request.named() };
     let signed = session.sign(&consent.into())?;
     session.submit(vec![signed], Vec::new()).await
 }
@@ -194,7 +194,7 @@ pub async fn spend(session: &Session, matter: &Matter) -> Result<(), ClientError
     let statement = statement::Contribution {
         made: session.made(),
         ground: session.ground(&agreement.id),
-        request: named(request),
+        request: request.named(),
         epoch: request.statement.epoch,
         contribution_sha256: signature::sha256(&bytes),
     };
@@ -211,7 +211,7 @@ pub async fn notified(
     let notification = Notification {
         made: session.made(),
         ground: session.ground(&matter.agreement.id),
-        request: named(&matter.request),
+        request: matter.request.named(),
         evidence,
     };
     request::decide_notification(&matter.request, &notification, now())?;
@@ -228,7 +228,7 @@ pub fn objection(
     let objection = Objection {
         made: session.made(),
         ground: session.ground(&matter.agreement.id),
-        request: named(&matter.request),
+        request: matter.request.named(),
         reason,
     };
     request::decide_objection(&matter.request, &objection, now())?;
@@ -251,7 +251,7 @@ pub fn withdrawal(
     let withdrawal = Withdrawal {
         made: session.made(),
         ground: session.ground(&matter.agreement.id),
-        request: named(&matter.request),
+        request: matter.request.named(),
         withdrawn,
     };
     request::decide_withdrawal(&matter.request, &withdrawal, now())?;
@@ -273,7 +273,7 @@ pub fn acknowledgement(
     let acknowledgement = Acknowledgement {
         made: session.made(),
         ground: session.ground(&matter.agreement.id),
-        request: named(&matter.request),
+        request: matter.request.named(),
         what,
     };
     request::decide_acknowledgement(&matter.request, &acknowledgement, now())?;
@@ -287,10 +287,6 @@ pub async fn acknowledge(
 ) -> Result<(), ClientError> {
     let signed = session.sign(&acknowledgement.into())?;
     session.submit(vec![signed], Vec::new()).await
-}
-
-pub(super) fn named(request: &Request) -> RequestRef {
-    RequestRef { id: request.id.clone(), sha256: request.statement_sha256 }
 }
 
 pub(super) fn now() -> Timestamp {

@@ -8,7 +8,7 @@ use tokio::sync::mpsc;
 use zeroize::Zeroizing;
 
 use crate::client::acts::agreement::{faulty, own_share};
-use crate::client::acts::release::{Matter, named, now};
+use crate::client::acts::release::{Matter, now};
 use crate::client::acts::retrieval::opening::{Unopened, Way};
 use crate::client::delivery::{Delivery, Told};
 use crate::client::error::ClientError;
@@ -99,7 +99,7 @@ pub async fn retrieve(
         || Retrieval {
             made: session.made(),
             ground: session.ground(&agreement.id),
-            request: named(request),
+            request: request.named(),
         },
         |before| before.retrieval.clone(),
     );
@@ -176,7 +176,7 @@ fn still_good(session: &Session, matter: &Matter, signed: SignedText) -> Option<
     let Statement::Retrieval(retrieval) = stated.statement else { return None };
     let Retrieval { made, ground, request } = &retrieval;
     let is_own = made.by == session.owner.path && made.log == session.vault.log;
-    let is_of_this = ground.agreement == matter.agreement.id && *request == named(&matter.request);
+    let is_of_this = ground.agreement == matter.agreement.id && *request == matter.request.named();
     let holds = now() < ground.valid_until && ground.saw.sequence >= matter.agreement.floor;
     let was_accepted = session.states().statement(&stated.digest).is_some();
     (is_own && is_of_this && holds).then_some(Before { signed, retrieval, was_accepted })

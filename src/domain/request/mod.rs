@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::domain::id::{AgreementId, DepositId, Digest, MemberPath, OrganisationName, RequestId};
 use crate::domain::refusal::Refusal;
-use crate::domain::statement::{self, Basis, Evidence};
+use crate::domain::statement::{self, Basis, Evidence, RequestRef};
 use crate::domain::terms::{Access, Rule, Terms, TimeStamps};
 use crate::domain::text::Text;
 use crate::domain::time::Timestamp;
@@ -268,6 +268,11 @@ impl fmt::Display for State {
 }
 
 impl Request {
+    /// How statements about it name it.
+    pub fn named(&self) -> RequestRef {
+        RequestRef { id: self.id.clone(), sha256: self.statement_sha256 }
+    }
+
     /// The member who asks.
     pub fn requester(&self) -> &MemberPath {
         &self.statement.made.by

@@ -19,27 +19,11 @@ use crate::domain::states::{Key, Record, States};
 use crate::domain::stream::Stream;
 use crate::domain::terms::Terms;
 use crate::domain::time::{Span, Timestamp};
+pub(super) use crate::domain::walk::say::{key_of, unlike as bytes};
 
 pub(super) const OPERATOR: &str = "operator/operator";
 /// A member who has joined and was never confirmed; every organisation has one.
 pub(super) const PENDING: &str = "pat";
-
-/// Bytes unlike those of any other text.
-pub(super) fn bytes<const N: usize>(text: &str) -> Bytes<N> {
-    let stir = |hash: u64, byte: u8| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
-    let mut hash = text.bytes().fold(0xcbf2_9ce4_8422_2325, stir);
-    let mut filled = [0; N];
-    for byte in &mut filled {
-        hash = stir(hash, 0xff);
-        *byte = (hash >> 32) as u8;
-    }
-    Bytes(filled)
-}
-
-/// The key of a member, an organisation or the operator.
-pub(super) fn key_of(whose: &str) -> PublicKey {
-    bytes(&format!("the key of {whose}"))
-}
 
 pub(super) fn path(text: &str) -> MemberPath {
     text.parse().unwrap()

@@ -7,7 +7,7 @@
 //! acts on a request has looked at it, and spends no share before notice has run by what the vault
 //! cannot make alone.
 
-mod say;
+pub(super) mod say;
 mod step;
 
 pub use step::{Act, Saying, Step, Stopped};

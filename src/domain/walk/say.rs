@@ -10,8 +10,8 @@ use crate::domain::refusal::Refusal;
 use crate::domain::request::Request;
 use crate::domain::rules::{self, Circumstances};
 use crate::domain::statement::{
-    self as said, Content, Duty, Evidence, Ground, Holder, Kind, Knowledge, Log, Made, Reason,
-    RequestRef, Saw, SealedShare, Sealing, Stated, Statement,
+    self as said, Content, Duty, Evidence, Ground, Holder, Kind, Knowledge, Log, Made, Reason, Saw,
+    SealedShare, Sealing, Stated, Statement,
 };
 use crate::domain::stream::Stream;
 use crate::domain::terms::Terms;
@@ -23,7 +23,7 @@ use crate::domain::walk::{Said, Saying, Walk};
 const VALIDITY: Span = Span::days(1);
 
 /// Bytes unlike those of any other text (FNV-1a, a byte at a time).
-fn unlike<const N: usize>(text: &str) -> Bytes<N> {
+pub(in crate::domain) fn unlike<const N: usize>(text: &str) -> Bytes<N> {
     let stir = |hash: u64, byte: u8| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
     let mut hash = text.bytes().fold(0xcbf2_9ce4_8422_2325, stir);
     let mut filled = [0; N];
@@ -35,7 +35,7 @@ fn unlike<const N: usize>(text: &str) -> Bytes<N> {
 }
 
 /// The key of a member, an organisation or the operator.
-pub(super) fn key_of(whose: &str) -> PublicKey {
+pub(in crate::domain) fn key_of(whose: &str) -> PublicKey {
     unlike(&format!("the key of {whose}"))
 }
 
@@ -307,7 +307,7 @@ impl Walk {
 
     pub(super) fn sight(&mut self, by: &MemberPath, request: &Request) -> said::Seen {
         let (made, ground) = (self.made_by(by), self.ground());
-        said::Seen { made, ground, request: named(request) }
+        said::Seen { made, ground, request: request.named() }
     }
 
     /// One thing said of a request.
@@ -317,7 +317,7 @@ impl Walk {
         about: &Request,
         saying: &Saying,
     ) -> Statement {
-        let (made, ground, request) = (self.made_by(by), self.ground(), named(about));
+        let (made, ground, request) = (self.made_by(by), self.ground(), about.named());
         match saying {
             Saying::Seen => said::Seen { made, ground, request }.into(),
             Saying::Stamped => {
@@ -355,8 +355,4 @@ impl Walk {
             }
         }
     }
-}
-
-fn named(request: &Request) -> RequestRef {
-    RequestRef { id: request.id.clone(), sha256: request.statement_sha256 }
 }
