@@ -3,6 +3,7 @@
 use std::fmt;
 use std::marker::PhantomData;
 use std::str::FromStr;
+use std::sync::Arc;
 
 use serde::de::Visitor;
 use serde::{Deserialize, Serialize};
@@ -187,7 +188,7 @@ macro_rules! typed_id {
     ($(#[$doc:meta])* $name:ident, $prefix:literal, $what:literal) => {
         $(#[$doc])*
         #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-        pub struct $name(String);
+        pub struct $name(Arc<str>);
 
         impl $name {
             /// The four characters every such identifier begins with.
@@ -197,7 +198,7 @@ macro_rules! typed_id {
             /// digest's first 128 bits.
             pub fn of(statement: &Digest) -> Self {
                 let [first @ .., _, _, _, _, _, _, _, _, _, _, _, _, _, _, _, _] = &statement.0;
-                Self(format!("{}{}", $prefix, base32(first)))
+                Self(format!("{}{}", $prefix, base32(first)).into())
             }
 
             /// As text, prefix included.
@@ -220,7 +221,7 @@ macro_rules! typed_id {
                 if rest.len() == ID_CHARS
                     && rest.bytes().all(|c| matches!(c, b'a'..=b'z' | b'2'..=b'7'))
                 {
-                    Ok(Self(text.to_owned()))
+                    Ok(Self(text.into()))
                 } else {
                     Err(Malformed::new(
                         text,
@@ -263,7 +264,7 @@ macro_rules! name {
     ($(#[$doc:meta])* $name:ident, $what:literal, $max:expr) => {
         $(#[$doc])*
         #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-        pub struct $name(String);
+        pub struct $name(Arc<str>);
 
         impl $name {
             /// Longest such name, in bytes.
@@ -291,7 +292,7 @@ macro_rules! name {
                     && !text.starts_with('-')
                     && !text.ends_with('-')
                 {
-                    Ok(Self(text.to_owned()))
+                    Ok(Self(text.into()))
                 } else {
                     Err(Malformed::new(
                         text,
@@ -332,7 +333,7 @@ name!(
 impl Role {
     /// The one role every agreement has exactly one organisation in.
     pub fn depositor() -> Self {
-        Self("depositor".to_owned())
+        Self("depositor".into())
     }
 }
 
@@ -348,13 +349,13 @@ pub struct MemberPath {
 impl MemberPath {
     /// Whoever runs the vault. The organisation `operator` is reserved: it is a party of nothing.
     pub fn operator() -> Self {
-        let name = "operator".to_owned();
-        Self { organisation: OrganisationName(name.clone()), name: MemberName(name) }
+        let name: Arc<str> = "operator".into();
+        Self { organisation: OrganisationName(Arc::clone(&name)), name: MemberName(name) }
     }
 
     /// Who has an organisation's key at home, where one has to be made up.
     pub(crate) fn office(organisation: OrganisationName) -> Self {
-        Self { organisation, name: MemberName("office".to_owned()) }
+        Self { organisation, name: MemberName("office".into()) }
     }
 }
 

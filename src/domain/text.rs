@@ -2,12 +2,13 @@
 
 use std::fmt;
 use std::str::FromStr;
+use std::sync::Arc;
 
 use crate::domain::id::{Malformed, serde_as_text};
 
 /// A title, purpose, reason, label or file name: one line of visible text.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Text(String);
+pub struct Text(Arc<str>);
 
 impl Text {
     /// Longest text, in bytes of UTF-8.
@@ -19,7 +20,7 @@ impl Text {
     }
 
     /// A text of this program's own, which nobody signs.
-    pub(in crate::domain) fn own(text: impl Into<String>) -> Self {
+    pub(in crate::domain) fn own(text: impl Into<Arc<str>>) -> Self {
         let text = text.into();
         debug_assert!(text.parse::<Self>().is_ok(), "{text:?}");
         Self(text)
@@ -51,7 +52,7 @@ impl FromStr for Text {
             && !text.chars().any(is_deceptive)
             && text.trim() == text
         {
-            Ok(Self(text.to_owned()))
+            Ok(Self(text.into()))
         } else {
             let rule = "one line of 1 to 1000 bytes, no control or direction characters, \
                         no blanks at the ends";
