@@ -5,8 +5,8 @@
 //! connection that is open, and whole `escrow status` commands, which each begin a session. For the
 //! first two the 99th percentiles are compared, for the last the slowest. The goal is 3.
 //!
-//! The uploading clients run on this machine, at the lowest priority: elsewhere they would have
-//! computers of their own. What they still take from two processors, and from one disk, is in the ratio.
+//! The uploading clients run on this machine where nobody else wants a processor (`chrt --idle`):
+//! elsewhere they would have computers of their own. What they still take from two processors, and from one disk, is in the ratio.
 //! So is what the disk does for a durable write while other bytes are written back to it: `fdatasync`
 //! says how much that is, measured beside the same uploads, and no vault can be faster.
 //!

@@ -20,14 +20,15 @@ pub(crate) struct Uploads {
 
 impl Uploads {
     /// So many at a time by the members with these homes, each beginning anew when it is done. They run
-    /// at the lowest priority, as if on computers of their own, as far as that goes on one.
+    /// where nobody else wants a processor (`SCHED_IDLE`), as if on computers of their own, as far as
+    /// that goes on one.
     pub(crate) fn begin(vault: &Vault, homes: &[PathBuf], count: usize, source: &Path) -> Self {
         let is_over = Arc::new(AtomicBool::new(false));
         let clients = homes.iter().cycle().take(count).map(|home| {
             let is_over = Arc::clone(&is_over);
             let deposit = escrow(home);
-            let mut command = Command::new("nice");
-            command.args(["-n", "19"]).arg(deposit.get_program()).args(deposit.get_args());
+            let mut command = Command::new("chrt");
+            command.args(["--idle", "0"]).arg(deposit.get_program()).args(deposit.get_args());
             command.args(["--yes", "deposit", &vault.agreement]).arg(source);
             command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
             std::thread::spawn(move || {

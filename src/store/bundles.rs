@@ -8,6 +8,7 @@
 use std::fs::{self, File};
 use std::io::{self, BufReader, Read, Seek as _, SeekFrom};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use bytes::Bytes;
 
@@ -15,6 +16,7 @@ use crate::domain::id::DepositId;
 use crate::store::frame::BundleRecord;
 use crate::store::segments::{private_directory, sync_directory};
 use crate::store::staging::{StagedBundle, Staging};
+use crate::store::turns::Turns;
 use crate::store::{Bundle, ReadError};
 
 /// Bytes that share a checksum, and that are read at once.
@@ -28,12 +30,13 @@ const STAGING_NAME: &str = "staging";
 #[derive(Debug, Clone)]
 pub(crate) struct Bundles {
     directory: PathBuf,
+    turns: Arc<Turns>,
 }
 
 impl Bundles {
     /// Makes the directories where they are missing. Uploads that are not finished stay.
     pub(crate) fn open(directory: PathBuf) -> io::Result<Self> {
-        let bundles = Self { directory };
+        let bundles = Self::at(directory);
         private_directory(&bundles.directory)?;
         bundles.staging().tidy()?;
         Ok(bundles)
@@ -47,12 +50,17 @@ impl Bundles {
 
     /// Where bundles are on their way in.
     pub(crate) fn staging(&self) -> Staging {
-        Staging::at(self.directory.join(STAGING_NAME))
+        Staging::at(self.directory.join(STAGING_NAME), Arc::clone(&self.turns))
     }
 
     /// The bundles in this directory, as they are: nothing is made or cleared.
     pub(crate) fn at(directory: PathBuf) -> Self {
-        Self { directory }
+        Self { directory, turns: Arc::default() }
+    }
+
+    /// Whose turn it is to sync, these bundles' among others.
+    pub(crate) fn turns(&self) -> &Turns {
+        &self.turns
     }
 
     /// Bundle files whose deposits `is_stored` does not know: left by a crash before their event.

@@ -7,6 +7,7 @@ use crate::domain::stream::Stream;
 use crate::store::contract::{
     Factory, TestProjector, agreement, batch, check, deposit, read_bundle, seen, staged,
 };
+use crate::store::index::{META, SEEN};
 use crate::store::{Batch, Blob, DiskStore, OpenError, Options, ReadError, Store};
 
 struct OnDisk(tempfile::TempDir);
@@ -226,8 +227,21 @@ fn a_useless_index_is_set_aside_and_made_again() {
             .max()
             .unwrap()
     };
+    // By another version of the program: what it wrote begins with the number of its layout.
+    let of_layout = |sled: &Path, step: i32| {
+        let tree = sled::open(sled).unwrap();
+        for key in [META, SEEN] {
+            let value = tree.get(key).unwrap().unwrap().to_vec();
+            let (layout, rest) = value.split_first_chunk().unwrap();
+            let other = u32::from_be_bytes(*layout).checked_add_signed(step).unwrap();
+            tree.insert(key, [&other.to_be_bytes(), rest].concat()).unwrap();
+        }
+        tree.flush().unwrap();
+    };
     type Spoil<'a> = &'a dyn Fn(&Path);
-    let spoilt: [(&str, bool, Spoil<'_>); 10] = [
+    let spoilt: [(&str, bool, Spoil<'_>); 12] = [
+        ("of an older layout", true, &|sled| of_layout(sled, -1)),
+        ("of a newer layout", true, &|sled| of_layout(sled, 1)),
         ("values cut short", true, &|sled| shorten(&sled.join("heap"), 1)),
         ("values gone", true, &|sled| fs::remove_file(sled.join("heap")).unwrap()),
         ("values changed", true, &|sled| fs::write(sled.join("heap"), "x".repeat(9_000)).unwrap()),

@@ -282,6 +282,7 @@ impl Store for DiskStore {
         if entries.is_empty() {
             return Ok(());
         }
+        let turn = self.bundles.turns().of_batch();
         let ids: Vec<DepositId> = bundles.iter().map(|(id, _)| id.clone()).collect();
         let take_back = || ids.iter().for_each(|id| self.bundles.discard(id));
         let placed: io::Result<Vec<_>> =
@@ -303,6 +304,7 @@ impl Store for DiskStore {
                 take_back();
             }
         })?;
+        drop(turn);
         let unapplied = |error| CommitError::Unknown(io::Error::other(error));
         journal.failed = true;
         let mut visible =

@@ -49,8 +49,9 @@ const HEADS: u8 = b'h';
 const BLOBS: u8 = b'b';
 const BUNDLES: u8 = b'u';
 const NODES: u8 = b'n';
-const META: &[u8] = b"m";
-const SEEN: &[u8] = b"e";
+/// Both values begin with [`FORMAT`].
+pub(crate) const META: &[u8] = b"m";
+pub(crate) const SEEN: &[u8] = b"e";
 const CHECKPOINT: &[u8] = b"c";
 
 /// Why the index did not open.

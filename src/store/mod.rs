@@ -32,6 +32,7 @@ mod settled;
 mod space;
 mod staging;
 mod syncing;
+mod turns;
 
 use std::io;
 

@@ -19,6 +19,7 @@ use crate::domain::id::{AgreementId, Bytes, Digest, MemberPath};
 use crate::domain::time::Timestamp;
 use crate::store::bundles::{CHUNK_BYTES, SUM_BYTES, SUMS_HEADER_BYTES, sums_header};
 use crate::store::segments::{private_directory, private_file, sync_directory};
+use crate::store::turns::Turns;
 use crate::store::{Staged, SyncBeside};
 
 const DATA: &str = "part";
@@ -75,11 +76,12 @@ impl Upload {
 #[derive(Debug, Clone)]
 pub(crate) struct Staging {
     directory: PathBuf,
+    turns: Arc<Turns>,
 }
 
 impl Staging {
-    pub(crate) fn at(directory: PathBuf) -> Self {
-        Self { directory }
+    pub(crate) fn at(directory: PathBuf, turns: Arc<Turns>) -> Self {
+        Self { directory, turns }
     }
 
     pub(crate) fn path(&self) -> &Path {
@@ -148,8 +150,8 @@ impl Staging {
     pub(crate) fn stage(&self, upload: &Upload) -> io::Result<StagedBundle> {
         let files = self.files(upload)?;
         match files.record.is_file() && files.data.is_file() && files.sums.is_file() {
-            true => StagedBundle::again(files),
-            false => StagedBundle::new(files),
+            true => StagedBundle::again(files, Arc::clone(&self.turns)),
+            false => StagedBundle::new(files, Arc::clone(&self.turns)),
         }
     }
 
@@ -185,6 +187,7 @@ impl Files {
 #[derive(Debug)]
 pub struct StagedBundle {
     files: Files,
+    turns: Arc<Turns>,
     data: Arc<File>,
     sums: Arc<File>,
     /// Of whole chunks, not written yet.
@@ -236,31 +239,32 @@ impl Passed {
 }
 
 impl StagedBundle {
-    fn new(files: Files) -> io::Result<Self> {
+    fn new(files: Files, turns: Arc<Turns>) -> io::Result<Self> {
         let data = private_file().truncate(true).open(&files.data)?;
         let sums = private_file().truncate(true).open(&files.sums)?;
         sums.write_all_at(&sums_header(), 0)?;
         private_file().truncate(true).open(&files.record)?.write_all(&files.upload.record()?)?;
-        Ok(Self::of(files, data, sums, Passed::nothing()))
+        Ok(Self::of((files, turns), data, sums, Passed::nothing()))
     }
 
     /// Reads again what is there, and cuts off what does not match its sums.
-    fn again(files: Files) -> io::Result<Self> {
+    fn again(files: Files, turns: Arc<Turns>) -> io::Result<Self> {
         let data = private_file().open(&files.data)?;
         let sums = private_file().open(&files.sums)?;
         let found = verified(files.upload.size, &data, &sums)?;
         if found.size == 0 {
             drop((data, sums));
-            return Self::new(files);
+            return Self::new(files, turns);
         }
-        let mut staged = Self::of(files, data, sums, found);
+        let mut staged = Self::of((files, turns), data, sums, found);
         staged.cut()?;
         Ok(staged)
     }
 
-    fn of(files: Files, data: File, sums: File, passed: Passed) -> Self {
+    fn of((files, turns): (Files, Arc<Turns>), data: File, sums: File, passed: Passed) -> Self {
         Self {
             files,
+            turns,
             data: Arc::new(data),
             sums: Arc::new(sums),
             pending_sums: Vec::new(),
@@ -334,9 +338,11 @@ impl Staged for StagedBundle {
     fn sync_beside(&mut self) -> io::Result<SyncBeside> {
         self.write_sums()?;
         let (data, sums, size) = (Arc::clone(&self.data), Arc::clone(&self.sums), self.whole.size);
+        let turns = Arc::clone(&self.turns);
         let named = !std::mem::replace(&mut self.is_named, true);
         let record = named.then(|| self.files.record.clone());
         Ok(Box::new(move || {
+            let _turn = turns.of_bundle();
             data.sync_data()?;
             sums.sync_data()?;
             if let Some(record) = record {
@@ -365,6 +371,7 @@ impl Staged for StagedBundle {
             self.end_chunk();
         }
         self.write_sums()?;
+        let _turn = self.turns.of_bundle();
         self.sums.sync_all()?;
         self.data.sync_all()?;
         let sha256 = Bytes(self.passed.hash.clone().finalize().into());
@@ -454,7 +461,7 @@ mod tests {
         ];
         for (what, spoil, chunks) in cases {
             let directory = tempfile::tempdir().unwrap();
-            let staging = Staging::at(directory.path().join("staging"));
+            let staging = Staging::at(directory.path().join("staging"), Arc::default());
             staging.clear().unwrap();
             let (content, upload) = (content(), upload());
             let mut staged = staging.stage(&upload).unwrap();
@@ -484,7 +491,7 @@ mod tests {
     #[test]
     fn what_is_cut_back_in_the_midst_of_a_chunk_is_as_if_it_had_not_come() {
         let directory = tempfile::tempdir().unwrap();
-        let staging = Staging::at(directory.path().to_owned());
+        let staging = Staging::at(directory.path().to_owned(), Arc::default());
         let content = content();
         let mut staged = staging.stage(&upload()).unwrap();
         for (from, to, left) in [(0, 100, 0), (0, CHUNK_BYTES + 5, 1), (CHUNK_BYTES, SIZE - 1, 3)] {
@@ -504,7 +511,7 @@ mod tests {
     #[test]
     fn a_start_keeps_uploads_and_nothing_else() {
         let directory = tempfile::tempdir().unwrap();
-        let staging = Staging::at(directory.path().to_owned());
+        let staging = Staging::at(directory.path().to_owned(), Arc::default());
         drop(staging.stage(&upload()).unwrap());
         let files = staging.files(&upload()).unwrap();
         let (record, name) = (fs::read(&files.record).unwrap(), directory.path().join("name"));

@@ -25,7 +25,7 @@ use crate::vault::uploads::{Asked, KEPT_FOR, Taken, Uploads, Whose};
 use crate::vault::{Talker, Vault, records};
 
 /// What is synced at a time, at least: clients keep a few times as much to be sent again.
-const SYNC_BYTES: u64 = 8 << 20;
+const SYNC_BYTES: u64 = 2 << 20;
 /// How long what came may wait for that.
 pub const SYNC_WAIT: Duration = Duration::from_secs(1);
 /// Room that uploads leave for statements, besides what is kept for what is urgent.
@@ -74,7 +74,12 @@ impl<S: Store> Uploading<S> {
 
     /// Takes the next bytes; with none, sees to it that what came becomes durable.
     pub async fn write(self, pieces: Vec<Buffer>) -> Result<Self, VaultError> {
-        self.step(move |uploading| uploading.take_in(&pieces)).await
+        let processor = self.vault.uploads.processor().await;
+        let taken_in = self.step(move |uploading| {
+            let _processor = processor;
+            uploading.take_in(&pieces)
+        });
+        taken_in.await
     }
 
     /// Ends an upload of which all has come. It is durable on return, and waits for its deposit.

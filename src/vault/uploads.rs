@@ -8,8 +8,9 @@ use std::collections::BTreeMap;
 use std::collections::btree_map::Entry as Place;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::available_parallelism;
 
-use tokio::sync::watch;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
 use crate::domain::id::OrganisationName;
 use crate::domain::time::{Span, Timestamp};
@@ -26,7 +27,12 @@ pub(super) const UNDISTURBED_FOR: Span = Span::seconds(10 * 60);
 pub(super) const ALL_MAX: usize = 1_024;
 
 /// All of them. Clones are the same.
-pub(super) struct Uploads<S: Staged>(Arc<Mutex<Registry<S>>>);
+pub(super) struct Uploads<S: Staged> {
+    registry: Arc<Mutex<Registry<S>>>,
+    /// As many of them are hashed and written at once as there are permits: whoever asks for little
+    /// finds a processor that none of them has.
+    processors: Arc<Semaphore>,
+}
 
 struct Registry<S: Staged> {
     uploads: BTreeMap<Upload, Entry<S>>,
@@ -134,20 +140,30 @@ pub(super) struct Taken<S: Staged> {
 
 impl<S: Staged> Clone for Uploads<S> {
     fn clone(&self) -> Self {
-        Self(Arc::clone(&self.0))
+        Self { registry: Arc::clone(&self.registry), processors: Arc::clone(&self.processors) }
     }
 }
 
 impl<S: Staged> Default for Uploads<S> {
     fn default() -> Self {
-        Self(Arc::new(Mutex::new(Registry { uploads: BTreeMap::new(), is_over: false })))
+        let registry = Registry { uploads: BTreeMap::new(), is_over: false };
+        let processors = available_parallelism().map_or(1, |count| count.get().div_ceil(2));
+        Self {
+            registry: Arc::new(Mutex::new(registry)),
+            processors: Arc::new(Semaphore::new(processors)),
+        }
     }
 }
 
 impl<S: Staged> Uploads<S> {
     fn registry(&self) -> MutexGuard<'_, Registry<S>> {
         // Entries are replaced whole.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.registry.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Half of the processors are theirs: waits for one.
+    pub(super) async fn processor(&self) -> Option<OwnedSemaphorePermit> {
+        Arc::clone(&self.processors).acquire_owned().await.ok()
     }
 
     /// Asks for an upload that was begun. Whoever is at it is told to end.
