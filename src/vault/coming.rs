@@ -70,22 +70,24 @@ mod tests {
 
     #[test]
     fn whoever_is_on_the_way_is_waited_for_until_the_last_has_come_or_stayed_away() {
+        // Nobody who waits for the last to come sleeps so long.
+        let far = Duration::from_secs(60 * 60);
         let coming = Coming::default();
         let (one, other) = (coming.one(), coming.one());
         let (done, waited) = mpsc::channel();
         let waiting = thread::spawn({
             let coming = coming.clone();
             move || {
-                coming.wait_at_most(Duration::MAX);
+                coming.wait_at_most(far);
                 done.send(()).unwrap();
                 // A second time there is nobody.
-                coming.wait_at_most(Duration::MAX);
+                coming.wait_at_most(far);
             }
         });
         drop(one);
         assert!(waited.try_recv().is_err(), "one is still on the way");
         drop(other);
-        waited.recv().unwrap();
+        waited.recv_timeout(far / 60).expect("the last wakes whoever waits");
         waiting.join().unwrap();
     }
 

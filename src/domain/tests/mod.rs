@@ -3,7 +3,6 @@
 
 mod amendments;
 mod clocks;
-mod diary;
 mod disputes;
 mod duty;
 mod engines;
@@ -21,5 +20,4 @@ mod swapped;
 mod table;
 pub(crate) mod terms;
 mod triggers;
-mod words;
 mod world;

@@ -1,6 +1,8 @@
 //! A vault in memory: streams, a clock moved by hand, and members who say things.
 
-use std::collections::BTreeMap;
+use std::cell::RefCell;
+use std::collections::{BTreeMap, HashMap};
+use std::sync::LazyLock;
 
 use crate::domain::der::Der;
 use crate::domain::event::{ENGINE, Note};
@@ -29,8 +31,26 @@ pub(super) fn path(text: &str) -> MemberPath {
     text.parse().unwrap()
 }
 
+thread_local! {
+    /// Who has spoken, and with which key: few people say a great many things.
+    static VOICES: RefCell<HashMap<String, (MemberPath, PublicKey)>> = RefCell::default();
+}
+
+/// Who this is, and its key.
+fn voice(by: &str) -> (MemberPath, PublicKey) {
+    VOICES.with_borrow_mut(|known| {
+        if let Some(known) = known.get(by) {
+            return known.clone();
+        }
+        let voice = (path(by), key_of(by));
+        known.entry(by.to_owned()).or_insert(voice).clone()
+    })
+}
+
 pub(super) fn log() -> Log {
-    Log { origin: "vault.example/escrow".parse().unwrap(), generation: 1 }
+    static LOG: LazyLock<Log> =
+        LazyLock::new(|| Log { origin: "vault.example/escrow".parse().unwrap(), generation: 1 });
+    LOG.clone()
 }
 
 /// A request and the agreement it was made in.
@@ -162,7 +182,7 @@ impl World {
 
     pub(super) fn stated(&mut self, statement: impl Into<Statement>) -> Stated {
         let statement = statement.into();
-        let key = key_of(&statement.made().by.to_string());
+        let (_, key) = voice(&statement.made().by.to_string());
         Stated { statement, digest: self.fresh(), key }
     }
 
@@ -230,16 +250,20 @@ impl World {
         format!("{organisation}/{name}")
     }
 
+    /// The same bytes never come twice: their first eight are another number each time.
     pub(super) fn fresh<const N: usize>(&mut self) -> Bytes<N> {
         self.counter += 1;
-        bytes(&format!("number {}", self.counter))
+        let number = self.counter.wrapping_mul(0x9e37_79b9_7f4a_7c15).to_be_bytes();
+        let mut filled = [0xa5; N];
+        filled[..8].copy_from_slice(&number);
+        Bytes(filled)
     }
 }
 
 /// What members say, true in every field.
 impl World {
     pub(super) fn made(&mut self, by: &str) -> Made {
-        Made { by: path(by), at: self.now, nonce: self.fresh(), log: log() }
+        Made { by: voice(by).0, at: self.now, nonce: self.fresh(), log: log() }
     }
 
     pub(super) fn ground(&self, agreement: &AgreementId) -> Ground {

@@ -7,8 +7,9 @@
 //! Bounded are: one request a rule, asked for before the clock first moves; one objection; one
 //! amendment; one member whose keys are lost; one statement held back; and a clock that stands at
 //! [`HOURS`]. There are four kinds of trouble: keys lost, an amendment, an objection, and a statement
-//! that is held back. The normal search has each of them by itself, beside everything that goes well;
-//! with `ESCROW_MODEL=whole` any two come together. Either search is exhausted within its bounds, with
+//! that is held back. The normal search has each of them by itself, beside everything that goes well,
+//! and holds back a consent or an objection; with `ESCROW_MODEL=whole` any two come together, and a
+//! contribution may be held back as well. Either search is exhausted within its bounds, with
 //! no limit of depth, count or time. What makes two moments one is told in [`view`].
 
 mod expected;
@@ -113,7 +114,7 @@ struct Bounds {
 const HELD: [Act; 3] = [Act::Consent(1, DANA), Act::Object(1, MINJI), Act::Contribute(1, HANA)];
 
 impl Bounds {
-    const SMALL: Self = Self { asked: &[0, 1], troubles: 1, held: &HELD };
+    const SMALL: Self = Self { asked: &[0, 1], troubles: 1, held: &[HELD[0], HELD[1]] };
     const WHOLE: Self = Self { asked: &[0, 1], troubles: 2, held: &HELD };
     /// One request alone, which is enough to tell most mutants.
     const JOINT: Self = Self { asked: &[0], ..Self::SMALL };

@@ -4,13 +4,13 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::prelude::*;
 
-use super::terms::{is_met, is_rule_met};
-use super::world::Case;
 use crate::domain::calendar::Period;
 use crate::domain::id::{DepositId, MemberPath, OrganisationName, Role};
 use crate::domain::needs::Needs;
 use crate::domain::statement::{Acknowledged, Basis, Reason};
 use crate::domain::terms::{Grants, Rule, Terms};
+use crate::domain::tests::terms::{is_met, is_rule_met};
+use crate::domain::tests::world::Case;
 use crate::domain::time::Timestamp;
 use crate::domain::trigger::Trigger;
 
