@@ -33,11 +33,16 @@ Afterwards back up your home: nobody else has your keys.";
 
 const STATUS: &str = "\
 To see how things stand is no statement. To show a request under a rule by which your organisation \
-may object is: your client signs that it was seen.";
+may object, or that it reviews, is: your client signs that it was seen.";
 
 const SHOW: &str = "\
-To show a request under a rule by which your organisation may object is a statement: your client \
-signs that it was seen, and notice runs from then.";
+To show a request under a rule by which your organisation may object, or that it reviews, is a \
+statement: your client signs that it was seen, and notice runs from then.";
+
+const REQUESTS: &str = "\
+To list a request under a rule by which your organisation may object, or that it reviews, is a \
+statement: your client signs that it was seen, and notice runs from then. It is signed of those that \
+are listed alone.";
 
 const DEPOSIT: &str = "\
 Examples:
@@ -64,7 +69,8 @@ a password or a filled-in form, in an archive together with a file of random byt
 
 The vault's time-stamp over the digest (RFC 3161) is kept in your home, below stamps, with the \
 certificate of the CA that vouches for it:
-  openssl ts -verify -data lab-notebook.pdf -in reg_….tsr -CAfile reg_….pem";
+  S=~/.config/escrow-vault/stamps
+  openssl ts -verify -data lab-notebook.pdf -in $S/reg_….tsr -CAfile $S/reg_….pem";
 
 const CHECK: &str = "\
 Example: escrow agreement check terms.toml --operator vault-house
@@ -109,7 +115,9 @@ again, --wait or `escrow attend` contributes your share then.";
 
 const RETRIEVE: &str = "\
 Example: escrow retrieve req_7hq2mk --out ./received
-A request is retrieved once: its secret is erased when the bundle is open.";
+A request is retrieved once: its secret is erased when the bundle is open, with --raw too. Where its \
+rule bounds how often a bundle is fetched, that counts how often the vault hands out the sealed bytes: \
+what is broken off and goes on within a day counts once.";
 
 const ACKNOWLEDGE: &str = "\
 Example: escrow acknowledge req_7hq2mk --destroyed
@@ -229,7 +237,8 @@ pub enum Command {
     /// Propose, accept, end agreements
     #[command(subcommand)]
     Agreement(AgreementCommand),
-    /// Read short pages on the practice: what to deposit, whom to choose, how to keep shares
+    /// Read short pages on the practice: what to deposit, whom to choose, how to keep shares, and what
+    /// the words of the terms mean
     Guide {
         /// Which page [default: list them]
         topic: Option<String>,
@@ -396,6 +405,7 @@ pub enum MemberCommand {
     },
     /// List requests, with what each wants of you: attestation, look, consent, share, settlement,
     /// retrieve, acknowledge, or that you may object
+    #[command(after_help = REQUESTS)]
     Requests {
         /// Only those that wait for you
         #[arg(long)]
@@ -729,7 +739,8 @@ pub struct What {
 pub enum AgreementCommand {
     /// Print commented terms to start from
     Template {
-        /// two-party, three-party, registry, audit, clean-team or estate [default: three-party]
+        /// two-party, three-party, registry, audit, clean-team or estate [default: three-party];
+        /// `escrow guide terms` says what each word means
         name: Option<String>,
     },
     /// Say what is wrong with terms, what may be regretted, and what to write instead

@@ -1,4 +1,4 @@
-//! `escrow guide`: short pages on the practice, each ending in the commands to run.
+//! `escrow guide`: short pages on the practice and on the terms, each ending in the commands to run.
 //!
 //! They are written once, beside this file, and are the same on the terminal and below.
 //!
@@ -7,6 +7,7 @@
 #![doc = include_str!("guide/shares.md")]
 #![doc = include_str!("guide/leaving.md")]
 #![doc = include_str!("guide/requests.md")]
+#![doc = include_str!("guide/terms.md")]
 #![doc = include_str!("guide/receipt.md")]
 #![doc = include_str!("guide/register.md")]
 
@@ -16,17 +17,18 @@ use crate::cli::failure::{Exit, Failure};
 use crate::cli::output::Output;
 
 /// Each topic with its page.
-const PAGES: [(&str, &str); 7] = [
+const PAGES: [(&str, &str); 8] = [
     ("deposit", include_str!("guide/deposit.md")),
     ("agent", include_str!("guide/agent.md")),
     ("shares", include_str!("guide/shares.md")),
     ("leaving", include_str!("guide/leaving.md")),
     ("requests", include_str!("guide/requests.md")),
+    ("terms", include_str!("guide/terms.md")),
     ("receipt", include_str!("guide/receipt.md")),
     ("register", include_str!("guide/register.md")),
 ];
 
-/// What stands around the commands of a page.
+/// What stands around the commands of a page, and around what is written into terms.
 const FENCE: &str = "```";
 
 #[derive(Serialize)]
@@ -62,17 +64,21 @@ pub(super) fn guide(output: &Output, topic: Option<&str>) -> Result<Exit, Failur
     Ok(Exit::Done)
 }
 
-/// A page as it reads on a terminal: commands are indented, and nothing else stands for layout.
+/// A page as it reads on a terminal: what is to be typed is indented, and nothing else stands for
+/// layout.
 fn plain(page: &str) -> String {
-    let (mut text, mut is_command) = (String::new(), false);
+    let (mut text, mut is_typed) = (String::new(), false);
     for line in page.lines() {
         if line.starts_with(FENCE) {
-            is_command = !is_command;
+            is_typed = !is_typed;
             continue;
         }
-        let indent = if is_command { "    " } else { "" };
-        let line = line.trim_start_matches("# ").replace("**", "").replace('`', "");
-        text.push_str(&format!("{indent}{line}\n"));
+        let line = match is_typed {
+            true if line.is_empty() => String::new(),
+            true => format!("    {line}"),
+            false => line.trim_start_matches("# ").replace("**", "").replace('`', ""),
+        };
+        text.push_str(&format!("{line}\n"));
     }
     text.truncate(text.trim_end().len());
     text
@@ -80,10 +86,14 @@ fn plain(page: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use clap::Parser as _;
 
     use super::*;
     use crate::cli::args::Cli;
+    use crate::client::terms_text;
+    use crate::domain::{advice, soundness};
 
     /// The words of a command, as a shell without variables would have them.
     fn words(command: &str) -> Vec<String> {
@@ -111,10 +121,14 @@ mod tests {
         for (topic, page) in PAGES {
             assert!(page.starts_with("# "), "{topic} has a title");
             let parts: Vec<&str> = page.split(FENCE).collect();
-            let [_, commands, end] = parts.as_slice() else {
-                panic!("{topic} has commands once, at its end");
-            };
+            let [.., commands, end] = parts.as_slice() else { panic!("{topic} has commands") };
             assert_eq!(end.trim(), "", "{topic} ends in commands");
+            assert!(commands.starts_with("text\n"), "{topic} ends in commands");
+            assert_eq!(
+                parts.iter().filter(|part| part.starts_with("text\n")).count(),
+                1,
+                "{topic}"
+            );
             let lines = commands.lines().skip(1);
             let run: Vec<&str> = lines.flat_map(|line| line.split(" && ")).collect();
             let ours = run.iter().filter(|line| line.starts_with("escrow "));
@@ -129,9 +143,41 @@ mod tests {
         }
     }
 
+    /// Every word of terms, and what it can be set to where that is a word, too.
+    const WORDS: &str = "title quorum holders contract stock_age amend term parties depositor \
+        fingerprints calendar utc_offset weekend holidays time_stamps authority ca rule name requester \
+        trigger joint event kind attested order missed deposits interval grace silence role lasts \
+        reminders every date needs all any at_least of distinct_organisations reviewers notice vote \
+        objection settled_by award expires grants latest label duty return destroy report access \
+        within times";
+
+    #[test]
+    fn the_page_on_the_terms_is_terms_that_nothing_is_wrong_with_and_has_every_word() {
+        let (_, page) = PAGES.into_iter().find(|(topic, _)| *topic == "terms").unwrap();
+        let written: String =
+            page.split(FENCE).filter_map(|part| part.strip_prefix("toml\n")).collect();
+        let read = terms_text::read_unpinned(&written, Path::new("terms.toml")).unwrap();
+        assert_eq!(soundness::faults(&read.terms), []);
+        let now = "2026-11-24T09:00:00.000Z".parse().unwrap();
+        let advice: Vec<_> =
+            advice::advise(&read.terms, now, None).into_iter().map(|it| it.code).collect();
+        assert_eq!(advice, [advice::Code::Coalitions], "it is an example to follow");
+        assert!(read.contract.is_some() && read.stamps.is_some());
+        for word in WORDS.split_whitespace() {
+            let is_there = |line: &str| {
+                let mut words = line.split(|c: char| !c.is_ascii_lowercase() && c != '_');
+                words.any(|found| found == word)
+            };
+            assert!(written.lines().any(is_there), "{word} has an example");
+        }
+    }
+
     #[test]
     fn a_page_on_a_terminal_has_its_commands_indented_and_no_marks() {
-        let page = "# A title\n\nTake **care** of `this`.\n\n```text\nescrow status\n```\n";
-        assert_eq!(plain(page), "A title\n\nTake care of this.\n\n    escrow status");
+        let page = "# A title\n\nTake **care** of `this`.\n\n```toml\n# a remark\n\nterm = 1\n```\n\n\
+                    ```text\nescrow status\n```\n";
+        let read =
+            "A title\n\nTake care of this.\n\n    # a remark\n\n    term = 1\n\n    escrow status";
+        assert_eq!(plain(page), read);
     }
 }
