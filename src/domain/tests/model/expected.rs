@@ -332,7 +332,8 @@ impl Expected {
                 !self.cases[of].as_ref().is_some_and(is_taken_back)
             }
             Act::Retrieve(of, _) => of == 0 || self.state(of) != State::Retrieved,
-            Act::Propose(_) => self.amendment.is_none(),
+            Act::Propose(_) => self.amendment.is_none() && self.mark <= bounds.trouble_by,
+            Act::Revoke(_) => self.mark <= bounds.trouble_by,
             Act::Consent(..)
             | Act::Mistaken(_)
             | Act::Contribute(..)
@@ -340,7 +341,6 @@ impl Expected {
             | Act::Award(..)
             | Act::Reconcile(_)
             | Act::TakeBack(_)
-            | Act::Revoke(_)
             | Act::Countersign(_) => true,
         }
     }

@@ -8,9 +8,9 @@
 //! amendment; one member whose keys are lost; one statement held back; and a clock that stands at
 //! [`HOURS`]. There are four kinds of trouble: keys lost, an amendment, an objection, and a statement
 //! that is held back. The normal search has each of them by itself, beside everything that goes well,
-//! and holds back a consent or an objection; with `ESCROW_MODEL=whole` any two come together, and a
-//! contribution may be held back as well. Either search is exhausted within its bounds, with
-//! no limit of depth, count or time. What makes two moments one is told in [`view`].
+//! and keys lost and amendments proposed by the clock's second mark; with `ESCROW_MODEL=whole` any two
+//! come together, at any mark. Either search is exhausted within its bounds, with no limit of depth,
+//! count or time. What makes two moments one is told in [`view`].
 
 mod expected;
 mod moment;
@@ -106,6 +106,8 @@ struct Bounds {
     asked: &'static [usize],
     /// How many of the four troubles come together.
     troubles: usize,
+    /// Until which mark keys are lost and amendments proposed.
+    trouble_by: usize,
     /// What may be signed and held back.
     held: &'static [Act],
 }
@@ -114,8 +116,8 @@ struct Bounds {
 const HELD: [Act; 3] = [Act::Consent(1, DANA), Act::Object(1, MINJI), Act::Contribute(1, HANA)];
 
 impl Bounds {
-    const SMALL: Self = Self { asked: &[0, 1], troubles: 1, held: &[HELD[0], HELD[1]] };
-    const WHOLE: Self = Self { asked: &[0, 1], troubles: 2, held: &HELD };
+    const SMALL: Self = Self { asked: &[0, 1], troubles: 1, trouble_by: 1, held: &HELD };
+    const WHOLE: Self = Self { troubles: 2, trouble_by: HOURS.len(), ..Self::SMALL };
     /// One request alone, which is enough to tell most mutants.
     const JOINT: Self = Self { asked: &[0], ..Self::SMALL };
     const BANKRUPTCY: Self = Self { asked: &[1], ..Self::SMALL };
