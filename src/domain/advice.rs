@@ -5,6 +5,7 @@
 //! that can never meet. All else is for people to weigh, and nothing here decides anything: each
 //! piece says, with the names in the terms, what can happen, and what to change.
 
+mod proposal;
 mod rule;
 #[cfg(test)]
 mod tests;
@@ -76,16 +77,28 @@ pub enum Code {
     NoticeWithoutObjection,
     /// The right to object, and no time for it.
     ObjectionWithoutNotice,
+    /// The right to object, and hardly any time for it.
+    ShortNotice,
     /// The right to object, and nobody who can settle it.
     ObjectionWithoutEnd,
+    /// Objections are settled by the award of a side.
+    PartialAward,
     /// The depositor has no say.
     DepositorUnheard,
     /// Whoever was silent has to consent.
     SilentConsent,
+    /// Missed deposits or silence that come about in no time.
+    HastyTrigger,
+    /// A date that is past.
+    PastDate,
+    /// A review by nobody but whoever asks.
+    OwnReview,
     /// Hardly any time between the end of notice and that of the request.
     ShortExpiry,
     /// Consents are over before notice is.
     VoteBeforeNotice,
+    /// Consents that are good for longer than any request.
+    VoteBeyondExpiry,
     /// A duty that is due while the bundle may still be fetched.
     DutyBeforeAccess,
     /// More than one person of an organisation is needed.
@@ -144,7 +157,8 @@ impl From<Unsound> for Finding {
             Unsound::Clocks { .. }
             | Unsound::Count { .. }
             | Unsound::NoCalendar(_)
-            | Unsound::Window { .. } => Code::Impossible,
+            | Unsound::Window { .. }
+            | Unsound::TooOften { .. } => Code::Impossible,
             Unsound::Depositors(_)
             | Unsound::TwoRoles(_)
             | Unsound::EmptyRole(_)
@@ -179,6 +193,7 @@ pub fn advise(terms: &Terms, now: Timestamp, operator: Option<&OrganisationName>
     }
     let mut found = whole::advise(terms, now, operator);
     found.extend(terms.rules.iter().flat_map(|rule| rule::advise(terms, rule, now)));
+    found.extend(whole::several_people(terms));
     found
 }
 

@@ -176,6 +176,20 @@ pub enum TooComplex {
     Parts,
 }
 
+impl TooComplex {
+    /// What to change.
+    pub fn remedy(&self) -> &'static str {
+        match self {
+            Self::Depth | Self::DepthWithin | Self::Alternatives | Self::Parts => {
+                "write the rule as two or more simpler rules"
+            }
+            Self::Empty => "name in the list whose consents it takes",
+            Self::AtLeast { at_least: 0, of: _ } => "let at_least be 1 or more",
+            Self::AtLeast { .. } => "lower at_least, or name more in of",
+        }
+    }
+}
+
 impl Needs {
     /// People that one seat expression may name.
     pub const SEATS_MAX: u16 = 64;

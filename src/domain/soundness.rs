@@ -14,7 +14,7 @@ use crate::domain::amendment;
 use crate::domain::id::{OrganisationName, Role, RuleName};
 use crate::domain::needs::Alternative;
 use crate::domain::soundness::fault::SHARES;
-use crate::domain::soundness::rule::check_rule;
+use crate::domain::soundness::rule::{check_rule, rule_faults};
 use crate::domain::terms::{Format, Rule, Terms, limit};
 
 /// Checks terms by themselves.
@@ -27,14 +27,25 @@ pub fn check(terms: &Terms) -> Result<(), Unsound> {
 }
 
 /// The same, going on behind what is wrong: at most one fault of each part. Where it is not clear
-/// who the parties are and who holds shares, nothing else can be judged.
+/// who the parties are, nothing else can be judged; and where it is not who holds how many shares,
+/// nothing that takes them together.
 pub fn faults(terms: &Terms) -> Vec<Unsound> {
-    if let Err(fault) = check_parties(terms).and_then(|()| check_holders(terms)) {
+    if let Err(fault) = check_parties(terms) {
         return vec![fault];
     }
-    let whole = [check_whole(terms), check_rules(terms)];
-    let rules = terms.rules.iter().map(|rule| check_rule(terms, rule));
-    whole.into_iter().chain(rules).filter_map(Result::err).collect()
+    let shares = check_holders(terms).err();
+    let rules = terms.rules.iter().flat_map(|rule| rule_faults(terms, rule));
+    let can_tell = |fault: &Unsound| shares.is_none() || !matches!(fault, Unsound::Deadlock { .. });
+    let rules: Vec<_> = rules.filter(can_tell).collect();
+    let whole = [check_whole(terms).err(), check_rules(terms).err()];
+    shares.into_iter().chain(whole.into_iter().flatten()).chain(rules).collect()
+}
+
+/// Whether terms that are sound stay so with one more rule.
+pub fn stays_sound(terms: &Terms, rule: &Rule) -> bool {
+    terms.rules.len() < limit::RULES_MAX
+        && terms.rule(&rule.name).is_none()
+        && check_rule(terms, rule).is_ok()
 }
 
 fn check_rules(terms: &Terms) -> Result<(), Unsound> {
@@ -121,10 +132,12 @@ pub struct TooFewMembers {
 impl fmt::Display for TooFewMembers {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { rule, role, needed, members } = self;
+        let people = if *needed == 1 { "person" } else { "people" };
+        let have = if *members == 1 { "has" } else { "have" };
         write!(
             f,
-            "rule {rule} takes {needed} people of role {role} (who requests never consents), \
-             but only {members} have joined and been confirmed"
+            "rule {rule} takes {needed} {people} of role {role} (who requests never consents), \
+             but only {members} {have} joined and been confirmed"
         )
     }
 }

@@ -3,7 +3,7 @@
 use crate::domain::advice::{Code, Finding, in_roles};
 use crate::domain::calendar::Period;
 use crate::domain::id::Role;
-use crate::domain::soundness;
+use crate::domain::needs::Needs;
 use crate::domain::statement::DutyKind;
 use crate::domain::terms::{Rule, Terms};
 use crate::domain::time::{Span, Timestamp};
@@ -12,6 +12,14 @@ use crate::domain::trigger::Trigger;
 /// Time that people need after notice to consent and to send their contributions.
 const MARGIN: Span = Span::days(7);
 
+/// Time in which a letter arrives, is read and is answered.
+const READING: Span = Span::days(10);
+/// The same in working days, of which a week has five.
+const READING_WORKING_DAYS: u16 = 7;
+
+/// What is longer than a night for which a machine stands still.
+const MISSING_MIN: Span = Span::days(1);
+
 /// Advises on a rule of these terms.
 pub(super) fn advise(terms: &Terms, rule: &Rule, now: Timestamp) -> Vec<Finding> {
     let told = [
@@ -19,14 +27,19 @@ pub(super) fn advise(terms: &Terms, rule: &Rule, now: Timestamp) -> Vec<Finding>
         depositor_unheard(terms, rule),
         notice_without_objection(terms, rule),
         objection_without_notice(terms, rule),
+        short_notice(terms, rule),
         objection_without_end(terms, rule),
+        partial_award(terms, rule),
         silent_consent(terms, rule),
+        hasty_trigger(terms, rule),
+        past_date(rule, now),
+        own_review(terms, rule),
         short_expiry(terms, rule),
         vote_before_notice(terms, rule),
+        vote_beyond_expiry(rule),
         duty_before_access(rule),
     ];
-    let told = told.into_iter().flatten().chain(several_people(terms, rule));
-    told.map(|finding| finding.in_rule(&rule.name)).collect()
+    told.into_iter().flatten().map(|finding| finding.in_rule(&rule.name)).collect()
 }
 
 /// Terms come into force now at the earliest, and nobody asks once their term is over.
@@ -105,6 +118,28 @@ fn objection_without_notice(terms: &Terms, rule: &Rule) -> Option<Finding> {
     })
 }
 
+fn short_notice(terms: &Terms, rule: &Rule) -> Option<Finding> {
+    let is_short = match rule.notice {
+        Period::Passing(span) => !span.is_zero() && span < READING,
+        Period::WorkingDays(count) => count < READING_WORKING_DAYS,
+    };
+    (is_short && !rule.objection.is_empty()).then(|| {
+        Finding::advice(
+            Code::ShortNotice,
+            format!(
+                "{} may object, and notice of {} is hardly enough to hear of a request, to read it \
+                 and to answer.",
+                in_roles(terms, &rule.objection, "or"),
+                rule.notice
+            ),
+            format!(
+                "Give notice of {READING} or {READING_WORKING_DAYS}wd at least; less only where \
+                 waiting does more harm than a release that nobody could stop."
+            ),
+        )
+    })
+}
+
 fn objection_without_end(terms: &Terms, rule: &Rule) -> Option<Finding> {
     (!rule.objection.is_empty() && rule.settled_by.is_none()).then(|| {
         let who = in_roles(terms, &rule.objection, "or");
@@ -120,6 +155,29 @@ fn objection_without_end(terms: &Terms, rule: &Rule) -> Option<Finding> {
     })
 }
 
+/// Who consents or attests wants the release as much as whoever asks for it does.
+fn partial_award(terms: &Terms, rule: &Rule) -> Option<Finding> {
+    let award = rule.settled_by.as_ref()?.award.as_ref()?;
+    let consenting = rule.consenting_roles();
+    let attesting = rule.trigger.attested().map(Needs::roles).unwrap_or_default();
+    let judges = award.roles();
+    let judge = judges.iter().find(|role| consenting.contains(role) || attesting.contains(role))?;
+    let does = match consenting.contains(judge) {
+        true => "consents to",
+        false => "attests for",
+    };
+    let (who, objecting) = (in_roles(terms, [judge], "or"), in_roles(terms, &rule.objection, "or"));
+    Some(Finding::advice(
+        Code::PartialAward,
+        format!(
+            "{who} {does} the release and makes the award too: it overrules an objection of \
+             {objecting} to what it wants itself."
+        ),
+        "Let the award be signed by an arbiter that is no side, as one more party, or leave award out \
+         and let joint or order end objections.",
+    ))
+}
+
 fn silent_consent(terms: &Terms, rule: &Rule) -> Option<Finding> {
     let Trigger::Silence { role, .. } = &rule.trigger else { return None };
     let ways = rule.needs.alternatives().unwrap_or_default();
@@ -131,6 +189,57 @@ fn silent_consent(terms: &Terms, rule: &Rule) -> Option<Finding> {
                 "It is there for the day when {who} signs nothing, and it takes a consent of {who}."
             ),
             format!("Leave {role} out of needs; its right to object is what protects it."),
+        )
+    })
+}
+
+fn hasty_trigger(terms: &Terms, rule: &Rule) -> Option<Finding> {
+    let why = match &rule.trigger {
+        Trigger::Silence { role, lasts, .. } if *lasts < READING => format!(
+            "{} counts as silent when it has signed nothing for {lasts}: a holiday is longer.",
+            in_roles(terms, [role], "or")
+        ),
+        Trigger::Missed { deposits, interval, grace } => {
+            let until = Timestamp::EPOCH.after(interval.times(*deposits)).after(*grace);
+            let lasts = until.since(Timestamp::EPOCH);
+            if lasts >= MISSING_MIN {
+                return None;
+            }
+            format!(
+                "Deposits count as missed {lasts} after the last one: a machine that is down for a \
+                 night is enough."
+            )
+        }
+        Trigger::Joint
+        | Trigger::Event { .. }
+        | Trigger::Order { .. }
+        | Trigger::Silence { .. }
+        | Trigger::Date(_) => return None,
+    };
+    let fix = "Let the trigger wait for longer than what can happen to anybody.";
+    Some(Finding::advice(Code::HastyTrigger, why, fix))
+}
+
+fn past_date(rule: &Rule, now: Timestamp) -> Option<Finding> {
+    let date = rule.trigger.date().filter(|date| *date <= now)?;
+    Some(Finding::advice(
+        Code::PastDate,
+        format!("It is later than {date} already: the trigger holds nobody up."),
+        "Name a date that is to come, or leave trigger out.",
+    ))
+}
+
+fn own_review(terms: &Terms, rule: &Rule) -> Option<Finding> {
+    let [requester] = rule.requesters.as_slice() else { return None };
+    let is_own = rule.reviewers.as_slice() == [requester.clone()];
+    (is_own && terms.in_role(requester).len() == 1).then(|| {
+        let who = in_roles(terms, [requester], "and");
+        Finding::advice(
+            Code::OwnReview,
+            format!(
+                "Nobody but {who} has to have seen a request, which is its own: that means nothing."
+            ),
+            "Name in reviewers a role that does not ask, or leave it out.",
         )
     })
 }
@@ -175,6 +284,18 @@ fn vote_before_notice(terms: &Terms, rule: &Rule) -> Option<Finding> {
     })
 }
 
+fn vote_beyond_expiry(rule: &Rule) -> Option<Finding> {
+    let vote = rule.vote.filter(|vote| *vote >= rule.expires)?;
+    Some(Finding::advice(
+        Code::VoteBeyondExpiry,
+        format!(
+            "A consent is good for {vote} and a request lapses after {}: that means nothing.",
+            rule.expires
+        ),
+        "Let vote be shorter than expires, or leave it out.",
+    ))
+}
+
 fn duty_before_access(rule: &Rule) -> Option<Finding> {
     let duty = rule.duty?;
     let within = rule.access.and_then(|access| access.within);
@@ -193,27 +314,4 @@ fn duty_before_access(rule: &Rule) -> Option<Finding> {
     };
     let fix = format!("Write access = {{ within = \"…\" }} with less than {}.", duty.within);
     Some(Finding::advice(Code::DutyBeforeAccess, why, fix))
-}
-
-/// Which roles need more than one person of an organisation, on the easiest way.
-fn several_people(terms: &Terms, rule: &Rule) -> Vec<Finding> {
-    let one_each = terms.organisations().map(|who| (who.clone(), 1)).collect();
-    let lacking = soundness::too_few_members(terms, &one_each).into_iter();
-    let told = lacking.filter(|found| found.rule == rule.name).map(|found| {
-        let who = in_roles(terms, [&found.role], "and");
-        let because = match rule.requesters.contains(&found.role) {
-            true => "; whoever asks never consents",
-            false => "",
-        };
-        let needed = found.needed;
-        Finding::advice(
-            Code::SeveralPeople,
-            format!("It takes {needed} people of {who}{because}."),
-            format!(
-                "Have {needed} members of {who} join and be confirmed before you need them, and one \
-                 more for the day when somebody is ill or has left."
-            ),
-        )
-    });
-    told.collect()
 }

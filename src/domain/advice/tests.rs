@@ -90,12 +90,22 @@ fn each_piece_of_advice_has_its_cause_and_names_it() {
                 "/rules/0/trigger".to_owned(),
                 json!({"event": {"kind": "fire", "attested": "1@auditor"}}),
             )],
-            "needs = { all = [\"1@depositor\", \"1@agent\"] }",
+            "Add a rule named agreed, as there is one named joint already: requester = \
+             \"beneficiary\", needs = { all = [\"1@depositor\", \"1@agent\"] }.",
+        ),
+        (
+            Some(DepositorUnheard),
+            vec![(
+                "/rules/0/needs".to_owned(),
+                json!({"at_least": 2, "of": ["1@depositor", "1@agent", "1@auditor"]}),
+            )],
+            "hanbit-parts can be passed over",
         ),
         (
             Some(SingleAgent),
             vec![("/rules/0/needs".to_owned(), json!({"all": ["1@depositor", "1@agent"]}))],
-            "without trade-secret-center",
+            "Add a rule named without-agent: requester = \"beneficiary\", needs = { all = \
+             [\"1@depositor\", \"1@auditor\"] }; or name a second organisation as agent.",
         ),
         (Some(TermOver), vec![term("2026-11-24")], "over at 2026-11-24"),
         (Some(ShortTerm), vec![term("2027-02-01")], "the 90d that one request under rule joint"),
@@ -140,6 +150,51 @@ fn each_piece_of_advice_has_its_cause_and_names_it() {
             vec![second("notice", json!("0s"))],
             "hanbit-parts may object and has no time for it",
         ),
+        (Some(ShortNotice), vec![second("notice", json!("9d"))], "notice of 9d is hardly enough"),
+        (
+            Some(ShortNotice),
+            vec![("/calendar".to_owned(), calendar.clone()), second("notice", json!("6wd"))],
+            "Give notice of 10d or 7wd at least",
+        ),
+        (
+            None,
+            vec![("/calendar".to_owned(), calendar.clone()), second("notice", json!("7wd"))],
+            "",
+        ),
+        (
+            Some(PartialAward),
+            vec![second("settled_by", json!({"award": "1@agent"}))],
+            "trade-secret-center consents to the release and makes the award too",
+        ),
+        (
+            Some(PartialAward),
+            vec![
+                second("settled_by", json!({"award": "1@depositor"})),
+                second("trigger", json!({"order": {"attested": "1@depositor"}})),
+            ],
+            "hanbit-parts attests for the release and makes the award too",
+        ),
+        (None, vec![second("settled_by", json!({"order": "1@agent"}))], ""),
+        (Some(HastyTrigger), vec![silence("9d")], "signed nothing for 9d"),
+        (None, vec![silence("10d")], ""),
+        (
+            Some(HastyTrigger),
+            vec![second(
+                "trigger",
+                json!({"missed": {"deposits": 1, "interval": "12h", "grace": "11h"}}),
+            )],
+            "missed 23h after the last one",
+        ),
+        (Some(PastDate), vec![date("2026-11-24")], "later than 2026-11-24T00:00:00.000Z already"),
+        (None, vec![date("2026-11-25")], ""),
+        (
+            Some(OwnReview),
+            vec![second("reviewers", json!(["beneficiary"]))],
+            "Nobody but orient-display has to have seen",
+        ),
+        (None, vec![second("reviewers", json!(["beneficiary", "auditor"]))], ""),
+        (Some(VoteBeyondExpiry), vec![second("vote", json!("60d"))], "lapses after 60d"),
+        (None, vec![second("vote", json!("59d"))], ""),
         (
             Some(ObjectionWithoutEnd),
             vec![second("settled_by", Value::Null)],
@@ -183,6 +238,14 @@ fn each_piece_of_advice_has_its_cause_and_names_it() {
             vec![second("needs", json!({"all": ["2@auditor", "1@agent"]}))],
             "2 people of other-auditor.",
         ),
+        (
+            Some(SeveralPeople),
+            vec![
+                ("/rules/0/needs".to_owned(), json!({"all": ["1@depositor", "1@beneficiary"]})),
+                second("needs", json!({"all": ["1@beneficiary", "1@agent"]})),
+            ],
+            "Rules joint and bankruptcy take 2 people of orient-display; whoever asks",
+        ),
         // What is unsound is told of all at once, and nothing else is.
         (
             Some(Deadlock),
@@ -196,6 +259,13 @@ fn each_piece_of_advice_has_its_cause_and_names_it() {
         (Some(OneSided), vec![second("needs", json!("1@agent"))], "trade-secret-center"),
         (Some(Impossible), vec![second("expires", json!("10d"))], "expires after 10d"),
         (Some(Impossible), vec![("/quorum".to_owned(), json!(4))], "4 shares in the quorum"),
+        (Some(Impossible), vec![("/quorum".to_owned(), json!(1))], "1 share in the quorum"),
+        (Some(Impossible), vec![silence("59m")], "write an hour or more for lasts"),
+        (
+            Some(Unsound),
+            vec![second("needs", json!({"at_least": 4, "of": ["1@agent", "1@auditor"]}))],
+            "lower at_least, or name more in of",
+        ),
         (Some(Unsound), vec![second("settled_by", json!({}))], "settled_by names no way"),
     ] {
         let changes: Vec<_> =
@@ -230,6 +300,37 @@ fn everything_that_is_unsound_is_told_at_once() {
     let (joint, bankruptcy) = (Some("joint".to_owned()), Some("bankruptcy".to_owned()));
     let expected = [(Unsound, None), (OneSided, joint), (Impossible, bankruptcy)];
     assert_eq!(codes, expected);
+}
+
+#[test]
+fn what_is_wrong_with_the_shares_hides_nothing_else() {
+    let found = told(
+        &[
+            ("/quorum", json!(4)),
+            ("/rules/0/objection", json!(["depositer"])),
+            ("/rules/1/reviewers", json!(["auditer"])),
+            ("/rules/1/notice", json!("90d")),
+        ],
+        None,
+    );
+    let why: Vec<_> = found.iter().map(|found| found.why.as_str()).collect();
+    let expected = [
+        "the terms have 4 shares in the quorum; 2 to 3 are possible",
+        "objection of rule joint names the role depositer, which no party has",
+        "reviewers of rule bankruptcy names the role auditer, which no party has",
+        "rule bankruptcy deadlocks: a request expires after 60d, but notice runs 90d",
+    ];
+    assert_eq!(why, expected);
+}
+
+#[test]
+fn no_rule_is_proposed_where_none_would_be_sound() {
+    let needs = json!({"all": ["1@depositor", "1@agent"]});
+    let changes =
+        [("/quorum", json!(3)), ("/rules/0/needs", needs.clone()), ("/rules/1/needs", needs)];
+    let found = told(&changes, None);
+    let single = found.iter().find(|found| found.code == SingleAgent).unwrap();
+    assert_eq!(single.fix, "Name a second organisation as agent.");
 }
 
 #[test]

@@ -2,8 +2,10 @@
 
 use std::collections::BTreeSet;
 
+use crate::domain::advice::proposal::Proposal;
 use crate::domain::advice::{Code, Finding, in_roles, listed};
 use crate::domain::id::{OrganisationName, Role};
+use crate::domain::soundness;
 use crate::domain::terms::{Rule, Terms};
 use crate::domain::time::Timestamp;
 
@@ -68,34 +70,26 @@ fn operator_is_party(terms: &Terms, operator: &OrganisationName) -> Option<Findi
 /// Whether people can agree under it, the depositor among them, and need nothing but their word.
 fn is_way_out(rule: &Rule) -> bool {
     let depositor = Role::depositor();
-    let ways = rule.needs.alternatives().unwrap_or_default();
     rule.trigger.is_joint()
-        && (rule.requesters.contains(&depositor)
-            || ways.iter().all(|way| way.contains_key(&depositor)))
+        && (rule.requesters.contains(&depositor) || rule.consenting_roles().contains(&depositor))
 }
 
 fn no_way_out(terms: &Terms) -> Option<Finding> {
     if terms.rules.iter().any(is_way_out) {
         return None;
     }
-    let depositor = Role::depositor();
-    let mut requesters = terms.rules.iter().flat_map(|rule| &rule.requesters);
-    let requester = requesters.find(|role| **role != depositor);
-    let mut holders = terms.holders.iter().filter(|role| **role != depositor);
-    let other = holders.find(|role| Some(*role) != requester).or(requester)?;
     let who = terms.depositor().map(ToString::to_string).unwrap_or_default();
-    Some(Finding::advice(
-        Code::NoWayOut,
-        format!(
-            "No rule is met by {who} and the others simply agreeing. What nobody thought of today \
-             has no way to a release, though all want one."
-        ),
-        format!(
-            "Add a rule named joint: requester = \"{}\", needs = {{ all = [\"1@depositor\", \
-             \"1@{other}\"] }}.",
-            requester.unwrap_or(other)
-        ),
-    ))
+    let fix = match Proposal::find(terms, "joint", None) {
+        Some(proposal) => format!("Add a rule {proposal}."),
+        None => {
+            "As quorum, holders and rules are, no such rule can be added: change them.".to_owned()
+        }
+    };
+    let why = format!(
+        "No rule is met by {who} and the others simply agreeing. What nobody thought of today has no \
+         way to a release, though all want one."
+    );
+    Some(Finding::advice(Code::NoWayOut, why, fix))
 }
 
 /// The roles that stand between those who deposit and those who ask, of one organisation each, and
@@ -117,10 +111,12 @@ fn single_agents(terms: &Terms) -> Vec<Finding> {
                 "No rule is met without {who}. When it closes, is bought by one side or does not \
                  answer, nobody gets anything, though all others agree."
             ),
-            format!(
-                "Add a rule that works without the {role}, such as one that takes the consents of \
-                 the depositor and of whoever asks, or name a second organisation as {role}."
-            ),
+            match Proposal::find(terms, &format!("without-{role}"), Some(role)) {
+                Some(proposal) => {
+                    format!("Add a rule {proposal}; or name a second organisation as {role}.")
+                }
+                None => format!("Name a second organisation as {role}."),
+            },
         )
     });
     told.collect()
@@ -164,6 +160,42 @@ fn term_without_amendment(terms: &Terms) -> Option<Finding> {
         "Say who may amend the terms, such as amend = { all = [\"1@depositor\", \"1@agent\"] } with \
          roles of yours.",
     ))
+}
+
+/// Which roles need more than one person of an organisation, each on the easiest way of each rule:
+/// told once, with all the rules that need as many.
+pub(super) fn several_people(terms: &Terms) -> Vec<Finding> {
+    let one_each = terms.organisations().map(|who| (who.clone(), 1)).collect();
+    let mut rules_of: Vec<((Role, u16), Vec<&Rule>)> = Vec::new();
+    for found in soundness::too_few_members(terms, &one_each) {
+        let Some(rule) = terms.rule(&found.rule) else { continue };
+        let needed = (found.role, found.needed);
+        match rules_of.iter_mut().find(|(known, _)| *known == needed) {
+            Some((_, rules)) => rules.push(rule),
+            None => rules_of.push((needed, vec![rule])),
+        }
+    }
+    let told = rules_of.into_iter().map(|((role, needed), rules)| {
+        let who = in_roles(terms, [&role], "and");
+        let because = match rules.iter().any(|rule| rule.requesters.contains(&role)) {
+            true => "; whoever asks never consents",
+            false => "",
+        };
+        let takes = format!("{needed} people of {who}{because}.");
+        let fix = format!(
+            "Have {needed} members of {who} join and be confirmed before you need them, and one more \
+             for the day when somebody is ill or has left."
+        );
+        let advice = |why| Finding::advice(Code::SeveralPeople, why, fix);
+        match rules.as_slice() {
+            [rule] => advice(format!("It takes {takes}")).in_rule(&rule.name),
+            rules => {
+                let names = listed(rules.iter().map(|rule| &rule.name), "and");
+                advice(format!("Rules {names} take {takes}"))
+            }
+        }
+    });
+    told.collect()
 }
 
 /// Who opens a bundle without any rule: as many holders as the quorum, whoever they are.

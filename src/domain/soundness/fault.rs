@@ -24,7 +24,7 @@ pub enum Unsound {
     #[error("the role {0} has no organisation")]
     EmptyRole(Role),
     /// Too many or too few of something.
-    #[error("the terms have {count} {what}; {least} to {most} are possible")]
+    #[error("the terms have {}; {least} to {most} are possible", counted(*.count, .what))]
     Count {
         /// Of what.
         what: &'static str,
@@ -113,6 +113,14 @@ pub enum Unsound {
         /// What is wrong.
         what: &'static str,
     },
+    /// A trigger that counts in less than hours.
+    #[error("rule {rule}: its trigger {what}")]
+    TooOften {
+        /// Which rule.
+        rule: RuleName,
+        /// What is wrong.
+        what: &'static str,
+    },
     /// An objection that would be ended by who should not.
     #[error("rule {rule}: its {} {what}", .basis.noun())]
     Settlement {
@@ -172,6 +180,7 @@ impl Unsound {
             | Self::TooFewOrganisations { rule, .. }
             | Self::Clocks { rule, .. }
             | Self::Trigger { rule, .. }
+            | Self::TooOften { rule, .. }
             | Self::Settlement { rule, .. }
             | Self::NothingToSettle(rule)
             | Self::NoCalendar(rule)
@@ -208,7 +217,7 @@ impl Unsound {
             Self::OneKey(..) => "compare the fingerprints again; parties have keys of their own",
             Self::UnknownRole { .. } => "check the spelling against [parties]",
             Self::Twice { .. } => "remove one of the two",
-            Self::Needs { .. } => "write the rule as two or more simpler rules",
+            Self::Needs { cause, .. } | Self::Amend { cause: Some(cause), .. } => cause.remedy(),
             Self::Format(_) => {
                 "say in the terms that their format is 2, as `escrow agreement propose` does"
             }
@@ -216,12 +225,16 @@ impl Unsound {
                 "lower distinct_organisations, or name more roles in needs"
             }
             Self::Clocks { .. } => "let expires be longer than notice",
-            Self::Amend { .. } => {
+            Self::Amend { cause: None, .. } => {
                 "let at least two organisations amend, such as { all = [\"1@depositor\", \"1@agent\"] }"
             }
             Self::Trigger { .. } => {
                 "let whoever may be passed over object, with notice, and nobody attest for an own \
                  request"
+            }
+            Self::TooOften { .. } => {
+                "write an hour or more for lasts and every of silence, and for interval of missed; \
+                 people need days"
             }
             Self::Settlement { .. } => {
                 "let an award or an order be signed by a role that may not request, and a joint \
@@ -331,5 +344,15 @@ fn taking(notice: &Period, longest: &Span) -> String {
     match notice {
         Period::Passing(_) => String::new(),
         Period::WorkingDays(_) => format!(", which can take {longest}"),
+    }
+}
+
+/// `1 share in the quorum`, `4 shares in the quorum`.
+fn counted(count: usize, what: &str) -> String {
+    let (noun, rest) = what.split_at(what.find(' ').unwrap_or(what.len()));
+    match (count, noun.strip_suffix("ies"), noun.strip_suffix('s')) {
+        (1, Some(stem), _) => format!("1 {stem}y{rest}"),
+        (1, None, Some(noun)) => format!("1 {noun}{rest}"),
+        (_, _, _) => format!("{count} {what}"),
     }
 }

@@ -11,20 +11,34 @@ use crate::domain::terms::{Access, Format, Rule, Terms, limit};
 use crate::domain::time::Span;
 use crate::domain::trigger::{self, Trigger};
 
+/// Every part of a rule: what is wrong in one says nothing of the next.
+const PARTS: [fn(&Terms, &Rule) -> Result<(), Unsound>; 5] =
+    [check_requesters, check_condition, check_settlement, check_clocks, check_needs];
+
 /// Checks a rule of these terms.
 pub(super) fn check_rule(terms: &Terms, rule: &Rule) -> Result<(), Unsound> {
+    PARTS.iter().try_for_each(|check| check(terms, rule))
+}
+
+/// Whatever is wrong with it: at most one fault of each part.
+pub(super) fn rule_faults(terms: &Terms, rule: &Rule) -> Vec<Unsound> {
+    PARTS.iter().filter_map(|check| check(terms, rule).err()).collect()
+}
+
+fn check_requesters(terms: &Terms, rule: &Rule) -> Result<(), Unsound> {
+    known_roles(terms, Place::Requesters(rule.name.clone()), &rule.requesters)?;
+    between("requesters in a rule", rule.requesters.len(), 1, limit::PARTIES_MAX)
+}
+
+/// What must have happened, and who may object or has to have looked.
+fn check_condition(terms: &Terms, rule: &Rule) -> Result<(), Unsound> {
     let name = || rule.name.clone();
-    known_roles(terms, Place::Requesters(name()), &rule.requesters)?;
-    between("requesters in a rule", rule.requesters.len(), 1, limit::PARTIES_MAX)?;
     known_roles(terms, Place::Objection(name()), &rule.objection)?;
     if rule.least_format() > terms.format {
         return Err(Unsound::Format(Place::Rule(name())));
     }
     known_roles(terms, Place::Reviewers(name()), &rule.reviewers)?;
-    check_trigger(terms, rule)?;
-    check_settlement(terms, rule)?;
-    check_clocks(terms, rule)?;
-    check_needs(terms, rule)
+    check_trigger(terms, rule)
 }
 
 /// Nobody attests what an own request asks for, and whoever is passed over because nothing came
@@ -32,6 +46,7 @@ pub(super) fn check_rule(terms: &Terms, rule: &Rule) -> Result<(), Unsound> {
 fn check_trigger(terms: &Terms, rule: &Rule) -> Result<(), Unsound> {
     let name = || rule.name.clone();
     let trigger = |what| Err(Unsound::Trigger { rule: name(), what });
+    let too_often = |what| Err(Unsound::TooOften { rule: name(), what });
     let may_object =
         |role: &Role| rule.objection.contains(role) && rule.notice != Period::default();
     if let Some(attested) = rule.trigger.attested() {
@@ -49,7 +64,7 @@ fn check_trigger(terms: &Terms, rule: &Rule) -> Result<(), Unsound> {
             let most = trigger::limit::DEPOSITS_MAX;
             between("missed deposits in a trigger", (*deposits).into(), 1, most)?;
             if *interval < limit::WINDOW_MIN {
-                return trigger("asks for a deposit more often than once an hour");
+                return too_often("asks for a deposit more often than once an hour");
             }
             if may_object(&Role::depositor()) {
                 return Ok(());
@@ -61,7 +76,7 @@ fn check_trigger(terms: &Terms, rule: &Rule) -> Result<(), Unsound> {
             let most = trigger::limit::REMINDERS_MAX;
             between("reminders in a trigger", (*reminders).into(), 1, most)?;
             if *lasts < limit::WINDOW_MIN || *every < limit::WINDOW_MIN {
-                return trigger("takes less than an hour for silence");
+                return too_often("takes less than an hour for silence");
             }
             if rule.requesters.contains(role) || rule.reviewers.contains(role) {
                 return trigger("is the silence of a role that has to request or to review");

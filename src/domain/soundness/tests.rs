@@ -198,7 +198,7 @@ fn unsound_terms_are_refused_in_a_sentence() {
         (
             "a depositor on its own",
             vec![("/parties", json!({"depositor": ["hanbit-parts"]}))],
-            "the terms have 1 parties; 2 to 16 are possible",
+            "the terms have 1 party; 2 to 16 are possible",
         ),
         (
             "a crowd",
@@ -211,12 +211,12 @@ fn unsound_terms_are_refused_in_a_sentence() {
         (
             "one holder",
             vec![("/holders", json!(["agent"]))],
-            "the terms have 1 holders; 2 to 16 are possible",
+            "the terms have 1 holder; 2 to 16 are possible",
         ),
         (
             "a quorum of one",
             vec![("/quorum", json!(1))],
-            "the terms have 1 shares in the quorum; 2 to 3 are possible",
+            "the terms have 1 share in the quorum; 2 to 3 are possible",
         ),
         (
             "a quorum of more than all",
@@ -345,7 +345,7 @@ fn unsound_terms_are_refused_in_a_sentence() {
         (
             "consents of one organisation, said in so many words",
             vec![second(), distinct(1)],
-            "the terms have 1 organisations in distinct_organisations; 2 to 16 are possible",
+            "the terms have 1 organisation in distinct_organisations; 2 to 16 are possible",
         ),
         (
             "more organisations than may consent",
@@ -660,7 +660,7 @@ fn a_house_with_too_few_people_is_warned_of_and_not_refused() {
     assert_eq!(
         warnings,
         ["rule bankruptcy takes 2 people of role beneficiary (who requests never \
-                           consents), but only 1 have joined and been confirmed"]
+                           consents), but only 1 has joined and been confirmed"]
     );
 }
 
