@@ -47,14 +47,14 @@ struct Draft {
 }
 
 #[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, expecting = "a table with authority and ca")]
 struct DraftStamps {
     authority: Url,
     ca: PathBuf,
 }
 
 #[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, expecting = "a table that begins with [[rule]]")]
 struct DraftRule {
     name: RuleName,
     requester: OneOrMore<Role>,
@@ -165,7 +165,12 @@ pub fn read_unpinned(text: &str, file: &Path) -> Result<Drafted, ClientError> {
 fn parse(text: &str, file: &Path) -> Result<Drafted, ClientError> {
     let draft: Draft = toml::from_str(text).map_err(|fault| {
         let message = format!("{}: {}", file.display(), fault.to_string().trim_end());
-        ClientError::input("BAD_TERMS", message, "see `escrow agreement template`")
+        let is_rule = |line: &str| ["[rule]", "[rules]", "[[rules]]"].contains(&line.trim());
+        let hint = match text.lines().any(is_rule) {
+            true => "begin each rule with [[rule]], in two brackets each and without an s",
+            false => "see `escrow agreement template`",
+        };
+        ClientError::input("BAD_TERMS", message, hint)
     })?;
     let parties: BTreeMap<Role, Vec<OrganisationName>> =
         draft.parties.into_iter().map(|(role, who)| (role, who.into_vec())).collect();
@@ -313,15 +318,7 @@ mod tests {
                     (SeveralPeople, "bankruptcy"),
                 ],
             ),
-            (
-                "registry",
-                &[
-                    (SingleAgent, ""),
-                    (Coalitions, ""),
-                    (SeveralPeople, "missed"),
-                    (SeveralPeople, "emergency"),
-                ],
-            ),
+            ("registry", &[(SingleAgent, ""), (Coalitions, ""), (SeveralPeople, "")]),
             ("audit", &[(SingleAgent, ""), (Coalitions, ""), (SeveralPeople, "inquiry")]),
             ("clean-team", &[(SingleAgent, ""), (Coalitions, ""), (SeveralPeople, "closing")]),
             ("estate", &[(SingleAgent, ""), (SingleAgent, ""), (Coalitions, "")]),
@@ -518,6 +515,55 @@ trigger   = { event = { kind = "insolvency", attested = "1@agent" } }
     }
 
     #[test]
+    fn rules_in_other_brackets_are_told_of_theirs() {
+        for brackets in ["[rule]", "[rules]", "[[rules]]"] {
+            let error = parse(&THREE_PARTY.replace("[[rule]]", brackets)).unwrap_err();
+            assert_eq!(error.code(), "BAD_TERMS", "{brackets}");
+            assert!(error.hint().contains("[[rule]]"), "{brackets}: {}", error.hint());
+        }
+    }
+
+    #[test]
+    fn every_rule_that_is_proposed_is_one_that_the_terms_stay_sound_with() {
+        use crate::domain::advice::{Finding, advise};
+        let told = |text: &str| -> Vec<Finding> {
+            let terms = read_unpinned(text, Path::new("terms.toml")).unwrap().terms;
+            assert_eq!(soundness::check(&terms), Ok(()), "{text}");
+            advise(&terms, "2026-11-24T09:00:00.000Z".parse().unwrap(), None)
+        };
+        let date = format!("{RULE}\ntrigger = {{ date = \"2030-01-01T00:00:00.000Z\" }}");
+        let dated = THREE_PARTY.replace(RULE, &date);
+        let mut proposed = Vec::new();
+        for (template, text) in TEMPLATES.into_iter().chain([("dated", dated.as_str())]) {
+            for found in told(text) {
+                let Some((_, rule)) = found.fix.split_once("Add a rule named ") else { continue };
+                let (named, rest) = rule.split_once(": requester = ").unwrap();
+                let (requester, rest) = rest.split_once(", needs = ").unwrap();
+                let (needs, _) = rest.split_once(" }").unwrap();
+                let name = named.split(',').next().unwrap();
+                let rule = format!(
+                    "[[rule]]\nname = \"{name}\"\nrequester = {requester}\nneeds = {needs} }}\n"
+                );
+                // And the next time it is not told any more.
+                let again = told(&format!("{text}\n{rule}"));
+                assert!(again.iter().all(|again| again.why != found.why), "{template}: {rule}");
+                proposed.push(format!("{template}: {name}: {requester}: {needs} }}"));
+            }
+        }
+        let expected = [
+            r#"three-party: without-agent: "beneficiary": { all = ["1@depositor", "1@beneficiary"] }"#,
+            r#"registry: without-agent: "successor": { all = ["1@depositor", "1@authority"] }"#,
+            r#"audit: without-agent: "regulator": { all = ["1@depositor", "1@arbiter"] }"#,
+            r#"clean-team: without-agent: "clean-team": { all = ["1@depositor", "1@buyer"] }"#,
+            r#"estate: without-executor: "heir": { all = ["1@depositor", "1@notary"] }"#,
+            r#"estate: without-notary: "heir": { all = ["1@depositor", "1@executor"] }"#,
+            r#"dated: agreed: "beneficiary": { all = ["1@depositor", "1@agent"] }"#,
+            r#"dated: without-agent: "beneficiary": { all = ["1@depositor", "1@beneficiary"] }"#,
+        ];
+        assert_eq!(proposed, expected);
+    }
+
+    #[test]
     fn mistakes_are_named() {
         let change = |from: &str, to: &str| {
             assert!(THREE_PARTY.contains(from), "{from:?} is not in the template");
@@ -526,7 +572,7 @@ trigger   = { event = { kind = "insolvency", attested = "1@agent" } }
         };
         for (from, to, code, says) in [
             ("quorum = 2", "quorom = 2", "BAD_TERMS", "quorom"),
-            ("quorum = 2", "quorum = 1", "UNSOUND", "1 shares in the quorum"),
+            ("quorum = 2", "quorum = 1", "UNSOUND", "1 share in the quorum"),
             ("quorum = 2", "quorum = 4", "UNSOUND", "4 shares in the quorum"),
             ("quorum = 2", "quorum = -2", "BAD_TERMS", "-2"),
             ("quorum = 2", "quorum = 2\namend = \"1@agent\"", "UNSOUND", "lets one organisation"),
@@ -556,6 +602,38 @@ trigger   = { event = { kind = "insolvency", attested = "1@agent" } }
                 "by",
             ),
             ("notice = \"10d\"", "trigger = \"jiont\"", "BAD_TERMS", "jiont"),
+            ("notice = \"10d\"", "trigger = \"event\"", "BAD_TERMS", "a table like { event = {"),
+            ("notice = \"10d\"", "trigger = \"date\"", "BAD_TERMS", "a table like { event = {"),
+            ("notice = \"10d\"", "trigger = 5", "BAD_TERMS", "a table like { event = {"),
+            (
+                "notice = \"10d\"",
+                "trigger = { event = 5 }",
+                "BAD_TERMS",
+                "expected a table such as",
+            ),
+            ("notice = \"10d\"", "trigger = { date = 5 }", "BAD_TERMS", "expected a time such as"),
+            (
+                "notice = \"10d\"",
+                "trigger = { date = \"2030-01-01T00:00:00.000Z\", order = { attested = \"1@agent\" } }",
+                "BAD_TERMS",
+                "one thing only",
+            ),
+            (
+                "notice = \"10d\"",
+                "notice = 10",
+                "BAD_TERMS",
+                "a time span such as \"10d\" or \"10wd\"",
+            ),
+            ("notice = \"10d\"", "vote = 10", "BAD_TERMS", "expected a time span such as \"10d\""),
+            ("notice = \"10d\"", "grants = \"label\"", "BAD_TERMS", "a table like { label = "),
+            (
+                "notice = \"10d\"",
+                "settled_by = \"1@agent\"",
+                "BAD_TERMS",
+                "a table like { award = ",
+            ),
+            ("notice = \"10d\"", "duty = \"report\"", "BAD_TERMS", "a table like { kind = "),
+            ("notice = \"10d\"", "access = \"30d\"", "BAD_TERMS", "a table like { within = "),
             ("notice = \"10d\"", "reviewers = [\"auditor\"]", "UNSOUND", "reviewers of rule"),
             ("notice = \"10d\"", "settled_by = {}", "UNSOUND", "names no way"),
             ("notice = \"10d\"", "settled_by = { awards = \"1@agent\" }", "BAD_TERMS", "awards"),

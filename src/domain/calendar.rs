@@ -41,7 +41,7 @@ impl FromStr for Date {
     }
 }
 
-serde_as_text!(Date);
+serde_as_text!(Date, "a date such as \"2026-01-01\"");
 
 /// A day of the week.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -167,7 +167,7 @@ serde_as_text!(UtcOffset);
 
 /// Which days are working days, and when they begin.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, expecting = "a table with utc_offset, weekend and holidays")]
 pub struct Calendar {
     /// How far its days are ahead of those of UTC.
     pub utc_offset: UtcOffset,
@@ -292,4 +292,4 @@ impl FromStr for Period {
     }
 }
 
-serde_as_text!(Period);
+serde_as_text!(Period, "a time span such as \"10d\" or \"10wd\"");

@@ -29,9 +29,13 @@ impl Malformed {
     }
 }
 
-/// Gives a type that implements `Display` and `FromStr` the same form in JSON and TOML.
+/// Gives a type that implements `Display` and `FromStr` the same form in JSON and TOML; where
+/// something else stands than a string, it is said what has to.
 macro_rules! serde_as_text {
     ($type:ty) => {
+        $crate::domain::id::serde_as_text!($type, "a string");
+    };
+    ($type:ty, $form:literal) => {
         impl ::serde::Serialize for $type {
             fn serialize<S: ::serde::Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
                 to.collect_str(self)
@@ -39,7 +43,7 @@ macro_rules! serde_as_text {
         }
         impl<'de> ::serde::Deserialize<'de> for $type {
             fn deserialize<D: ::serde::Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-                from.deserialize_str($crate::domain::id::AsText::new())
+                from.deserialize_str($crate::domain::id::AsText::new($form))
             }
         }
     };
@@ -47,11 +51,14 @@ macro_rules! serde_as_text {
 pub(crate) use serde_as_text;
 
 /// Reads a type from its text, of which no copy is made.
-pub(crate) struct AsText<T>(PhantomData<T>);
+pub(crate) struct AsText<T> {
+    form: &'static str,
+    kind: PhantomData<T>,
+}
 
 impl<T> AsText<T> {
-    pub(crate) fn new() -> Self {
-        Self(PhantomData)
+    pub(crate) fn new(form: &'static str) -> Self {
+        Self { form, kind: PhantomData }
     }
 }
 
@@ -59,7 +66,7 @@ impl<T: FromStr<Err: fmt::Display>> Visitor<'_> for AsText<T> {
     type Value = T;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a string")
+        f.write_str(self.form)
     }
 
     fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<T, E> {
@@ -154,7 +161,7 @@ impl<const N: usize> Serialize for Bytes<N> {
 
 impl<'de, const N: usize> Deserialize<'de> for Bytes<N> {
     fn deserialize<D: serde::Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        from.deserialize_str(AsText::new())
+        from.deserialize_str(AsText::new("a string"))
     }
 }
 

@@ -31,6 +31,7 @@ pub mod trigger;
 pub mod url;
 pub mod usage;
 pub mod walk;
+mod worded;
 
 #[cfg(test)]
 pub(crate) mod tests;

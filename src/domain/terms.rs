@@ -42,6 +42,7 @@ use crate::domain::text::Text;
 use crate::domain::time::{Span, Timestamp};
 use crate::domain::trigger::Trigger;
 use crate::domain::url::Url;
+use crate::domain::worded::serde_as_worded;
 
 /// The terms of an agreement.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -186,7 +187,7 @@ pub struct Rule {
 
 /// What ends an objection besides its withdrawal: by whom each of these is signed.
 #[derive(Debug, Default, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, expecting = "a table like { award = \"1@arbiter\" }")]
 pub struct SettledBy {
     /// A joint instruction, by more than one organisation.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -217,7 +218,7 @@ impl SettledBy {
 
 /// Which deposits may be asked for.
 #[derive(Debug, Default, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[serde(remote = "Self", rename_all = "snake_case")]
 pub enum Grants {
     /// Every one.
     #[default]
@@ -234,6 +235,8 @@ impl Grants {
     }
 }
 
+serde_as_worded!(Grants, r#""all", "latest" or a table like { label = "recipe" }"#);
+
 impl fmt::Display for Grants {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -246,7 +249,7 @@ impl fmt::Display for Grants {
 
 /// What whoever asks takes upon itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, expecting = "a table like { kind = \"destroy\", within = \"30d\" }")]
 pub struct RuleDuty {
     /// What is to be done.
     pub kind: DutyKind,
@@ -256,7 +259,7 @@ pub struct RuleDuty {
 
 /// How a bundle may be fetched once it is released.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, expecting = "a table like { within = \"30d\", times = 3 }")]
 pub struct Access {
     /// For how long.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -89,7 +89,7 @@ impl FromStr for Timestamp {
     }
 }
 
-serde_as_text!(Timestamp);
+serde_as_text!(Timestamp, "a time such as \"2026-11-24T09:30:00.000Z\"");
 
 /// The day of UTC that an instant lies in, counted from 1970-01-01.
 pub(super) fn day_of(millis: i64) -> i64 {
@@ -193,7 +193,7 @@ impl FromStr for Span {
     }
 }
 
-serde_as_text!(Span);
+serde_as_text!(Span, "a time span such as \"10d\"");
 
 #[cfg(test)]
 mod tests {

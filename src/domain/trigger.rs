@@ -15,10 +15,16 @@ use crate::domain::id::{DepositId, EventKind, OrganisationName, Role};
 use crate::domain::needs::Needs;
 use crate::domain::terms::{Format, Rule};
 use crate::domain::time::{Span, Timestamp};
+use crate::domain::worded::serde_as_worded;
 
 /// What must have happened before a rule can be used.
 #[derive(Debug, Default, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case", deny_unknown_fields)]
+#[serde(
+    remote = "Self",
+    rename_all = "snake_case",
+    deny_unknown_fields,
+    expecting = "a table such as { kind = \"insolvency\", attested = \"1@agent\" } for an event"
+)]
 pub enum Trigger {
     /// Nothing: that those who have to consent do is enough.
     #[default]
@@ -58,6 +64,11 @@ pub enum Trigger {
     /// It is that late.
     Date(Timestamp),
 }
+
+serde_as_worded!(
+    Trigger,
+    r#""joint" or a table like { event = { kind = "insolvency", attested = "1@agent" } }"#
+);
 
 /// Bounds on triggers.
 pub mod limit {
@@ -249,10 +260,16 @@ impl fmt::Display for Trigger {
             Self::Order { attested } => {
                 write!(f, "an order of a court or regulator, attested by {attested}")
             }
+            Self::Missed { deposits: 1, interval, grace } => {
+                write!(f, "a missed deposit, one due every {interval}, {grace} ago")
+            }
             Self::Missed { deposits, interval, grace } => write!(
                 f,
                 "{deposits} missed deposits, one due every {interval}, the last {grace} ago"
             ),
+            Self::Silence { role, lasts, reminders: 1, every } => {
+                write!(f, "nothing signed by {role} for {lasts}, after a reminder {every} ago")
+            }
             Self::Silence { role, lasts, reminders, every } => write!(
                 f,
                 "nothing signed by {role} for {lasts}, after {reminders} reminders {every} apart"

@@ -117,6 +117,11 @@ fn what_is_wrong_with_terms_and_what_may_be_regretted_is_told_before_they_are_pr
         let refused = Desk::with(terms).check();
         assert_eq!((refused.code, refused.refusal().as_str()), (1, refusal), "{why}");
     }
+    let other = Desk::with(JOINT);
+    fs::write(other.0.path().join("terms.toml"), b"title = \"caf\xe9\"").unwrap();
+    let refused = other.check();
+    assert_eq!((refused.code, refused.refusal().as_str()), (1, "BAD_TERMS"));
+    assert!(refused.err.contains("save it as UTF-8"), "{}", refused.err);
     let gone = Desk::with(JOINT).escrow(&["agreement", "check", "gone.toml"], "");
     assert_eq!((gone.code, gone.refusal().as_str()), (1, "UNREADABLE"));
 }

@@ -98,9 +98,9 @@ pub(crate) async fn run(
 
 /// A file of terms, as it was written.
 pub(in crate::cli) fn written(path: &Path) -> Result<String, Failure> {
-    let mut text = String::new();
+    let mut bytes = Vec::new();
     let read = File::open(path)
-        .and_then(|file| file.take(terms_text::BYTES_MAX + 1).read_to_string(&mut text));
+        .and_then(|file| file.take(terms_text::BYTES_MAX + 1).read_to_end(&mut bytes));
     let shown = path.display();
     let hint = "`escrow agreement template` prints terms to start from";
     let read =
@@ -108,7 +108,10 @@ pub(in crate::cli) fn written(path: &Path) -> Result<String, Failure> {
     if read as u64 > terms_text::BYTES_MAX {
         return Err(Failure::failed("BAD_TERMS", format!("{shown} is larger than 64 KiB"), hint));
     }
-    Ok(text)
+    String::from_utf8(bytes).map_err(|_| {
+        let hint = "save it as UTF-8, which editors offer as its encoding";
+        Failure::failed("BAD_TERMS", format!("{shown} is not a text in UTF-8"), hint)
+    })
 }
 
 /// `escrow agreement propose`

@@ -98,7 +98,8 @@ impl RuleView {
         };
         let reviewed = match reviewers.as_slice() {
             [] => String::new(),
-            roles => format!(", once {} has seen the request", list(roles)),
+            [role] => format!(", once {role} has seen the request"),
+            roles => format!(", once {} have seen the request", list(roles)),
         };
         let trigger = trigger.iter().map(|what| format!(", given {what}")).collect::<String>();
         let vote = vote.iter().map(|vote| format!(", each good for {vote}")).collect::<String>();
@@ -118,7 +119,10 @@ impl RuleView {
 
 /// How a released bundle may be fetched, behind the rest of a rule.
 fn access_text(access: &Access) -> String {
-    let times = access.times.map(|times| format!("at most {times} times"));
+    let times = access.times.map(|times| match times {
+        1 => "once".to_owned(),
+        times => format!("at most {times} times"),
+    });
     let within = access.within.map(|within| format!("within {within} of the release"));
     let bounds = times.into_iter().chain(within).collect::<Vec<_>>();
     format!("; fetched {}", bounds.join(", "))
