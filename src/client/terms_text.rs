@@ -164,7 +164,7 @@ pub fn read_unpinned(text: &str, file: &Path) -> Result<Drafted, ClientError> {
 /// Terms as they are written, with no more fingerprints than they have.
 fn parse(text: &str, file: &Path) -> Result<Drafted, ClientError> {
     let draft: Draft = toml::from_str(text).map_err(|fault| {
-        let message = format!("{}: {}", file.display(), fault.to_string().trim_end());
+        let message = format!("{}: {}", file.display(), in_words(fault.to_string().trim_end()));
         let is_rule = |line: &str| ["[rule]", "[rules]", "[[rules]]"].contains(&line.trim());
         let hint = match text.lines().any(is_rule) {
             true => "begin each rule with [[rule]], in two brackets each and without an s",
@@ -211,6 +211,22 @@ fn parse(text: &str, file: &Path) -> Result<Drafted, ClientError> {
     let contract = draft.contract.map(|path| beside.join(path));
     let stamps = draft.time_stamps.map(|draft| (draft.authority, beside.join(draft.ca)));
     Ok(Drafted { terms, contract, stamps })
+}
+
+/// What the reader of TOML expected, in words of people who write it and not of programmers.
+fn in_words(fault: &str) -> String {
+    const WORDS: [(&str, &str); 5] = [
+        ("a sequence", "a list such as [\"agent\"]"),
+        ("a map", "a table"),
+        ("a boolean", "true or false"),
+        ("u16", "a whole number"),
+        ("unit", "nothing but the word in quotes"),
+    ];
+    let said = fault.rsplit_once(", expected ").and_then(|(before, expected)| {
+        let (_, words) = WORDS.into_iter().find(|(kind, _)| *kind == expected)?;
+        Some(format!("{before}, expected {words}"))
+    });
+    said.unwrap_or_else(|| fault.to_owned())
 }
 
 impl Drafted {
@@ -602,6 +618,10 @@ trigger   = { event = { kind = "insolvency", attested = "1@agent" } }
                 "by",
             ),
             ("notice = \"10d\"", "trigger = \"jiont\"", "BAD_TERMS", "jiont"),
+            ("notice = \"10d\"", "trigger = { joint = 5 }", "BAD_TERMS", "nothing but the word"),
+            ("notice = \"10d\"", "reviewers = \"agent\"", "BAD_TERMS", "a list such as"),
+            ("quorum = 2", "quorum = \"2\"", "BAD_TERMS", "expected a whole number"),
+            ("quorum = 2", "quorum = 2\ncalendar = 5", "BAD_TERMS", "utc_offset, weekend"),
             ("notice = \"10d\"", "trigger = \"event\"", "BAD_TERMS", "a table like { event = {"),
             ("notice = \"10d\"", "trigger = \"date\"", "BAD_TERMS", "a table like { event = {"),
             ("notice = \"10d\"", "trigger = 5", "BAD_TERMS", "a table like { event = {"),
@@ -609,7 +629,7 @@ trigger   = { event = { kind = "insolvency", attested = "1@agent" } }
                 "notice = \"10d\"",
                 "trigger = { event = 5 }",
                 "BAD_TERMS",
-                "expected a table such as",
+                "kind and attested (event)",
             ),
             ("notice = \"10d\"", "trigger = { date = 5 }", "BAD_TERMS", "expected a time such as"),
             (

@@ -23,7 +23,8 @@ use crate::domain::worded::serde_as_worded;
     remote = "Self",
     rename_all = "snake_case",
     deny_unknown_fields,
-    expecting = "a table such as { kind = \"insolvency\", attested = \"1@agent\" } for an event"
+    expecting = "a table with kind and attested (event), attested (order), deposits, interval and \
+                 grace (missed), or role, lasts, reminders and every (silence)"
 )]
 pub enum Trigger {
     /// Nothing: that those who have to consent do is enough.

@@ -11,8 +11,11 @@ use crate::domain::terms::{Access, Format, Rule, Terms, limit};
 use crate::domain::time::Span;
 use crate::domain::trigger::{self, Trigger};
 
-/// Every part of a rule: what is wrong in one says nothing of the next.
-const PARTS: [fn(&Terms, &Rule) -> Result<(), Unsound>; 5] =
+/// Checks one part of a rule.
+type Check = fn(&Terms, &Rule) -> Result<(), Unsound>;
+
+/// Of every part: what is wrong in one says nothing of the next.
+const PARTS: [Check; 5] =
     [check_requesters, check_condition, check_settlement, check_clocks, check_needs];
 
 /// Checks a rule of these terms.
