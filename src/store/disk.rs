@@ -330,6 +330,10 @@ impl Store for DiskStore {
         self.space.has_room_for(bytes)
     }
 
+    fn has_batches(&self) -> bool {
+        self.bundles.turns().has_batches()
+    }
+
     fn room(&self) -> Room {
         self.space.room()
     }

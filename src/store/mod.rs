@@ -194,6 +194,10 @@ pub trait Store: Send + Sync + 'static {
     /// How much room there is.
     fn room(&self) -> Room;
 
+    /// Whether batches were committed of late, so that who commits another is not to find the disk
+    /// busy with much at a time.
+    fn has_batches(&self) -> bool;
+
     /// How many entries the ledger has.
     fn ledger_size(&self) -> u64;
 

@@ -1,14 +1,16 @@
 //! Whose turn it is at the disk. It writes what several files are to have at about the same time, so that
 //! who waits for a few bytes waits for all that is synced beside them. Large bundles on their way in are
-//! therefore synced one after the other, a little at a time, and none of them while a batch is: that is
-//! what members wait for.
+//! therefore synced one after the other, and none of them while a batch is: that is what members wait
+//! for. While there are batches, bundles are synced a little at a time as well.
 
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// How long a bundle gives way to batches at most. Where one follows the other all the time its bytes
 /// have to become durable as well.
 const GIVES_WAY_FOR: Duration = Duration::from_millis(100);
+/// How long after a batch another one is to be reckoned with.
+const BUSY_FOR: Duration = Duration::from_secs(1);
 
 /// Who is at the disk.
 #[derive(Debug, Default)]
@@ -20,6 +22,8 @@ pub(crate) struct Turns {
 #[derive(Debug, Default)]
 struct State {
     batches: usize,
+    /// When the last of them came.
+    batch_at: Option<Instant>,
     has_bundle: bool,
 }
 
@@ -34,8 +38,15 @@ pub(crate) struct OfBundle<'a>(&'a Turns);
 impl Turns {
     /// A batch's turn, which comes at once.
     pub(crate) fn of_batch(&self) -> OfBatch<'_> {
-        self.state().batches += 1;
+        let mut state = self.state();
+        state.batches += 1;
+        state.batch_at = Some(Instant::now());
         OfBatch(self)
+    }
+
+    /// Whether there are batches these days.
+    pub(crate) fn has_batches(&self) -> bool {
+        self.state().batch_at.is_some_and(|at| at.elapsed() < BUSY_FOR)
     }
 
     /// A bundle's turn, once it has come.
@@ -114,6 +125,7 @@ mod tests {
     #[test]
     fn a_bundle_does_not_give_way_for_ever() {
         let turns = Turns::default();
+        assert!(!turns.has_batches());
         let _batch = turns.of_batch();
         drop(turns.of_bundle());
     }

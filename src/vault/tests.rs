@@ -89,6 +89,10 @@ impl Store for Failing {
         !self.is_full.load(Ordering::SeqCst) && self.store.has_room_for(bytes)
     }
 
+    fn has_batches(&self) -> bool {
+        self.store.has_batches()
+    }
+
     fn room(&self) -> Room {
         self.store.room()
     }

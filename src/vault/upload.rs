@@ -25,7 +25,9 @@ use crate::vault::uploads::{Asked, KEPT_FOR, Taken, Uploads, Whose};
 use crate::vault::{Talker, Vault, records};
 
 /// What is synced at a time, at least: clients keep a few times as much to be sent again.
-const SYNC_BYTES: u64 = 2 << 20;
+const SYNC_BYTES: u64 = 8 << 20;
+/// The same while others want the disk for a little.
+const SYNC_BYTES_BESIDE: u64 = 2 << 20;
 /// How long what came may wait for that.
 pub const SYNC_WAIT: Duration = Duration::from_secs(1);
 /// Room that uploads leave for statements, besides what is kept for what is urgent.
@@ -139,7 +141,8 @@ impl<S: Store> Uploading<S> {
         let size = intake.size();
         progress.wrote(size);
         let (synced_size, synced_at) = *synced;
-        let is_due = size - synced_size >= SYNC_BYTES
+        let sync_bytes = if vault.store.has_batches() { SYNC_BYTES_BESIDE } else { SYNC_BYTES };
+        let is_due = size - synced_size >= sync_bytes
             || (size > synced_size && synced_at.elapsed() >= SYNC_WAIT);
         // At its end it is synced as a whole.
         if is_due && !intake.is_whole() && progress.may_sync_beside() {
