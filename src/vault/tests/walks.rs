@@ -100,7 +100,7 @@ fn a_walk_the_vault_and_a_replay_always_agree() {
     ] {
         assert!(refusals.contains_key(code), "nothing was refused with {code}: {refusals:?}");
     }
-    assert!(refusals.values().sum::<usize>() > 200, "{refusals:?}");
+    assert!(refusals.values().sum::<usize>() > 150, "{refusals:?}");
     assert!(amended > 0, "no amendment came into force");
 }
 
@@ -217,6 +217,8 @@ fn chosen(walk: &Walk, terms: &Terms, [kind, who, what, which]: [u8; 4]) -> Step
     let is_far = walk.next_at().is_some_and(|at| at > walk.now().after(Span::days(400)));
     let mut offered = possible::steps(walk);
     offered.retain(|step| !is_far || !step.starts_with("wait"));
+    // One is enough to go on with; of more, some are made below.
+    offered.retain(|step| walk.deposits() == 0 || step != "deposit");
     if kind < 150 && !offered.is_empty() {
         let none = |_: &Path| Err(Fault { message: String::new(), hint: String::new() });
         let parties = terms.organisations().cloned().collect();
@@ -251,7 +253,14 @@ fn chosen(walk: &Walk, terms: &Terms, [kind, who, what, which]: [u8; 4]) -> Step
         6 => requester(Saying::Consent),
         7 => about(Saying::Contribution),
         8 => about(Saying::Seen),
-        9 => about(Saying::Notified),
+        9 => {
+            // Of the many who may not, some are chosen for everything else.
+            let told = walk.request(number);
+            let may = |who: &MemberPath| told.as_ref().is_some_and(|it| it.may_consent(who));
+            let approvers: Vec<_> = members(walk).into_iter().filter(may).collect();
+            let by = if approvers.is_empty() { by } else { one_of(&approvers, who) };
+            Step::About { request, by: Some(by), act: Act::Say(Saying::Notified) }
+        }
         10 => about(Saying::Objection),
         11 => about(Saying::Attestation(event.unwrap_or(Attested::Order))),
         12 => about(Saying::Settlement(one_of(&Basis::ALL, what))),
