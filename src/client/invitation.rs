@@ -57,7 +57,9 @@ impl NotAnInvitation {
     /// What to do about it.
     pub fn hint(&self) -> &'static str {
         match self {
-            Self::Other => "paste the whole line that begins with escrow-invitation-1.",
+            Self::Other => {
+                "give the one line that begins with escrow-invitation-1., whole and nothing besides"
+            }
             Self::Newer => "install the program's current version",
             Self::Folded => "have it sent in another way, for example as a file",
             Self::Damaged => "copy the whole line again; if it stays so, ask for a new invitation",

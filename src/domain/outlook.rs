@@ -9,12 +9,13 @@ use std::fmt;
 
 use serde::Serialize;
 
-use crate::domain::id::{MemberPath, OrganisationName, Role};
+use crate::domain::id::{MemberPath, OrganisationName, Role, RuleName};
 use crate::domain::needs::{Alternative, Seats};
 use crate::domain::refusal::Refusal;
 use crate::domain::request::{DutyState, Request, State};
-use crate::domain::statement::{Acknowledged, Basis, Duty};
+use crate::domain::statement::{Acknowledged, Attested, Basis, Duty};
 use crate::domain::time::Timestamp;
+use crate::domain::trigger::Trigger;
 
 /// Something a request still lacks.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -137,15 +138,6 @@ pub enum Wanted {
 /// What a request wants of this member at some moment.
 pub fn wanted(request: &Request, member: &MemberPath, now: Timestamp) -> Option<Wanted> {
     let organisation = &member.organisation;
-    let fills_a_seat = || {
-        let role = request.terms.role_of(organisation);
-        let ways = request.shortest_ways(now).unwrap_or_default();
-        request.may_consent(member)
-            && !request.has_consented(member, now)
-            && (role.is_some_and(|role| ways.iter().any(|way| way.contains_key(role)))
-                || (lacks_organisations(request, now)
-                    && request.other_organisations(now).contains(&organisation)))
-    };
     let may_settle = || {
         let role = request.terms.role_of(organisation);
         request.standing_objections().any(|objection| {
@@ -175,7 +167,7 @@ pub fn wanted(request: &Request, member: &MemberPath, now: Timestamp) -> Option<
         State::Open | State::Objected if has_to_attest() => Some(Wanted::Attest),
         State::Open if has_to_review() => Some(Wanted::Review),
         State::Objected if may_settle() => Some(Wanted::Settle),
-        State::Open if fills_a_seat() => Some(Wanted::Consent),
+        State::Open if fills_a_seat(request, member, now) => Some(Wanted::Consent),
         State::Satisfied if request.awaited_holders(now).contains(&organisation) => {
             Some(Wanted::Share)
         }
@@ -190,6 +182,66 @@ pub fn wanted(request: &Request, member: &MemberPath, now: Timestamp) -> Option<
         }
         State::Withdrawn | State::Expired => None,
     }
+}
+
+/// Whether the consent of this member would fill a seat that is empty.
+pub fn fills_a_seat(request: &Request, member: &MemberPath, now: Timestamp) -> bool {
+    let role = request.terms.role_of(&member.organisation);
+    let ways = request.shortest_ways(now).unwrap_or_default();
+    request.may_consent(member)
+        && !request.has_consented(member, now)
+        && (role.is_some_and(|role| ways.iter().any(|way| way.contains_key(role)))
+            || (lacks_organisations(request, now)
+                && request.other_organisations(now).contains(&&member.organisation)))
+}
+
+/// What the rule of a request asks to be attested, if it asks for that.
+pub fn to_attest(request: &Request) -> Option<Attested> {
+    match &request.rule()?.trigger {
+        Trigger::Event { kind, attested: _ } => Some(Attested::Event(kind.clone())),
+        Trigger::Order { attested: _ } => Some(Attested::Order),
+        Trigger::Joint | Trigger::Missed { .. } | Trigger::Silence { .. } | Trigger::Date(_) => {
+            None
+        }
+    }
+}
+
+/// Something is attested that the rule of a request does not ask for.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("rule {rule} asks for {} to be attested", asked_text(.asked.as_ref()))]
+pub struct NotAsked {
+    /// Which rule.
+    pub rule: RuleName,
+    /// What it asks for.
+    pub asked: Option<Attested>,
+}
+
+impl NotAsked {
+    /// What to do next.
+    pub fn hint(&self) -> String {
+        match &self.asked {
+            Some(Attested::Event(kind)) => format!("if that has happened, write --event {kind}"),
+            Some(Attested::Order) => "if there is one, write --order".to_owned(),
+            None => "its consents are enough".to_owned(),
+        }
+    }
+}
+
+fn asked_text(asked: Option<&Attested>) -> String {
+    match asked {
+        Some(Attested::Event(kind)) => format!("an event of the kind {kind}"),
+        Some(Attested::Order) => "an order of a court or regulator".to_owned(),
+        None => "nothing".to_owned(),
+    }
+}
+
+/// Whether the rule of a request asks for this to be attested.
+pub fn is_asked(request: &Request, what: &Attested) -> Result<(), NotAsked> {
+    let asked = to_attest(request);
+    if asked.as_ref() == Some(what) {
+        return Ok(());
+    }
+    Err(NotAsked { rule: request.statement.rule.clone(), asked })
 }
 
 /// What is due from a member on a request who approves of it.

@@ -92,14 +92,14 @@ fn an_attested_event_opens_a_request_and_an_award_settles_what_stands_against_it
             "trade-secret-center",
             &["--event", "flood", "--evidence", &ruling],
             1,
-            "NOT_ENTITLED",
+            "NOT_ASKED",
             "of another event",
         ),
         (
             "trade-secret-center",
             &["--order", "--evidence", &ruling],
             1,
-            "NOT_ENTITLED",
+            "NOT_ASKED",
             "of an order, which the rule does not ask for",
         ),
         (

@@ -87,7 +87,13 @@ fn nothing_is_made_before_an_invitation_was_read_and_agreed_to() {
         ("no file", missing.clone(), "UNREADABLE", "No such file"),
         ("a directory", world.path("").display().to_string(), "UNREADABLE", "directory"),
         ("not text", world.file("image", b"\x89PNG\xff"), "UNREADABLE", "UTF-8"),
-        ("nothing", world.file("empty", ""), "BAD_INVITATION", "not an invitation"),
+        ("nothing", world.file("for-minji", "\n"), "BAD_INVITATION", "for-minji is empty"),
+        (
+            "a greeting above it",
+            world.file("letter", &format!("Welcome!\n{line}")),
+            "BAD_INVITATION",
+            "letter: this is not an invitation",
+        ),
         ("half of it", world.file("half", &line[..200]), "BAD_INVITATION", "cut short"),
     ] {
         let refused = join(&file, &["--yes"]);

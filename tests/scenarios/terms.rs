@@ -271,7 +271,7 @@ fn at_a_terminal_steps_are_asked_for() {
     assert!(done.status.success(), "{shown}");
     for part in [
         "`help` lists them",
-        "possible  request orient-display/one --rule joint\n",
+        "possible  deposit\n          request orient-display/one --rule joint\n",
         "\"dance\" is no step\n",
         "state     open\n",
         "          approve hanbit-parts/one\n",

@@ -87,8 +87,15 @@ pub(crate) async fn join(
 ) -> Result<Exit, Failure> {
     Home::refuse_taken(dir)?;
     let text = invitation_text(file)?;
-    let invitation = Invitation::parse(&text)
-        .map_err(|fault| Failure::failed("BAD_INVITATION", &fault, fault.hint()))?;
+    let invitation = Invitation::parse(&text).map_err(|fault| {
+        let named = file.map(|file| file.display().to_string());
+        let message = match (text.trim().is_empty(), named) {
+            (true, named) => format!("{} is empty", named.as_deref().unwrap_or("the invitation")),
+            (false, Some(named)) => format!("{named}: {fault}"),
+            (false, None) => fault.to_string(),
+        };
+        Failure::failed("BAD_INVITATION", message, fault.hint())
+    })?;
     let what = format!(
         "This makes your keys in {} and introduces them to the vault at {} as those of {}.",
         dir.display(),
@@ -135,7 +142,9 @@ fn invitation_text(file: Option<&Path>) -> Result<String, Failure> {
     let limit = Invitation::TEXT_BYTES_MAX as u64 + 1;
     let unreadable = |fault: io::Error| {
         let hint = "name the file that holds the invitation, or paste it when asked";
-        Failure::failed("UNREADABLE", format!("the invitation cannot be read: {fault}"), hint)
+        let named = file.map(|file| format!(" from {}", file.display())).unwrap_or_default();
+        let message = format!("the invitation cannot be read{named}: {fault}");
+        Failure::failed("UNREADABLE", message, hint)
     };
     let mut text = String::new();
     match file {
@@ -253,8 +262,19 @@ pub(super) async fn members(
 ) -> Result<Exit, Failure> {
     let hint = "say whose members you want to see: escrow members ORGANISATION";
     let name = named_or_own(session, org, hint)?;
-    let organisation = session.shown_organisation(&name).await?;
     let trusted = session.home.pins()?.contains_key(&name);
+    let is_operator = session.owner.path == MemberPath::operator();
+    let shown = session.shown_organisation(&name).await;
+    let organisation = shown.map_err(|fault| match fault.code() {
+        "NOT_FOUND" if !trusted && !is_operator => {
+            let message = format!("{name} is not known here, and not trusted in this home");
+            let hint = format!(
+                "compare its fingerprint by telephone, then run `escrow trust {name} FINGERPRINT`"
+            );
+            Failure::failed("NOT_FOUND", message, hint)
+        }
+        _ => fault.into(),
+    })?;
     let joined = organisation
         .members
         .iter()
@@ -268,7 +288,7 @@ pub(super) async fn members(
         output.say(&format!("organisation fingerprint of {name}: {}", key_fingerprint(key)));
     }
     // The operator trusts nobody, and nothing of it rests on that.
-    if !trusted && session.owner.path != MemberPath::operator() {
+    if !trusted && !is_operator {
         output.say(&format!(
             "{name} is not trusted in this home: compare the fingerprint by telephone, then run \
              `escrow trust {name} FINGERPRINT`"

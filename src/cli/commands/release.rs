@@ -26,7 +26,7 @@ use crate::domain::refusal::Refusal;
 use crate::domain::request::Request;
 use crate::domain::rules;
 use crate::domain::statement::{Duty, Withdrawn};
-use crate::domain::terms::TimeStamps;
+use crate::domain::terms::{SettledBy, TimeStamps};
 use crate::domain::text::Text;
 use crate::domain::time::Timestamp;
 
@@ -172,14 +172,22 @@ pub(super) async fn object(
     let matter = release::look(session, &agreement, &id).await?;
     let objection = release::objection(session, &matter, reason)?;
     output.ask(&format!(
-        "{}\nThis blocks the request until the objection is withdrawn. Reason: {}",
+        "{}\nThis blocks the request until the objection is withdrawn{}. Reason: {}",
         view(&matter).text(),
+        or_settled(&matter.request),
         objection.reason
     ))?;
     release::object(session, objection).await?;
     let matter = look_again(output, session, &matter).await?;
     show_request(output, &matter)?;
     Ok(Exit::Done)
+}
+
+/// What ends an objection besides its withdrawal, behind that.
+fn or_settled(request: &Request) -> String {
+    let settled_by = request.rule().and_then(|rule| rule.settled_by.as_ref());
+    let ways = settled_by.into_iter().flat_map(SettledBy::each);
+    ways.map(|(basis, by)| format!(", or settled by {} by {by}", basis.noun())).collect()
 }
 
 /// `escrow withdraw`

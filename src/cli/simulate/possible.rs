@@ -3,20 +3,22 @@
 use crate::cli::simulate::script::{BASES, BECAME};
 use crate::domain::agreement::Agreement;
 use crate::domain::id::{MemberPath, OrganisationName, RuleName};
-use crate::domain::outlook::{self, Wanted};
+use crate::domain::outlook::{self, Wanted, fills_a_seat};
 use crate::domain::request::{Request, State};
-use crate::domain::trigger::{Trigger, Unmet};
+use crate::domain::statement::Attested;
+use crate::domain::trigger::Unmet;
 use crate::domain::walk::Walk;
 
 /// Who does it, where nobody has been named who could.
 const NAMES: [&str; 9] = ["one", "two", "three", "four", "five", "six", "seven", "eight", "nine"];
 
-/// The steps that somebody can take now who wants to go on, or may object; and then what time brings.
+/// The steps that somebody can take now who wants to go on, may object, or can take an objection back;
+/// and then what time brings. Not those that take a request back, or change who and what is agreed on.
 pub fn steps(walk: &Walk) -> Vec<String> {
     let Some(agreement) = walk.agreement() else { return Vec::new() };
     let mut steps = Vec::new();
     let open = agreement.in_force().is_ok() && agreement.in_term(walk.now()).is_ok();
-    if open && walk.deposits() == 0 {
+    if open {
         steps.push("deposit".to_owned());
     }
     if open {
@@ -94,6 +96,15 @@ fn about(walk: &Walk, agreement: &Agreement, request: &Request, which: &str) -> 
         let looks = people.first().filter(|_| unaware && wanting.is_some());
         steps.extend(looks.map(|who| format!("show {who}{which}")));
         steps.extend(wanting.and_then(|(wanted, who)| step(request, wanted, who, which)));
+        if request.state(walk.now()) == State::Objected {
+            // An objection keeps nobody from consenting.
+            let consenting = people.iter().find(|who| fills_a_seat(request, who, walk.now()));
+            steps.extend(consenting.map(|who| format!("approve {who}{which}")));
+            let mut standing = request.standing_objections();
+            let own = standing.any(|objection| objection.by.organisation == *organisation);
+            let own = people.first().filter(|_| own);
+            steps.extend(own.map(|who| format!("withdraw {who}{which} --objection")));
+        }
     }
     steps
 }
@@ -112,13 +123,9 @@ fn people(walk: &Walk, organisation: &OrganisationName) -> Vec<MemberPath> {
 
 fn step(request: &Request, wanted: Wanted, who: &MemberPath, which: &str) -> Option<String> {
     let text = match wanted {
-        Wanted::Attest => match &request.rule()?.trigger {
-            Trigger::Event { kind, .. } => format!("attest {who}{which} --event {kind}"),
-            Trigger::Order { .. } => format!("attest {who}{which} --order"),
-            Trigger::Joint
-            | Trigger::Missed { .. }
-            | Trigger::Silence { .. }
-            | Trigger::Date(_) => return None,
+        Wanted::Attest => match outlook::to_attest(request)? {
+            Attested::Event(kind) => format!("attest {who}{which} --event {kind}"),
+            Attested::Order => format!("attest {who}{which} --order"),
         },
         Wanted::Consent | Wanted::Share => format!("approve {who}{which}"),
         Wanted::Review => format!("show {who}{which}"),

@@ -74,6 +74,64 @@ fn what_else_happens_in_agreements_is_told() {
 }
 
 #[test]
+fn hints_name_nothing_that_there_is_not_in_a_walk() {
+    for kept in fs::read_dir(file("")).unwrap() {
+        let kept = kept.unwrap().path();
+        let told = fs::read_to_string(&kept).unwrap();
+        let is_elsewhere = |line: &&str| line.contains("`escrow") || line.contains("'s id");
+        assert_eq!(told.lines().find(is_elsewhere), None, "{}", kept.display());
+    }
+}
+
+#[test]
+fn what_stands_against_a_request_can_be_taken_back_and_keeps_nobody_from_consenting() {
+    let terms = template("three-party");
+    let mut walk = Walk::of(&terms, FROM.parse().unwrap()).unwrap();
+    let script =
+        "deposit\nrequest orient-display/junho --rule bankruptcy\nobject hanbit-parts/minji";
+    for line in reads(&terms, script).unwrap() {
+        assert_eq!(walk.take(&line.step), Ok(None));
+    }
+    let offered = possible::steps(&walk);
+    for step in [
+        "deposit",
+        "approve orient-display/one",
+        "approve trade-secret-center/one",
+        "withdraw hanbit-parts/minji --objection",
+    ] {
+        assert!(offered.iter().any(|it| it == step), "{step}: {offered:?}");
+    }
+}
+
+#[test]
+fn what_means_nothing_is_refused_with_what_would_mean_something() {
+    for (terms, script, says, hint) in [
+        (
+            "three-party",
+            "settle trade-secret-center/sora --joint",
+            "nothing to settle",
+            "what is missing",
+        ),
+        (
+            "audit",
+            "attest trade-secret-center/sora --event bankruptcy",
+            "rule inquiry asks for an order",
+            "--order",
+        ),
+        ("three-party", "countersign hanbit-parts/minji", "there is no amendment", "look back"),
+        ("three-party", "approve hanbit-parts/minji 2", "there is no request 2", "counted from 1"),
+    ] {
+        let terms = template(terms);
+        let rule = &terms.rules.last().unwrap();
+        let who = terms.in_role(&rule.requesters[0]).first().unwrap();
+        let script = format!("deposit\nrequest {who}/junho --rule {}\nrefused {script}", rule.name);
+        let mut walk = Walk::of(&terms, FROM.parse().unwrap()).unwrap();
+        let (told, is_expected) = story(&mut walk, &reads(&terms, &script).unwrap());
+        assert!(is_expected && told.contains(says) && told.contains(hint), "{told}");
+    }
+}
+
+#[test]
 fn whatever_is_offered_can_be_done() {
     for (name, _) in TEMPLATES {
         let terms = template(name);

@@ -124,7 +124,7 @@ impl ToldView {
         let error = |stopped: &Stopped| ErrorView {
             code: stopped.code(),
             message: plain(walk, &chain(stopped)),
-            hint: stopped.hint(),
+            hint: here(&stopped.hint()),
         };
         Self {
             line,
@@ -201,7 +201,7 @@ impl ToldView {
         for NumberedView { number, request, of } in &self.requests {
             put("request", &mut std::iter::once(format!("{number}, under rule {of}")));
             put("state", &mut std::iter::once(request.state().to_owned()));
-            put("duty", &mut request.running_duty().into_iter());
+            put("duty", &mut request.duty().into_iter());
             for (name, text) in request.outlook() {
                 put(name, &mut std::iter::once(text));
             }
@@ -227,7 +227,7 @@ impl ToldView {
 
 fn not_yet_text(opening: &Opening) -> String {
     let missing = opening.missing.iter().map(ToString::to_string).collect::<Vec<_>>();
-    format!("{}: missing: {}", opening.rule, missing.join("; "))
+    format!("rule {}; it takes {}", opening.rule, missing.join("; "))
 }
 
 /// The request that a step is about, if it is about one.
@@ -257,6 +257,21 @@ fn going_on(walk: &Walk) -> Vec<usize> {
 /// Whether somebody still has to do something about a request, or time does.
 fn goes_on(request: &Request, now: Timestamp) -> bool {
     !outlook::missing(request, now).is_empty() || !outlook::upcoming(request, now).is_empty()
+}
+
+/// What hints name that there is only with a vault, and what there is of it in a walk.
+const ELSEWHERE: [(&str, &str); 6] = [
+    (" with `escrow show` and the agreement's id", " at the beginning"),
+    ("see `escrow show` and the agreement's id", "see the rules at the beginning"),
+    ("; see `escrow show` for who settled it and how", ""),
+    ("; see `escrow show`", ""),
+    ("; `escrow show` says", "; what is missing says"),
+    ("can run `escrow retrieve`", "can retrieve it"),
+];
+
+/// A hint as it is of use here.
+fn here(hint: &str) -> String {
+    ELSEWHERE.iter().fold(hint.to_owned(), |hint, (there, here)| hint.replace(there, here))
 }
 
 /// Ids of a vault that there is none of say less than the number.

@@ -30,6 +30,7 @@ use crate::domain::id::{
     AgreementId, DepositId, Digest, MemberId, MemberPath, OrganisationName, Role, RuleName,
 };
 use crate::domain::organisation::{Invited, Member, Organisation, Standing};
+use crate::domain::outlook::{self, Coming};
 use crate::domain::statement::{Content, Kind, Log, Sealing};
 use crate::domain::stream::Stream;
 use crate::domain::terms::Rule;
@@ -65,6 +66,8 @@ pub struct AgreementView {
     amendments: Vec<AmendmentView>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     untriggered: Vec<UntriggeredView>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    next: Vec<Coming>,
     proposed_by: MemberPath,
     proposed_at: Timestamp,
 }
@@ -79,7 +82,7 @@ struct UntriggeredView {
 impl UntriggeredView {
     fn text(&self) -> String {
         let missing = self.missing.iter().map(ToString::to_string).collect::<Vec<_>>();
-        format!("{}: missing: {}", self.rule, missing.join("; "))
+        format!("rule {}; it takes {}", self.rule, missing.join("; "))
     }
 }
 
@@ -151,13 +154,14 @@ impl AgreementView {
             time_stamps: terms.time_stamps.as_ref().map(TimeStampsView::new),
             amendments: Vec::new(),
             untriggered: Vec::new(),
+            next: Vec::new(),
             proposed_by: agreement.proposer.clone(),
             proposed_at: agreement.proposed_at,
         }
     }
 
-    /// With the amendments that wait for signatures, and what has not happened yet so that nobody may
-    /// request.
+    /// With the amendments that wait for signatures, what has not happened yet so that nobody may
+    /// request, and what happens by itself.
     pub fn standing(
         self,
         agreement: &agreement::Agreement,
@@ -172,6 +176,10 @@ impl AgreementView {
         Self {
             amendments: pending.iter().map(|it| AmendmentView::new(agreement, it)).collect(),
             untriggered: untriggered.filter(|it| !it.missing.is_empty()).collect(),
+            next: match agreement.in_force() {
+                Ok(()) => outlook::ahead(agreement, now),
+                Err(_) => Vec::new(),
+            },
             ..self
         }
     }
@@ -207,6 +215,11 @@ impl AgreementView {
         pairs.extend(working_days.map(|text| ("working days", text)));
         pairs.extend(self.time_stamps.iter().map(|pinned| ("time-stamps", pinned.text())));
         pairs.extend(self.untriggered.iter().map(|it| ("not yet open", it.text())));
+        let next = self.next.iter().map(|it| format!("{}: {}", it.at, it.what));
+        let next = next.collect::<Vec<_>>();
+        if !next.is_empty() {
+            pairs.push(("next", next.join("\n")));
+        }
         pairs.extend(self.amendments.iter().map(|it| ("amendment", it.text())));
         fields(&pairs)
     }

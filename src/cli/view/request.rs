@@ -11,7 +11,7 @@ use crate::domain::outlook::{Missing, Upcoming, Wanted, missing, upcoming};
 use crate::domain::request::{self, DutyState, State};
 use crate::domain::statement::{Acknowledged, Basis, Duty, DutyKind, Evidence};
 use crate::domain::text::Text;
-use crate::domain::time::Timestamp;
+use crate::domain::time::{Span, Timestamp};
 
 /// A document, by its digest.
 pub fn document(e: &Evidence) -> String {
@@ -183,12 +183,19 @@ struct AcknowledgementView {
 #[derive(Debug, Clone, Serialize)]
 pub struct DutyView {
     kind: DutyKind,
-    due_at: Timestamp,
+    /// Where it runs from a release: how long.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    within: Option<Span>,
+    /// Nothing, while it runs from a release that there has not been.
+    due_at: Option<Timestamp>,
     state: &'static str,
     fulfilled_at: Option<Timestamp>,
     #[serde(skip)]
     confirmed: Option<String>,
 }
+
+/// Where a duty stands whose request came to nothing.
+const VOID: &str = "void";
 
 /// A duty in one line, as it is signed.
 pub fn duty_text(duty: &Duty) -> String {
@@ -206,10 +213,22 @@ impl DutyView {
         let requester = &request.requester().organisation;
         let depositor = request.terms.depositor().filter(|depositor| *depositor != requester);
         let back = depositor.and_then(|who| request.acknowledgement(who, Acknowledged::Returned));
+        let within = request.rule().and_then(|rule| rule.duty).map(|of_rule| of_rule.within);
+        let runs = within.is_none() || request.released_at().is_some();
+        let has_ended = match request.state(now) {
+            State::Withdrawn | State::Expired => true,
+            State::Open
+            | State::Notice
+            | State::Objected
+            | State::Satisfied
+            | State::Released
+            | State::Retrieved => false,
+        };
         Some(Self {
             kind: duty.kind,
-            due_at: duty.by,
-            state: state.word(),
+            within,
+            due_at: runs.then_some(duty.by),
+            state: if has_ended { VOID } else { state.word() },
             fulfilled_at,
             confirmed: back.map(|back| format!("{} has it back since {}", back.by, back.at)),
         })
@@ -222,14 +241,22 @@ impl DutyView {
 
     /// For people.
     pub fn text(&self) -> String {
-        let duty = duty_text(&Duty { kind: self.kind, by: self.due_at });
-        let state = match self.fulfilled_at {
-            Some(at) if at > self.due_at => format!("fulfilled late, at {at}"),
-            Some(at) => format!("fulfilled at {at}"),
-            None => self.state.to_owned(),
+        let duty = match (self.due_at, self.within) {
+            (Some(by), _) => duty_text(&Duty { kind: self.kind, by }),
+            (None, within) => {
+                let within = within.map(|within| format!(" within {within} of the release"));
+                format!("{}{}", self.kind.word(), within.unwrap_or_default())
+            }
+        };
+        let state = match (self.fulfilled_at, self.due_at) {
+            (Some(at), Some(due_at)) if at > due_at => format!(": fulfilled late, at {at}"),
+            (Some(at), _) => format!(": fulfilled at {at}"),
+            (None, _) if self.state == VOID => ": void, for nothing was handed out".to_owned(),
+            (None, Some(_)) => format!(": {}", self.state),
+            (None, None) => String::new(),
         };
         let confirmed = self.confirmed.iter().map(|confirmed| format!("; {confirmed}"));
-        format!("{duty}: {state}{}", confirmed.collect::<String>())
+        format!("{duty}{state}{}", confirmed.collect::<String>())
     }
 }
 
@@ -417,11 +444,9 @@ impl RequestView {
         self.state
     }
 
-    /// What its duty has come to, if one runs, for people.
-    pub fn running_duty(&self) -> Option<String> {
-        let handed_out = [State::Released, State::Retrieved].map(State::word);
-        let runs = handed_out.contains(&self.state);
-        self.duty.as_ref().filter(|_| runs).map(DutyView::text)
+    /// What its duty has come to, if there is one, for people.
+    pub fn duty(&self) -> Option<String> {
+        self.duty.as_ref().map(DutyView::text)
     }
 
     /// For a table, with what the request wants of whoever looks at it.

@@ -3,6 +3,7 @@
 use crate::client::acts::release::{Matter, now};
 use crate::client::error::ClientError;
 use crate::client::session::Session;
+use crate::domain::outlook;
 use crate::domain::request;
 use crate::domain::statement::{Attestation, Attested, Basis, Evidence, Settlement};
 
@@ -20,6 +21,10 @@ pub fn attestation(
         what,
         evidence,
     };
+    outlook::is_asked(&matter.request, &attestation.what).map_err(|other| {
+        let hint = other.hint();
+        ClientError::input("NOT_ASKED", other, hint)
+    })?;
     request::decide_attestation(&matter.request, &attestation, now())?;
     Ok(attestation)
 }
@@ -44,6 +49,13 @@ pub fn settlement(
         basis,
         evidence,
     };
+    if matter.request.standing_objections().next().is_none() {
+        return Err(ClientError::input(
+            "NOTHING_TO_SETTLE",
+            format!("no objection to {} stands, so there is nothing to settle", matter.request.id),
+            "see what is missing with `escrow show`",
+        ));
+    }
     request::decide_settlement(&matter.request, &settlement, now())?;
     Ok(settlement)
 }

@@ -311,8 +311,11 @@ pub fn decide_withdrawal(
         Withdrawn::Objection => {
             request.refuse_unless(now, &UNDECIDED)?;
             let organisation = &by.organisation;
-            if request.standing_objections().any(|o| o.by.organisation == *organisation) {
+            let own = |o: &&Objection| o.by.organisation == *organisation;
+            if request.standing_objections().any(|o| own(&o)) {
                 Ok(())
+            } else if request.objections.iter().filter(own).any(|o| request.is_settled(o)) {
+                Err(Refusal::Settled(organisation.clone()))
             } else {
                 Err(Refusal::NotFound(format!("an objection of {organisation}")))
             }

@@ -265,10 +265,32 @@ impl Walk {
             Act::Say(Saying::Seen) => self.say_of(by, id, &Saying::Seen)?,
             Act::Say(saying) => {
                 self.looks(by, id)?;
-                self.say_of(by, id, saying)?;
+                let said = self.say_of(by, id, saying);
+                said.or_else(|refusal| self.means(id, saying).and(Err(refusal.into())))?;
             }
         }
         Ok(None)
+    }
+
+    /// Whether it would mean anything, if the rules took it; clients refuse by themselves what does not.
+    fn means(&self, id: &RequestId, saying: &Saying) -> Result<(), Stopped> {
+        let request = self.judged(id)?;
+        match saying {
+            Saying::Attestation(what) => Ok(outlook::is_asked(&request, what)?),
+            Saying::Settlement(_) if request.standing_objections().next().is_none() => {
+                Err(Stopped::NothingToSettle)
+            }
+            Saying::Settlement(_)
+            | Saying::Seen
+            | Saying::Stamped
+            | Saying::Notified
+            | Saying::Consent
+            | Saying::Contribution
+            | Saying::Objection
+            | Saying::Withdrawal(_)
+            | Saying::Retrieval
+            | Saying::Acknowledgement(_) => Ok(()),
+        }
     }
 
     /// Who was revoked is shown nothing.

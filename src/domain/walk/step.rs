@@ -1,6 +1,7 @@
 //! What can be done in a walk, and what keeps it from being done.
 
 use crate::domain::id::{MemberPath, OrganisationName, RuleName};
+use crate::domain::outlook::NotAsked;
 use crate::domain::refusal::Refusal;
 use crate::domain::statement::{Acknowledged, Attested, Basis, Duty, Reason, Withdrawn};
 use crate::domain::terms::Terms;
@@ -126,6 +127,12 @@ pub enum Stopped {
     /// Nothing was there for this member to do.
     #[error("nothing was due from {0}")]
     NothingDue(MemberPath),
+    /// Something else is to be attested.
+    #[error(transparent)]
+    NotAsked(#[from] NotAsked),
+    /// Nobody's objection stands.
+    #[error("no objection stands, so there is nothing to settle")]
+    NothingToSettle,
     /// Notice has not run for whoever would contribute.
     #[error(
         "but for the vault's word request {request} was not known long enough in the home of {by}; \
@@ -161,6 +168,8 @@ impl Stopped {
         match self {
             Self::Refused(refusal) => refusal.code(),
             Self::NothingDue(_) | Self::NoticeRuns { .. } => "NOT_YET",
+            Self::NotAsked(_) => "NOT_ASKED",
+            Self::NothingToSettle => "NOTHING_TO_SETTLE",
             Self::Absent(_) => "ABSENT",
             Self::Past { .. } => "PAST",
             Self::NothingAhead => "NOTHING_AHEAD",
@@ -171,13 +180,16 @@ impl Stopped {
     pub fn hint(&self) -> String {
         match self {
             Self::Refused(refusal) => refusal.hint(),
-            Self::NothingDue(_) => "see what is missing, and who can supply it".to_owned(),
+            Self::NotAsked(other) => other.hint(),
+            Self::NothingDue(_) | Self::NothingToSettle => {
+                "see what is missing, and who can supply it".to_owned()
+            }
             Self::NoticeRuns { .. } => "approve it again after that".to_owned(),
-            Self::Absent(_) => {
-                "look back at what was done so far: deposits and requests are counted \
-                                from 1"
+            Self::Absent(what) if what.ends_with(|c: char| c.is_ascii_digit()) => {
+                "deposits and requests are counted from 1; without a number the last is meant"
                     .to_owned()
             }
+            Self::Absent(_) => "look back at what was done so far".to_owned(),
             Self::Past { .. } => {
                 "the clock is never moved back; begin earlier with --from".to_owned()
             }
