@@ -90,7 +90,7 @@ fn nothing_is_made_before_an_invitation_was_read_and_agreed_to() {
         ("nothing", world.file("for-minji", "\n"), "BAD_INVITATION", "for-minji is empty"),
         (
             "a greeting above it",
-            world.file("letter", &format!("Welcome!\n{line}")),
+            world.file("letter", format!("Welcome!\n{line}")),
             "BAD_INVITATION",
             "letter: this is not an invitation",
         ),
