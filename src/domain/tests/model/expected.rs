@@ -332,7 +332,7 @@ impl Expected {
                 !self.cases[of].as_ref().is_some_and(is_taken_back)
             }
             Act::Retrieve(of, _) => of == 0 || self.state(of) != State::Retrieved,
-            Act::Propose(_) => self.amendment.is_none() && self.mark <= bounds.trouble_by,
+            Act::Propose(_) => self.amendment.is_none() && self.mark < bounds.trouble_by,
             Act::Revoke(_) => self.mark <= bounds.trouble_by,
             Act::Consent(..)
             | Act::Mistaken(_)

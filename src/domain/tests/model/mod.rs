@@ -8,9 +8,9 @@
 //! amendment; one member whose keys are lost; one statement held back; and a clock that stands at
 //! [`HOURS`]. There are four kinds of trouble: keys lost, an amendment, an objection, and a statement
 //! that is held back. The normal search has each of them by itself, beside everything that goes well,
-//! and keys lost and amendments proposed by the clock's second mark; with `ESCROW_MODEL=whole` any two
-//! come together, at any mark. Either search is exhausted within its bounds, with no limit of depth,
-//! count or time. What makes two moments one is told in [`view`].
+//! and keys lost by the clock's second mark, amendments proposed before it; with `ESCROW_MODEL=whole`
+//! any two come together, at any mark. Either search is exhausted within its bounds, with no limit of
+//! depth, count or time. What makes two moments one is told in [`view`].
 
 mod expected;
 mod moment;
@@ -106,7 +106,7 @@ struct Bounds {
     asked: &'static [usize],
     /// How many of the four troubles come together.
     troubles: usize,
-    /// Until which mark keys are lost and amendments proposed.
+    /// Until which mark keys are lost; before it amendments are proposed.
     trouble_by: usize,
     /// What may be signed and held back.
     held: &'static [Act],
@@ -354,7 +354,7 @@ fn every_order_of_what_four_organisations_can_do_keeps_the_promises() {
     let is_whole = std::env::var_os("ESCROW_MODEL").is_some_and(|what| what == "whole");
     let (bounds, least) =
         if is_whole { (Bounds::WHOLE, 1_000_000) } else { (Bounds::SMALL, 100_000) };
-    let searched = Escrow { mutant: None, bounds }.checker().threads(2).spawn_dfs().join();
+    let searched = Escrow { mutant: None, bounds }.checker().threads(2).spawn_bfs().join();
     if let Some(way) = searched.discovery(AS_EXPECTED) {
         let wrong = way.last_state().wrong.clone();
         panic!("{wrong:?}\nafter {:#?}", way.into_actions());
