@@ -1,6 +1,7 @@
 //! Agreements: proposed, countersigned by all, ended by all.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
@@ -19,7 +20,7 @@ pub struct Agreement {
     /// Counts the versions of its terms, from 1.
     pub version: u32,
     /// The terms in force.
-    pub terms: Terms,
+    pub terms: Arc<Terms>,
     /// Digest of the statement that proposed them.
     pub terms_sha256: Digest,
     /// Who proposed them.
@@ -324,7 +325,7 @@ impl Agreement {
         Self {
             id,
             version: 1,
-            terms: proposal.terms.clone(),
+            terms: Arc::new(proposal.terms.clone()),
             terms_sha256: sha256,
             proposer: proposal.made.by.clone(),
             proposed_at: at,

@@ -7,6 +7,7 @@
 //! force it is of no use, so that two amendments never come together to terms that nobody signed.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
@@ -28,7 +29,7 @@ pub struct Amendment {
     /// Digest of the terms that it amends.
     pub amends_sha256: Digest,
     /// The terms as they are to be.
-    pub terms: Terms,
+    pub terms: Arc<Terms>,
     /// Who has signed it for its organisation, whoever proposed it first.
     pub signed: BTreeMap<OrganisationName, Act>,
 }
@@ -39,7 +40,7 @@ impl Amendment {
         let mut proposed = Self {
             agreement: statement.ground.agreement.clone(),
             amends_sha256: statement.amends_sha256,
-            terms: statement.terms.clone(),
+            terms: Arc::new(statement.terms.clone()),
             signed: BTreeMap::new(),
         };
         proposed.signed_by(&statement.made.by, at);
@@ -132,7 +133,7 @@ impl Agreement {
     /// An amendment of this digest has come into force.
     pub fn amended(&mut self, amendment: &Amendment, sha256: Digest, sequence: u64) {
         self.version += 1;
-        self.terms = amendment.terms.clone();
+        self.terms = Arc::clone(&amendment.terms);
         self.terms_sha256 = sha256;
         self.floor = sequence;
     }

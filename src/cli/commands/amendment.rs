@@ -27,7 +27,7 @@ pub(super) async fn amend(
     // Terms of fewer words than before stay in the language that the agreement is written in.
     let terms = Terms { format: found.terms.format, ..read_terms(session, path)? };
     let changed = changes(&found.terms, &terms);
-    if terms == found.terms {
+    if terms == *found.terms {
         let message = format!("{} has the terms that are in force", path.display());
         return Err(Failure::failed("NOTHING_CHANGED", message, "change what is to be amended"));
     }

@@ -61,7 +61,11 @@ pub(super) async fn resume(output: &Output, session: &mut Session) -> Result<Exi
     for agreement in suspended {
         let goes_on = resume::resume(session, &agreement.id).await?;
         let state = if goes_on { GOES_ON } else { WAITS };
-        agreements.push(AgreementView { id: agreement.id, title: agreement.terms.title, state });
+        agreements.push(AgreementView {
+            id: agreement.id,
+            title: agreement.terms.title.clone(),
+            state,
+        });
     }
     let waits = agreements.iter().any(|agreement| agreement.state == WAITS);
     let HandedIn { generation, events, lost, evidence } = handed_in;

@@ -42,6 +42,8 @@ fn refuse_before(until: Timestamp, request: &Request, now: Timestamp) -> Result<
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use serde_json::json;
 
     use super::*;
@@ -179,7 +181,7 @@ mod tests {
             (
                 "nobody may object: this home's sight alone",
                 &[(MINJI, 1, 1), (SORA, 1, 1)],
-                |request| request.terms.rules[1].objection.clear(),
+                |request| Arc::make_mut(&mut request.terms).rules[1].objection.clear(),
                 3,
                 13,
             ),
@@ -187,7 +189,7 @@ mod tests {
                 "nobody may object: a time-stamp from before this home saw it",
                 &[],
                 |request| {
-                    request.terms.rules[1].objection.clear();
+                    Arc::make_mut(&mut request.terms).rules[1].objection.clear();
                     stamp(request, 1);
                 },
                 9,
@@ -197,7 +199,7 @@ mod tests {
                 "this home had seen it before it was stamped",
                 &[],
                 |request| {
-                    request.terms.rules[1].objection.clear();
+                    Arc::make_mut(&mut request.terms).rules[1].objection.clear();
                     stamp(request, 5);
                 },
                 3,
@@ -207,7 +209,7 @@ mod tests {
                 "the vault dates the request back, and cannot date the time-stamp",
                 &[],
                 |request| {
-                    request.terms.rules[1].objection.clear();
+                    Arc::make_mut(&mut request.terms).rules[1].objection.clear();
                     stamp(request, 2);
                     (request.opened_at, request.notice_ends_at) = (day(-90), day(-80));
                 },
@@ -218,7 +220,7 @@ mod tests {
                 "the vault dates back when the time-stamp was handed in",
                 &[],
                 |request| {
-                    request.terms.rules[1].objection.clear();
+                    Arc::make_mut(&mut request.terms).rules[1].objection.clear();
                     stamp(request, 4);
                     request.stamped.as_mut().unwrap().at = day(-90);
                 },
@@ -229,7 +231,8 @@ mod tests {
                 "only the requester's house could object, which it does not to its own",
                 &[],
                 |request| {
-                    request.terms.rules[1].objection = vec!["beneficiary".parse().unwrap()];
+                    Arc::make_mut(&mut request.terms).rules[1].objection =
+                        vec!["beneficiary".parse().unwrap()];
                     stamp(request, 1);
                 },
                 9,

@@ -1,5 +1,7 @@
 //! What a time-stamp of a request proves under the terms, and what does not count.
 
+use std::sync::Arc;
+
 use super::*;
 use crate::crypto::timestamp::tests::{World, ca_params, params, root};
 use crate::domain::der::Der;
@@ -103,7 +105,8 @@ fn a_time_stamp_counts_under_the_pinned_ca_over_this_request_at_its_own_time() {
     let unknown = check(&States::default(), &stated(stamp.clone()));
     assert!(matches!(unknown, Err(Unproven::Unknown)));
     let (mut states, _) = asked(&office.ca.der);
-    states.request_mut(&stamp.request.id).unwrap().terms.time_stamps = None;
+    let request = states.request_mut(&stamp.request.id).unwrap();
+    Arc::make_mut(&mut request.terms).time_stamps = None;
     assert!(matches!(check(&states, &stated(stamp)), Err(Unproven::Unknown)));
 }
 

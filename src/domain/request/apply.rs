@@ -1,5 +1,7 @@
 //! How a request changes by what was accepted.
 
+use std::sync::Arc;
+
 use crate::domain::agreement::Agreement;
 use crate::domain::id::{Digest, MemberPath, RequestId};
 use crate::domain::request::{
@@ -21,7 +23,7 @@ impl Request {
         Self {
             id: RequestId::of(&sha256),
             agreement: agreement.id.clone(),
-            terms: agreement.terms.clone(),
+            terms: Arc::clone(&agreement.terms),
             terms_version: agreement.version,
             deposit: statement.deposit.clone(),
             statement: statement.clone(),

@@ -65,9 +65,10 @@ impl Request {
 
     /// Whether consents are there that meet the rule, and count.
     pub fn is_consented(&self, now: Timestamp) -> bool {
-        self.unreviewed().is_empty()
+        // What is quick to find out comes first.
+        self.organisations_missing(now) == 0
+            && self.unreviewed().is_empty()
             && self.missing_consents(now).is_some_and(|open| open.is_empty())
-            && self.organisations_missing(now) == 0
     }
 
     /// Of how many more organisations consents have to come, whoever fills the seats.

@@ -12,6 +12,7 @@ pub use duty::{Acknowledgement, DutyState};
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
@@ -30,7 +31,7 @@ pub struct Request {
     /// Under which agreement.
     pub agreement: AgreementId,
     /// The terms it is judged by, whatever happens to the agreement's.
-    pub terms: Terms,
+    pub terms: Arc<Terms>,
     /// Their version.
     pub terms_version: u32,
     /// Which deposit.

@@ -65,7 +65,7 @@ fn an_amendment_is_in_force_once_as_many_have_signed_as_the_terms_say() {
     assert_eq!(sign(&mut world, SORA, &id, sha256), Ok(()));
     let agreement = world.states.agreement(&id).unwrap();
     assert_eq!((agreement.version, agreement.terms_sha256), (2, sha256));
-    assert_eq!(agreement.terms, new);
+    assert_eq!(*agreement.terms, new);
     let refused = world.try_say(outdated).unwrap_err();
     assert_eq!(refused.code(), "OUTDATED", "signed before anybody could know of it");
     let late = sign(&mut world, DANA, &id, sha256);

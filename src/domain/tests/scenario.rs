@@ -1,5 +1,7 @@
 //! The two rules of the three-party terms, walked through.
 
+use std::sync::Arc;
+
 use super::terms::{terms, three_party};
 use super::world::{Case, World, key_of, path};
 use crate::domain::event::Note;
@@ -81,7 +83,7 @@ fn promise_2_never_one_organisation_even_under_a_rule_that_says_so() {
     }
     // Such terms are never accepted; the judgement does not rest on that.
     let request = world.states.request_mut(&case.request.id).unwrap();
-    request.terms.rules[0].needs = serde_json::from_str("\"2@agent\"").unwrap();
+    Arc::make_mut(&mut request.terms).rules[0].needs = serde_json::from_str("\"2@agent\"").unwrap();
     assert_eq!(request.missing_consents(world.now).map(|open| open.len()), Some(0));
     assert_eq!(world.state(&case), State::Open);
     assert_eq!(contribute(&mut world, SORA, &case), Err(Refusal::RequestIs(State::Open)));
@@ -551,8 +553,9 @@ fn a_repeated_retrieval_is_judged_anew() {
 fn promise_5_a_request_is_judged_by_the_terms_it_named() {
     let (mut world, case) = consented("bankruptcy");
     let agreement = world.states.agreement_mut(&case.agreement).unwrap();
-    agreement.terms.rules.retain(|rule| rule.name.as_str() != "bankruptcy");
-    agreement.terms.quorum = 3;
+    let terms = Arc::make_mut(&mut agreement.terms);
+    terms.rules.retain(|rule| rule.name.as_str() != "bankruptcy");
+    terms.quorum = 3;
     agreement.version = 2;
     assert_eq!(world.state(&case), State::Notice);
     let objection = world.objection(MINJI, &case);

@@ -286,7 +286,7 @@ fn chosen(walk: &Walk, terms: &Terms, [kind, who, what, which]: [u8; 4]) -> Step
             Step::Revoke { member: by, reason }
         }
         19 => {
-            let mut terms = Box::new(walk.agreement().unwrap().terms.clone());
+            let mut terms = Box::new(Terms::clone(&walk.agreement().unwrap().terms));
             match what % 2 {
                 0 => terms.quorum += 1,
                 _ => terms.rules[0].vote = Some(Span::days(1 + u64::from(what) % 20)),

@@ -251,7 +251,7 @@ fn promises() -> Vec<Property<Escrow>> {
                 let terms = if request.terms_version == 1 { &*TERMS } else { &*NEW_TERMS };
                 let is_named = request.terms_version == 1
                     || Some(request.statement.terms_sha256) == m.amendment;
-                is_named && request.terms == *terms
+                is_named && *request.terms == *terms
             })
         }),
         Property::always("promise 6: objection beats consent", |_, m: &Moment| {

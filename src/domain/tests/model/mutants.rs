@@ -1,5 +1,7 @@
 //! Vaults that each break one rule: the search has to find every one of them.
 
+use std::sync::Arc;
+
 use crate::domain::organisation::Standing;
 use crate::domain::refusal::Refusal;
 use crate::domain::request::{Request, State};
@@ -155,12 +157,15 @@ impl Mutant {
             Self::EndlessVote => &|request| {
                 request.consents.iter_mut().for_each(|act| act.at = circumstances.now);
             },
-            Self::Untriggered => {
-                &|request| request.terms.rules.iter_mut().for_each(|r| r.trigger = Trigger::Joint)
-            }
-            Self::Unreviewed => {
-                &|request| request.terms.rules.iter_mut().for_each(|r| r.reviewers.clear())
-            }
+            Self::Untriggered => &|request| {
+                Arc::make_mut(&mut request.terms)
+                    .rules
+                    .iter_mut()
+                    .for_each(|r| r.trigger = Trigger::Joint)
+            },
+            Self::Unreviewed => &|request| {
+                Arc::make_mut(&mut request.terms).rules.iter_mut().for_each(|r| r.reviewers.clear())
+            },
             Self::OwnRequest
             | Self::Entitlement
             | Self::Stranger

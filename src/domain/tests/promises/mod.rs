@@ -202,7 +202,7 @@ impl Trial {
         let key = self.world.states.agreement(&self.agreement).unwrap().key().unwrap();
         prop_assert_eq!(&key.shares, &self.shares);
         let agreement = self.world.states.agreement(&self.agreement).unwrap();
-        prop_assert_eq!((&agreement.terms, agreement.version), (&self.terms, self.version));
+        prop_assert_eq!((&*agreement.terms, agreement.version), (&self.terms, self.version));
         for entry in &self.entries {
             let (request, state) = (self.world.judged(&entry.case), self.world.state(&entry.case));
             let is_released = matches!(state, State::Released | State::Retrieved);
@@ -215,7 +215,7 @@ impl Trial {
             prop_assert_eq!(&said, &entry.acknowledged, "said stays said");
             let stamped_at = request.stamped.as_ref().map(|it| it.stamped_at);
             prop_assert_eq!(stamped_at, entry.stamped_at, "stamped stays stamped");
-            prop_assert_eq!(&request.terms, &entry.terms, "promise 5");
+            prop_assert_eq!(&*request.terms, &entry.terms, "promise 5");
             if state == State::Satisfied {
                 entry.is_due(self.world.now)?;
                 let (own, quorum) = (&entry.requester.organisation, entry.terms.quorum);
