@@ -3,9 +3,11 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::io::{self, Write};
+use std::io::{self, ErrorKind, Read as _, Write};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Component, Path, PathBuf};
+
+use zeroize::Zeroizing;
 
 use crate::client::archive::source::{Source, SourceFault, Stamp, kind_of};
 use crate::domain::text::is_deceptive;
@@ -19,6 +21,8 @@ pub const PATHS_BYTES_MAX: usize = 128 << 20;
 
 /// A tar is a sequence of these; what follows a header fills up the last one.
 const RECORD_BYTES: u64 = 512;
+/// How much of a file is read at a time, in bytes.
+const PIECE_BYTES: usize = 64 << 10;
 
 /// Why files cannot be packed.
 #[derive(Debug, thiserror::Error)]
@@ -139,29 +143,31 @@ impl Plan {
 
     /// How many bytes [`Plan::write_to`] writes, unless it fails.
     pub fn archive_bytes(&self) -> Result<u64, PackFault> {
-        let mut heads = Counted(0);
-        self.write(&mut heads, |_, tar, header, name| {
-            tar.append_data(header, name, io::empty()).map_err(PackFault::Write)
+        let mut counted = Counted(0);
+        self.write(&mut counted, |item, to| {
+            to.0 += item.size;
+            Ok(())
         })?;
-        let whole_records = |item: &Item| item.size.next_multiple_of(RECORD_BYTES);
-        Ok(heads.0 + self.items.iter().map(whole_records).sum::<u64>())
+        Ok(counted.0)
     }
 
     /// Writes the archive: a GNU tar without owners, with times in seconds and modes 0644 or
     /// 0755. A file that changed since the survey, or changes meanwhile, is a fault.
     pub fn write_to(&self, to: impl Write) -> Result<(), PackFault> {
-        self.write(to, |item, tar, header, name| {
+        let mut piece = Zeroizing::new(vec![0; PIECE_BYTES]);
+        self.write(to, |item, to| {
             let mut source = Source::open(&item.source, item.stamp)?;
-            let written = tar.append_data(header, name, &mut source);
+            let written = copy(&mut source, &mut piece, to);
             source.check()?;
             written.map_err(PackFault::Write)
         })
     }
 
+    /// What is in a file is not left to the `tar` crate, which would carry it 8 KiB at a time.
     fn write<W: Write>(
         &self,
         to: W,
-        file: impl Fn(&Item, &mut tar::Builder<W>, &mut tar::Header, &str) -> Result<(), PackFault>,
+        mut content: impl FnMut(&Item, &mut W) -> Result<(), PackFault>,
     ) -> Result<(), PackFault> {
         let mut tar = tar::Builder::new(to);
         for item in &self.items {
@@ -172,16 +178,31 @@ impl Plan {
             let executable = item.is_dir || item.is_executable;
             header.set_mode(if executable { 0o755 } else { 0o644 });
             header.set_size(item.size);
-            if item.is_dir {
-                header.set_entry_type(tar::EntryType::Directory);
-                let name = format!("{}/", item.name);
-                tar.append_data(&mut header, name, io::empty()).map_err(PackFault::Write)?;
-            } else {
-                header.set_entry_type(tar::EntryType::Regular);
-                file(item, &mut tar, &mut header, &item.name)?;
+            let (kind, name) = match item.is_dir {
+                true => (tar::EntryType::Directory, format!("{}/", item.name)),
+                false => (tar::EntryType::Regular, item.name.clone()),
+            };
+            header.set_entry_type(kind);
+            tar.append_data(&mut header, name, io::empty()).map_err(PackFault::Write)?;
+            if !item.is_dir {
+                content(item, tar.get_mut())?;
+                let left = item.size.next_multiple_of(RECORD_BYTES) - item.size;
+                let filled = io::copy(&mut io::repeat(0).take(left), tar.get_mut());
+                filled.map_err(PackFault::Write)?;
             }
         }
         tar.into_inner().and_then(|mut to| to.flush()).map_err(PackFault::Write)
+    }
+}
+
+fn copy(source: &mut Source, piece: &mut [u8], to: &mut impl Write) -> io::Result<()> {
+    loop {
+        match source.read(piece) {
+            Ok(0) => return Ok(()),
+            Ok(length) => to.write_all(piece.get(..length).unwrap_or_default())?,
+            Err(fault) if fault.kind() == ErrorKind::Interrupted => {}
+            Err(fault) => return Err(fault),
+        }
     }
 }
 

@@ -1,7 +1,7 @@
 //! Bundles as they are before they are deposited: files to be sealed, or an age file.
 
 use std::fs::File;
-use std::io::{self, BufWriter, Read, Write};
+use std::io::{self, Read, Write};
 use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 
@@ -25,9 +25,6 @@ use crate::domain::refusal::Refusal;
 use crate::domain::statement::{Content, Knowledge, Sealing};
 use crate::domain::states::States;
 use crate::wire::limit::INLINE_BYTES_MAX;
-
-/// Bytes that are written at a time.
-pub(super) const PIECE_BYTES: usize = 256 * 1024;
 
 /// Everything the depositor states of a bundle, kept beside one that was sealed for later.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -260,10 +257,9 @@ pub(super) fn seal_into<S: payload::Sink>(
         ClientError::input("NOT_SEALED", chain(&fault), hint)
     };
     let sealer = seal.begin(sink, payload::threads()).map_err(unsealed)?;
-    let mut buffered = BufWriter::with_capacity(PIECE_BYTES, Heard { to: sealer, packed });
-    plan.write_to(&mut buffered).map_err(|fault| not_packed(&fault))?;
-    let finished = buffered.into_inner().map_err(io::IntoInnerError::into_error);
-    finished.and_then(|heard| heard.to.finish()).map_err(unsealed)
+    let mut heard = Heard { to: sealer, packed };
+    plan.write_to(&mut heard).map_err(|fault| not_packed(&fault))?;
+    heard.to.finish().map_err(unsealed)
 }
 
 pub(super) fn not_packed(fault: &PackFault) -> ClientError {

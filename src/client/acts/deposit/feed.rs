@@ -13,7 +13,7 @@ use sha2::{Digest as _, Sha256};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
-use crate::client::acts::deposit::bundle::{Facts, PIECE_BYTES, Ready, seal_into, unreadable};
+use crate::client::acts::deposit::bundle::{Facts, Ready, seal_into, unreadable};
 use crate::client::acts::deposit::window::{WINDOW_BYTES_MAX, Window};
 use crate::client::archive::pack::Plan;
 use crate::client::error::ClientError;
@@ -21,6 +21,8 @@ use crate::crypto::payload::Sink;
 use crate::crypto::seal::{Seal, Sealed};
 use crate::domain::id::Bytes;
 
+/// Bytes of an age file that are read at a time.
+const PIECE_BYTES: usize = 256 * 1024;
 /// Pieces read or sealed ahead of the network.
 const PIECES_AHEAD: usize = 4;
 
