@@ -19,10 +19,12 @@ mod steps;
 mod view;
 
 use std::borrow::Cow;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::LazyLock;
+use std::time::Duration;
 
 use serde_json::json;
+use stateright::report::{ReportData, ReportDiscovery, Reporter};
 use stateright::{Checker, HasDiscoveries, Model, Property};
 
 use self::expected::Expected;
@@ -355,10 +357,28 @@ fn every_order_of_what_four_organisations_can_do_keeps_the_promises() {
     let search = |bounds| Escrow { mutant: None, bounds }.checker().threads(2);
     // Breadth first keeps both threads busy, and every moment in memory that is still to be looked at.
     let (found, least) = match is_whole {
-        true => (count(Bounds::WHOLE, &search(Bounds::WHOLE).spawn_dfs().join()), 1_000_000),
+        true => (
+            count(Bounds::WHOLE, &search(Bounds::WHOLE).spawn_dfs().report(&mut SoFar).join()),
+            1_000_000,
+        ),
         false => (count(Bounds::SMALL, &search(Bounds::SMALL).spawn_bfs().join()), 100_000),
     };
     assert!(found >= least);
+}
+
+/// Tells how far a long search is.
+struct SoFar;
+
+impl Reporter<Escrow> for SoFar {
+    fn report_checking(&mut self, data: ReportData) {
+        eprintln!("{} different states after {:.0?}", data.unique_states, data.duration);
+    }
+
+    fn report_discoveries(&mut self, _: &Escrow, _: BTreeMap<&str, ReportDiscovery<Escrow>>) {}
+
+    fn delay(&self) -> Duration {
+        Duration::from_secs(30)
+    }
 }
 
 /// How many different states a search has found, which has to have gone everywhere and found nothing
