@@ -21,7 +21,8 @@ pub mod line {
     pub const STREAM_WINDOW_BYTES: u32 = 2 << 20;
     /// The same, all streams of a connection together.
     pub const CONNECTION_WINDOW_BYTES: u32 = 4 << 20;
-    /// Largest frame: a piece of 256 KiB with what gRPC and protobuf put before it is one, not two.
+    /// Largest frame: a piece that is handed out, 256 KiB with what gRPC and protobuf put before it, is one.
+    /// What is uploaded comes in larger pieces, and is no faster for larger frames.
     pub const FRAME_BYTES_MAX: u32 = (256 << 10) + 64;
     /// Encrypted bytes that may wait for the socket, and that are handed to it at once.
     pub const SEND_BYTES_MAX: usize = 256 << 10;

@@ -35,10 +35,11 @@ const CHUNK_BYTES: usize = 64 * 1024;
 const TAG_BYTES: usize = 16;
 /// Bytes of a full chunk once it is sealed.
 const SEALED_BYTES: usize = CHUNK_BYTES + TAG_BYTES;
-/// Chunks that one thread takes at a time: what fits into a core's own cache.
-const BATCH_CHUNKS: usize = 4;
-/// Sealed bytes of a full batch.
-const BATCH_BYTES: usize = BATCH_CHUNKS * SEALED_BYTES;
+/// Chunks that one thread seals at a time: what still stays in a core's own cache, in as few pieces as can
+/// be, for each goes on by itself from thread to thread and over the network.
+const SEALED_TOGETHER: usize = 8;
+/// Chunks that one thread opens at a time: they are in memory twice.
+const OPENED_TOGETHER: usize = 4;
 /// Digests go through the file in order: with more threads than these, all others wait for them.
 const THREADS_MAX: usize = 4;
 

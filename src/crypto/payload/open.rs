@@ -10,8 +10,7 @@ use zeroize::Zeroizing;
 
 use crate::crypto::payload::relay::{Relay, Workers};
 use crate::crypto::payload::{
-    BATCH_BYTES, BATCH_CHUNKS, CHUNK_BYTES, Digests, Meter, Passed, PayloadKey, SEALED_BYTES,
-    TAG_BYTES,
+    CHUNK_BYTES, Digests, Meter, OPENED_TOGETHER, Passed, PayloadKey, SEALED_BYTES, TAG_BYTES,
 };
 
 /// Why a payload is not what was sealed. Chunks are counted from 0.
@@ -63,6 +62,9 @@ pub struct Opening<R> {
     fault: Option<PayloadFault>,
     free: Vec<Batch>,
 }
+
+/// Sealed bytes of a full batch.
+const BATCH_BYTES: usize = OPENED_TOGETHER * SEALED_BYTES;
 
 type Opened = (Batch, Result<(), PayloadFault>);
 
@@ -118,7 +120,7 @@ impl<R: Read> Opening<R> {
         next.begin_behind(&self.ahead);
         let mut batch = std::mem::replace(&mut self.ahead, next);
         let first = self.number;
-        self.number += BATCH_CHUNKS as u64;
+        self.number += OPENED_TOGETHER as u64;
         self.has_ended = !has_more;
         let (done, opened) = mpsc::sync_channel(1);
         self.opened.push_back(opened);
@@ -172,7 +174,7 @@ struct Batch {
 
 impl Batch {
     fn new() -> Self {
-        let text = Zeroizing::new(vec![0; BATCH_CHUNKS * CHUNK_BYTES]);
+        let text = Zeroizing::new(vec![0; OPENED_TOGETHER * CHUNK_BYTES]);
         Self { sealed: vec![0; BATCH_BYTES + 1], filled: 0, text, opened: 0, read: 0 }
     }
 

@@ -9,9 +9,11 @@ use zeroize::Zeroizing;
 
 use crate::crypto::payload::relay::{Pool, Pooled, Relay, Workers};
 use crate::crypto::payload::{
-    BATCH_BYTES, BATCH_CHUNKS, CHUNK_BYTES, Digests, Meter, Passed, PayloadKey, SEALED_BYTES,
-    TAG_BYTES,
+    CHUNK_BYTES, Digests, Meter, Passed, PayloadKey, SEALED_BYTES, SEALED_TOGETHER, TAG_BYTES,
 };
+
+/// Sealed bytes of a full batch.
+pub(super) const BATCH_BYTES: usize = SEALED_TOGETHER * SEALED_BYTES;
 
 /// Where sealed bytes go, in order: called by one thread at a time, not always the same. While it
 /// does not return, sealing waits, so what lies between is bounded.
@@ -91,7 +93,7 @@ impl<S: Sink> Sealing<S> {
     }
 
     fn batch_job(&mut self, is_end: bool) -> impl FnOnce() + Send + use<S> {
-        let next = Batch::new(&self.pool, self.batch.first + BATCH_CHUNKS as u64);
+        let next = Batch::new(&self.pool, self.batch.first + SEALED_TOGETHER as u64);
         let mut batch = std::mem::replace(&mut self.batch, next);
         if is_end {
             batch.end_chunk();
@@ -121,7 +123,7 @@ impl<S: Sink> Write for Sealing<S> {
             if self.batch.begun == CHUNK_BYTES {
                 self.batch.end_chunk();
             }
-            if self.batch.chunks == BATCH_CHUNKS {
+            if self.batch.chunks == SEALED_TOGETHER {
                 self.out.fault()?;
                 let job = self.batch_job(false);
                 self.workers.submit(job);

@@ -10,14 +10,16 @@ use chacha20poly1305::aead::Aead as _;
 use chacha20poly1305::{ChaCha20Poly1305, KeyInit as _};
 use proptest::prelude::*;
 
+use super::seal::BATCH_BYTES;
 use super::*;
 use crate::crypto::signature::sha256;
 
-const BATCH: usize = BATCH_CHUNKS * CHUNK_BYTES;
+/// What is sealed together; it is opened in several batches.
+const BATCH: usize = SEALED_TOGETHER * CHUNK_BYTES;
 const NONCE: [u8; NONCE_BYTES] = [6; NONCE_BYTES];
 
 /// Where something ends or begins, with its neighbours.
-const SIZES: [usize; 16] = [
+const SIZES: [usize; 18] = [
     0,
     1,
     CHUNK_BYTES - 1,
@@ -26,6 +28,8 @@ const SIZES: [usize; 16] = [
     2 * CHUNK_BYTES - 1,
     2 * CHUNK_BYTES,
     2 * CHUNK_BYTES + 1,
+    OPENED_TOGETHER * CHUNK_BYTES,
+    OPENED_TOGETHER * CHUNK_BYTES + 1,
     BATCH - CHUNK_BYTES + 1,
     BATCH - 1,
     BATCH,
