@@ -179,6 +179,17 @@ fn an_amendment_is_taken_by_its_quorum_and_leaves_an_open_request_alone() {
     let text = |which: &str| change[which].as_str().unwrap().to_owned();
     assert!(!text("old").contains("notice 10d") && text("new").contains("notice 10d"), "{change}");
 
+    let again = amend("hanbit-parts", &amended);
+    assert_eq!(again.refusal(), "PROPOSED_ALREADY");
+    assert!(again.err.contains("tells whose signatures it waits for"), "{}", again.err);
+    let by_another = amend("trade-secret-center", &amended);
+    assert_eq!(by_another.refusal(), "PROPOSED_ALREADY");
+    assert!(
+        by_another.err.contains("sign it: `escrow agreement countersign"),
+        "{}",
+        by_another.err
+    );
+
     let countersign = ["agreement", "countersign", &agreement];
     let signs = [&countersign[..], &["--yes"]].concat();
     let status = |home: &str| world.escrow(home, &["status"]).record()["to_countersign"].clone();

@@ -31,8 +31,12 @@ pub(super) async fn amend(
         let message = format!("{} has the terms that are in force", path.display());
         return Err(Failure::failed("NOTHING_CHANGED", message, "change what is to be amended"));
     }
-    warn(output, &agreement::warnings(session, &terms));
     let amendment = acts::amendment(session, &found, terms)?;
+    let pending = acts::pending(session, &found);
+    if let Some(same) = pending.iter().find(|it| *it.amendment.terms == amendment.terms) {
+        return Err(proposed_already(session, &found, path, same));
+    }
+    warn(output, &agreement::warnings(session, &amendment.terms));
     let own = &session.owner.path.organisation;
     output.ask(&format!(
         "amendment of {} (\"{}\"), terms version {}\n{}\nThis proposes the amendment, and signs it \
@@ -46,6 +50,22 @@ pub(super) async fn amend(
     let amended = show(output, session, &found.id).await?;
     tell(output, session, &found, &amended);
     Ok(Exit::Done)
+}
+
+/// A second amendment to the same terms would need all its signatures anew.
+fn proposed_already(
+    session: &Session,
+    agreement: &Agreement,
+    path: &Path,
+    same: &Pending,
+) -> Failure {
+    let (id, sha256) = (&agreement.id, same.sha256);
+    let message = format!("{} has the terms of an amendment that waits", path.display());
+    let hint = match same.amendment.signed.contains_key(&session.owner.path.organisation) {
+        true => format!("`escrow show {id}` tells whose signatures it waits for"),
+        false => format!("sign it: `escrow agreement countersign {id} --amendment {sha256}`"),
+    };
+    Failure::failed("PROPOSED_ALREADY", message, hint)
 }
 
 /// `escrow agreement countersign`
