@@ -16,6 +16,8 @@ use crate::cli::output::TERMINAL;
 use crate::client::unfinished;
 
 static STOPPING: AtomicBool = AtomicBool::new(false);
+/// Somebody is being asked whether to sign.
+static ASKING: AtomicBool = AtomicBool::new(false);
 
 /// What is to be done when this command was stopped. Some are made to be ended that way.
 fn hint(command: &Command) -> Option<&'static str> {
@@ -73,10 +75,22 @@ pub(super) fn answer(command: &Command, json: bool) -> Result<(), Failure> {
             let _ = tcsetattr(&terminal, OptionalActions::Now, &settings);
         }
         line::leave_for_good();
-        let stopped = Failure::failed("INTERRUPTED", "stopped before it was done", hint);
+        let (message, hint) = match ASKING.load(Ordering::SeqCst) {
+            true => ("stopped before this was signed", "run it again, and answer y to sign"),
+            false => ("stopped before it was done", hint),
+        };
+        let stopped = Failure::failed("INTERRUPTED", message, hint);
         std::process::exit(stopped.tell(PROGRAM, json) as i32);
     });
     Ok(())
+}
+
+/// Asks somebody whether to sign; what is stopped meanwhile is told as that.
+pub(super) fn asking<T>(ask: impl FnOnce() -> T) -> T {
+    ASKING.store(true, Ordering::SeqCst);
+    let answer = ask();
+    ASKING.store(false, Ordering::SeqCst);
+    answer
 }
 
 /// Does not return if the program is being stopped: what failed by that is not told of.

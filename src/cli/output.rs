@@ -9,6 +9,7 @@ use serde_json::json;
 
 use crate::cli::PROGRAM;
 use crate::cli::failure::{Failure, visible};
+use crate::cli::interrupt;
 use crate::cli::line;
 pub use crate::cli::progress::Progress;
 
@@ -101,7 +102,7 @@ impl Output {
         if !io::stdin().is_terminal() {
             return Err(nobody_to_ask());
         }
-        agreed(what, io::stdin().lock(), io::stderr())
+        interrupt::asking(|| agreed(what, io::stdin().lock(), io::stderr()))
     }
 
     /// The same for a command that has read its data from standard input: asks at the terminal
@@ -112,7 +113,7 @@ impl Output {
         }
         let terminal = File::options().read(true).write(true).open(TERMINAL);
         let terminal = terminal.map_err(|_| nobody_to_ask())?;
-        agreed(what, BufReader::new(&terminal), &terminal)
+        interrupt::asking(|| agreed(what, BufReader::new(&terminal), &terminal))
     }
 }
 

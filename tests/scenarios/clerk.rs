@@ -1,6 +1,6 @@
 //! Ordinary mistakes: each ends in a line that says what happened and one that says what to do.
 
-use std::io::Write as _;
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::process::{Command, Stdio};
 
 use super::{World, have};
@@ -325,15 +325,23 @@ fn a_question_is_asked_at_the_terminal_when_input_is_a_pipe() {
     let said = String::from_utf8(alone.stderr).unwrap();
     assert_eq!(alone.status.code(), Some(2), "{said}");
     assert!(said.contains("nobody is at a terminal"), "{said}");
-    for (answer, code) in [("n\n", 1), ("y\n", 0)] {
+    for (answer, code, tells) in [
+        ("n\n", 1, "nothing was signed"),
+        ("\x03", 1, "stopped before this was signed"),
+        ("y\n", 0, "hanbit-parts"),
+    ] {
         let mut terminal = Command::new("script");
         terminal.args(["--quiet", "--return", "--command", &join, "/dev/null"]);
         let mut typing = terminal.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+        let mut shown = BufReader::new(typing.stdout.take().unwrap());
+        let mut asked = Vec::new();
+        shown.read_until(b']', &mut asked).unwrap();
         typing.stdin.take().unwrap().write_all(answer.as_bytes()).unwrap();
-        let ended = typing.wait_with_output().unwrap();
-        let shown = String::from_utf8_lossy(&ended.stdout).into_owned();
-        assert_eq!(ended.status.code(), Some(code), "{answer:?}: {shown}");
+        shown.read_to_end(&mut asked).unwrap();
+        let shown = String::from_utf8_lossy(&asked).into_owned();
+        assert_eq!(typing.wait().unwrap().code(), Some(code), "{answer:?}: {shown}");
         assert!(shown.contains("as those of hanbit-parts/minji"), "{shown}");
+        assert!(shown.contains(tells), "{answer:?}: {shown}");
     }
 }
 
