@@ -18,8 +18,8 @@ static NOW: LazyLock<Timestamp> = LazyLock::new(|| "2026-11-25T09:30:07.000Z".pa
 static MADE: LazyLock<(Vec<u8>, Authority)> = LazyLock::new(|| {
     let dir = tempfile::tempdir().unwrap();
     let ca = ca::Authority::create("fuzzed vault", *NOW).unwrap();
-    let authority = take_up(&Keyring::at(dir.path()), &ca, *NOW).unwrap();
-    (ca.certificate().to_vec(), authority)
+    let taken_up = take_up(&Keyring::at(dir.path()), &ca, *NOW).unwrap();
+    (ca.certificate().to_vec(), taken_up.authority)
 });
 
 fuzz_target!(|bytes: &[u8]| {
