@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::io::{self, ErrorKind, Read as _, Write};
+use std::io::{self, ErrorKind, Read, Write};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Component, Path, PathBuf};
 
@@ -157,9 +157,9 @@ impl Plan {
         let mut piece = Zeroizing::new(vec![0; PIECE_BYTES]);
         self.write(to, |item, to| {
             let mut source = Source::open(&item.source, item.stamp)?;
-            let written = copy(&mut source, &mut piece, to);
+            let copied = copy(&mut source, &mut piece, to, &item.source);
             source.check()?;
-            written.map_err(PackFault::Write)
+            copied
         })
     }
 
@@ -195,13 +195,21 @@ impl Plan {
     }
 }
 
-fn copy(source: &mut Source, piece: &mut [u8], to: &mut impl Write) -> io::Result<()> {
+fn copy(
+    source: &mut impl Read,
+    piece: &mut [u8],
+    to: &mut impl Write,
+    path: &Path,
+) -> Result<(), PackFault> {
     loop {
         match source.read(piece) {
             Ok(0) => return Ok(()),
-            Ok(length) => to.write_all(piece.get(..length).unwrap_or_default())?,
-            Err(fault) if fault.kind() == ErrorKind::Interrupted => {}
-            Err(fault) => return Err(fault),
+            Ok(length) => {
+                let piece = piece.get(..length).unwrap_or_default();
+                to.write_all(piece).map_err(PackFault::Write)?;
+            }
+            Err(cause) if cause.kind() == ErrorKind::Interrupted => {}
+            Err(cause) => return Err(SourceFault::Read { path: path.to_owned(), cause }.into()),
         }
     }
 }
@@ -494,6 +502,33 @@ mod tests {
         assert!(missing.to_string().ends_with("nothing cannot be read"));
         fs::write(top.join("two\nlines"), "").unwrap();
         assert!(matches!(packed(dir.path(), &[]), Err(PackFault::Name { .. })));
+    }
+
+    #[test]
+    fn whether_reading_or_writing_fails_is_told() {
+        struct Broken(ErrorKind);
+        impl Read for Broken {
+            fn read(&mut self, _: &mut [u8]) -> io::Result<usize> {
+                // Once more, and it is worse.
+                Err(std::mem::replace(&mut self.0, ErrorKind::PermissionDenied).into())
+            }
+        }
+        impl Write for Broken {
+            fn write(&mut self, _: &[u8]) -> io::Result<usize> {
+                Err(self.0.into())
+            }
+            fn flush(&mut self) -> io::Result<()> {
+                Ok(())
+            }
+        }
+        let (mut piece, path) = ([0; 8], Path::new("in/registry.tar"));
+        for kind in [ErrorKind::Interrupted, ErrorKind::PermissionDenied] {
+            let read = copy(&mut Broken(kind), &mut piece, &mut io::sink(), path).unwrap_err();
+            assert_eq!(read.to_string(), "in/registry.tar cannot be read", "{kind}");
+        }
+        let mut full = Broken(ErrorKind::StorageFull);
+        let written = copy(&mut io::repeat(7), &mut piece, &mut full, path).unwrap_err();
+        assert!(matches!(written, PackFault::Write(_)), "{written}");
     }
 
     #[test]
