@@ -215,7 +215,7 @@ fn the_age_crate_opens_what_is_sealed_here_and_seals_what_opens_here() {
 fn what_was_cut_lengthened_or_altered_is_refused_where_it_was() {
     use PayloadFault::{Altered, CutOff, EmptyLast, Trailing, Truncated};
     const S: usize = SEALED_BYTES;
-    let size = 2 * BATCH + CHUNK_BYTES + 5;
+    let size = (2 * OPENED_TOGETHER + 1) * CHUNK_BYTES + 5;
     let text = text(size);
     let (_, whole) = seal(&text, size, 1);
     let whole_chunks = &whole[NONCE_BYTES..];
