@@ -1,5 +1,6 @@
 //! Archives: files packed and unpacked.
 
+mod glob;
 pub mod pack;
 pub mod source;
 pub mod unpack;
