@@ -1,12 +1,12 @@
 //! Registering: that something existed is stated by its digest. The content stays here.
 
 use std::fs;
-use std::io::Read as _;
 use std::path::Path;
 
 use sha2::{Digest as _, Sha256};
+use zeroize::Zeroizing;
 
-use crate::client::archive::source::{Source, SourceFault, Stamp, kind_of};
+use crate::client::archive::source::{PIECE_BYTES, Source, SourceFault, Stamp, kind_of};
 use crate::client::error::{ClientError, chain};
 use crate::client::session::Session;
 use crate::crypto::signature;
@@ -19,8 +19,6 @@ use crate::wire::limit::STATEMENTS_MAX;
 
 /// Documents registered together: all of them, or none.
 pub const TOGETHER_MAX: usize = STATEMENTS_MAX;
-/// Bytes of a document held at a time.
-const PIECE_BYTES: usize = 256 * 1024;
 
 /// A file that will be registered, as it was found.
 #[derive(Debug)]
@@ -75,26 +73,19 @@ impl<'p> Found<'p> {
         stamped: Hash,
         mut read: impl FnMut(u64),
     ) -> Result<Document, ClientError> {
-        let mut source = Source::open(self.path, self.stamp).map_err(unreadable)?;
-        let (mut hash, mut piece) = (Sha256::new(), vec![0; PIECE_BYTES]);
+        let source = Source::open(self.path, self.stamp).map_err(unreadable)?;
+        let (mut hash, mut piece) = (Sha256::new(), Zeroizing::new(vec![0; PIECE_BYTES]));
         // One digest is made where one will do.
         let mut longer = Some(stamped).filter(|it| *it != Hash::Sha256).map(Hash::begin);
-        let mut left = self.size();
-        while left > 0 {
-            let taken = source.read(&mut piece);
-            // Whether it is still the same says more than how reading it failed.
-            source.check().map_err(unreadable)?;
-            let failed = |cause| SourceFault::Read { path: self.path.to_owned(), cause };
-            let taken = taken.map_err(failed).map_err(unreadable)?;
-            let bytes = piece.get(..taken).unwrap_or_default();
+        let hashed = source.pieces(&mut piece, |bytes| {
             hash.update(bytes);
             if let Some(longer) = &mut longer {
                 longer.update(bytes);
             }
-            left = left.saturating_sub(taken as u64);
-            read(taken as u64);
-        }
-        source.check().map_err(unreadable)?;
+            read(bytes.len() as u64);
+            Ok(())
+        });
+        hashed.map_err(unreadable)?;
         let sha256: Digest = Bytes(hash.finalize().into());
         let imprint = longer.map_or_else(|| Imprint::sha256(&sha256), Imprinting::finish);
         Ok(Document { label, size: self.size(), sha256, imprint })

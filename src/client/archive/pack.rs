@@ -3,14 +3,14 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::io::{self, ErrorKind, Read, Write};
+use std::io::{self, Read as _, Write};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Component, Path, PathBuf};
 
 use zeroize::Zeroizing;
 
 use crate::client::archive::glob::glob;
-use crate::client::archive::source::{Source, SourceFault, Stamp, kind_of};
+use crate::client::archive::source::{PIECE_BYTES, Source, SourceFault, Stamp, kind_of};
 use crate::domain::text::is_deceptive;
 
 /// Files and directories in one archive.
@@ -22,8 +22,6 @@ pub const PATHS_BYTES_MAX: usize = 128 << 20;
 
 /// A tar is a sequence of these; what follows a header fills up the last one.
 const RECORD_BYTES: u64 = 512;
-/// How much of a file is read at a time, in bytes.
-const PIECE_BYTES: usize = 64 << 10;
 
 /// Why files cannot be packed.
 #[derive(Debug, thiserror::Error)]
@@ -157,10 +155,8 @@ impl Plan {
     pub fn write_to(&self, to: impl Write) -> Result<(), PackFault> {
         let mut piece = Zeroizing::new(vec![0; PIECE_BYTES]);
         self.write(to, |item, to| {
-            let mut source = Source::open(&item.source, item.stamp)?;
-            let copied = copy(&mut source, &mut piece, to, &item.source);
-            source.check()?;
-            copied
+            let source = Source::open(&item.source, item.stamp)?;
+            source.pieces(&mut piece, |piece| to.write_all(piece).map_err(PackFault::Write))
         })
     }
 
@@ -193,25 +189,6 @@ impl Plan {
             }
         }
         tar.into_inner().and_then(|mut to| to.flush()).map_err(PackFault::Write)
-    }
-}
-
-fn copy(
-    source: &mut impl Read,
-    piece: &mut [u8],
-    to: &mut impl Write,
-    path: &Path,
-) -> Result<(), PackFault> {
-    loop {
-        match source.read(piece) {
-            Ok(0) => return Ok(()),
-            Ok(length) => {
-                let piece = piece.get(..length).unwrap_or_default();
-                to.write_all(piece).map_err(PackFault::Write)?;
-            }
-            Err(cause) if cause.kind() == ErrorKind::Interrupted => {}
-            Err(cause) => return Err(SourceFault::Read { path: path.to_owned(), cause }.into()),
-        }
     }
 }
 
@@ -433,29 +410,19 @@ mod tests {
     }
 
     #[test]
-    fn whether_reading_or_writing_fails_is_told() {
-        struct Broken(ErrorKind);
-        impl Read for Broken {
-            fn read(&mut self, _: &mut [u8]) -> io::Result<usize> {
-                // Once more, and it is worse.
-                Err(std::mem::replace(&mut self.0, ErrorKind::PermissionDenied).into())
-            }
-        }
-        impl Write for Broken {
+    fn what_cannot_be_written_is_told_as_that() {
+        struct Full;
+        impl Write for Full {
             fn write(&mut self, _: &[u8]) -> io::Result<usize> {
-                Err(self.0.into())
+                Err(io::ErrorKind::StorageFull.into())
             }
             fn flush(&mut self) -> io::Result<()> {
                 Ok(())
             }
         }
-        let (mut piece, path) = ([0; 8], Path::new("in/registry.tar"));
-        for kind in [ErrorKind::Interrupted, ErrorKind::PermissionDenied] {
-            let read = copy(&mut Broken(kind), &mut piece, &mut io::sink(), path).unwrap_err();
-            assert_eq!(read.to_string(), "in/registry.tar cannot be read", "{kind}");
-        }
-        let mut full = Broken(ErrorKind::StorageFull);
-        let written = copy(&mut io::repeat(7), &mut piece, &mut full, path).unwrap_err();
+        let dir = tree();
+        let file = [dir.path().join("recipe/run.sh")];
+        let written = Plan::survey(&file, &[]).unwrap().write_to(Full).unwrap_err();
         assert!(matches!(written, PackFault::Write(_)), "{written}");
     }
 

@@ -1,7 +1,7 @@
 //! Files that must stay as they are while they are read.
 
 use std::fs::{self, File, FileType, OpenOptions};
-use std::io::{self, Read};
+use std::io::{self, ErrorKind, Read};
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
@@ -76,6 +76,9 @@ impl Stamp {
     }
 }
 
+/// How much of a file is best read at a time, in bytes: few calls, and it stays in a core's own cache.
+pub const PIECE_BYTES: usize = 64 << 10;
+
 /// A file that is read as it was surveyed, or not at all.
 pub struct Source {
     file: File,
@@ -97,8 +100,35 @@ impl Source {
         Ok(source)
     }
 
-    /// Whether it still is as it was surveyed. To be asked once more when it has been read.
-    pub fn check(&self) -> Result<(), SourceFault> {
+    /// Hands on all of it in order, piece by piece: exactly as many bytes as were surveyed, for they were
+    /// told of already. One that changed by then is refused, after however many pieces.
+    pub fn pieces<E: From<SourceFault>>(
+        mut self,
+        piece: &mut [u8],
+        mut take: impl FnMut(&[u8]) -> Result<(), E>,
+    ) -> Result<(), E> {
+        loop {
+            let room = piece.len().min(usize::try_from(self.left).unwrap_or(usize::MAX));
+            let taken = retried(&mut self.file, piece.get_mut(..room).unwrap_or_default());
+            // Whether it is still the same says more than how reading it failed.
+            self.check()?;
+            match taken {
+                Ok(0) if room == 0 => return Ok(()),
+                Ok(0) => {
+                    let cause = io::Error::new(ErrorKind::UnexpectedEof, "the file became shorter");
+                    return Err(SourceFault::Read { path: self.path, cause }.into());
+                }
+                Ok(length) => {
+                    self.left = self.left.saturating_sub(length as u64);
+                    take(piece.get(..length).unwrap_or_default())?;
+                }
+                Err(cause) => return Err(SourceFault::Read { path: self.path, cause }.into()),
+            }
+        }
+    }
+
+    /// Whether it still is as it was surveyed.
+    fn check(&self) -> Result<(), SourceFault> {
         let path = || self.path.clone();
         let now = self.file.metadata();
         let now = now.map_err(|cause| SourceFault::Read { path: path(), cause })?;
@@ -109,15 +139,43 @@ impl Source {
     }
 }
 
-impl Read for Source {
-    /// Exactly as many bytes as were surveyed: they were told of already.
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let room = buffer.len().min(usize::try_from(self.left).unwrap_or(usize::MAX));
-        let taken = self.file.read(buffer.get_mut(..room).unwrap_or_default())?;
-        self.left -= taken as u64;
-        if taken == 0 && room > 0 {
-            return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the file became shorter"));
+/// What was interrupted is not what failed.
+fn retried(from: &mut impl Read, into: &mut [u8]) -> io::Result<usize> {
+    loop {
+        match from.read(into) {
+            Err(fault) if fault.kind() == ErrorKind::Interrupted => {}
+            read => return read,
         }
-        Ok(taken)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_interrupted_is_read_once_more() {
+        struct Broken(ErrorKind);
+        impl Read for Broken {
+            fn read(&mut self, _: &mut [u8]) -> io::Result<usize> {
+                // Once more, and it is worse.
+                Err(std::mem::replace(&mut self.0, ErrorKind::PermissionDenied).into())
+            }
+        }
+        for kind in [ErrorKind::Interrupted, ErrorKind::PermissionDenied] {
+            let fault = retried(&mut Broken(kind), &mut [0; 8]).unwrap_err();
+            assert_eq!(fault.kind(), ErrorKind::PermissionDenied, "{kind}");
+        }
+    }
+
+    #[test]
+    fn a_file_that_cannot_be_read_is_named() {
+        // A file whose first page is nobody's.
+        let path = PathBuf::from("/proc/self/mem");
+        let file = File::open(&path).unwrap();
+        let stamp = Stamp::from(&file.metadata().unwrap());
+        let source = Source { file, path, stamp, left: 9 };
+        let taken = source.pieces(&mut [0; 8], |_| Ok::<_, SourceFault>(()));
+        assert_eq!(taken.unwrap_err().to_string(), "/proc/self/mem cannot be read");
     }
 }
