@@ -328,7 +328,7 @@ fn a_question_is_asked_at_the_terminal_when_input_is_a_pipe() {
     for (answer, code, tells) in [
         ("n\n", 1, "nothing was signed"),
         ("\x03", 1, "stopped before this was signed"),
-        ("y\n", 0, "hanbit-parts"),
+        ("y\n", 0, "organisation_fingerprint"),
     ] {
         let mut terminal = Command::new("script");
         terminal.args(["--quiet", "--return", "--command", &join, "/dev/null"]);
