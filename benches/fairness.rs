@@ -61,7 +61,8 @@ fn main() {
     let source = vault.file("large.bin", mib << 20);
     let mut small = Small::begin(&vault);
     small.each(&vault);
-    let (mut idle, mut busy) = ([const { Vec::new() }; 5], [const { Vec::new() }; 5]);
+    let (mut idle, mut busy) =
+        ([const { Vec::new() }; KINDS.len()], [const { Vec::new() }; KINDS.len()]);
     for _ in 0..ROUNDS {
         push(&mut idle, small.each(&vault));
         let busy_now = beside_uploads(&vault, &source, || small.each(&vault));
@@ -78,7 +79,7 @@ fn main() {
     }
 }
 
-fn push(rounds: &mut [Vec<Duration>; 5], took: [Duration; 5]) {
+fn push(rounds: &mut [Vec<Duration>; KINDS.len()], took: [Duration; KINDS.len()]) {
     rounds.iter_mut().zip(took).for_each(|(rounds, took)| rounds.push(took));
 }
 
@@ -111,7 +112,7 @@ impl Small {
     }
 
     /// One figure a kind.
-    fn each(&mut self, vault: &Vault) -> [Duration; 5] {
+    fn each(&mut self, vault: &Vault) -> [Duration; KINDS.len()] {
         let agreement = vault.agreement.parse().unwrap();
         let [looks, registrations, reads, statements, syncs] = KINDS.map(|(_, times)| times);
         let home = vault.path("trade-secret-center");
