@@ -3,12 +3,12 @@
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::process::{Command, Stdio};
 
-use super::{World, have};
+use super::{World, have, on_a_terminal};
 
 fn spoken(world: &World, home: &str, words: &[&str]) -> (i32, String) {
     let mut command = Command::new(env!("CARGO_BIN_EXE_escrow"));
     command.arg("--home").arg(world.home(home)).args(words);
-    let ended = command.stdin(std::process::Stdio::null()).output().unwrap();
+    let ended = command.stdin(Stdio::null()).output().unwrap();
     (ended.status.code().unwrap(), String::from_utf8(ended.stderr).unwrap())
 }
 
@@ -313,7 +313,7 @@ fn a_question_is_asked_at_the_terminal_when_input_is_a_pipe() {
     let invitation = world.invite("operator", &["--org", "hanbit-parts", "--member", "minji"]);
     let file = world.file("invitation", &invitation);
     let join = format!(
-        "'{}' --json --home '{}' join < '{file}'",
+        "exec '{}' --json --home '{}' join < '{file}'",
         env!("CARGO_BIN_EXE_escrow"),
         world.home("hanbit-parts").display()
     );
@@ -330,9 +330,7 @@ fn a_question_is_asked_at_the_terminal_when_input_is_a_pipe() {
         ("\x03", 1, "stopped before this was signed"),
         ("y\n", 0, "organisation_fingerprint"),
     ] {
-        let mut terminal = Command::new("script");
-        terminal.args(["--quiet", "--return", "--command", &join, "/dev/null"]);
-        let mut typing = terminal.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+        let mut typing = on_a_terminal(&join).spawn().unwrap();
         let mut shown = BufReader::new(typing.stdout.take().unwrap());
         let mut asked = Vec::new();
         shown.read_until(b']', &mut asked).unwrap();

@@ -587,6 +587,15 @@ pub(crate) fn have(program: &str) -> bool {
     found
 }
 
+/// What runs these words of a shell on a terminal: what is typed goes in, what is shown comes out.
+/// The shell is the same everywhere; that of whoever runs the tests would show in how it ends.
+pub(crate) fn on_a_terminal(command: &str) -> Command {
+    let mut terminal = Command::new("script");
+    terminal.args(["--quiet", "--return", "--command", command, "/dev/null"]);
+    terminal.env("SHELL", "/bin/sh").stdin(Stdio::piped()).stdout(Stdio::piped());
+    terminal
+}
+
 /// Copies a directory with its permissions, but for the reserve: it holds nothing.
 pub(crate) fn copy_dir(from: &Path, into: &Path) {
     fs::create_dir_all(into).unwrap();

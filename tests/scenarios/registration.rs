@@ -194,9 +194,7 @@ fn what_is_shown_before_it_is_signed_says_what_the_vault_learns() {
         world.home("hanbit-parts").display()
     );
     for (answer, code, registered) in [("n\n", 1, 0), ("y\n", 0, 1)] {
-        let mut terminal = Command::new("script");
-        terminal.args(["--quiet", "--return", "--command", &register, "/dev/null"]);
-        let mut typing = terminal.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+        let mut typing = super::on_a_terminal(&register).spawn().unwrap();
         let typed = typing.stdin.take().unwrap();
         std::io::Write::write_all(&mut { typed }, answer.as_bytes()).unwrap();
         let ended = typing.wait_with_output().unwrap();

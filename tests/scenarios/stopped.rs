@@ -8,7 +8,7 @@ use std::process::{Command, Stdio};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
-use super::{World, files_below, have};
+use super::{World, files_below, have, on_a_terminal};
 
 impl World {
     /// A file that takes long to read and no room.
@@ -240,9 +240,7 @@ fn stopped_on_a_terminal(world: &World, home: &str, words: &[&str]) -> String {
         world.home(home).display(),
         words.join(" ")
     );
-    let mut terminal = Command::new("script");
-    terminal.args(["--quiet", "--return", "--command", &command, "/dev/null"]);
-    let mut running = terminal.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    let mut running = on_a_terminal(&command).spawn().unwrap();
     let mut shown = BufReader::new(running.stdout.take().unwrap());
     let mut line = Vec::new();
     shown.read_until(b'\n', &mut line).unwrap();

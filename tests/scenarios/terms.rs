@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 
 use serde_json::{Value, json};
 
-use super::{Ended, JOINT, World, ended, have};
+use super::{Ended, JOINT, World, ended, have, on_a_terminal};
 
 /// A directory with a file of terms.
 struct Desk(tempfile::TempDir);
@@ -259,11 +259,7 @@ fn at_a_terminal_steps_are_asked_for() {
     let desk = Desk::with(JOINT);
     let escrow = Path::new(env!("CARGO_BIN_EXE_escrow")).display().to_string();
     let within = format!("{escrow} agreement simulate terms.toml --from 2027-03-01");
-    let mut command = Command::new("script");
-    command.args(["--quiet", "--return", "--command", &within, "/dev/null"]);
-    command.current_dir(desk.0.path());
-    command.stdin(Stdio::piped()).stdout(Stdio::piped());
-    let mut child = command.spawn().unwrap();
+    let mut child = on_a_terminal(&within).current_dir(desk.0.path()).spawn().unwrap();
     let typed = "deposit\ndance\nrequest orient-display/junho --rule joint\nquit\n";
     child.stdin.take().unwrap().write_all(typed.as_bytes()).unwrap();
     let done = child.wait_with_output().unwrap();
