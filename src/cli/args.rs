@@ -1,5 +1,6 @@
 //! The command line of `escrow`: a contract that scripts depend on.
 
+use std::collections::BTreeSet;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
@@ -73,7 +74,10 @@ certificate of the CA that vouches for it:
   openssl ts -verify -data lab-notebook.pdf -in $S/reg_….tsr -CAfile $S/reg_….pem";
 
 const CHECK: &str = "\
-Example: escrow agreement check terms.toml --operator vault-house
+Examples:
+  escrow agreement check terms.toml --operator vault-house
+  escrow agreement check terms.toml --one-roof orient-display,trade-secret-center
+
 It takes no home and no vault, and no fingerprints. It ends with 1 where something is an error, such \
 as a file named in the terms that cannot be opened; advice is for people to weigh. Try the rules next: \
 escrow agreement simulate.";
@@ -734,6 +738,34 @@ pub struct What {
     pub exclude: Vec<String>,
 }
 
+/// What terms do not say of organisations, and advice on them takes into account.
+#[derive(Debug, Args)]
+pub struct KnownOfHouses {
+    /// Who runs the vault, to be counted among those who could open bundles
+    #[arg(long, value_name = "ORG")]
+    pub operator: Option<OrganisationName>,
+    /// Organisations with one owner, whoever runs the vault among them; repeat for another owner
+    #[arg(long, value_name = "ORG,ORG")]
+    pub one_roof: Vec<OneRoof>,
+}
+
+/// Organisations with one owner.
+#[derive(Debug, Clone)]
+pub struct OneRoof(pub BTreeSet<OrganisationName>);
+
+impl std::str::FromStr for OneRoof {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let names = text.split(',').map(|name| name.trim().parse::<OrganisationName>());
+        let names = names.collect::<Result<BTreeSet<_>, _>>().map_err(|fault| fault.to_string())?;
+        match names.len() {
+            0 | 1 => Err("name two organisations or more, with commas between".to_owned()),
+            _ => Ok(Self(names)),
+        }
+    }
+}
+
 /// Agreements.
 #[derive(Debug, Subcommand)]
 pub enum AgreementCommand {
@@ -748,9 +780,9 @@ pub enum AgreementCommand {
     Check {
         /// The terms, in TOML
         terms: PathBuf,
-        /// Who runs the vault, to be counted among those who could open bundles
-        #[arg(long, value_name = "ORG")]
-        operator: Option<OrganisationName>,
+        /// What terms do not say.
+        #[command(flatten)]
+        known: KnownOfHouses,
     },
     /// Try terms before anybody signs them: walk requests through their rules, with a clock moved by
     /// hand
@@ -776,6 +808,9 @@ pub enum MemberAgreementCommand {
     Propose {
         /// The terms, in TOML
         terms: PathBuf,
+        /// What terms do not say.
+        #[command(flatten)]
+        known: KnownOfHouses,
     },
     /// List your organisation's agreements
     List,

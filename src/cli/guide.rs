@@ -93,7 +93,8 @@ mod tests {
     use super::*;
     use crate::cli::args::Cli;
     use crate::client::terms_text;
-    use crate::domain::{advice, soundness};
+    use crate::domain::advice::{self, Known};
+    use crate::domain::soundness;
 
     /// The words of a command, as a shell without variables would have them.
     fn words(command: &str) -> Vec<String> {
@@ -159,8 +160,10 @@ mod tests {
         let read = terms_text::read_unpinned(&written, Path::new("terms.toml")).unwrap();
         assert_eq!(soundness::faults(&read.terms), []);
         let now = "2026-11-24T09:00:00.000Z".parse().unwrap();
-        let advice: Vec<_> =
-            advice::advise(&read.terms, now, None).into_iter().map(|it| it.code).collect();
+        let advice: Vec<_> = advice::advise(&read.terms, now, &Known::default())
+            .into_iter()
+            .map(|it| it.code)
+            .collect();
         assert_eq!(advice, [advice::Code::Coalitions], "it is an example to follow");
         assert!(read.contract.is_some() && read.stamps.is_some());
         for word in WORDS.split_whitespace() {

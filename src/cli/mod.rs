@@ -99,8 +99,8 @@ async fn run(cli: Cli) -> Result<Exit, Failure> {
         Command::Agreement(AgreementCommand::Template { name }) => {
             commands::agreement::template(&output, name.as_deref())
         }
-        Command::Agreement(AgreementCommand::Check { terms, operator }) => {
-            commands::agreement::check(&output, &terms, operator.as_ref())
+        Command::Agreement(AgreementCommand::Check { terms, known }) => {
+            commands::agreement::check(&output, &terms, known)
         }
         Command::Agreement(AgreementCommand::Simulate { terms, script, from }) => {
             simulate::simulate(&output, &terms, script.as_deref(), from.map(|from| from.0))

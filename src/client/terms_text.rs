@@ -314,6 +314,7 @@ mod tests {
     #[test]
     fn every_template_is_sound_and_advised_on_as_its_comments_say() {
         use crate::domain::advice::Code::{self, *};
+        use crate::domain::advice::{Known, advise};
         let now = "2026-11-24T09:00:00.000Z".parse().unwrap();
         let expected: [(&str, &[(Code, &str)]); 6] = [
             (
@@ -343,7 +344,7 @@ mod tests {
             assert_eq!(name, expected_name);
             let terms = read_unpinned(text, Path::new(name)).unwrap().terms;
             assert_eq!(soundness::check(&terms), Ok(()), "{name}");
-            let found = crate::domain::advice::advise(&terms, now, None);
+            let found = advise(&terms, now, &Known::default());
             let found: Vec<_> = found
                 .iter()
                 .map(|found| (found.code, found.rule.as_ref().map_or("", RuleName::as_str)))
@@ -541,11 +542,11 @@ trigger   = { event = { kind = "insolvency", attested = "1@agent" } }
 
     #[test]
     fn every_rule_that_is_proposed_is_one_that_the_terms_stay_sound_with() {
-        use crate::domain::advice::{Finding, advise};
+        use crate::domain::advice::{Finding, Known, advise};
         let told = |text: &str| -> Vec<Finding> {
             let terms = read_unpinned(text, Path::new("terms.toml")).unwrap().terms;
             assert_eq!(soundness::check(&terms), Ok(()), "{text}");
-            advise(&terms, "2026-11-24T09:00:00.000Z".parse().unwrap(), None)
+            advise(&terms, "2026-11-24T09:00:00.000Z".parse().unwrap(), &Known::default())
         };
         let date = format!("{RULE}\ntrigger = {{ date = \"2030-01-01T00:00:00.000Z\" }}");
         let dated = THREE_PARTY.replace(RULE, &date);

@@ -5,12 +5,14 @@
 //! that can never meet. All else is for people to weigh, and nothing here decides anything: each
 //! piece says, with the names in the terms, what can happen, and what to change.
 
+mod owners;
 mod proposal;
 mod rule;
 #[cfg(test)]
 mod tests;
 mod whole;
 
+use std::collections::BTreeSet;
 use std::error::Error as _;
 use std::fmt;
 
@@ -63,6 +65,8 @@ pub enum Code {
     NoSpareShare,
     /// Whoever runs the vault is a party.
     OperatorIsParty,
+    /// Organisations under one roof, which the terms take for several.
+    OneRoof,
     /// No rule lets people agree to whatever nobody thought of.
     NoWayOut,
     /// One organisation between the sides is needed under every rule.
@@ -71,6 +75,8 @@ pub enum Code {
     ShortTerm,
     /// A term that nobody may renew.
     TermWithoutAmendment,
+    /// The terms can be changed without the depositor.
+    AmendedWithoutDepositor,
     /// Who opens bundles without any rule.
     Coalitions,
     /// Notice, and nobody may object.
@@ -79,10 +85,12 @@ pub enum Code {
     ObjectionWithoutNotice,
     /// The right to object, and hardly any time for it.
     ShortNotice,
-    /// The right to object, and nobody who can settle it.
+    /// The right to object, and nobody else who can settle it.
     ObjectionWithoutEnd,
     /// Objections are settled by the award of a side.
     PartialAward,
+    /// Objections are settled by those alone who want the release.
+    PartialInstruction,
     /// The depositor has no say.
     DepositorUnheard,
     /// Whoever was silent has to consent.
@@ -183,15 +191,23 @@ impl From<Unsound> for Finding {
     }
 }
 
-/// What is to be told about terms that are read now, of a vault that `operator` runs, where that is
-/// known: of unsound ones what makes them so, and of others what to weigh, first of them as a whole
-/// and then of each rule.
-pub fn advise(terms: &Terms, now: Timestamp, operator: Option<&OrganisationName>) -> Vec<Finding> {
+/// What terms do not say, and whoever writes them may know.
+#[derive(Debug, Default, Clone)]
+pub struct Known {
+    /// Who runs the vault.
+    pub operator: Option<OrganisationName>,
+    /// Groups of organisations with one owner each, that of the vault among them.
+    pub one_roof: Vec<BTreeSet<OrganisationName>>,
+}
+
+/// What is to be told about terms that are read now: of unsound ones what makes them so, and of
+/// others what to weigh, first of them as a whole and then of each rule.
+pub fn advise(terms: &Terms, now: Timestamp, known: &Known) -> Vec<Finding> {
     let faults = soundness::faults(terms);
     if !faults.is_empty() {
         return faults.into_iter().map(Finding::from).collect();
     }
-    let mut found = whole::advise(terms, now, operator);
+    let mut found = whole::advise(terms, now, known);
     found.extend(terms.rules.iter().flat_map(|rule| rule::advise(terms, rule, now)));
     found.extend(whole::several_people(terms));
     found

@@ -12,10 +12,11 @@ use std::fmt;
 
 use crate::domain::amendment;
 use crate::domain::id::{OrganisationName, Role, RuleName};
-use crate::domain::needs::Alternative;
+use crate::domain::needs::{Alternative, Needs};
 use crate::domain::soundness::fault::SHARES;
 use crate::domain::soundness::rule::{check_rule, rule_faults};
-use crate::domain::terms::{Format, Rule, Terms, limit};
+use crate::domain::statement::Basis;
+use crate::domain::terms::{Format, Rule, SettledBy, Terms, limit};
 
 /// Checks terms by themselves.
 pub fn check(terms: &Terms) -> Result<(), Unsound> {
@@ -116,14 +117,27 @@ fn check_holders(terms: &Terms) -> Result<(), Unsound> {
     between(SHARES, terms.quorum.into(), 2, holders)
 }
 
+/// What a rule takes people for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Deed {
+    /// To consent.
+    Consent,
+    /// To attest what the rule asks for.
+    Attest,
+    /// To settle an objection on this basis.
+    Settle(Basis),
+}
+
 /// A rule that an organisation has too few members for. Not an error: members may still join.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TooFewMembers {
     /// Which rule.
     pub rule: RuleName,
+    /// What it takes them for.
+    pub deed: Deed,
     /// In which role.
     pub role: Role,
-    /// How many people of that role it takes, a requester of the same role included.
+    /// How many people of that role it takes; to consent, a requester of the same role included.
     pub needed: u16,
     /// How many there are.
     pub members: usize,
@@ -131,41 +145,54 @@ pub struct TooFewMembers {
 
 impl fmt::Display for TooFewMembers {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { rule, role, needed, members } = self;
+        let Self { rule, deed, role, needed, members } = self;
         let people = if *needed == 1 { "person" } else { "people" };
         let have = if *members == 1 { "has" } else { "have" };
-        write!(
-            f,
-            "rule {rule} takes {needed} {people} of role {role} (who requests never consents), \
-             but only {members} {have} joined and been confirmed"
-        )
+        write!(f, "rule {rule} takes {needed} {people} of role {role} ")?;
+        match deed {
+            Deed::Consent => f.write_str("(who requests never consents)")?,
+            Deed::Attest => f.write_str("to attest what it asks for")?,
+            Deed::Settle(basis) => write!(f, "to settle an objection by {}", basis.noun())?,
+        }
+        write!(f, ", but only {members} {have} joined and been confirmed")
     }
 }
 
-/// Warns of rules that cannot be met by the members there are in any way; of what the way that
-/// lacks least still lacks.
+/// Warns of rules that cannot be met by the members there are in any way, or under which nobody
+/// could attest or settle what they say; of what the way that lacks least still lacks.
 pub fn too_few_members(
     terms: &Terms,
     members: &BTreeMap<OrganisationName, usize>,
 ) -> Vec<TooFewMembers> {
     let people = |who: &OrganisationName| members.get(who).copied().unwrap_or(0);
-    let lacking = |rule: &Rule, way: Alternative| -> Vec<TooFewMembers> {
-        let each = way.into_iter().map(|(role, seats)| TooFewMembers {
-            rule: rule.name.clone(),
-            needed: seats.saturating_add(rule.requesters.contains(&role).into()),
-            members: terms.in_role(&role).iter().map(people).sum(),
-            role,
+    let lacking = |rule: &Rule, deed: Deed, way: Alternative| -> Vec<TooFewMembers> {
+        let each = way.into_iter().map(|(role, seats)| {
+            let asks = deed == Deed::Consent && rule.requesters.contains(&role);
+            TooFewMembers {
+                rule: rule.name.clone(),
+                deed,
+                needed: seats.saturating_add(asks.into()),
+                members: terms.in_role(&role).iter().map(people).sum(),
+                role,
+            }
         });
         each.filter(|found| found.members < usize::from(found.needed)).collect()
     };
-    let least = |rule: &Rule| {
-        let ways = rule.needs.alternatives().unwrap_or_default().into_iter();
+    let least = |rule: &Rule, deed: Deed, needs: &Needs| {
+        let ways = needs.alternatives().unwrap_or_default().into_iter();
         let missing = |found: &Vec<TooFewMembers>| -> usize {
             found.iter().map(|found| usize::from(found.needed) - found.members).sum()
         };
-        ways.map(|way| lacking(rule, way)).min_by_key(missing).unwrap_or_default()
+        ways.map(|way| lacking(rule, deed, way)).min_by_key(missing).unwrap_or_default()
     };
-    terms.rules.iter().flat_map(least).collect()
+    let each = terms.rules.iter().flat_map(|rule| {
+        let attested = rule.trigger.attested().map(|needs| (Deed::Attest, needs));
+        let settled = rule.settled_by.iter().flat_map(SettledBy::each);
+        let settled = settled.map(|(basis, needs)| (Deed::Settle(basis), needs));
+        let deeds = attested.into_iter().chain([(Deed::Consent, &rule.needs)]).chain(settled);
+        deeds.flat_map(move |(deed, needs)| least(rule, deed, needs))
+    });
+    each.collect()
 }
 
 fn known_roles(terms: &Terms, place: Place, roles: &[Role]) -> Result<(), Unsound> {

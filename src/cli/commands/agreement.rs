@@ -7,7 +7,7 @@ use std::path::Path;
 
 use serde::Serialize;
 
-use crate::cli::args::MemberAgreementCommand;
+use crate::cli::args::{KnownOfHouses, MemberAgreementCommand};
 use crate::cli::commands::after::settled;
 use crate::cli::commands::{amendment as amending, find, refuse_operator, release};
 use crate::cli::failure::{Exit, Failure};
@@ -18,7 +18,7 @@ use crate::client::acts::{agreement, amendment};
 use crate::client::error::ClientError;
 use crate::client::session::Session;
 use crate::client::terms_text::{self, Drafted, TEMPLATES};
-use crate::domain::advice::{self, Code, Finding, Severity};
+use crate::domain::advice::{self, Code, Finding, Known, Severity};
 use crate::domain::agreement::Agreement;
 use crate::domain::id::{AgreementId, MemberPath, OrganisationName};
 use crate::domain::soundness::TooFewMembers;
@@ -38,13 +38,9 @@ pub(crate) fn template(output: &Output, name: Option<&str>) -> Result<Exit, Fail
 }
 
 /// `escrow agreement check`
-pub(crate) fn check(
-    output: &Output,
-    path: &Path,
-    operator: Option<&OrganisationName>,
-) -> Result<Exit, Failure> {
+pub(crate) fn check(output: &Output, path: &Path, known: KnownOfHouses) -> Result<Exit, Failure> {
     let drafted = terms_text::read_unpinned(&written(path)?, path)?;
-    let advice = advice::advise(&drafted.terms, release::now(), operator);
+    let advice = advise(&drafted.terms, known)?;
     let mut found = unusable_files(drafted);
     found.extend(advice);
     for finding in &found {
@@ -56,6 +52,27 @@ pub(crate) fn check(
         errors => output.say(&format!("{} to put right.", count(errors, "error", "errors"))),
     }
     Ok(if errors == 0 { Exit::Done } else { Exit::Failed })
+}
+
+/// What is to be told about terms, with what is known of the houses besides.
+fn advise(terms: &Terms, known: KnownOfHouses) -> Result<Vec<Finding>, Failure> {
+    let KnownOfHouses { operator, one_roof } = known;
+    if let Some(operator) = operator.as_ref().filter(|who| terms.role_of(who).is_none()) {
+        let named = terms.parties.iter().find(|(role, _)| role.as_str() == operator.as_str());
+        if let Some((role, who)) = named {
+            let who: Vec<_> = who.iter().map(ToString::to_string).collect();
+            let message = format!("--operator names {role}, which is a role in these terms");
+            return Err(Failure::usage(message, format!("its organisation is {}", who.join(", "))));
+        }
+    }
+    let one_roof: Vec<_> = one_roof.into_iter().map(|group| group.0).collect();
+    let is_known =
+        |who: &&OrganisationName| terms.role_of(who).is_some() || operator.as_ref() == Some(*who);
+    if let Some(stranger) = one_roof.iter().flatten().find(|who| !is_known(who)) {
+        let message = format!("--one-roof names {stranger}, which is no party of these terms");
+        return Err(Failure::usage(message, "name parties, and whoever --operator names"));
+    }
+    Ok(advice::advise(terms, release::now(), &Known { operator, one_roof }))
 }
 
 /// The files that terms name and that `propose` could not use.
@@ -81,7 +98,7 @@ pub(crate) async fn run(
     use MemberAgreementCommand as Command;
     refuse_operator(session, true)?;
     match command {
-        Command::Propose { terms } => propose(output, session, &terms).await,
+        Command::Propose { terms, known } => propose(output, session, &terms, known).await,
         Command::List => list(output, session).await,
         Command::Accept { agreement } => accept(output, session, &agreement).await,
         Command::Decline { agreement } => decline(output, session, &agreement).await,
@@ -115,11 +132,19 @@ pub(in crate::cli) fn written(path: &Path) -> Result<String, Failure> {
 }
 
 /// `escrow agreement propose`
-async fn propose(output: &Output, session: &mut Session, path: &Path) -> Result<Exit, Failure> {
+async fn propose(
+    output: &Output,
+    session: &mut Session,
+    path: &Path,
+    known: KnownOfHouses,
+) -> Result<Exit, Failure> {
     let terms = read_terms(session, path)?;
+    let advice = advise(&terms, known)?;
+    if let Some(wrong) = advice.iter().find(|finding| finding.severity == Severity::Error) {
+        return Err(Failure::failed("BAD_TERMS", &wrong.why, &wrong.fix));
+    }
     let surveyed = agreement::survey(session, &terms).await?;
     warn(output, &surveyed.warnings);
-    let advice = advice::advise(&terms, release::now(), None);
     if output.yes {
         advice.iter().for_each(|finding| output.advise(finding));
     }

@@ -44,7 +44,8 @@ impl Proposal {
     pub(super) fn find(terms: &Terms, wanted: &str, without: Option<&Role>) -> Option<Self> {
         let (name, taken) = free_name(terms, wanted)?;
         let depositor = Role::depositor();
-        let is_able = |role: &&Role| **role != depositor && Some(*role) != without;
+        let is_able =
+            |role: &&Role| **role != depositor && Some(*role) != without && !is_judge(terms, role);
         let asking = terms.rules.iter().flat_map(|rule| &rule.requesters).filter(is_able);
         let mut requesters: Vec<_> = asking.collect();
         if requesters.is_empty() {
@@ -107,6 +108,13 @@ impl fmt::Display for Proposal {
         let all: Vec<_> = consenting.iter().map(|role| format!("\"1@{role}\"")).collect();
         write!(f, ": requester = \"{requester}\", needs = {{ all = [{}] }}", all.join(", "))
     }
+}
+
+/// Whether it only decides about objections: it stays out of what it may have to decide about.
+fn is_judge(terms: &Terms, role: &Role) -> bool {
+    let awards = terms.rules.iter().filter_map(|rule| rule.settled_by.as_ref()?.award.as_ref());
+    awards.flat_map(Needs::roles).any(|judge| judge == *role)
+        && !terms.rules.iter().any(|rule| rule.consenting_roles().contains(role))
 }
 
 /// This name or, where a rule has it or it is none, another one; and whether a rule has it.

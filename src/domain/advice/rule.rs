@@ -1,11 +1,11 @@
 //! What is to be told about one rule.
 
-use crate::domain::advice::{Code, Finding, in_roles};
+use crate::domain::advice::{Code, Finding, in_roles, listed};
 use crate::domain::calendar::Period;
-use crate::domain::id::Role;
+use crate::domain::id::{OrganisationName, Role};
 use crate::domain::needs::Needs;
 use crate::domain::statement::DutyKind;
-use crate::domain::terms::{Rule, Terms};
+use crate::domain::terms::{Rule, SettledBy, Terms};
 use crate::domain::time::{Span, Timestamp};
 use crate::domain::trigger::Trigger;
 
@@ -30,6 +30,7 @@ pub(super) fn advise(terms: &Terms, rule: &Rule, now: Timestamp) -> Vec<Finding>
         short_notice(terms, rule),
         objection_without_end(terms, rule),
         partial_award(terms, rule),
+        partial_instruction(terms, rule),
         silent_consent(terms, rule),
         hasty_trigger(terms, rule),
         past_date(rule, now),
@@ -140,17 +141,50 @@ fn short_notice(terms: &Terms, rule: &Rule) -> Option<Finding> {
     })
 }
 
+/// Who may object under a rule, and without whom nothing ends that.
+fn blockers<'a>(terms: &'a Terms, rule: &Rule) -> Vec<&'a OrganisationName> {
+    let needs = rule.settled_by.iter().flat_map(SettledBy::each).map(|(_, needs)| needs);
+    let ways: Vec<_> = needs.flat_map(|needs| needs.alternatives().unwrap_or_default()).collect();
+    // In a role of several organisations another one can sign.
+    let is_needed = |role: &Role, who: &[OrganisationName]| {
+        ways.is_empty() || who.len() == 1 && ways.iter().all(|way| way.contains_key(role))
+    };
+    let objecting = rule.objection.iter().map(|role| (role, terms.in_role(role)));
+    objecting.filter(|(role, who)| is_needed(role, who)).flat_map(|(_, who)| who).collect()
+}
+
 fn objection_without_end(terms: &Terms, rule: &Rule) -> Option<Finding> {
-    (!rule.objection.is_empty() && rule.settled_by.is_none()).then(|| {
-        let who = in_roles(terms, &rule.objection, "or");
+    let blockers = blockers(terms, rule);
+    (!blockers.is_empty()).then(|| {
+        let who = listed(blockers, "or");
+        let ends = match rule.settled_by {
+            None => "nothing but its own withdrawal ends that",
+            Some(_) => "nothing ends that without its own signature",
+        };
+        let is_neutral =
+            |role: &&Role| !rule.requesters.contains(role) && !rule.objection.contains(role);
+        let order = match terms.parties.keys().find(is_neutral) {
+            Some(role) => format!(", or order = \"1@{role}\", which attests what a court ordered"),
+            None => String::new(),
+        };
+        // Where it is not said who holds shares, every party does.
+        let shares = match terms.parties.keys().all(|role| terms.holders.contains(role)) {
+            true => {
+                let holders: Vec<_> = terms.holders.iter().map(|role| format!("\"{role}\"")).collect();
+                format!(", and holders = [{}] so that it gets no share", holders.join(", "))
+            }
+            false => String::new(),
+        };
         Finding::advice(
             Code::ObjectionWithoutEnd,
             format!(
-                "When {who} objects, nothing but its own withdrawal ends that. A right to object that \
-                 nobody can settle is a right to block for ever."
+                "When {who} objects, {ends}. A right to object that nobody else can settle is a right \
+                 to block for ever."
             ),
-            "Say in settled_by what ends it: award = \"1@arbiter\" with an arbiter as one more party, \
-             or joint = { all = [ … ] } with both sides.",
+            format!(
+                "Say in settled_by who else ends it: award = \"1@arbiter\" with an arbiter as one more \
+                 party{shares}{order}. Leave it so only where a veto is meant."
+            ),
         )
     })
 }
@@ -175,6 +209,31 @@ fn partial_award(terms: &Terms, rule: &Rule) -> Option<Finding> {
         ),
         "Let the award be signed by an arbiter that is no side, as one more party, or leave award out \
          and let joint or order end objections.",
+    ))
+}
+
+/// An instruction without any of those who object, by nobody but those who want the release.
+fn partial_instruction(terms: &Terms, rule: &Rule) -> Option<Finding> {
+    let joint = rule.settled_by.as_ref()?.joint.as_ref()?;
+    let consenting = rule.consenting_roles();
+    let attesting = rule.trigger.attested().map(Needs::roles).unwrap_or_default();
+    let wants = |role: &Role| {
+        let is_for =
+            rule.requesters.contains(role) || consenting.contains(role) || attesting.contains(role);
+        is_for && !rule.objection.contains(role)
+    };
+    let ways = joint.alternatives().unwrap_or_default();
+    let partial = ways.iter().find(|way| way.keys().all(wants))?;
+    let (who, objecting) =
+        (in_roles(terms, partial.keys(), "and"), in_roles(terms, &rule.objection, "or"));
+    Some(Finding::advice(
+        Code::PartialInstruction,
+        format!(
+            "{who} end an objection of {objecting} by their own word, and it is they who ask for the \
+             release, attest for it or consent to it: the objection holds them up and stops nothing."
+        ),
+        "Write joint = { all = [ … ] } with a seat for those who object, or let an arbiter that is no \
+         side make an award.",
     ))
 }
 

@@ -16,6 +16,7 @@ fn good() -> Value {
             "beneficiary": ["orient-display"],
             "agent": ["trade-secret-center"],
             "auditor": ["other-auditor"],
+            "arbiter": ["board-of-arbitration"],
         },
         "holders": ["depositor", "beneficiary", "agent"],
         "amend": { "all": ["1@depositor", "1@agent"] },
@@ -28,7 +29,9 @@ fn good() -> Value {
             { "name": "bankruptcy", "requesters": ["beneficiary"],
               "needs": { "all": ["1@auditor", "1@agent"] },
               "notice": "10d", "objection": ["depositor"],
-              "settled_by": { "joint": { "all": ["1@depositor", "1@beneficiary"] } },
+              "settled_by": {
+                  "joint": { "all": ["1@depositor", "1@beneficiary"] }, "award": "1@arbiter",
+              },
               "expires": "60d" },
         ],
     })
@@ -47,10 +50,13 @@ fn with(changes: &[(&str, Value)]) -> Terms {
     terms(written)
 }
 
-fn told(changes: &[(&str, Value)], operator: Option<&str>) -> Vec<Finding> {
+fn told(changes: &[(&str, Value)], known: &Known) -> Vec<Finding> {
+    advise(&with(changes), "2026-11-24T09:00:00.000Z".parse().unwrap(), known)
+}
+
+fn run_by(operator: Option<&str>) -> Known {
     let operator = operator.map(|name| name.parse().unwrap());
-    let now = "2026-11-24T09:00:00.000Z".parse().unwrap();
-    advise(&with(changes), now, operator.as_ref())
+    Known { operator, one_roof: Vec::new() }
 }
 
 /// In the second rule.
@@ -117,6 +123,16 @@ fn each_piece_of_advice_has_its_cause_and_names_it() {
         ),
         (None, vec![("/amend".to_owned(), Value::Null)], ""),
         (
+            Some(AmendedWithoutDepositor),
+            vec![(
+                "/amend".to_owned(),
+                json!({"any": [
+                    {"all": ["1@depositor", "1@agent"]}, {"all": ["1@arbiter", "1@agent"]},
+                ]}),
+            )],
+            "trade-secret-center and board-of-arbitration may change every rule without hanbit-parts",
+        ),
+        (
             Some(Unreachable),
             vec![term("2031-01-01"), date("2031-03-02")],
             "rule bankruptcy can never be used: it waits until 2031-03-02",
@@ -169,11 +185,17 @@ fn each_piece_of_advice_has_its_cause_and_names_it() {
         (
             Some(PartialAward),
             vec![
-                second("settled_by", json!({"award": "1@depositor"})),
-                second("trigger", json!({"order": {"attested": "1@depositor"}})),
+                second("settled_by", json!({"award": "1@arbiter"})),
+                second("trigger", json!({"order": {"attested": "1@arbiter"}})),
             ],
-            "hanbit-parts attests for the release and makes the award too",
+            "board-of-arbitration attests for the release and makes the award too",
         ),
+        (
+            Some(PartialInstruction),
+            vec![second("settled_by", json!({"joint": {"all": ["1@beneficiary", "1@agent"]}}))],
+            "trade-secret-center and orient-display end an objection of hanbit-parts by their own word",
+        ),
+        (None, vec![second("settled_by", json!({"joint": {"all": ["1@arbiter", "1@agent"]}}))], ""),
         (None, vec![second("settled_by", json!({"order": "1@agent"}))], ""),
         (Some(HastyTrigger), vec![silence("9d")], "signed nothing for 9d"),
         (None, vec![silence("10d")], ""),
@@ -199,6 +221,22 @@ fn each_piece_of_advice_has_its_cause_and_names_it() {
             Some(ObjectionWithoutEnd),
             vec![second("settled_by", Value::Null)],
             "When hanbit-parts objects, nothing but its own withdrawal",
+        ),
+        (
+            Some(ObjectionWithoutEnd),
+            vec![second(
+                "settled_by",
+                json!({"joint": {"all": ["1@depositor", "1@beneficiary"]}, "award": "1@depositor"}),
+            )],
+            "When hanbit-parts objects, nothing ends that without its own signature",
+        ),
+        (
+            Some(ObjectionWithoutEnd),
+            vec![
+                second("objection", json!(["depositor", "auditor"])),
+                second("settled_by", json!({"joint": {"all": ["1@arbiter", "1@auditor"]}})),
+            ],
+            "When other-auditor objects",
         ),
         (Some(ShortExpiry), vec![second("expires", json!("16d"))], "that leaves 6d"),
         (None, vec![second("expires", json!("17d"))], ""),
@@ -246,6 +284,16 @@ fn each_piece_of_advice_has_its_cause_and_names_it() {
             ],
             "Rules joint and bankruptcy take 2 people of orient-display; whoever asks",
         ),
+        (
+            Some(SeveralPeople),
+            vec![second("trigger", json!({"order": {"attested": "2@arbiter"}}))],
+            "It takes 2 people of board-of-arbitration to attest what is asked for.",
+        ),
+        (
+            Some(SeveralPeople),
+            vec![second("settled_by", json!({"award": "3@arbiter"}))],
+            "It takes 3 people of board-of-arbitration to settle an objection by award.",
+        ),
         // What is unsound is told of all at once, and nothing else is.
         (
             Some(Deadlock),
@@ -270,7 +318,7 @@ fn each_piece_of_advice_has_its_cause_and_names_it() {
     ] {
         let changes: Vec<_> =
             changes.iter().map(|(place, value)| (place.as_str(), value.clone())).collect();
-        let found = told(&changes, None);
+        let found = told(&changes, &Known::default());
         let is_unsound = matches!(code, Some(Deadlock | OneSided | Impossible | Unsound));
         let expected: Vec<_> =
             code.into_iter().chain((!is_unsound).then_some(Coalitions)).collect();
@@ -293,7 +341,7 @@ fn everything_that_is_unsound_is_told_at_once() {
             ("/rules/0/needs", json!("1@agent")),
             ("/rules/1/expires", json!("1d")),
         ],
-        None,
+        &Known::default(),
     );
     let rule = |found: &Finding| found.rule.as_ref().map(ToString::to_string);
     let codes: Vec<_> = found.iter().map(|found| (found.code, rule(found))).collect();
@@ -311,7 +359,7 @@ fn what_is_wrong_with_the_shares_hides_nothing_else() {
             ("/rules/1/reviewers", json!(["auditer"])),
             ("/rules/1/notice", json!("90d")),
         ],
-        None,
+        &Known::default(),
     );
     let why: Vec<_> = found.iter().map(|found| found.why.as_str()).collect();
     let expected = [
@@ -328,7 +376,7 @@ fn no_rule_is_proposed_where_none_would_be_sound() {
     let needs = json!({"all": ["1@depositor", "1@agent"]});
     let changes =
         [("/quorum", json!(3)), ("/rules/0/needs", needs.clone()), ("/rules/1/needs", needs)];
-    let found = told(&changes, None);
+    let found = told(&changes, &Known::default());
     let single = found.iter().find(|found| found.code == SingleAgent).unwrap();
     assert_eq!(single.fix, "Name a second organisation as agent.");
 }
@@ -340,7 +388,7 @@ fn who_runs_the_vault_is_counted_among_those_who_could_open_bundles() {
         (
             Some("vault-house"),
             false,
-            "vault-house, which runs the vault, has them all and no share",
+            "vault-house, which runs the vault and is no party, has them all",
         ),
         (
             Some("trade-secret-center"),
@@ -350,7 +398,7 @@ fn who_runs_the_vault_is_counted_among_those_who_could_open_bundles() {
         ),
         (Some("other-auditor"), true, "other-auditor runs the vault and is a party as auditor"),
     ] {
-        let found = told(&[], operator);
+        let found = told(&[], &run_by(operator));
         let is_party = found.iter().any(|found| found.code == OperatorIsParty);
         assert_eq!(is_party, is_told, "{operator:?}");
         let said = found.iter().any(|found| found.why.contains(says));
@@ -358,5 +406,62 @@ fn who_runs_the_vault_is_counted_among_those_who_could_open_bundles() {
         let pairs = "orient-display + trade-secret-center, hanbit-parts + trade-secret-center or \
                      hanbit-parts + orient-display";
         assert!(found.iter().any(|found| found.why.contains(pairs)), "{found:#?}");
+    }
+}
+
+#[test]
+fn one_owner_of_several_parties_is_told_what_it_has_in_its_hands() {
+    let joint = second("needs", json!({"all": ["1@auditor", "1@agent"]}));
+    let award = second("settled_by", json!({"award": "1@arbiter"}));
+    for (group, operator, says) in [
+        ("hanbit-parts", None, None),
+        ("hanbit-parts vault-house", None, None),
+        (
+            "other-auditor board-of-arbitration",
+            None,
+            Some("is a side under bankruptcy and makes the award."),
+        ),
+        (
+            "orient-display other-auditor",
+            None,
+            Some("learns in one of them what the other is told."),
+        ),
+        (
+            "orient-display trade-secret-center",
+            None,
+            Some("holds 2 shares, and 2 open a bundle without any rule."),
+        ),
+        (
+            "trade-secret-center other-auditor",
+            None,
+            Some(
+                "under one roof, and count here as if they were not. Their owner gives all consents \
+                  that bankruptcy takes.",
+            ),
+        ),
+        (
+            "hanbit-parts trade-secret-center",
+            None,
+            Some("without any rule, and gives all consents that joint takes."),
+        ),
+        (
+            "orient-display vault-house",
+            Some("vault-house"),
+            Some(
+                "orient-display and vault-house are under one roof, and count here as if they were \
+                  not. Their owner runs the vault, where every sealed bundle lies.",
+            ),
+        ),
+    ] {
+        let group = group.split(' ').map(|who| who.parse().unwrap()).collect();
+        let known = Known { one_roof: vec![group], ..run_by(operator) };
+        let changes = [&joint, &award].map(|(place, value)| (place.as_str(), value.clone()));
+        let found = told(&changes, &known);
+        let found = found.iter().find(|found| found.code == OneRoof);
+        let why = found.map(|found| found.why.as_str());
+        match says {
+            Some(says) => assert!(why.is_some_and(|why| why.ends_with(says)), "{says}: {why:?}"),
+            None => assert_eq!(why, None),
+        }
     }
 }

@@ -3,9 +3,9 @@
 use std::collections::BTreeSet;
 
 use crate::domain::advice::proposal::Proposal;
-use crate::domain::advice::{Code, Finding, in_roles, listed};
+use crate::domain::advice::{Code, Finding, Known, in_roles, listed, owners};
 use crate::domain::id::{OrganisationName, Role};
-use crate::domain::soundness;
+use crate::domain::soundness::{self, Deed};
 use crate::domain::terms::{Rule, Terms};
 use crate::domain::time::Timestamp;
 
@@ -13,18 +13,18 @@ use crate::domain::time::Timestamp;
 const COALITIONS_NAMED_MAX: usize = 6;
 
 /// Advises on these terms, whatever each rule says.
-pub(super) fn advise(
-    terms: &Terms,
-    now: Timestamp,
-    operator: Option<&OrganisationName>,
-) -> Vec<Finding> {
+pub(super) fn advise(terms: &Terms, now: Timestamp, known: &Known) -> Vec<Finding> {
+    let operator = known.operator.as_ref();
     let mut found = Vec::new();
     found.extend(no_spare_share(terms));
     found.extend(operator.and_then(|operator| operator_is_party(terms, operator)));
+    found
+        .extend(known.one_roof.iter().filter_map(|group| owners::one_roof(terms, group, operator)));
     found.extend(no_way_out(terms));
     found.extend(single_agents(terms));
     found.extend(short_term(terms, now));
     found.extend(term_without_amendment(terms));
+    found.extend(amended_without(terms));
     found.push(coalitions(terms, operator));
     found
 }
@@ -60,9 +60,13 @@ fn operator_is_party(terms: &Terms, operator: &OrganisationName) -> Option<Findi
              sign, and knows first what they ask for."
         ),
     };
+    let keys = match terms.is_holder(operator) {
+        true => format!("; and leave {role} out of holders where another can hold that share"),
+        false => String::new(),
+    };
     let fix = format!(
-        "Let somebody run the vault who is no party, or let witnesses of the others cosign its log; \
-         and leave {role} out of holders where another organisation can hold that share."
+        "Let somebody run the vault who is no party, or let witnesses of the others cosign its log\
+         {keys}."
     );
     Some(Finding::advice(Code::OperatorIsParty, why, fix))
 }
@@ -93,33 +97,51 @@ fn no_way_out(terms: &Terms) -> Option<Finding> {
 }
 
 /// The roles that stand between those who deposit and those who ask, of one organisation each, and
-/// without which no rule is met.
+/// without which no rule is met, or none that does without the depositor: one that takes the
+/// depositor is no way out on the day when the depositor is the trouble.
 fn single_agents(terms: &Terms) -> Vec<Finding> {
+    let depositor = Role::depositor();
     let asks = |role: &Role| terms.rules.iter().any(|rule| rule.requesters.contains(role));
-    let is_needed = |role: &Role| {
-        let mut ways =
-            terms.rules.iter().flat_map(|rule| rule.needs.alternatives().unwrap_or_default());
-        ways.all(|way| way.contains_key(role))
-    };
-    let between = terms.parties.keys().filter(|role| **role != Role::depositor() && !asks(role));
-    let single = between.filter(|role| terms.in_role(role).len() == 1 && is_needed(role));
-    let told = single.map(|role| {
-        let who = in_roles(terms, [role], "and");
-        Finding::advice(
-            Code::SingleAgent,
-            format!(
-                "No rule is met without {who}. When it closes, is bought by one side or does not \
-                 answer, nobody gets anything, though all others agree."
-            ),
-            match Proposal::find(terms, &format!("without-{role}"), Some(role)) {
-                Some(proposal) => {
-                    format!("Add a rule {proposal}; or name a second organisation as {role}.")
-                }
-                None => format!("Name a second organisation as {role}."),
-            },
-        )
+    let all = terms.rules.iter().flat_map(|rule| {
+        rule.needs.alternatives().unwrap_or_default().into_iter().map(move |way| (rule, way))
     });
-    told.collect()
+    let all: Vec<_> = all.collect();
+    let (mut rules, without): (Vec<_>, Vec<_>) =
+        all.iter().filter(|(_, way)| !way.contains_key(&depositor)).cloned().unzip();
+    rules.dedup();
+    let is_needed = |role: &Role| all.iter().all(|(_, way)| way.contains_key(role));
+    let is_needed_without =
+        |role: &Role| !without.is_empty() && without.iter().all(|way| way.contains_key(role));
+    let supplier = in_roles(terms, [&depositor], "and");
+    let names = listed(rules.iter().map(|rule| &rule.name), "and");
+    let advice = |role: &Role| {
+        let who = in_roles(terms, [role], "and");
+        let which = match (is_needed(role), is_needed_without(role)) {
+            (true, _) => "No rule is met".to_owned(),
+            (false, true) => format!("No rule that does without {supplier} is met"),
+            (false, false) => return None,
+        };
+        let proposal = match is_needed(role) {
+            true => Proposal::find(terms, &format!("without-{role}"), Some(role)),
+            false => None,
+        };
+        let second = format!("ame a second organisation as {role}");
+        let fix = match (proposal, is_needed_without(role)) {
+            (Some(proposal), true) => format!(
+                "Add a rule {proposal}, for when all others agree; and n{second}, for when {supplier} \
+                 does not ({names})."
+            ),
+            (Some(proposal), false) => format!("Add a rule {proposal}; or n{second}."),
+            (None, _) => format!("N{second}."),
+        };
+        let why = format!(
+            "{which} without {who}. When it closes, is bought by one side or does not answer, nobody \
+             gets anything, though all others agree."
+        );
+        Some(Finding::advice(Code::SingleAgent, why, fix))
+    };
+    let between = terms.parties.keys().filter(|role| **role != depositor && !asks(role));
+    between.filter(|role| terms.in_role(role).len() == 1).filter_map(advice).collect()
 }
 
 fn short_term(terms: &Terms, now: Timestamp) -> Option<Finding> {
@@ -162,26 +184,49 @@ fn term_without_amendment(terms: &Terms) -> Option<Finding> {
     ))
 }
 
+/// What the depositor signed can be changed without it.
+fn amended_without(terms: &Terms) -> Option<Finding> {
+    let amend = terms.amend.as_ref()?;
+    let depositor = Role::depositor();
+    let ways = amend.alternatives().unwrap_or_default();
+    let way = ways.iter().find(|way| !way.contains_key(&depositor))?;
+    let (who, whose) = (in_roles(terms, way.keys(), "and"), in_roles(terms, [&depositor], "and"));
+    Some(Finding::advice(
+        Code::AmendedWithoutDepositor,
+        format!(
+            "{who} may change every rule without {whose}: to rules under which it has no say, and for \
+             what it has deposited already."
+        ),
+        "Ask in amend for \"1@depositor\" on every way.",
+    ))
+}
+
 /// Which roles need more than one person of an organisation, each on the easiest way of each rule:
 /// told once, with all the rules that need as many.
 pub(super) fn several_people(terms: &Terms) -> Vec<Finding> {
     let one_each = terms.organisations().map(|who| (who.clone(), 1)).collect();
-    let mut rules_of: Vec<((Role, u16), Vec<&Rule>)> = Vec::new();
+    let mut rules_of: Vec<((Role, u16, Deed), Vec<&Rule>)> = Vec::new();
     for found in soundness::too_few_members(terms, &one_each) {
         let Some(rule) = terms.rule(&found.rule) else { continue };
-        let needed = (found.role, found.needed);
+        let needed = (found.role, found.needed, found.deed);
         match rules_of.iter_mut().find(|(known, _)| *known == needed) {
             Some((_, rules)) => rules.push(rule),
             None => rules_of.push((needed, vec![rule])),
         }
     }
-    let told = rules_of.into_iter().map(|((role, needed), rules)| {
+    let told = rules_of.into_iter().map(|((role, needed, deed), rules)| {
         let who = in_roles(terms, [&role], "and");
-        let because = match rules.iter().any(|rule| rule.requesters.contains(&role)) {
-            true => "; whoever asks never consents",
-            false => "",
+        let asks = || rules.iter().any(|rule| rule.requesters.contains(&role));
+        let takes = match deed {
+            Deed::Consent if asks() => {
+                format!("{needed} people of {who}; whoever asks never consents.")
+            }
+            Deed::Consent => format!("{needed} people of {who}."),
+            Deed::Attest => format!("{needed} people of {who} to attest what is asked for."),
+            Deed::Settle(basis) => {
+                format!("{needed} people of {who} to settle an objection by {}.", basis.noun())
+            }
         };
-        let takes = format!("{needed} people of {who}{because}.");
         let fix = format!(
             "Have {needed} members of {who} join and be confirmed before you need them, and one more \
              for the day when somebody is ill or has left."
@@ -219,10 +264,16 @@ fn coalitions(terms: &Terms, operator: Option<&OrganisationName>) -> Finding {
                 "{operator}, which runs the vault, has them all: with {with} it needs nobody else."
             )
         }
-        Some(operator) => format!(
-            "{operator}, which runs the vault, has them all and no share: it would take one of \
-             these coalitions besides."
-        ),
+        Some(operator) => {
+            let part = match terms.role_of(operator) {
+                Some(role) => format!("is a party as {role} without a share"),
+                None => "is no party".to_owned(),
+            };
+            format!(
+                "{operator}, which runs the vault and {part}, has them all: it would take one of \
+                 these coalitions besides."
+            )
+        }
         None => "The vault has them all, and whoever fetched one has that one.".to_owned(),
     };
     Finding::advice(

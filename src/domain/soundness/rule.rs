@@ -92,8 +92,8 @@ fn check_trigger(terms: &Terms, rule: &Rule) -> Result<(), Unsound> {
     }
 }
 
-/// Nobody is a judge in a cause of their own: an award and an order come from roles that may not
-/// request, and a joint instruction from two organisations.
+/// An award and an order come from roles that may not request, and a joint instruction from two
+/// organisations. Whether those are no side is for people to weigh: see [`crate::domain::advice`].
 fn check_settlement(terms: &Terms, rule: &Rule) -> Result<(), Unsound> {
     let Some(settled_by) = &rule.settled_by else { return Ok(()) };
     let name = || rule.name.clone();

@@ -2,7 +2,6 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::domain::needs::Needs;
 use crate::domain::tests::terms::{
     any_terms, is_rule_met, roles_named, second_format, terms, three_party,
 };
@@ -655,12 +654,29 @@ fn a_house_with_too_few_people_is_warned_of_and_not_refused() {
     let enough = members(&[("hanbit-parts", 1), ("orient-display", 2), ("trade-secret-center", 1)]);
     assert_eq!(too_few_members(&terms, &enough), []);
     let lonely = members(&[("hanbit-parts", 1), ("orient-display", 1), ("trade-secret-center", 1)]);
-    let warnings: Vec<_> =
-        too_few_members(&terms, &lonely).iter().map(ToString::to_string).collect();
+    let warned = |terms: &Terms| -> Vec<_> {
+        too_few_members(terms, &lonely).iter().map(ToString::to_string).collect()
+    };
+    let too_few = "rule bankruptcy takes 2 people of role beneficiary (who requests never consents), \
+                   but only 1 has joined and been confirmed";
+    assert_eq!(warned(&terms), [too_few]);
+    // Those who attest and who settle are people too.
+    let terms = with(&[
+        given(json!({"event": {"kind": "insolvency", "attested": "2@agent"}})),
+        (
+            "/rules/1/settled_by",
+            json!({"joint": {"all": ["1@depositor", "1@beneficiary"]}, "award": "3@agent"}),
+        ),
+    ]);
     assert_eq!(
-        warnings,
-        ["rule bankruptcy takes 2 people of role beneficiary (who requests never \
-                           consents), but only 1 has joined and been confirmed"]
+        warned(&terms),
+        [
+            "rule bankruptcy takes 2 people of role agent to attest what it asks for, but only 1 has \
+             joined and been confirmed",
+            too_few,
+            "rule bankruptcy takes 3 people of role agent to settle an objection by award, but only \
+             1 has joined and been confirmed",
+        ]
     );
 }
 
