@@ -38,12 +38,14 @@ may object, or that it reviews, is: your client signs that it was seen.";
 
 const SHOW: &str = "\
 To show a request under a rule by which your organisation may object, or that it reviews, is a \
-statement: your client signs that it was seen, and notice runs from then.";
+statement: your client signs that it was seen. Notice counts from when a request was known, and not \
+from a late look: that may be the last thing that its release waits for.";
 
 const REQUESTS: &str = "\
 To list a request under a rule by which your organisation may object, or that it reviews, is a \
-statement: your client signs that it was seen, and notice runs from then. It is signed of those that \
-are listed alone.";
+statement: your client signs that it was seen. Notice counts from when a request was known, and not \
+from a late look: that may be the last thing that its release waits for. It is signed of those that are \
+listed alone.";
 
 const DEPOSIT: &str = "\
 Examples:
@@ -87,7 +89,8 @@ Examples:
   escrow agreement simulate terms.toml
   escrow agreement simulate terms.toml walk.txt --from 2027-03-01
 
-A walk is a step a line, in the words of the commands that people run later:
+A walk is a step a line, in the words of the commands that people run later; what those take for people \
+to read alone, such as --purpose and --reason, may be left out:
   deposit
   request orient-display/junho --rule bankruptcy
   refused approve orient-display/junho      # who requests never consents
@@ -102,6 +105,15 @@ each step it is told what is missing, who can supply it, and what happens next, 
 tells it. Nothing is signed, and it takes no home and no vault. At a prompt, `help` lists the steps.
 It ends with 1 where a step was refused, unless its line begins with `refused`; and where one that \
 does was not.";
+
+const TERMS: &str = "\
+Examples:
+  escrow agreement terms agr_2bxqk7 > terms.toml
+  escrow agreement check terms.toml
+
+They are the terms in force, and before all have countersigned, those that are proposed. The paper \
+contract and the certificate of an authority for time-stamps are files of their own: where the terms \
+name one, a remark says which it is.";
 
 const REQUEST: &str = "\
 Examples:
@@ -814,6 +826,12 @@ pub enum MemberAgreementCommand {
     },
     /// List your organisation's agreements
     List,
+    /// Print the terms of an agreement as a file, to check them, to try them or to amend them
+    #[command(after_help = TERMS)]
+    Terms {
+        /// Which agreement
+        agreement: String,
+    },
     /// Check the release key and countersign
     Accept {
         /// Which agreement

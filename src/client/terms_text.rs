@@ -1,6 +1,10 @@
 //! Terms as people write them, in TOML. Unknown fields are errors: a misspelt safeguard is a
 //! lost one.
 
+mod written;
+
+pub use written::write;
+
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::Read as _;
@@ -164,11 +168,12 @@ pub fn read_unpinned(text: &str, file: &Path) -> Result<Drafted, ClientError> {
 /// Terms as they are written, with no more fingerprints than they have.
 fn parse(text: &str, file: &Path) -> Result<Drafted, ClientError> {
     let draft: Draft = toml::from_str(text).map_err(|fault| {
-        let message = format!("{}: {}", file.display(), in_words(fault.to_string().trim_end()));
+        let fault = fault.to_string();
+        let message = format!("{}: {}", file.display(), in_words(fault.trim_end()));
         let is_rule = |line: &str| ["[rule]", "[rules]", "[[rules]]"].contains(&line.trim());
         let hint = match text.lines().any(is_rule) {
             true => "begin each rule with [[rule]], in two brackets each and without an s",
-            false => "see `escrow agreement template`",
+            false => remedy(&fault),
         };
         ClientError::input("BAD_TERMS", message, hint)
     })?;
@@ -211,6 +216,43 @@ fn parse(text: &str, file: &Path) -> Result<Drafted, ClientError> {
     let contract = draft.contract.map(|path| beside.join(path));
     let stamps = draft.time_stamps.map(|draft| (draft.authority, beside.join(draft.ca)));
     Ok(Drafted { terms, contract, stamps })
+}
+
+/// What is said of the terms as a whole.
+const OF_THE_WHOLE: [&str; 7] =
+    ["title", "quorum", "contract", "stock_age", "holders", "amend", "term"];
+
+/// What to do about what the reader of TOML says, which shows the line.
+fn remedy(fault: &str) -> &'static str {
+    const REMEDIES: [(&[&str], &str); 7] = [
+        (
+            &["\u{201c}", "\u{201d}", "\u{201e}", "\u{2018}", "\u{2019}"],
+            "write straight quotation marks (\"), and not those of a word processor",
+        ),
+        (&["missing field `rule`"], "write each way to a release below a line [[rule]]"),
+        (
+            &["invalid boolean", "expected `nan`", "expected `inf`"],
+            "write true or false in small letters, numbers in digits, all else in quotation marks",
+        ),
+        (
+            &["invalid type: map, expected a string"],
+            "write times in full and in quotation marks, such as \"2036-12-31T00:00:00.000Z\", and \
+             days such as \"2027-01-01\"",
+        ),
+        (
+            &["invalid unquoted key", "key with no value"],
+            "write names in small letters, digits and hyphens, without spaces, and = behind them",
+        ),
+        (&["unicode value digits", "escape"], "write a path in single quotation marks, or with /"),
+        (&["invalid value: integer"], "write a whole number that is neither negative nor so large"),
+    ];
+    let misplaced = |word: &&str| fault.contains(&format!("unknown field `{word}`"));
+    if OF_THE_WHOLE.iter().any(|word| misplaced(&word)) {
+        return "move it up, before the first line in brackets: what stands below one belongs to it";
+    }
+    let fits = |said: &[&str]| said.iter().any(|said| fault.contains(said));
+    let found = REMEDIES.iter().find(|(said, _)| fits(said));
+    found.map_or("`escrow guide terms` has every word with an example", |(_, remedy)| remedy)
 }
 
 /// What the reader of TOML expected, in words of people who write it and not of programmers.
@@ -570,7 +612,7 @@ trigger   = { event = { kind = "insolvency", attested = "1@agent" } }
         let expected = [
             r#"three-party: without-agent: "beneficiary": { all = ["1@depositor", "1@beneficiary"] }"#,
             r#"registry: without-agent: "successor": { all = ["1@depositor", "1@authority"] }"#,
-            r#"audit: without-agent: "regulator": { all = ["1@depositor", "1@arbiter"] }"#,
+            r#"audit: without-agent: "regulator": { all = ["1@depositor", "1@regulator"] }"#,
             r#"clean-team: without-agent: "clean-team": { all = ["1@depositor", "1@buyer"] }"#,
             r#"estate: without-executor: "heir": { all = ["1@depositor", "1@notary"] }"#,
             r#"estate: without-notary: "heir": { all = ["1@depositor", "1@executor"] }"#,

@@ -164,6 +164,7 @@ impl From<Unsound> for Finding {
             Unsound::OneOrganisation { .. } => Code::OneSided,
             Unsound::Clocks { .. }
             | Unsound::Count { .. }
+            | Unsound::Number { .. }
             | Unsound::NoCalendar(_)
             | Unsound::Window { .. }
             | Unsound::TooOften { .. } => Code::Impossible,

@@ -279,7 +279,9 @@ impl FromStr for Period {
 
     fn from_str(text: &str) -> Result<Self, Malformed> {
         let Some(digits) = text.strip_suffix("wd") else {
-            return text.parse().map(Self::Passing);
+            let rule = "a whole number and one of s, m, h, d, or wd for working days, such as 10d";
+            let passing = text.parse().map(Self::Passing);
+            return passing.map_err(|fault| Malformed { rule, ..fault });
         };
         let count = digits.bytes().all(|c| c.is_ascii_digit()).then(|| digits.parse().ok());
         match count.flatten() {

@@ -10,7 +10,7 @@ use std::fmt;
 use serde::Serialize;
 
 use crate::domain::id::{MemberPath, OrganisationName, Role, RuleName};
-use crate::domain::needs::{Alternative, Seats};
+use crate::domain::needs::Alternative;
 use crate::domain::refusal::Refusal;
 use crate::domain::request::{DutyState, Request, State};
 use crate::domain::statement::{Acknowledged, Attested, Basis, Duty};
@@ -22,32 +22,18 @@ use crate::domain::trigger::Trigger;
 #[serde(tag = "what", rename_all = "snake_case")]
 pub enum Missing {
     /// What the rule asks for has to be attested.
-    Attestations {
-        /// How many people have to.
-        seats: u16,
-        /// Of which role.
-        role: Role,
-        /// Whose members they can be.
-        organisations: Vec<OrganisationName>,
-    },
+    Attestations(OpenSeats),
     /// It is too early for its rule.
     Date {
         /// Until when.
         until: Timestamp,
     },
     /// People of a role have to consent.
-    Consents {
-        /// How many.
-        seats: u16,
-        /// Of which role.
-        role: Role,
-        /// Whose members they can be.
-        organisations: Vec<OrganisationName>,
-    },
+    Consents(OpenSeats),
     /// People have to consent, in one of several ways that are all as short.
     ConsentsEither {
         /// Which seats are empty on each of them.
-        ways: Vec<Vec<Seats>>,
+        ways: Vec<Vec<OpenSeats>>,
     },
     /// People of more organisations have to consent, whichever seats they fill.
     Organisations {
@@ -104,13 +90,71 @@ pub enum Missing {
     },
 }
 
+/// Seats of a role that are empty, and who can fill them.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct OpenSeats {
+    /// How many people it takes.
+    pub seats: u16,
+    /// Of which role.
+    pub role: Role,
+    /// Whose members they can be.
+    pub organisations: Vec<OrganisationName>,
+    /// Which member of these it cannot be: whoever requests never consents.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub other_than: Option<MemberPath>,
+}
+
+impl OpenSeats {
+    /// Those of a way in which people have not filled all seats.
+    fn all(request: &Request, open: Alternative) -> Vec<Self> {
+        let each = open.into_iter().map(|(role, seats)| {
+            let organisations = request.terms.in_role(&role).to_vec();
+            Self { seats, role, organisations, other_than: None }
+        });
+        each.collect()
+    }
+
+    /// The same, where they are for consents.
+    fn for_consents(request: &Request, open: Alternative) -> Vec<Self> {
+        let requester = request.requester();
+        let mut all = Self::all(request, open);
+        for open in &mut all {
+            let is_own = open.organisations.contains(&requester.organisation);
+            open.other_than = is_own.then(|| requester.clone());
+        }
+        all
+    }
+}
+
+impl fmt::Display for OpenSeats {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { seats, role, organisations, other_than } = self;
+        match seats {
+            1 => f.write_str("a member of ")?,
+            seats => write!(f, "{seats} members of ")?,
+        }
+        write!(f, "{} ({role})", listed(organisations, "or"))?;
+        other_than.iter().try_for_each(|not| write!(f, " other than {not}"))
+    }
+}
+
+/// Names as they are read out: `a, b and c`.
+fn listed<T: fmt::Display>(names: &[T], word: &str) -> String {
+    let mut names: Vec<_> = names.iter().map(ToString::to_string).collect();
+    match names.pop() {
+        Some(last) if names.is_empty() => last,
+        Some(last) => format!("{} {word} {last}", names.join(", ")),
+        None => String::new(),
+    }
+}
+
 /// A way to settle an objection, and what it still lacks.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct OpenSettlement {
     /// On what basis.
     pub basis: Basis,
     /// Whose word is missing.
-    pub by: Vec<Seats>,
+    pub by: Vec<OpenSeats>,
 }
 
 /// What a request wants of one member.
@@ -281,17 +325,12 @@ pub fn due(request: &Request, member: &MemberPath, now: Timestamp) -> Result<Due
 }
 
 fn missing_consents(request: &Request, now: Timestamp) -> Vec<Missing> {
-    let mut ways = request.shortest_ways(now).unwrap_or_default();
+    let ways = request.shortest_ways(now).unwrap_or_default().into_iter();
+    let mut ways: Vec<_> = ways.map(|way| OpenSeats::for_consents(request, way)).collect();
     if ways.len() > 1 {
-        let seats =
-            |way: Alternative| way.into_iter().map(|(role, count)| Seats { count, role }).collect();
-        return vec![Missing::ConsentsEither { ways: ways.into_iter().map(seats).collect() }];
+        return vec![Missing::ConsentsEither { ways }];
     }
-    let of = |(role, seats): (Role, u16)| {
-        let organisations = request.terms.in_role(&role).to_vec();
-        Missing::Consents { seats, role, organisations }
-    };
-    ways.pop().unwrap_or_default().into_iter().map(of).collect()
+    ways.pop().unwrap_or_default().into_iter().map(Missing::Consents).collect()
 }
 
 /// Whether consents are missing that no seat asks for. While seats are open whoever fills them may
@@ -334,17 +373,15 @@ pub fn missing(request: &Request, now: Timestamp) -> Vec<Missing> {
         State::Open | State::Notice | State::Objected | State::Satisfied => {}
     }
     for objection in request.standing_objections() {
-        let or = request.settling(objection).into_iter().map(|(basis, open)| OpenSettlement {
-            basis,
-            by: open.into_iter().map(|(role, count)| Seats { count, role }).collect(),
-        });
+        let or = request
+            .settling(objection)
+            .into_iter()
+            .map(|(basis, open)| OpenSettlement { basis, by: OpenSeats::all(request, open) });
         let (organisation, or) = (objection.by.organisation.clone(), or.collect());
         found.push(Missing::Withdrawal { organisation, or });
     }
-    for (role, seats) in request.missing_attestations().unwrap_or_default() {
-        let organisations = request.terms.in_role(&role).to_vec();
-        found.push(Missing::Attestations { seats, role, organisations });
-    }
+    let open = request.missing_attestations().unwrap_or_default();
+    found.extend(OpenSeats::all(request, open).into_iter().map(Missing::Attestations));
     let date = request.rule().and_then(|rule| rule.trigger.date());
     if let Some(until) = date.filter(|date| now < *date) {
         found.push(Missing::Date { until });
@@ -377,8 +414,7 @@ pub fn missing(request: &Request, now: Timestamp) -> Vec<Missing> {
 
 impl fmt::Display for OpenSettlement {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let by = self.by.iter().map(ToString::to_string).collect::<Vec<_>>();
-        write!(f, "{} by {}", self.basis.noun(), by.join(" and "))
+        write!(f, "{} by {}", self.basis.noun(), listed(&self.by, "and"))
     }
 }
 
@@ -397,6 +433,11 @@ pub enum Turn {
     },
     /// The request lapses.
     Expires,
+    /// Notice has run for a holder, by what is known in this home; until then it spends no share.
+    NoticeEndsFor {
+        /// Whose home.
+        member: MemberPath,
+    },
     /// The bundle can no longer be fetched.
     AccessEnds,
     /// The requester's organisation is late with what it took upon itself.
@@ -431,7 +472,8 @@ pub fn upcoming(request: &Request, now: Timestamp) -> Vec<Upcoming> {
             }));
         }
         State::Released | State::Retrieved => {
-            turns.extend(request.access_ends().map(|at| (at, Turn::AccessEnds)));
+            let ends = request.access_ends().filter(|_| request.may_fetch(now).is_ok());
+            turns.extend(ends.map(|at| (at, Turn::AccessEnds)));
             let owed = owed(request, now).filter(|_| request.is_retrieved());
             turns.extend(owed.map(|(duty, _)| {
                 (duty.by, Turn::DutyDue { acknowledged: duty.kind.fulfilled_by() })
@@ -444,6 +486,31 @@ pub fn upcoming(request: &Request, now: Timestamp) -> Vec<Upcoming> {
     turns.into_iter().map(|(at, turn)| Upcoming { at, turn }).collect()
 }
 
+/// The same, with when notice has run in homes that have known of the request since then: what the
+/// vault says of that is not enough for a holder.
+pub fn upcoming_in(
+    request: &Request,
+    homes: &[(MemberPath, Timestamp)],
+    now: Timestamp,
+) -> Vec<Upcoming> {
+    let mut turns = upcoming(request, now);
+    let goes_on = match request.state(now) {
+        State::Open | State::Notice | State::Objected | State::Satisfied => true,
+        State::Released | State::Retrieved | State::Withdrawn | State::Expired => false,
+    };
+    let awaited = request.awaited_holders(now);
+    for (member, known) in homes.iter().filter(|_| goes_on) {
+        let at = request.notice_ends_for(*known);
+        // Where the vault's own notice lasts as long, nothing is new.
+        let is_news = now.max(request.notice_ends_at) < at && at < request.expires_at;
+        if is_news && awaited.contains(&&member.organisation) {
+            turns.push(Upcoming { at, turn: Turn::NoticeEndsFor { member: member.clone() } });
+        }
+    }
+    turns.sort_by_key(|turn| turn.at);
+    turns
+}
+
 impl fmt::Display for Turn {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -453,6 +520,9 @@ impl fmt::Display for Turn {
                 write!(f, "the consent of {member} is no longer good, unless it is given anew")
             }
             Self::Expires => f.write_str("the request expires"),
+            Self::NoticeEndsFor { member } => {
+                write!(f, "notice has run in the home of {member}, which learned of it later")
+            }
             Self::AccessEnds => f.write_str("the bundle can no longer be fetched"),
             Self::DutyDue { acknowledged } => {
                 write!(f, "acknowledgement of {} is due", acknowledged.noun())
@@ -463,28 +533,15 @@ impl fmt::Display for Turn {
 
 impl fmt::Display for Missing {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let list = |organisations: &[OrganisationName]| {
-            organisations.iter().map(ToString::to_string).collect::<Vec<_>>().join(" or ")
-        };
+        let list = |organisations: &[OrganisationName]| listed(organisations, "or");
         match self {
-            Self::Attestations { seats: 1, role, organisations } => {
-                write!(f, "attestation of a member of {} ({role})", list(organisations))
-            }
-            Self::Attestations { seats, role, organisations } => {
-                write!(f, "attestations of {seats} members of {} ({role})", list(organisations))
-            }
+            Self::Attestations(open) if open.seats == 1 => write!(f, "attestation of {open}"),
+            Self::Attestations(open) => write!(f, "attestations of {open}"),
             Self::Date { until } => write!(f, "that it is {until}"),
-            Self::Consents { seats: 1, role, organisations } => {
-                write!(f, "consent of a member of {} ({role})", list(organisations))
-            }
-            Self::Consents { seats, role, organisations } => {
-                write!(f, "consents of {seats} members of {} ({role})", list(organisations))
-            }
+            Self::Consents(open) if open.seats == 1 => write!(f, "consent of {open}"),
+            Self::Consents(open) => write!(f, "consents of {open}"),
             Self::ConsentsEither { ways } => {
-                let each = |way: &Vec<Seats>| {
-                    way.iter().map(ToString::to_string).collect::<Vec<_>>().join(" and ")
-                };
-                let ways = ways.iter().map(each).collect::<Vec<_>>();
+                let ways: Vec<_> = ways.iter().map(|way| listed(way, "and")).collect();
                 write!(f, "consents of {}", ways.join(", or of "))
             }
             Self::Organisations { count: 1, organisations } => {
@@ -500,12 +557,12 @@ impl fmt::Display for Missing {
             Self::Review { organisations } => write!(
                 f,
                 "a look at the request by {}, before which no consent counts",
-                organisations.iter().map(ToString::to_string).collect::<Vec<_>>().join(" and ")
+                listed(organisations, "and")
             ),
             Self::Notification { organisations } => write!(
                 f,
                 "a look at the request by {}, or evidence that they were notified",
-                organisations.iter().map(ToString::to_string).collect::<Vec<_>>().join(" and ")
+                listed(organisations, "and")
             ),
             Self::Notice { until } => write!(f, "notice to run until {until}"),
             Self::Contributions { count: 1, organisations } => {

@@ -32,7 +32,7 @@ use crate::store::syncing::{FILE, Health};
 use crate::store::{ReadError, Records, StreamHead};
 
 /// The layout of keys and values below.
-const FORMAT: u32 = 4;
+const FORMAT: u32 = 5;
 /// Entries that are applied in memory before they are settled: what a start after a crash applies
 /// again. Few in tests, so that they settle often.
 const RECENT_ENTRIES_MAX: u64 = if cfg!(test) { 7 } else { 2_048 };

@@ -135,6 +135,8 @@ fn an_attested_event_opens_a_request_and_an_award_settles_what_stands_against_it
     let objection = &settled["objections"][0];
     assert_eq!((&settled["state"], &objection["settled"]), (&json!("open"), &json!(true)));
     assert_eq!(objection["settlements"][0]["basis"], "award");
+    let document = &objection["settlements"][0]["evidence"][0];
+    assert_eq!(document["name"], "ruling.pdf", "whoever lost reads which one: {document}");
     assert_eq!(objection["withdrawn_at"], Value::Null, "nobody has taken it back");
 
     world.approve("trade-secret-center", &request);
@@ -234,6 +236,8 @@ fn a_silent_party_is_reminded_before_its_silence_counts() {
     assert_eq!(world.escrow("trade-secret-center", &other).refusal(), "NOT_FOUND");
     let reminded = world.escrow("trade-secret-center", &remind).record();
     assert_eq!(missing(reminded), [(json!("reminders"), json!(1)), silence.clone()]);
+    let told = world.escrow("hanbit-parts", &["status"]).record()["reminded"].clone();
+    assert_eq!((&told[0]["agreement"], &told[0]["times"]), (&json!(agreement), &json!(1)));
     let again = world.escrow("orient-display", &remind);
     assert_eq!(again.refusal(), "REMINDED_LATELY", "each gives it time");
     world.deposit(&agreement, "etch for 91 s");

@@ -109,6 +109,25 @@ fn what_is_wrong_with_terms_and_what_may_be_regretted_is_told_before_they_are_pr
     let counted_in = Desk::with(JOINT).escrow(&operator, "");
     assert!(codes(&counted_in.out).contains(&("advice", "operator_is_party")), "{counted_in:?}");
 
+    let role = [&operator[..4], &["agent"]].concat();
+    let refused = Desk::with(JOINT).escrow(&role, "");
+    assert_eq!((refused.code, refused.refusal().as_str()), (2, "USAGE"));
+    assert!(refused.err.contains("its organisation is trade-secret-center"), "{}", refused.err);
+    let one_roof = |groups: &str| {
+        Desk::with(JOINT).escrow(&["agreement", "check", "terms.toml", "--one-roof", groups], "")
+    };
+    let told = one_roof("hanbit-parts,trade-secret-center");
+    assert!(codes(&told.out).contains(&("advice", "one_roof")), "{told:?}");
+    for (groups, says) in [
+        ("hanbit-parts,nobody-yet", "nobody-yet, which is no party"),
+        ("hanbit-parts", "two organisations or more"),
+        ("hanbit-parts,Orient Display", "is not an organisation name"),
+    ] {
+        let refused = one_roof(groups);
+        assert_eq!((refused.code, refused.refusal().as_str()), (2, "USAGE"), "{groups}");
+        assert!(refused.err.contains(says), "{groups}: {}", refused.err);
+    }
+
     for (why, terms, refusal) in [
         ("not TOML", "title = ", "BAD_TERMS"),
         ("a misspelt safeguard", &JOINT.replace("needs =", "neds ="), "BAD_TERMS"),
@@ -139,7 +158,20 @@ fn advice_is_told_to_scripts_that_propose() {
     let advice: Vec<_> =
         told.filter_map(|it| it["advice"]["code"].as_str().map(str::to_owned)).collect();
     assert_eq!(advice, ["single_agent", "coalitions"], "{}", proposed.err);
-    proposed.record();
+    let agreement = super::id(&proposed.record());
+    // What cannot work is not proposed, as `check` says.
+    let over = world.file("over.toml", format!("term = \"2026-01-01T00:00:00.000Z\"\n{JOINT}"));
+    let refused = world.escrow("hanbit-parts", &["agreement", "propose", &over, "--yes"]);
+    assert_eq!((refused.code, refused.refusal().as_str()), (1, "BAD_TERMS"));
+    assert!(refused.err.contains("The term was over"), "{}", refused.err);
+    // Whoever is to sign them has them as a file.
+    let mut printing = Command::new(env!("CARGO_BIN_EXE_escrow"));
+    printing.arg("--home").arg(world.home("orient-display"));
+    let printed = printing.args(["agreement", "terms", &agreement]).output().unwrap();
+    let desk = Desk::with(&String::from_utf8(printed.stdout).unwrap());
+    let checked = desk.check();
+    assert_eq!(codes(&checked.out), [("advice", "single_agent"), ("advice", "coalitions")]);
+    assert_eq!(desk.simulate(&[], WALK).code, 0);
     let aloud = ["agreement", "propose", &terms, "--yes"];
     let said = world.escrow_aloud("hanbit-parts", &aloud, b"");
     assert!(said.contains("advice: ") && !said.contains("Sign this?"), "{said}");

@@ -1,5 +1,5 @@
-//! `agreement template`, `check`, `propose`, `list`, `accept`, `decline`, `reseal`, `terminate`. What
-//! amends one is in `amendment.rs`.
+//! `agreement template`, `check`, `propose`, `list`, `terms`, `accept`, `decline`, `reseal`,
+//! `terminate`. What amends one is in `amendment.rs`.
 
 use std::fs::File;
 use std::io::Read as _;
@@ -100,6 +100,7 @@ pub(crate) async fn run(
     match command {
         Command::Propose { terms, known } => propose(output, session, &terms, known).await,
         Command::List => list(output, session).await,
+        Command::Terms { agreement } => terms(output, session, &agreement).await,
         Command::Accept { agreement } => accept(output, session, &agreement).await,
         Command::Decline { agreement } => decline(output, session, &agreement).await,
         Command::Reseal { agreement } => reseal(output, session, &agreement).await,
@@ -178,6 +179,15 @@ async fn list(output: &Output, session: &mut Session) -> Result<Exit, Failure> {
     let views: Vec<_> =
         agreements.iter().map(|a| AgreementView::new(a, &session.vault.log)).collect();
     output.list(&views, &["AGREEMENT", "STATE", "TITLE", "PARTIES"], AgreementView::row)?;
+    Ok(Exit::Done)
+}
+
+/// `escrow agreement terms`
+async fn terms(output: &Output, session: &mut Session, named: &str) -> Result<Exit, Failure> {
+    let found = find::agreement(session, named).await?;
+    let Agreement { id, version, terms_sha256, .. } = &found;
+    let whose = format!("# Terms of {id}, version {version}, SHA-256 {terms_sha256}.\n\n");
+    output.text(&format!("{whose}{}", terms_text::write(&found.terms)))?;
     Ok(Exit::Done)
 }
 

@@ -136,6 +136,11 @@ fn effect(matter: &Matter, by: &MemberPath, due: Due) -> String {
     let spends = request.state(now()) == State::Satisfied
         && request.awaited_holders(now()).contains(&own)
         && !matter.request.has_contributed(own);
+    if matter.request.standing_objections().any(|objection| objection.by.organisation == *own) {
+        return format!(
+            "{act}, to which {own} objects. The objection stands; when it is over, the consent counts."
+        );
+    }
     match (spends, request.contributions_missing()) {
         (false, _) => format!("{act}. The share of {own} is not spent before the rule is met."),
         (true, 0 | 1) => format!("{act}. The share of {own} is spent, which releases the bundle."),

@@ -322,7 +322,12 @@ pub(super) async fn look_again(
 }
 
 pub(super) fn view(matter: &Matter) -> RequestView {
-    RequestView::new(&matter.request, Some(&matter.deposit), now())
+    let now = now();
+    RequestView::new(&matter.request, Some(&matter.deposit), now).known_in(
+        &matter.request,
+        std::slice::from_ref(&matter.home),
+        now,
+    )
 }
 
 pub(super) fn show_request(output: &Output, matter: &Matter) -> Result<(), Failure> {

@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use crate::cli::commands::release::every_request;
 use crate::cli::failure::{Exit, Failure};
-use crate::cli::output::{Output, fields};
+use crate::cli::output::{Output, count, fields};
 use crate::cli::view::may_object_text;
 use crate::client::acts::amendment;
 use crate::client::acts::identity::{self, Untold};
@@ -19,6 +19,7 @@ use crate::domain::organisation::{Member, Organisation, Standing};
 use crate::domain::outlook::{Wanted, wanted};
 use crate::domain::statement::Reason;
 use crate::domain::time::Timestamp;
+use crate::domain::trigger::Reminded;
 
 #[derive(Serialize)]
 struct StatusView {
@@ -36,6 +37,7 @@ struct StatusView {
     to_review: Vec<RequestId>,
     to_settle: Vec<RequestId>,
     to_countersign: Vec<AgreementId>,
+    reminded: Vec<RemindedView>,
     may_object: Vec<MayObject>,
     untold: Vec<UntoldView>,
     holds_organisation_key: bool,
@@ -54,6 +56,14 @@ struct MayObject {
     request: RequestId,
     /// Until when for sure; `None` where that can be over at any moment.
     until: Option<Timestamp>,
+}
+
+/// An agreement in which the organisation was reminded since it signed something last.
+#[derive(Serialize)]
+struct RemindedView {
+    agreement: AgreementId,
+    times: u16,
+    last_at: Timestamp,
 }
 
 /// A revocation that some agreements' parties have not been told of.
@@ -124,6 +134,11 @@ pub(super) async fn status(output: &Output, session: &mut Session) -> Result<Exi
         pending.iter().any(|it| amendment::awaits(found, it, &owner.organisation))
     };
     let to_countersign = agreements.iter().filter(awaits).map(|found| found.id.clone()).collect();
+    let reminded = |found: &Agreement| {
+        let Reminded { times, last_at } = *found.reminded.get(&owner.organisation)?;
+        found.in_force().ok().map(|()| RemindedView { agreement: found.id.clone(), times, last_at })
+    };
+    let reminded = agreements.iter().filter_map(reminded).collect();
     let cas = vault.cas()?;
     let log_key = log_key(&vault)?;
     let (ca, next) = (cas.first().map(Vec::as_slice).unwrap_or_default(), cas.get(1));
@@ -145,6 +160,7 @@ pub(super) async fn status(output: &Output, session: &mut Session) -> Result<Exi
         to_review,
         to_settle,
         to_countersign,
+        reminded,
         may_object,
         untold: identity::untold(session, &agreements).into_iter().map(Into::into).collect(),
         holds_organisation_key: session.home.organisation_key()?.is_some(),
@@ -211,6 +227,17 @@ impl StatusView {
         pairs.extend(asked.map(|(what, requests)| (what, lines(requests))));
         if !self.to_countersign.is_empty() {
             pairs.push(("to countersign", lines(&self.to_countersign)));
+        }
+        if !self.reminded.is_empty() {
+            let told = self.reminded.iter().map(|r| {
+                let times = count(usize::from(r.times), "time", "times");
+                format!(
+                    "{} {times}, last at {}: your organisation counts as silent there before long, \
+                     unless it signs something in it, such as a deposit",
+                    r.agreement, r.last_at
+                )
+            });
+            pairs.push(("reminded of", told.collect::<Vec<_>>().join("\n")));
         }
         if !self.may_object.is_empty() {
             let may_object = self.may_object.iter();

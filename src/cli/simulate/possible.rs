@@ -29,9 +29,15 @@ pub fn steps(walk: &Walk) -> Vec<String> {
         let asked = undecided(walk);
         let openings = openings.into_iter().filter(|opening| opening.missing.is_empty());
         let openings = openings.filter(|opening| !asked.contains(&opening.rule));
-        steps.extend(openings.flat_map(|opening| {
-            let who = opening.organisations.first();
-            who.map(|who| format!("request {} --rule {}", first(who), opening.rule))
+        steps.extend(openings.filter_map(|opening| {
+            let who = first(opening.organisations.first()?);
+            let granted = walk.granted(agreement.terms.rule(&opening.rule)?)?;
+            // Without a number it is about the last.
+            let which = match granted == walk.deposits() {
+                true => String::new(),
+                false => format!(" {granted}"),
+            };
+            Some(format!("request {who}{which} --rule {}", opening.rule))
         }));
     }
     steps.extend(countersignatures(walk, agreement));

@@ -45,6 +45,15 @@ pub const USAGES: [(&str, &str); 17] = [
     ("until", "until DATE"),
 ];
 
+/// What the real commands take for people to read; no rule looks at it, and it may be left out.
+const FOR_PEOPLE: [(&str, &str); 5] = [
+    ("request", "--purpose"),
+    ("request", "--evidence"),
+    ("object", "--reason"),
+    ("attest", "--evidence"),
+    ("settle", "--evidence"),
+];
+
 /// Words that people try, and what is meant by them.
 const MEANT: [(&str, &str); 12] = [
     ("ask", "request"),
@@ -152,8 +161,12 @@ impl Reader<'_> {
     }
 
     fn step(&self, rest: &mut Rest) -> Result<Step, Fault> {
+        let word = rest.word.clone();
+        for (_, option) in FOR_PEOPLE.into_iter().filter(|(of, _)| *of == word) {
+            while rest.value(option)?.is_some() {}
+        }
         let say = |saying| Act::Say(saying);
-        let step = match rest.word.clone().as_str() {
+        let step = match word.as_str() {
             "deposit" => {
                 let label = rest.value("--label")?.map(|text| read::<Text>(&text)).transpose()?;
                 Step::Deposit { by: self.member_if_any(rest)?, label }

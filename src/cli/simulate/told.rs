@@ -38,6 +38,9 @@ pub struct ToldView {
     /// What it has left for later, where it was done.
     #[serde(skip_serializing_if = "Option::is_none")]
     not_yet: Option<ErrorView>,
+    /// What the agreement has come to, if it is no longer in force.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    agreement_state: Option<&'static str>,
     /// The version of the terms in force.
     agreement_version: u32,
     /// How many deposits there are.
@@ -150,7 +153,9 @@ impl ToldView {
             let request = walk.request(number)?;
             let of = format!("{}, by {}", request.statement.rule, request.requester());
             let deposit = walk.states().deposit(&request.deposit);
-            Some(NumberedView { number, request: RequestView::new(&request, deposit, now), of })
+            let view = RequestView::new(&request, deposit, now);
+            let view = view.known_in(&request, &walk.known(&request.id), now);
+            Some(NumberedView { number, request: view, of })
         };
         Self {
             line: 0,
@@ -161,6 +166,9 @@ impl ToldView {
             statements: Vec::new(),
             error: None,
             not_yet: None,
+            agreement_state: agreement
+                .filter(|it| it.in_force().is_err())
+                .map(|it| it.phase.word()),
             agreement_version: agreement.map_or(0, |agreement| agreement.version),
             deposits: walk.deposits(),
             rules: openings.unwrap_or_default(),
@@ -191,6 +199,7 @@ impl ToldView {
         put("title", &mut self.title.iter().map(ToString::to_string));
         put("time", &mut std::iter::once(self.at.to_string()));
         put("rules", &mut self.as_understood.iter().cloned());
+        put("agreement", &mut self.agreement_state.into_iter().map(|state| format!("is {state}")));
         put("done", &mut self.statements.iter().map(|said| said.text.clone()));
         let errors = [("refused", &self.error), ("not yet", &self.not_yet)];
         for (name, error) in errors.into_iter().filter_map(|(name, it)| Some((name, it.as_ref()?)))

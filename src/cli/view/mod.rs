@@ -33,7 +33,6 @@ use crate::domain::organisation::{Invited, Member, Organisation, Standing};
 use crate::domain::outlook::{self, Coming};
 use crate::domain::statement::{Content, Kind, Log, Sealing};
 use crate::domain::stream::Stream;
-use crate::domain::terms::Rule;
 use crate::domain::text::Text;
 use crate::domain::time::Timestamp;
 use crate::domain::trigger::Unmet;
@@ -168,18 +167,13 @@ impl AgreementView {
         pending: &[Pending],
         now: Timestamp,
     ) -> Self {
-        let untriggered = |rule: &Rule| UntriggeredView {
-            rule: rule.name.clone(),
-            missing: agreement.unmet(rule, now),
-        };
-        let untriggered = agreement.terms.rules.iter().map(untriggered);
+        let untriggered = outlook::openings(agreement, now).into_iter();
+        let untriggered = untriggered
+            .map(|opening| UntriggeredView { rule: opening.rule, missing: opening.missing });
         Self {
             amendments: pending.iter().map(|it| AmendmentView::new(agreement, it)).collect(),
             untriggered: untriggered.filter(|it| !it.missing.is_empty()).collect(),
-            next: match agreement.in_force() {
-                Ok(()) => outlook::ahead(agreement, now),
-                Err(_) => Vec::new(),
-            },
+            next: outlook::ahead(agreement, now),
             ..self
         }
     }

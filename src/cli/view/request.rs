@@ -7,7 +7,7 @@ use crate::domain::deposit;
 use crate::domain::id::{
     AgreementId, DepositId, MemberPath, OrganisationName, RequestId, RuleName,
 };
-use crate::domain::outlook::{Missing, Upcoming, Wanted, missing, upcoming};
+use crate::domain::outlook::{Missing, Upcoming, Wanted, missing, upcoming, upcoming_in};
 use crate::domain::request::{self, DutyState, State};
 use crate::domain::statement::{Acknowledged, Basis, Duty, DutyKind, Evidence};
 use crate::domain::text::Text;
@@ -167,6 +167,7 @@ struct SettlementView {
     basis: Basis,
     member: MemberPath,
     organisation: OrganisationName,
+    evidence: Vec<Evidence>,
     at: Timestamp,
 }
 
@@ -300,6 +301,7 @@ impl RequestView {
                 basis: settled.basis,
                 member: settled.by.clone(),
                 organisation: organisation(&settled.by),
+                evidence: settled.evidence.clone(),
                 at: settled.at,
             });
             settled.collect()
@@ -352,6 +354,16 @@ impl RequestView {
         }
     }
 
+    /// With what happens next where it has been known of in these homes since then.
+    pub fn known_in(
+        self,
+        request: &request::Request,
+        homes: &[(MemberPath, Timestamp)],
+        now: Timestamp,
+    ) -> Self {
+        Self { next: upcoming_in(request, homes, now), ..self }
+    }
+
     /// With what the request wants of whoever looks at it.
     pub fn wanting(self, wanted: Option<Wanted>) -> Self {
         Self { wanted, ..self }
@@ -368,10 +380,11 @@ impl RequestView {
         let consents = self.consents.iter().map(|c| format!("{} at {}", c.member, c.at));
         let spent = self.contributions.iter().map(|c| format!("{} at {}", c.holder, c.at));
         let objections = self.objections.iter().map(|o| {
-            let settled = o
-                .settlements
-                .iter()
-                .map(|s| format!("\n    {} at {}: {}", s.member, s.at, s.basis.noun()));
+            let settled = o.settlements.iter().map(|s| {
+                let documents = s.evidence.iter().map(|e| format!("\n      {}", document(e)));
+                let documents = documents.collect::<String>();
+                format!("\n    {} at {}: {}{documents}", s.member, s.at, s.basis.noun())
+            });
             let settled = settled.collect::<String>();
             let withdrawn = o.withdrawn_at.map(|at| format!(", withdrawn at {at}"));
             let withdrawn = match o.settled && withdrawn.is_none() {

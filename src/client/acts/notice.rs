@@ -22,7 +22,8 @@ pub fn has_run(session: &Session, request: &Request, now: Timestamp) -> Result<(
     refuse_before(ends(session, request)?, request, now)
 }
 
-fn first_sight(session: &Session, request: &Request) -> Result<Timestamp, ClientError> {
+/// Since when a request is known here, which is now if it was not before.
+pub fn first_sight(session: &Session, request: &Request) -> Result<Timestamp, ClientError> {
     session.home.first_sight(&request.id, Timestamp::from(SystemTime::now()))
 }
 
@@ -32,8 +33,8 @@ fn refuse_before(until: Timestamp, request: &Request, now: Timestamp) -> Result<
     }
     Err(ClientError::NotYet {
         message: format!(
-            "but for the vault's word {} was not known long enough; its notice runs here until \
-             {until}",
+            "{} has not been known here for long enough, whatever the vault says: notice runs here \
+             until {until}",
             request.id
         ),
         hint: format!("run `escrow approve {}` again after that", request.id),

@@ -17,7 +17,7 @@ use crate::crypto::request_point::{Purpose, RequestSecret};
 use crate::crypto::{proofs, signature};
 use crate::domain::agreement::Agreement;
 use crate::domain::deposit::Deposit;
-use crate::domain::id::{AgreementId, Bytes, DepositId, RequestId, RuleName};
+use crate::domain::id::{AgreementId, Bytes, DepositId, MemberPath, RequestId, RuleName};
 use crate::domain::outlook;
 pub use crate::domain::outlook::Due;
 use crate::domain::refusal::Refusal;
@@ -39,6 +39,8 @@ pub struct Matter {
     pub deposit: Deposit,
     /// The request.
     pub request: Request,
+    /// Whose home this is, and since when the request is known here.
+    pub home: (MemberPath, Timestamp),
 }
 
 /// Looks at a request. When it was first seen here is remembered: notice runs from then. If the
@@ -65,7 +67,8 @@ pub fn matter(session: &Session, id: &RequestId) -> Result<Matter, ClientError> 
     let agreement = session.believed_agreement(&request.agreement)?;
     let deposit = session.states().deposit(&request.deposit);
     let deposit = deposit.ok_or_else(|| not_found(request.deposit.as_str()))?.clone();
-    Ok(Matter { agreement, deposit, request })
+    let home = (session.owner.path.clone(), notice::first_sight(session, &request)?);
+    Ok(Matter { agreement, deposit, request, home })
 }
 
 /// Somebody looks at a request: remembers when it was first known here, and signs that it was seen
@@ -178,7 +181,7 @@ pub async fn consent(session: &Session, matter: &Matter) -> Result<(), ClientErr
 /// Spends the own share on a request whose rule is met. Everything that the rule asks for is
 /// checked here once more, from what was believed and by this computer's own clock.
 pub async fn spend(session: &Session, matter: &Matter) -> Result<(), ClientError> {
-    let Matter { agreement, deposit, request } = matter;
+    let Matter { agreement, deposit, request, home: _ } = matter;
     let (now, own) = (now(), &session.owner.path.organisation);
     let state = request.state(now);
     if state != State::Satisfied {
@@ -254,6 +257,18 @@ pub fn withdrawal(
         request: matter.request.named(),
         withdrawn,
     };
+    let own = &session.owner.path.organisation;
+    let mut standing = matter.request.standing_objections();
+    let is_meant = withdrawn == Withdrawn::Request
+        && matter.request.requester().organisation != *own
+        && standing.any(|objection| objection.by.organisation == *own);
+    if is_meant {
+        return Err(ClientError::input(
+            "NOT_ENTITLED",
+            format!("{} is not a request of {own}, but its objection to it is", matter.request.id),
+            format!("to take that back, run `escrow withdraw {} --objection`", matter.request.id),
+        ));
+    }
     request::decide_withdrawal(&matter.request, &withdrawal, now())?;
     Ok(withdrawal)
 }

@@ -90,7 +90,7 @@ pub async fn retrieve(
     raw: bool,
     mut told: impl FnMut(Told<'_>),
 ) -> Result<Retrieved, ClientError> {
-    let Matter { agreement, deposit, request } = matter;
+    let Matter { agreement, deposit, request, home: _ } = matter;
     may_retrieve(session, matter, out)?;
     let (stated, point) = (&deposit.statement, request.statement.point.to_string());
     let before = Partial::signed(&session.home, &point)

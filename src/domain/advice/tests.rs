@@ -17,8 +17,9 @@ fn good() -> Value {
             "agent": ["trade-secret-center"],
             "auditor": ["other-auditor"],
             "arbiter": ["board-of-arbitration"],
+            "trustee": ["land-trust"],
         },
-        "holders": ["depositor", "beneficiary", "agent"],
+        "holders": ["depositor", "beneficiary", "agent", "trustee"],
         "amend": { "all": ["1@depositor", "1@agent"] },
         "rules": [
             { "name": "joint", "requesters": ["beneficiary"],
@@ -27,7 +28,9 @@ fn good() -> Value {
               ] },
               "notice": "0s", "objection": [], "expires": "90d" },
             { "name": "bankruptcy", "requesters": ["beneficiary"],
-              "needs": { "all": ["1@auditor", "1@agent"] },
+              "needs": { "any": [
+                  { "all": ["1@auditor", "1@agent"] }, { "all": ["1@beneficiary", "1@trustee"] },
+              ] },
               "notice": "10d", "objection": ["depositor"],
               "settled_by": {
                   "joint": { "all": ["1@depositor", "1@beneficiary"] }, "award": "1@arbiter",
@@ -57,6 +60,13 @@ fn told(changes: &[(&str, Value)], known: &Known) -> Vec<Finding> {
 fn run_by(operator: Option<&str>) -> Known {
     let operator = operator.map(|name| name.parse().unwrap());
     Known { operator, one_roof: Vec::new() }
+}
+
+/// Needs that take a second person of whoever asks, in either way.
+fn second_person() -> Value {
+    json!({"any": [
+        {"all": ["1@beneficiary", "1@agent"]}, {"all": ["1@beneficiary", "1@trustee"]},
+    ]})
 }
 
 /// In the second rule.
@@ -109,9 +119,45 @@ fn each_piece_of_advice_has_its_cause_and_names_it() {
         ),
         (
             Some(SingleAgent),
-            vec![("/rules/0/needs".to_owned(), json!({"all": ["1@depositor", "1@agent"]}))],
+            vec![
+                ("/rules/0/needs".to_owned(), json!({"all": ["1@depositor", "1@agent"]})),
+                second("needs", json!({"all": ["1@depositor", "1@agent"]})),
+            ],
+            "No rule is met without trade-secret-center",
+        ),
+        (
+            Some(SingleAgent),
+            vec![
+                ("/rules/0/needs".to_owned(), json!({"all": ["1@depositor", "1@agent"]})),
+                second("needs", json!({"all": ["1@depositor", "1@agent"]})),
+            ],
             "Add a rule named without-agent: requester = \"beneficiary\", needs = { all = \
-             [\"1@depositor\", \"1@auditor\"] }; or name a second organisation as agent.",
+             [\"1@depositor\", \"1@trustee\"] }; or name a second organisation as agent.",
+        ),
+        // One that takes the depositor is no way out when the depositor is gone.
+        (
+            Some(SingleAgent),
+            vec![second(
+                "needs",
+                json!({"any": [
+                    {"all": ["1@auditor", "1@agent"]}, {"all": ["1@agent", "1@trustee"]},
+                ]}),
+            )],
+            "No rule that does without hanbit-parts is met without trade-secret-center",
+        ),
+        (
+            Some(SingleAgent),
+            vec![
+                ("/rules/0/needs".to_owned(), json!({"all": ["1@depositor", "1@agent"]})),
+                second(
+                    "needs",
+                    json!({"any": [
+                        {"all": ["1@auditor", "1@agent"]}, {"all": ["1@agent", "1@trustee"]},
+                    ]}),
+                ),
+            ],
+            "[\"1@depositor\", \"1@trustee\"] }, for when all others agree; and name a second \
+             organisation as agent, for when hanbit-parts does not (bankruptcy).",
         ),
         (Some(TermOver), vec![term("2026-11-24")], "over at 2026-11-24"),
         (Some(ShortTerm), vec![term("2027-02-01")], "the 90d that one request under rule joint"),
@@ -268,26 +314,26 @@ fn each_piece_of_advice_has_its_cause_and_names_it() {
         (None, vec![second("duty", json!({"kind": "report", "within": "29d"}))], ""),
         (
             Some(SeveralPeople),
-            vec![second("needs", json!({"all": ["1@beneficiary", "1@agent"]}))],
+            vec![second("needs", second_person())],
             "2 people of orient-display; whoever asks never consents",
         ),
         (
             Some(SeveralPeople),
-            vec![second("needs", json!({"all": ["2@auditor", "1@agent"]}))],
-            "2 people of other-auditor.",
+            vec![second("needs", json!({"all": ["2@depositor", "1@agent"]}))],
+            "2 people of hanbit-parts.",
         ),
         (
             Some(SeveralPeople),
             vec![
                 ("/rules/0/needs".to_owned(), json!({"all": ["1@depositor", "1@beneficiary"]})),
-                second("needs", json!({"all": ["1@beneficiary", "1@agent"]})),
+                second("needs", second_person()),
             ],
             "Rules joint and bankruptcy take 2 people of orient-display; whoever asks",
         ),
         (
             Some(SeveralPeople),
-            vec![second("trigger", json!({"order": {"attested": "2@arbiter"}}))],
-            "It takes 2 people of board-of-arbitration to attest what is asked for.",
+            vec![second("trigger", json!({"order": {"attested": "2@trustee"}}))],
+            "It takes 2 people of land-trust to attest what is asked for.",
         ),
         (
             Some(SeveralPeople),
@@ -306,7 +352,7 @@ fn each_piece_of_advice_has_its_cause_and_names_it() {
         ),
         (Some(OneSided), vec![second("needs", json!("1@agent"))], "trade-secret-center"),
         (Some(Impossible), vec![second("expires", json!("10d"))], "expires after 10d"),
-        (Some(Impossible), vec![("/quorum".to_owned(), json!(4))], "4 shares in the quorum"),
+        (Some(Impossible), vec![("/quorum".to_owned(), json!(5))], "5 shares in the quorum"),
         (Some(Impossible), vec![("/quorum".to_owned(), json!(1))], "1 share in the quorum"),
         (Some(Impossible), vec![silence("59m")], "write an hour or more for lasts"),
         (
@@ -354,7 +400,7 @@ fn everything_that_is_unsound_is_told_at_once() {
 fn what_is_wrong_with_the_shares_hides_nothing_else() {
     let found = told(
         &[
-            ("/quorum", json!(4)),
+            ("/quorum", json!(5)),
             ("/rules/0/objection", json!(["depositer"])),
             ("/rules/1/reviewers", json!(["auditer"])),
             ("/rules/1/notice", json!("90d")),
@@ -363,7 +409,7 @@ fn what_is_wrong_with_the_shares_hides_nothing_else() {
     );
     let why: Vec<_> = found.iter().map(|found| found.why.as_str()).collect();
     let expected = [
-        "the terms have 4 shares in the quorum; 2 to 3 are possible",
+        "the terms have 5 shares in the quorum; 2 to 4 are possible",
         "objection of rule joint names the role depositer, which no party has",
         "reviewers of rule bankruptcy names the role auditer, which no party has",
         "rule bankruptcy deadlocks: a request expires after 60d, but notice runs 90d",
@@ -373,9 +419,9 @@ fn what_is_wrong_with_the_shares_hides_nothing_else() {
 
 #[test]
 fn no_rule_is_proposed_where_none_would_be_sound() {
-    let needs = json!({"all": ["1@depositor", "1@agent"]});
+    let needs = json!({"all": ["1@depositor", "1@agent", "1@trustee"]});
     let changes =
-        [("/quorum", json!(3)), ("/rules/0/needs", needs.clone()), ("/rules/1/needs", needs)];
+        [("/quorum", json!(4)), ("/rules/0/needs", needs.clone()), ("/rules/1/needs", needs)];
     let found = told(&changes, &Known::default());
     let single = found.iter().find(|found| found.code == SingleAgent).unwrap();
     assert_eq!(single.fix, "Name a second organisation as agent.");
@@ -393,8 +439,8 @@ fn who_runs_the_vault_is_counted_among_those_who_could_open_bundles() {
         (
             Some("trade-secret-center"),
             true,
-            "trade-secret-center, which runs the vault, has them all: with orient-display or \
-             hanbit-parts it needs nobody else",
+            "trade-secret-center, which runs the vault, has them all: with orient-display, \
+             hanbit-parts or land-trust it needs nobody else",
         ),
         (Some("other-auditor"), true, "other-auditor runs the vault and is a party as auditor"),
     ] {
@@ -403,8 +449,9 @@ fn who_runs_the_vault_is_counted_among_those_who_could_open_bundles() {
         assert_eq!(is_party, is_told, "{operator:?}");
         let said = found.iter().any(|found| found.why.contains(says));
         assert!(said, "{says:?} is not in {found:#?}");
-        let pairs = "orient-display + trade-secret-center, hanbit-parts + trade-secret-center or \
-                     hanbit-parts + orient-display";
+        let pairs = "orient-display + trade-secret-center, hanbit-parts + trade-secret-center, \
+                     land-trust + trade-secret-center, hanbit-parts + orient-display, \
+                     land-trust + orient-display or hanbit-parts + land-trust";
         assert!(found.iter().any(|found| found.why.contains(pairs)), "{found:#?}");
     }
 }

@@ -21,8 +21,12 @@ pub struct Opening {
     pub missing: Vec<Unmet>,
 }
 
-/// How every rule of an agreement stands, in the order of the terms.
+/// How every rule of an agreement stands, in the order of the terms. Under one that is not in force
+/// nobody requests anything.
 pub fn openings(agreement: &Agreement, now: Timestamp) -> Vec<Opening> {
+    if agreement.in_force().is_err() {
+        return Vec::new();
+    }
     let terms = &agreement.terms;
     let opening = |rule: &Rule| {
         let organisations = rule.requesters.iter().flat_map(|role| terms.in_role(role));
@@ -80,7 +84,8 @@ pub struct Coming {
 /// What happens in an agreement by itself after this moment, the next thing first.
 pub fn ahead(agreement: &Agreement, now: Timestamp) -> Vec<Coming> {
     let mut coming: Vec<Coming> = Vec::new();
-    coming.extend(agreement.terms.term.map(|at| Coming { at, what: Ahead::TermEnds }));
+    let term = agreement.terms.term.filter(|_| agreement.in_force().is_ok());
+    coming.extend(term.map(|at| Coming { at, what: Ahead::TermEnds }));
     for opening in openings(agreement, now) {
         let rule = opening.rule;
         coming.extend(opening.missing.into_iter().map(|unmet| match unmet {

@@ -99,7 +99,8 @@ impl Request {
         for objection in &mut self.objections {
             if standing.contains(&(&objection.by, objection.at)) {
                 let (by, basis) = (settlement.made.by.clone(), settlement.basis);
-                objection.settlements.push(Settled { by, at, basis });
+                let evidence = settlement.evidence.clone();
+                objection.settlements.push(Settled { by, at, basis, evidence });
             }
         }
     }

@@ -172,6 +172,8 @@ pub struct Settled {
     pub at: Timestamp,
     /// On what basis.
     pub basis: Basis,
+    /// What shows it.
+    pub evidence: Vec<Evidence>,
 }
 
 /// How a request ended.

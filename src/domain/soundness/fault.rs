@@ -1,5 +1,6 @@
 //! What can be wrong with terms, where, and what to change.
 
+use std::collections::BTreeSet;
 use std::fmt;
 
 use crate::domain::calendar::Period;
@@ -57,6 +58,20 @@ pub enum Unsound {
         /// What.
         what: String,
     },
+    /// A number in a rule that is too small or too large.
+    #[error("rule {rule}: {what} is {count}, and can be {least} to {most}")]
+    Number {
+        /// Which rule.
+        rule: RuleName,
+        /// Which number.
+        what: &'static str,
+        /// What is written.
+        count: usize,
+        /// The least there can be.
+        least: usize,
+        /// The most there can be.
+        most: usize,
+    },
     /// `needs` is too large to reason about.
     #[error("rule {rule}: its needs cannot be checked")]
     Needs {
@@ -112,6 +127,8 @@ pub enum Unsound {
         rule: RuleName,
         /// What is wrong.
         what: &'static str,
+        /// What to change.
+        remedy: &'static str,
     },
     /// A trigger that counts in less than hours.
     #[error("rule {rule}: its trigger {what}")]
@@ -176,7 +193,8 @@ impl Unsound {
     /// In which rule, if it is in one.
     pub fn rule(&self) -> Option<&RuleName> {
         match self {
-            Self::Needs { rule, .. }
+            Self::Number { rule, .. }
+            | Self::Needs { rule, .. }
             | Self::TooFewOrganisations { rule, .. }
             | Self::Clocks { rule, .. }
             | Self::Trigger { rule, .. }
@@ -210,12 +228,15 @@ impl Unsound {
                 "write a quorum of at least 2 and at most as many as there are holders"
             }
             Self::Count { .. } => "merge, split or remove some",
+            Self::Number { .. } => "write a number between these, or leave out what is not wanted",
             Self::Fingerprints(_) => {
-                "list a fingerprint for every party and for nobody else; \
-                 `escrow whoami` in their home prints it"
+                "list a fingerprint for every party, by the name of the organisation and not by its \
+                 role, and for nobody else; `escrow whoami` in their home prints it"
             }
             Self::OneKey(..) => "compare the fingerprints again; parties have keys of their own",
-            Self::UnknownRole { .. } => "check the spelling against [parties]",
+            Self::UnknownRole { .. } => {
+                "write a role as it stands in [parties] before the =, and not the organisation behind it"
+            }
             Self::Twice { .. } => "remove one of the two",
             Self::Needs { cause, .. } | Self::Amend { cause: Some(cause), .. } => cause.remedy(),
             Self::Format(_) => {
@@ -228,10 +249,7 @@ impl Unsound {
             Self::Amend { cause: None, .. } => {
                 "let at least two organisations amend, such as { all = [\"1@depositor\", \"1@agent\"] }"
             }
-            Self::Trigger { .. } => {
-                "let whoever may be passed over object, with notice, and nobody attest for an own \
-                 request"
-            }
+            Self::Trigger { remedy, .. } => remedy,
             Self::TooOften { .. } => {
                 "write an hour or more for lasts and every of silence, and for interval of missed; \
                  people need days"
@@ -254,9 +272,16 @@ impl Unsound {
             Self::OneOrganisation { .. } => {
                 "require consents of two roles, such as { all = [\"1@depositor\", \"1@agent\"] }"
             }
-            Self::Deadlock { .. } => {
-                "require the consent of another holder, make one of these roles a holder, \
-                 or lower the quorum"
+            Self::Deadlock { consents, requester, shares, .. } => {
+                let all: BTreeSet<_> =
+                    consents.0.iter().map(|(_, who)| who).chain([requester]).collect();
+                match all.len() == *shares {
+                    true => "require the consent of another holder, or lower the quorum",
+                    false => {
+                        "require the consent of another holder, make one of these roles a holder, or \
+                         lower the quorum"
+                    }
+                }
             }
         }
     }

@@ -48,7 +48,7 @@ fn check_condition(terms: &Terms, rule: &Rule) -> Result<(), Unsound> {
 /// from it has time to object.
 fn check_trigger(terms: &Terms, rule: &Rule) -> Result<(), Unsound> {
     let name = || rule.name.clone();
-    let trigger = |what| Err(Unsound::Trigger { rule: name(), what });
+    let trigger = |what, remedy| Err(Unsound::Trigger { rule: name(), what, remedy });
     let too_often = |what| Err(Unsound::TooOften { rule: name(), what });
     let may_object =
         |role: &Role| rule.objection.contains(role) && rule.notice != Period::default();
@@ -58,36 +58,49 @@ fn check_trigger(terms: &Terms, rule: &Rule) -> Result<(), Unsound> {
         let roles: Vec<_> = attested.roles().into_iter().collect();
         known_roles(terms, Place::Trigger(name()), &roles)?;
         if roles.iter().any(|role| rule.requesters.contains(role)) {
-            return trigger("is attested by a role that may request under it");
+            return trigger(
+                "is attested by a role that may request under it",
+                "let another role attest: nobody does for an own request",
+            );
         }
     }
     match &rule.trigger {
         Trigger::Joint | Trigger::Event { .. } | Trigger::Order { .. } | Trigger::Date(_) => Ok(()),
         Trigger::Missed { deposits, interval, .. } => {
             let most = trigger::limit::DEPOSITS_MAX;
-            between("missed deposits in a trigger", (*deposits).into(), 1, most)?;
+            number(rule, "trigger.missed.deposits", *deposits, 1, most)?;
             if *interval < limit::WINDOW_MIN {
                 return too_often("asks for a deposit more often than once an hour");
             }
             if may_object(&Role::depositor()) {
                 return Ok(());
             }
-            trigger("passes over the depositor, who has no notice or may not object")
+            trigger(
+                "passes over the depositor, who has no notice or may not object",
+                "write notice, and objection = [\"depositor\"]",
+            )
         }
         Trigger::Silence { role, lasts, reminders, every } => {
             known_roles(terms, Place::Trigger(name()), std::slice::from_ref(role))?;
             let most = trigger::limit::REMINDERS_MAX;
-            between("reminders in a trigger", (*reminders).into(), 1, most)?;
+            number(rule, "trigger.silence.reminders", *reminders, 1, most)?;
             if *lasts < limit::WINDOW_MIN || *every < limit::WINDOW_MIN {
                 return too_often("takes less than an hour for silence");
             }
             if rule.requesters.contains(role) || rule.reviewers.contains(role) {
-                return trigger("is the silence of a role that has to request or to review");
+                return trigger(
+                    "is the silence of a role that has to request or to review",
+                    "name a role whose silence keeps nobody from asking, or another one in requester \
+                     and reviewers",
+                );
             }
             if may_object(role) {
                 return Ok(());
             }
-            trigger("passes over a role that has no notice or may not object")
+            trigger(
+                "passes over a role that has no notice or may not object",
+                "write notice, and name in objection the role that may be silent",
+            )
         }
     }
 }
@@ -147,7 +160,7 @@ fn check_clocks(terms: &Terms, rule: &Rule) -> Result<(), Unsound> {
             window("a bundle could be fetched for less than an hour (access.within)")
         }
         Some(Access { times, .. }) => {
-            between("times in access", times.unwrap_or(1).into(), 1, limit::TIMES_MAX)
+            number(rule, "access.times", times.unwrap_or(1), 1, limit::TIMES_MAX)
         }
     }
 }
@@ -170,8 +183,7 @@ fn check_needs(terms: &Terms, rule: &Rule) -> Result<(), Unsound> {
     let roles = rule.consenting_roles();
     let able: Vec<_> = roles.iter().flat_map(|role| terms.in_role(role)).collect();
     if let Some(wanted) = rule.distinct_organisations {
-        let what = "organisations in distinct_organisations";
-        between(what, wanted.into(), 2, limit::PARTIES_MAX)?;
+        number(rule, "distinct_organisations", wanted, 2, limit::PARTIES_MAX)?;
         let (wanted, able) = (usize::from(wanted), able.len());
         if able < wanted {
             return Err(Unsound::TooFewOrganisations { rule: name(), wanted, able });
@@ -181,6 +193,20 @@ fn check_needs(terms: &Terms, rule: &Rule) -> Result<(), Unsound> {
         check_set(terms, rule, &able, &consents)?;
     }
     Ok(())
+}
+
+fn number(
+    rule: &Rule,
+    what: &'static str,
+    count: u16,
+    least: usize,
+    most: usize,
+) -> Result<(), Unsound> {
+    let count = usize::from(count);
+    if (least..=most).contains(&count) {
+        return Ok(());
+    }
+    Err(Unsound::Number { rule: rule.name.clone(), what, count, least, most })
 }
 
 /// Every way to fill the seats from as few organisations as can be. Spreading a role's seats over

@@ -344,7 +344,7 @@ fn unsound_terms_are_refused_in_a_sentence() {
         (
             "consents of one organisation, said in so many words",
             vec![second(), distinct(1)],
-            "the terms have 1 organisation in distinct_organisations; 2 to 16 are possible",
+            "rule joint: distinct_organisations is 1, and can be 2 to 16",
         ),
         (
             "more organisations than may consent",
@@ -408,7 +408,7 @@ fn unsound_terms_are_refused_in_a_sentence() {
         (
             "a bundle that is fetched no time",
             vec![second(), ("/rules/0/access", json!({"times": 0}))],
-            "the terms have 0 times in access; 1 to 100 are possible",
+            "rule joint: access.times is 0, and can be 1 to 100",
         ),
         (
             "bounds that bound nothing",
@@ -443,7 +443,7 @@ fn unsound_terms_are_refused_in_a_sentence() {
         (
             "no deposit at all is missed",
             vec![second(), given(missed(0))],
-            "the terms have 0 missed deposits in a trigger; 1 to 100 are possible",
+            "rule bankruptcy: trigger.missed.deposits is 0, and can be 1 to 100",
         ),
         (
             "silence of whoever asks",
@@ -458,7 +458,7 @@ fn unsound_terms_are_refused_in_a_sentence() {
         (
             "silence that nobody asked about",
             vec![second(), given(silence("depositor", 0))],
-            "the terms have 0 reminders in a trigger; 1 to 16 are possible",
+            "rule bankruptcy: trigger.silence.reminders is 0, and can be 1 to 16",
         ),
         (
             "a trigger in format 1",

@@ -224,12 +224,18 @@ fn everybody_on_a_shortest_way_is_asked() {
     assert_eq!(asked(&world), [MINJI, KENJI, SORA, DANA]);
     assert_eq!(
         told(&world),
-        "consents of 1@beneficiary and 1@depositor, or of 1@agent and 1@depositor, or of 1@agent \
-         and 1@beneficiary"
+        "consents of a member of orient-display (beneficiary) other than orient-display/yuki and a \
+         member of hanbit-parts (depositor), or of a member of trade-secret-center (agent) and a \
+         member of hanbit-parts (depositor), or of a member of trade-secret-center (agent) and a \
+         member of orient-display (beneficiary) other than orient-display/yuki"
     );
     assert_eq!(consent(&mut world, SORA, &case), Ok(()));
     assert_eq!(asked(&world), [MINJI, KENJI]);
-    assert_eq!(told(&world), "consents of 1@depositor, or of 1@beneficiary");
+    assert_eq!(
+        told(&world),
+        "consents of a member of hanbit-parts (depositor), or of a member of orient-display \
+         (beneficiary) other than orient-display/yuki"
+    );
     assert_eq!(consent(&mut world, KENJI, &case), Ok(()));
     assert_eq!(asked(&world), [""; 0]);
 }

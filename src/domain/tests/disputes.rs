@@ -193,8 +193,9 @@ fn whoever_can_end_an_objection_is_named_with_how() {
     assert_eq!(
         lacking(&world),
         format!(
-            "{withdrawal}, or joint instruction by 1@beneficiary and 1@depositor, or award by \
-             1@agent, or order by 2@agent"
+            "{withdrawal}, or joint instruction by a member of orient-display (beneficiary) and a \
+             member of hanbit-parts (depositor), or award by a member of trade-secret-center (agent), \
+             or order by 2 members of trade-secret-center (agent)"
         )
     );
     assert_eq!(settle(&mut world, &case, MINJI, Basis::Joint), Ok(()));
@@ -202,8 +203,9 @@ fn whoever_can_end_an_objection_is_named_with_how() {
     assert_eq!(
         lacking(&world),
         format!(
-            "{withdrawal}, or joint instruction by 1@beneficiary, or award by 1@agent, or order by \
-             1@agent"
+            "{withdrawal}, or joint instruction by a member of orient-display (beneficiary), or \
+             award by a member of trade-secret-center (agent), or order by a member of \
+             trade-secret-center (agent)"
         )
     );
     for (who, what) in [

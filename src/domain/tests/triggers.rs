@@ -6,7 +6,7 @@ use super::scenario::{DANA, KENJI, MINJI, SORA, YUKI, parties};
 use super::terms::{terms, three_party};
 use super::world::{Case, World};
 use crate::domain::id::{AgreementId, DepositId};
-use crate::domain::outlook::{Missing, Wanted, missing, upcoming, wanted};
+use crate::domain::outlook::{Missing, OpenSeats, Wanted, missing, upcoming, wanted};
 use crate::domain::refusal::Refusal;
 use crate::domain::request::State;
 use crate::domain::statement::{Attested, Reason};
@@ -131,7 +131,10 @@ fn whoever_can_attest_is_named() {
     let lacking = missing(&request, world.now);
     let organisations = vec!["trade-secret-center".parse().unwrap()];
     let role = "agent".parse().unwrap();
-    assert_eq!(lacking, [Missing::Attestations { seats: 1, role, organisations }]);
+    assert_eq!(
+        lacking,
+        [Missing::Attestations(OpenSeats { seats: 1, role, organisations, other_than: None })]
+    );
     let sentence = "attestation of a member of trade-secret-center (agent)";
     assert_eq!(lacking[0].to_string(), sentence);
     for (who, what) in [

@@ -25,7 +25,7 @@ use crate::domain::rules;
 use crate::domain::statement::{Reason, Stated};
 use crate::domain::states::States;
 use crate::domain::stream::Stream;
-use crate::domain::terms::Terms;
+use crate::domain::terms::{Grants, Rule, Terms};
 use crate::domain::text::Text;
 use crate::domain::time::Timestamp;
 use crate::domain::walk::say::key_of;
@@ -120,6 +120,17 @@ impl Walk {
         self.deposits.len()
     }
 
+    /// The number of the last deposit that may be asked for under a rule.
+    pub fn granted(&self, rule: &Rule) -> Option<usize> {
+        let is_granted = |id: &DepositId| match &rule.grants {
+            Grants::All | Grants::Latest => true,
+            Grants::Label(label) => {
+                self.states.deposit(id).is_some_and(|found| found.statement.label == *label)
+            }
+        };
+        self.deposits.iter().rposition(is_granted).map(|index| index + 1)
+    }
+
     /// How many requests there are.
     pub fn requests(&self) -> usize {
         self.requests.len()
@@ -148,10 +159,17 @@ impl Walk {
         proposed.filter(|(_, it)| it.amends_sha256 == agreement.terms_sha256).collect()
     }
 
+    /// In whose homes a request is known, and since when.
+    pub fn known(&self, id: &RequestId) -> Vec<(MemberPath, Timestamp)> {
+        let of = self.known.iter().filter(|((known, _), _)| known == id);
+        of.map(|((_, member), since)| (member.clone(), *since)).collect()
+    }
+
     /// When the next thing happens by itself.
     pub fn next_at(&self) -> Option<Timestamp> {
         let requests = (1..=self.requests()).filter_map(|number| self.request(number));
-        let turns = requests.flat_map(|request| outlook::upcoming(&request, self.now));
+        let turns =
+            requests.flat_map(|it| outlook::upcoming_in(&it, &self.known(&it.id), self.now));
         let ahead = self.agreement().map(|agreement| outlook::ahead(agreement, self.now));
         let ahead = ahead.into_iter().flatten().map(|coming| coming.at);
         turns.map(|turn| turn.at).chain(ahead).min()

@@ -135,8 +135,8 @@ pub enum Stopped {
     NothingToSettle,
     /// Notice has not run for whoever would contribute.
     #[error(
-        "but for the vault's word request {request} was not known long enough in the home of {by}; \
-         its notice runs there until {until}"
+        "request {request} has not been known in the home of {by} for long enough, whatever the vault \
+         says: notice runs there until {until}"
     )]
     NoticeRuns {
         /// Of which request.

@@ -43,6 +43,16 @@ fn a_step_is_read_as_it_is_meant() {
         ("request hanbit-parts/minji --rule joint", request(None, None)),
         ("request hanbit-parts/minji 2 --rule joint", request(Some(2), None)),
         ("request --rule=joint hanbit-parts/minji", request(None, None)),
+        // As the real commands are written.
+        (
+            "request hanbit-parts/minji --rule joint --purpose 'line 7' --evidence a.pdf --evidence b",
+            request(None, None),
+        ),
+        ("object hanbit-parts/minji --reason 'no such event'", about(None, say(Saying::Objection))),
+        (
+            "settle hanbit-parts/minji --award --evidence award.pdf",
+            about(None, say(Saying::Settlement(Basis::Award))),
+        ),
         (
             "request hanbit-parts/minji --rule joint --return-by 2027-03-01",
             request(None, duty(DutyKind::Return, "2027-03-01T23:59:59.999Z")),
@@ -147,7 +157,7 @@ fn promise_11_what_cannot_be_read_is_told_with_what_to_write() {
         ("approve hanbit-parts/minji 1 2", "approve knows no 2", "write: approve"),
         ("approve hanbit-parts/minji --wait", "approve knows no --wait", "write: approve"),
         ("approve --yes hanbit-parts/minji", "approve knows no --yes", "write: approve"),
-        ("object hanbit-parts/minji --reason no", "object knows no --reason", "write: object"),
+        ("show hanbit-parts/minji --reason no", "show knows no --reason", "write: show"),
         ("request hanbit-parts/minji", "does not say under which rule", "--rule NAME"),
         ("request hanbit-parts/minji --rule", "something has to follow --rule", "--rule NAME"),
         ("request hanbit-parts/minji --rule 'a b'", "\"a b\" is not", "write "),

@@ -37,14 +37,16 @@ fn window(pointer: &'static str, what: &'static str) -> Swap {
     unsound(pointer, "59m", Unsound::Window { rule: rule("joint"), what })
 }
 
-fn count(
+/// A number of the first rule.
+fn number(
     pointer: &'static str,
     count: usize,
     what: &'static str,
     least: usize,
     most: usize,
 ) -> Swap {
-    unsound(pointer, count, Unsound::Count { what, count, least, most })
+    let rule = "joint".parse().unwrap();
+    unsound(pointer, count, Unsound::Number { rule, what, count, least, most })
 }
 
 /// What the release key was dealt for stays as it is; of the rest a word is refused where it would
@@ -104,13 +106,7 @@ fn promise_5_an_amendment_is_of_sound_terms_that_the_release_key_was_dealt_for()
         free("/terms/rules/0/needs/of/1", "2@beneficiary"),
         free("/terms/rules/0/needs/of/2", "2@agent"),
         free("/terms/rules/0/distinct_organisations", 3),
-        count(
-            "/terms/rules/0/distinct_organisations",
-            1,
-            "organisations in distinct_organisations",
-            2,
-            16,
-        ),
+        number("/terms/rules/0/distinct_organisations", 1, "distinct_organisations", 2, 16),
         unsound(
             "/terms/rules/0/distinct_organisations",
             4,
@@ -151,7 +147,7 @@ fn promise_5_an_amendment_is_of_sound_terms_that_the_release_key_was_dealt_for()
             "/terms/rules/0/access/within",
             "a bundle could be fetched for less than an hour (access.within)",
         ),
-        count("/terms/rules/0/access/times", 0, "times in access", 1, 100),
+        number("/terms/rules/0/access/times", 0, "access.times", 1, 100),
         free("/terms/rules/0/access/times", 100),
     ]);
     swaps.extend([
@@ -164,6 +160,7 @@ fn promise_5_an_amendment_is_of_sound_terms_that_the_release_key_was_dealt_for()
             Unsound::Trigger {
                 rule: bankruptcy(),
                 what: "is attested by a role that may request under it",
+                remedy: "let another role attest: nobody does for an own request",
             },
         ),
         unknown("/terms/rules/1/trigger/event/attested", "1@buyer", Place::Trigger(bankruptcy())),
