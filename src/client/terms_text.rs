@@ -235,7 +235,7 @@ fn remedy(fault: &str) -> &'static str {
             "write true or false in small letters, numbers in digits, all else in quotation marks",
         ),
         (
-            &["invalid type: map, expected a string"],
+            &["invalid type: map, expected a time such", "invalid type: map, expected a date such"],
             "write times in full and in quotation marks, such as \"2036-12-31T00:00:00.000Z\", and \
              days such as \"2027-01-01\"",
         ),
@@ -246,8 +246,8 @@ fn remedy(fault: &str) -> &'static str {
         (&["unicode value digits", "escape"], "write a path in single quotation marks, or with /"),
         (&["invalid value: integer"], "write a whole number that is neither negative nor so large"),
     ];
-    let misplaced = |word: &&str| fault.contains(&format!("unknown field `{word}`"));
-    if OF_THE_WHOLE.iter().any(|word| misplaced(&word)) {
+    let is_misplaced = |word: &&str| fault.contains(&format!("unknown field `{word}`"));
+    if OF_THE_WHOLE.iter().any(is_misplaced) {
         return "move it up, before the first line in brackets: what stands below one belongs to it";
     }
     let fits = |said: &[&str]| said.iter().any(|said| fault.contains(said));
@@ -571,6 +571,41 @@ trigger   = { event = { kind = "insolvency", attested = "1@agent" } }
             let written = serde_json::to_string(&terms).unwrap();
             assert_eq!(written.contains("format"), format == Format::Second, "{why}");
         }
+    }
+
+    #[test]
+    fn what_people_write_who_never_wrote_toml_is_told_with_what_to_write() {
+        let appended = format!("{THREE_PARTY}\nterm = \"2031-01-01T00:00:00.000Z\"\n");
+        let of_a_word_processor = "title = \u{201c}Substrate process recipe\u{201d}";
+        let title = "title = \"Substrate process recipe\"";
+        let changed = |from: &str, to: &str| {
+            assert!(THREE_PARTY.contains(from), "{from:?} is not in the template");
+            THREE_PARTY.replacen(from, to, 1)
+        };
+        let (before_rules, _) = THREE_PARTY.split_once("[[rule]]").unwrap();
+        for (text, hint) in [
+            (appended, "move it up, before the first line in brackets"),
+            (changed(title, of_a_word_processor), "straight quotation marks"),
+            (before_rules.to_owned(), "below a line [[rule]]"),
+            (changed("stock_age = false", "stock_age = no"), "true or false in small letters"),
+            (changed("stock_age = false", "stock_age = False"), "true or false in small letters"),
+            (
+                changed("quorum = 2", "quorum = 2\nterm = 2031-01-01"),
+                "in full and in quotation marks",
+            ),
+            (changed("agent       =", "대리인 ="), "small letters, digits and hyphens"),
+            (changed("agent       =", "escrow agent ="), "small letters, digits and hyphens"),
+            (changed("quorum = 2", "quorum = 2\ncontract = \"C:\\Users\\a.pdf\""), "with /"),
+            (changed("quorum = 2", "quorum = -2"), "neither negative nor so large"),
+            (changed("quorum = 2", "quorom = 2"), "`escrow guide terms` has every word"),
+        ] {
+            let error = parse(&text).unwrap_err();
+            assert_eq!(error.code(), "BAD_TERMS", "{error}");
+            assert!(error.hint().contains(hint), "{hint}: {error}: {}", error.hint());
+        }
+        let notice = changed("notice = \"10d\"", "notice = \"10bd\"");
+        let error = parse(&notice).unwrap_err().to_string();
+        assert!(error.contains("or wd for working days"), "{error}");
     }
 
     #[test]

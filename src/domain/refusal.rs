@@ -200,7 +200,7 @@ pub enum Refusal {
         now: Timestamp,
     },
     /// A released bundle was fetched as often as it may be.
-    #[error("the bundle may be fetched {0} times under its rule, and was")]
+    #[error("the bundle may be fetched {} under its rule, and was", times_text(*.0))]
     FetchedOften(u16),
     /// Not for this member's role, under this rule.
     #[error("{who} may not {what} under rule {rule}")]
@@ -216,7 +216,7 @@ pub enum Refusal {
     #[error("{0} made this request; who requests never consents to it")]
     OwnRequest(MemberPath),
     /// The request is not in a state for this.
-    #[error("the request is {0}")]
+    #[error("{}", standing_text(*.0))]
     RequestIs(State),
 }
 
@@ -409,6 +409,26 @@ impl Refusal {
             Self::RequestIs(state) => return state.remedy().to_owned(),
         }
         .to_owned()
+    }
+}
+
+fn times_text(times: u16) -> String {
+    match times {
+        1 => "once".to_owned(),
+        times => format!("{times} times"),
+    }
+}
+
+fn standing_text(state: State) -> String {
+    match state {
+        State::Notice => "the notice of the request runs still".to_owned(),
+        State::Open
+        | State::Objected
+        | State::Satisfied
+        | State::Released
+        | State::Retrieved
+        | State::Withdrawn
+        | State::Expired => format!("the request is {state}"),
     }
 }
 

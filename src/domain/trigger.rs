@@ -188,13 +188,13 @@ impl Agreement {
     ) -> Vec<Unmet> {
         let organisation = || organisation.clone();
         let reminded = self.reminded.get(&organisation());
+        let last = self.heard_at.get(&organisation()).copied().unwrap_or(self.began_at());
         let mut unmet = Vec::new();
         let count = reminders.saturating_sub(reminded.map_or(0, |reminded| reminded.times));
         if count > 0 {
-            let from = reminded.map_or(self.began_at(), |reminded| reminded.last_at.after(every));
+            let from = reminded.map_or(last, |reminded| reminded.last_at.after(every));
             unmet.push(Unmet::Reminders { organisation: organisation(), count, from });
         }
-        let last = self.heard_at.get(&organisation()).copied().unwrap_or(self.began_at());
         let after_last = reminded.map(|reminded| reminded.last_at.after(every));
         let until = last.after(lasts).max(after_last.unwrap_or(Timestamp::EPOCH));
         if now < until {
@@ -261,13 +261,18 @@ impl fmt::Display for Trigger {
             Self::Order { attested } => {
                 write!(f, "an order of a court or regulator, attested by {attested}")
             }
-            Self::Missed { deposits: 1, interval, grace } => {
-                write!(f, "a missed deposit, one due every {interval}, {grace} ago")
+            Self::Missed { deposits, interval, grace } => {
+                match deposits {
+                    1 => f.write_str("a missed deposit")?,
+                    deposits => write!(f, "{deposits} missed deposits")?,
+                }
+                write!(f, ", one due every {interval}")?;
+                match (grace.is_zero(), deposits) {
+                    (true, _) => Ok(()),
+                    (false, 1) => write!(f, ", {grace} ago"),
+                    (false, _) => write!(f, ", the last {grace} ago"),
+                }
             }
-            Self::Missed { deposits, interval, grace } => write!(
-                f,
-                "{deposits} missed deposits, one due every {interval}, the last {grace} ago"
-            ),
             Self::Silence { role, lasts, reminders: 1, every } => {
                 write!(f, "nothing signed by {role} for {lasts}, after a reminder {every} ago")
             }

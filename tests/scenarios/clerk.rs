@@ -87,13 +87,7 @@ fn promise_11_mistakes_get_one_cause_and_one_remedy() {
             "too short for an id",
             "four characters more",
         ),
-        (
-            "hanbit-parts",
-            vec!["agreement", "propose", &terms],
-            1,
-            "quorom",
-            "escrow agreement template",
-        ),
+        ("hanbit-parts", vec!["agreement", "propose", &terms], 1, "quorom", "escrow guide terms"),
         (
             "hanbit-parts",
             vec!["agreement", "template", "nine-party"],
@@ -106,9 +100,9 @@ fn promise_11_mistakes_get_one_cause_and_one_remedy() {
             vec!["agreement", "propose", &zero],
             1,
             "\"0@agent\" is not a need",
-            "escrow agreement template",
+            "escrow guide terms",
         ),
-        ("hanbit-parts", vec!["agreement", "propose", &zero], 1, "zero.toml", "template"),
+        ("hanbit-parts", vec!["agreement", "propose", &zero], 1, "zero.toml", "guide terms"),
         (
             "hanbit-parts",
             vec!["agreement", "propose", &absurd],

@@ -121,7 +121,7 @@ fn what_is_wrong_with_terms_and_what_may_be_regretted_is_told_before_they_are_pr
     for (groups, says) in [
         ("hanbit-parts,nobody-yet", "nobody-yet, which is no party"),
         ("hanbit-parts", "two organisations or more"),
-        ("hanbit-parts,Orient Display", "is not an organisation name"),
+        ("hanbit-parts,Orient Display", "is not an organisation's name"),
     ] {
         let refused = one_roof(groups);
         assert_eq!((refused.code, refused.refusal().as_str()), (2, "USAGE"), "{groups}");

@@ -120,7 +120,7 @@ pub(in crate::cli) fn written(path: &Path) -> Result<String, Failure> {
     let read = File::open(path)
         .and_then(|file| file.take(terms_text::BYTES_MAX + 1).read_to_end(&mut bytes));
     let shown = path.display();
-    let hint = "`escrow agreement template` prints terms to start from";
+    let hint = "name a file of terms; `escrow agreement template` prints some to start from";
     let read =
         read.map_err(|fault| Failure::failed("UNREADABLE", format!("{shown}: {fault}"), hint))?;
     if read as u64 > terms_text::BYTES_MAX {

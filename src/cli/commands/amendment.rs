@@ -9,11 +9,9 @@ use crate::cli::output::Output;
 use crate::cli::view::{AmendmentView, changes, changes_text};
 use crate::client::acts::agreement;
 use crate::client::acts::amendment::{self as acts, Pending};
-use crate::client::error::ClientError;
 use crate::client::session::Session;
 use crate::domain::agreement::Agreement;
 use crate::domain::id::OrganisationName;
-use crate::domain::refusal::Refusal;
 use crate::domain::terms::Terms;
 
 /// `escrow agreement amend`
@@ -106,8 +104,11 @@ fn chosen(
     match (pending.pop(), pending.as_slice()) {
         (Some(only), []) => Ok(only),
         (None, _) => {
-            let what = format!("an amendment of {} that waits for signatures", agreement.id);
-            Err(ClientError::from(Refusal::NotFound(what)).into())
+            let which = begin.map(|begin| format!(" whose SHA-256 begins with {begin}"));
+            let which = which.unwrap_or_default();
+            let message = format!("no amendment of {}{which} waits for signatures", agreement.id);
+            let hint = format!("`escrow show {}` lists those that do", agreement.id);
+            Err(Failure::failed("NOT_FOUND", message, hint))
         }
         (Some(last), others) => {
             let all = others.iter().chain([&last]).map(|it| it.sha256.to_string());
@@ -146,6 +147,9 @@ pub(super) async fn remind(
         Some(org) => org,
         None => only_silent(session, &found)?,
     };
+    if found.reminder_from(&organisation).is_none() {
+        return Err(never_silent(&found, organisation.as_str()));
+    }
     acts::may_remind(session, &found, &organisation)?;
     output.ask(&format!(
         "This reminds {organisation} of {} (\"{}\"). Whatever one of its members signs there makes \
@@ -162,10 +166,7 @@ fn only_silent(session: &Session, agreement: &Agreement) -> Result<OrganisationN
     let mut silent = acts::silent(session, agreement);
     match (silent.pop(), silent.as_slice()) {
         (Some(only), []) => Ok(only),
-        (None, _) => {
-            let what = "a rule by which the silence of another organisation counts".to_owned();
-            Err(ClientError::from(Refusal::NotFound(what)).into())
-        }
+        (None, _) => Err(never_silent(agreement, "another organisation")),
         (Some(last), others) => {
             let all = others.iter().chain([&last]).map(ToString::to_string);
             let all = all.collect::<Vec<_>>().join(", ");
@@ -173,4 +174,10 @@ fn only_silent(session: &Session, agreement: &Agreement) -> Result<OrganisationN
             Err(Failure::failed("AMBIGUOUS", message, format!("name one with --org: {all}")))
         }
     }
+}
+
+fn never_silent(agreement: &Agreement, whose: &str) -> Failure {
+    let message = format!("no rule of {} counts the silence of {whose}", agreement.id);
+    let hint = format!("nobody has to be reminded; `escrow show {}` has its rules", agreement.id);
+    Failure::failed("NOT_FOUND", message, hint)
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use crate::domain::advice::proposal::Proposal;
 use crate::domain::advice::{Code, Finding, Known, in_roles, listed, owners};
 use crate::domain::id::{OrganisationName, Role};
-use crate::domain::soundness::{self, Deed};
+use crate::domain::soundness::{self, Deed, TooFewMembers};
 use crate::domain::terms::{Rule, Terms};
 use crate::domain::time::Timestamp;
 
@@ -205,16 +205,18 @@ fn amended_without(terms: &Terms) -> Option<Finding> {
 /// told once, with all the rules that need as many.
 pub(super) fn several_people(terms: &Terms) -> Vec<Finding> {
     let one_each = terms.organisations().map(|who| (who.clone(), 1)).collect();
-    let mut rules_of: Vec<((Role, u16, Deed), Vec<&Rule>)> = Vec::new();
+    let mut told: Vec<(TooFewMembers, Vec<&Rule>)> = Vec::new();
     for found in soundness::too_few_members(terms, &one_each) {
         let Some(rule) = terms.rule(&found.rule) else { continue };
-        let needed = (found.role, found.needed, found.deed);
-        match rules_of.iter_mut().find(|(known, _)| *known == needed) {
+        let is_same = |known: &TooFewMembers| {
+            (&known.role, known.needed, known.deed) == (&found.role, found.needed, found.deed)
+        };
+        match told.iter_mut().find(|(known, _)| is_same(known)) {
             Some((_, rules)) => rules.push(rule),
-            None => rules_of.push((needed, vec![rule])),
+            None => told.push((found, vec![rule])),
         }
     }
-    let told = rules_of.into_iter().map(|((role, needed, deed), rules)| {
+    let told = told.into_iter().map(|(TooFewMembers { role, needed, deed, .. }, rules)| {
         let who = in_roles(terms, [&role], "and");
         let asks = || rules.iter().any(|rule| rule.requesters.contains(&role));
         let takes = match deed {

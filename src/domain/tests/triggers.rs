@@ -232,7 +232,7 @@ fn a_rule_for_silence_waits_until_nobody_answered_all_reminders() {
     answered.now = day(38);
     let said = answered.termination(MINJI, &agreement);
     answered.accept(said);
-    assert_eq!(unmet(&answered), [reminders(2, began), silence(day(68))]);
+    assert_eq!(unmet(&answered), [reminders(2, day(38)), silence(day(68))]);
     let others = world.termination(SORA, &agreement);
     world.accept(others);
     world.now = day(39);
