@@ -15,6 +15,7 @@
 mod expected;
 mod moment;
 mod mutants;
+mod promises;
 mod steps;
 mod view;
 
@@ -30,6 +31,7 @@ use stateright::{Checker, HasDiscoveries, Model, Property};
 use self::expected::Expected;
 use self::moment::{Held, Moment};
 use self::mutants::Mutant;
+use self::promises::{NEVER_ONE, OBJECTION_BEATS, OPENABLE, UNMOVED};
 use self::steps::{Act, Loss, Step};
 use crate::domain::request::{Request, State};
 use crate::domain::states::{Key, States};
@@ -125,10 +127,14 @@ impl Bounds {
     const BANKRUPTCY: Self = Self { asked: &[1], ..Self::SMALL };
 }
 
+const AS_EXPECTED: &str = "everything is as expected";
+
 /// What can happen.
 struct Escrow {
     mutant: Option<Mutant>,
     bounds: Bounds,
+    /// Whether it goes on behind what is not as expected, so that the promises alone can tell.
+    goes_on: bool,
 }
 
 impl Model for Escrow {
@@ -160,6 +166,7 @@ impl Model for Escrow {
             amendment: None,
             held: None,
             last: None,
+            goes_on: self.goes_on,
             expected: Expected::default(),
             wrong: None,
         }]
@@ -188,7 +195,9 @@ impl Model for Escrow {
     }
 
     fn properties(&self) -> Vec<Property<Self>> {
-        let mut properties = promises();
+        let as_expected = |_: &Self, moment: &Moment| moment.wrong.is_none();
+        let mut properties = vec![Property::always(AS_EXPECTED, as_expected)];
+        properties.extend(promises::properties());
         properties.extend(reached(self.bounds));
         properties
     }
@@ -214,55 +223,6 @@ impl Escrow {
             Step::Repeat => true,
         }
     }
-}
-
-const AS_EXPECTED: &str = "everything is as expected";
-
-/// What must be so of every request at every moment, asked of the records themselves.
-fn promises() -> Vec<Property<Escrow>> {
-    vec![
-        Property::always(AS_EXPECTED, |_, moment: &Moment| moment.wrong.is_none()),
-        Property::always("promise 2: never one", |_, m: &Moment| {
-            m.judged().all(|(request, state)| {
-                let by: Vec<_> = request.standing_consents(m.world.now).map(|it| &it.by).collect();
-                let houses: BTreeSet<_> = by.iter().map(|by| &by.organisation).collect();
-                let is_own = by.contains(&request.requester());
-                !is_own && (state != State::Satisfied || houses.len() >= 2)
-            })
-        }),
-        Property::always("promise 3: satisfied means openable", |_, m: &Moment| {
-            m.judged().all(|(request, state)| {
-                let own = &request.requester().organisation;
-                let spent = request.contributions.iter().map(|spent| &spent.by.organisation);
-                let spent: BTreeSet<_> = spent.chain([own]).collect();
-                let due = request.awaited_holders(m.world.now).len();
-                let quorum = usize::from(request.terms.quorum);
-                match state {
-                    State::Satisfied => spent.len() + due >= quorum,
-                    State::Released | State::Retrieved => spent.len() >= quorum,
-                    State::Open
-                    | State::Notice
-                    | State::Objected
-                    | State::Withdrawn
-                    | State::Expired => true,
-                }
-            })
-        }),
-        Property::always("promise 5: rules don't move under a request", |_, m: &Moment| {
-            m.judged().all(|(request, _)| {
-                let terms = if request.terms_version == 1 { &*TERMS } else { &*NEW_TERMS };
-                let is_named = request.terms_version == 1
-                    || Some(request.statement.terms_sha256) == m.amendment;
-                is_named && *request.terms == *terms
-            })
-        }),
-        Property::always("promise 6: objection beats consent", |_, m: &Moment| {
-            m.judged().all(|(request, state)| {
-                let is_objected = request.standing_objections().next().is_some();
-                !is_objected || matches!(state, State::Objected | State::Withdrawn | State::Expired)
-            })
-        }),
-    ]
 }
 
 /// What must come to pass at some moment, lest the rest be empty.
@@ -354,7 +314,7 @@ fn reached(bounds: Bounds) -> Vec<Property<Escrow>> {
 #[test]
 fn every_order_of_what_four_organisations_can_do_keeps_the_promises() {
     let is_whole = std::env::var_os("ESCROW_MODEL").is_some_and(|what| what == "whole");
-    let search = |bounds| Escrow { mutant: None, bounds }.checker().threads(2);
+    let search = |bounds| Escrow { mutant: None, bounds, goes_on: false }.checker().threads(2);
     // Breadth first keeps both threads busy, and every moment in memory that is still to be looked at.
     let (found, least) = match is_whole {
         true => (
@@ -403,7 +363,8 @@ fn count(bounds: Bounds, searched: &impl Checker<Escrow>) -> usize {
 #[test]
 fn a_vault_that_breaks_a_rule_is_found() {
     let found = |mutant, bounds| {
-        let searching = Escrow { mutant: Some(mutant), bounds }.checker().threads(2);
+        let searching =
+            Escrow { mutant: Some(mutant), bounds, goes_on: false }.checker().threads(2);
         let searched = searching.finish_when(HasDiscoveries::AnyFailures).spawn_bfs().join();
         let way = searched.discovery(AS_EXPECTED)?;
         let (wrong, states) = (way.last_state().wrong.clone()?, searched.unique_state_count());
@@ -414,5 +375,28 @@ fn a_vault_that_breaks_a_rule_is_found() {
         let found = searches.find_map(|bounds| found(mutant, bounds));
         let (wrong, steps, states) = found.unwrap_or_else(|| panic!("{mutant:?} goes unnoticed"));
         eprintln!("{mutant:?}: {wrong}, after {steps} steps, among {states} states");
+    }
+}
+
+/// The promises are asked of the records, and a vault that breaks one is found by that one alone: what
+/// it wrongly accepts is entered, and nobody expects anything.
+#[test]
+fn a_promise_that_is_broken_is_found_in_the_records() {
+    for (mutant, promise, bounds) in [
+        (Mutant::OwnRequest, NEVER_ONE, Bounds::JOINT),
+        (Mutant::Open, NEVER_ONE, Bounds::JOINT),
+        (Mutant::EndlessVote, NEVER_ONE, Bounds::JOINT),
+        (Mutant::AmendsUnsoundly, OPENABLE, Bounds::JOINT),
+        (Mutant::ReleasesEarly, OPENABLE, Bounds::BANKRUPTCY),
+        (Mutant::AmendsRequests, UNMOVED, Bounds::BANKRUPTCY),
+        (Mutant::Objected, OBJECTION_BEATS, Bounds::BANKRUPTCY),
+    ] {
+        let searching = Escrow { mutant: Some(mutant), bounds, goes_on: true }.checker();
+        let until = HasDiscoveries::AnyOf(BTreeSet::from([promise]));
+        let searched = searching.threads(2).finish_when(until).spawn_bfs().join();
+        let way = searched.discovery(promise);
+        let way = way.unwrap_or_else(|| panic!("{mutant:?} does not break {promise}"));
+        let (steps, states) = (way.into_actions().len(), searched.unique_state_count());
+        eprintln!("{mutant:?}: {promise}, after {steps} steps, among {states} states");
     }
 }

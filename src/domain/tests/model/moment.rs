@@ -27,6 +27,8 @@ pub(super) struct Moment {
     pub(super) amendment: Option<Digest>,
     pub(super) held: Option<Held>,
     pub(super) last: Option<Arc<Stated>>,
+    /// Whether what is not as expected is no matter: it is entered, and not told as wrong.
+    pub(super) goes_on: bool,
     pub(super) expected: Expected,
     /// The first thing that was not as expected.
     pub(super) wrong: Option<String>,
@@ -136,8 +138,8 @@ impl Moment {
         let mut tried = self.clone();
         for act in steps::telling(of) {
             let said = tried.say(Step::Say(act), mutant);
-            if said.is_some_and(|said| said.decided.is_ok() != said.may) && self.wrong.is_none() {
-                self.wrong = Some(format!("{act:?} changes what has ended"));
+            if said.is_some_and(|said| said.decided.is_ok() != said.may) {
+                self.finds(format!("{act:?} changes what has ended"));
             }
         }
     }
@@ -146,10 +148,10 @@ impl Moment {
         let Said { act, stated, decided, may } = said;
         match (&decided, may) {
             (Ok(()), true) | (Err(_), false) => {}
-            (Ok(()), false) => self.wrong = Some(format!("{act:?} was accepted")),
-            (Err(refusal), true) => self.wrong = Some(format!("{act:?} was refused: {refusal}")),
+            (Ok(()), false) => self.finds(format!("{act:?} was accepted")),
+            (Err(refusal), true) => self.finds(format!("{act:?} was refused: {refusal}")),
         }
-        let (Ok(()), true, Some(act)) = (decided, may, act) else { return };
+        let (Ok(()), true, Some(act)) = (decided, may || self.goes_on, act) else { return };
         // No two events of the same instant.
         self.world.now = Timestamp::from_millis(self.world.now.as_millis() + 1);
         match mutant {
@@ -168,7 +170,7 @@ impl Moment {
                 let (by, id) = (act.by(), self.agreement.clone());
                 let notice = self.world.revocation_notice(by, &id, super::DANA, stated.digest);
                 if let Err(refusal) = self.world.try_say(notice) {
-                    self.wrong = Some(format!("it cannot be told that dana is out: {refusal}"));
+                    self.finds(format!("it cannot be told that dana is out: {refusal}"));
                 }
             }
             Act::Consent(..)
@@ -205,18 +207,19 @@ impl Moment {
                 wrong = Some(format!("{} is {found}, not {expected}", RULES[of]));
             }
         }
-        self.wrong = self.wrong.take().or(wrong);
+        if let Some(wrong) = wrong {
+            self.finds(wrong);
+        }
     }
 
-    /// Every request as it is to be judged, and where it stands.
-    pub(super) fn judged(&self) -> impl Iterator<Item = (Cow<'_, Request>, State)> {
-        (0..RULES.len()).filter_map(|of| {
-            let request = self.request(of)?;
-            let state = request.state(self.world.now);
-            Some((request, state))
-        })
+    /// Something is not as expected; what was found first is told.
+    fn finds(&mut self, wrong: String) {
+        if !self.goes_on {
+            self.wrong.get_or_insert(wrong);
+        }
     }
 
+    /// A request as it is to be judged.
     pub(super) fn request(&self, of: usize) -> Option<Cow<'_, Request>> {
         let case = self.cases[of].as_ref()?;
         Some(rules::as_judged(&self.world.states, self.world.seen(case)))

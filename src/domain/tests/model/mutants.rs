@@ -54,6 +54,10 @@ pub(super) enum Mutant {
     AmendsRequests,
     /// One signature amends.
     AmendsAlone,
+    /// Terms come into force that lack a holder whom they need.
+    AmendsUnsoundly,
+    /// The first share releases.
+    ReleasesEarly,
     /// An objection is accepted, and changes nothing.
     ForgetsObjection,
     /// So is taking it back.
@@ -69,7 +73,7 @@ pub(super) enum Mutant {
 }
 
 impl Mutant {
-    pub(super) const ALL: [Self; 26] = [
+    pub(super) const ALL: [Self; 28] = [
         Self::OwnRequest,
         Self::Entitlement,
         Self::Stranger,
@@ -90,6 +94,8 @@ impl Mutant {
         Self::Unreviewed,
         Self::AmendsRequests,
         Self::AmendsAlone,
+        Self::AmendsUnsoundly,
+        Self::ReleasesEarly,
         Self::ForgetsObjection,
         Self::ForgetsReconciliation,
         Self::ForgetsAward,
@@ -124,6 +130,17 @@ impl Mutant {
             (Self::AmendsRequests, Statement::Countersignature(_)) => {
                 let terms = world.states.agreement(&id).unwrap().terms.clone();
                 each(&mut world.states, |request| request.terms = terms.clone());
+            }
+            (Self::AmendsUnsoundly, Statement::Countersignature(_)) => {
+                let agreement = world.states.agreement_mut(&id).unwrap();
+                if agreement.version > 1 {
+                    let terms = Arc::make_mut(&mut agreement.terms);
+                    terms.holders.retain(|role| role.as_str() != "arbiter");
+                }
+            }
+            (Self::ReleasesEarly, Statement::Contribution(s)) => {
+                let at = world.now;
+                world.states.request_mut(&s.request.id).unwrap().released(at);
             }
             (Self::CountsStolen, Statement::Revocation(s)) => {
                 let at = world.now;
@@ -183,6 +200,8 @@ impl Mutant {
             | Self::FetchedOften
             | Self::AmendsRequests
             | Self::AmendsAlone
+            | Self::AmendsUnsoundly
+            | Self::ReleasesEarly
             | Self::ForgetsObjection
             | Self::ForgetsReconciliation
             | Self::ForgetsAward
@@ -217,6 +236,8 @@ impl Mutant {
             | Self::Unreviewed
             | Self::AmendsRequests
             | Self::AmendsAlone
+            | Self::AmendsUnsoundly
+            | Self::ReleasesEarly
             | Self::ForgetsObjection
             | Self::ForgetsReconciliation
             | Self::ForgetsAward

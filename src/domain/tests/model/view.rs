@@ -7,9 +7,10 @@
 //! * of times which marks of the clock are still before them, for time is read by comparison alone
 //!   and at the marks alone (no deadline falls into the moments in which a mark's steps are taken);
 //!   and of acts whether they were done before dana's keys were stolen;
-//! * of a request that has ended only how, and of consents those that are still good. Nothing brings
-//!   the others back: time does not run backwards, and whatever is said of a request that has ended is
-//!   tried the moment that it does, in whatever way it came to that ([`Moment::take`]);
+//! * of a request that has ended only how, and which promises that kept; and of consents those that
+//!   are still good. Nothing brings the others back: time does not run backwards, and whatever is said
+//!   of a request that has ended is tried the moment that it does, in whatever way it came to that
+//!   ([`Moment::take`]);
 //! * of the statement that is held back what it is, whether it is good, and whether it rests on what
 //!   was overtaken;
 //! * and all that is expected.
@@ -24,12 +25,13 @@ use std::sync::LazyLock;
 use super::expected::Expected;
 use super::moment::{Moment, marks_to};
 use super::steps::Act;
-use super::{DANA, STOLEN_AT};
+use super::{DANA, STOLEN_AT, promises};
 use crate::domain::agreement::Agreement;
 use crate::domain::amendment::Amendment;
 use crate::domain::id::{MemberName, MemberPath, OrganisationName};
 use crate::domain::organisation::Standing;
 use crate::domain::request::{Objection, Outcome, Request};
+use crate::domain::rules;
 use crate::domain::statement::Reason;
 use crate::domain::tests::world::path;
 use crate::domain::time::Timestamp;
@@ -71,6 +73,8 @@ struct RequestView {
     objections: Vec<ObjectionView>,
     fetched: u16,
     outcome: &'static str,
+    /// Of a request that has ended.
+    kept: Option<[bool; 4]>,
 }
 
 impl Moment {
@@ -173,7 +177,9 @@ impl Moment {
         };
         let (terms_version, fetched) = (*terms_version, *fetched);
         if outcome != "undecided" {
-            return RequestView { terms_version, fetched, outcome, ..RequestView::default() };
+            let judged = rules::as_judged(&self.world.states, request);
+            let kept = Some(promises::kept(self, &judged));
+            return RequestView { terms_version, fetched, outcome, kept, ..RequestView::default() };
         }
         let objection = |said: &Objection| {
             let Objection { by, at, settlements, withdrawn, reason: _ } = said;
@@ -198,6 +204,7 @@ impl Moment {
             objections: objections.iter().map(objection).collect(),
             fetched,
             outcome,
+            kept: None,
         }
     }
 }
