@@ -11,7 +11,7 @@ mod identity;
 pub(crate) mod json;
 mod limits;
 mod model;
-mod promises;
+pub(crate) mod promises;
 mod recovery;
 mod registration;
 mod scenario;

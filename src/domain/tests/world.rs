@@ -23,6 +23,8 @@ use crate::domain::terms::Terms;
 use crate::domain::time::{Span, Timestamp};
 pub(super) use crate::domain::walk::say::{key_of, unlike as bytes};
 
+/// When a world begins.
+pub(crate) const BEGINS: &str = "2026-03-02T09:00:00.000Z";
 pub(super) const OPERATOR: &str = "operator/operator";
 /// A member who has joined and was never confirmed; every organisation has one.
 pub(super) const PENDING: &str = "pat";
@@ -73,7 +75,7 @@ impl World {
     pub(super) fn of(organisations: &[(&str, &[&str])]) -> Self {
         let mut world = Self {
             states: States::default(),
-            now: "2026-03-02T09:00:00.000Z".parse().unwrap(),
+            now: BEGINS.parse().unwrap(),
             heads: BTreeMap::new(),
             counter: 0,
         };

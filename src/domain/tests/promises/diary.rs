@@ -228,8 +228,8 @@ impl Entry {
         Ok(())
     }
 
-    /// Which words of its rule it was released through.
-    pub(super) fn feats(&self) -> Vec<&'static str> {
+    /// Which words of its rule, and its terms, it was released through now.
+    pub(super) fn feats(&self, now: Timestamp) -> Vec<&'static str> {
         let Rule { trigger, needs, distinct_organisations, reviewers, vote, .. } = &self.rule;
         let word = match trigger {
             Trigger::Joint => "released on consents alone",
@@ -249,6 +249,7 @@ impl Entry {
             (matches!(self.rule.notice, Period::WorkingDays(_)), "released after working days"),
             (self.rule.grants != Grants::All, "released where not every deposit may be"),
             (self.rule.duty.is_some(), "released under a duty"),
+            (self.terms.term.is_some_and(|term| now >= term), "released when the term was over"),
         ];
         let said = said.into_iter().filter_map(|(is_so, feat)| is_so.then_some(feat));
         said.chain([word]).collect()

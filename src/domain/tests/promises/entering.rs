@@ -61,6 +61,7 @@ impl Trial {
         }
         match &stated.statement {
             Statement::Deposit(_) => {
+                self.is_in_term()?;
                 self.deposits.push(DepositId::of(&stated.digest));
                 self.deposited_at = now;
             }
@@ -111,6 +112,7 @@ impl Trial {
                 }
             }
             Statement::Request(s) => {
+                self.is_in_term()?;
                 prop_assert!(!self.damaged.contains(&s.deposit));
                 let terms = self.terms.clone();
                 let rule = terms.rule(&s.rule).unwrap().clone();
@@ -176,7 +178,7 @@ impl Trial {
                 entry.is_released = entry.shares() >= usize::from(entry.terms.quorum);
                 if entry.is_released {
                     entry.released_at = Some(now);
-                    let feats = entry.feats();
+                    let feats = entry.feats(now);
                     self.feats.extend(feats);
                 }
             }
@@ -325,6 +327,12 @@ impl Trial {
     fn may_amend(&self, own: &OrganisationName) -> bool {
         let named = self.terms.amend.as_ref().map(roles_named).unwrap_or_default();
         named.contains(self.terms.role_of(own).unwrap())
+    }
+
+    fn is_in_term(&self) -> Result<(), TestCaseError> {
+        let is_in_term = self.terms.term.is_none_or(|term| self.world.now < term);
+        prop_assert!(is_in_term, "the term is over");
+        Ok(())
     }
 
     /// Whether what the log itself has to show for a rule was so when it was asked for.

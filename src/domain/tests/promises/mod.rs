@@ -20,7 +20,9 @@ use self::steps::{Step, Try, step};
 use self::words::words;
 use super::terms::{any_terms, stamped_terms, terms as terms_of};
 use super::triggers::insolvency;
+pub(crate) use super::world::BEGINS;
 use super::world::{Case, PENDING, World, path};
+use crate::domain::advice::{self, Severity};
 use crate::domain::id::{AgreementId, DepositId, Digest, MemberPath, OrganisationName};
 use crate::domain::request::State;
 use crate::domain::soundness;
@@ -29,15 +31,28 @@ use crate::domain::terms::{Rule, Terms};
 use crate::domain::time::{Span, Timestamp};
 use crate::domain::trigger::{Trigger, Unmet};
 
-fn sound_terms() -> impl Strategy<Value = Terms> {
+/// Small terms with any word, sound or not.
+fn worded_terms() -> impl Strategy<Value = Terms> {
     let worded = (any_terms(), words(), prop::bool::weighted(0.8));
-    let worded = worded.prop_map(|(terms, words, has_more)| match has_more {
+    worded.prop_map(|(terms, words, has_more)| match has_more {
         true => words.put(&terms),
         false => terms,
-    });
-    let sound = worded.prop_filter("sound", |terms| soundness::check(terms).is_ok());
-    // Some have an authority that stamps times.
-    sound.prop_map(|terms| {
+    })
+}
+
+/// Those of them that can be agreed on when a world begins, and whose rules can then be used before
+/// their term is over.
+pub(crate) fn sound_terms() -> impl Strategy<Value = Terms> {
+    let begins: Timestamp = BEGINS.parse().unwrap();
+    worded_terms().prop_filter("sound", move |terms| {
+        let found = advice::advise(terms, begins, None);
+        found.iter().all(|finding| finding.severity != Severity::Error)
+    })
+}
+
+/// The same; some have an authority that stamps times.
+fn some_stamped_terms() -> impl Strategy<Value = Terms> {
+    sound_terms().prop_map(|terms| {
         let is_stamped = terms.rules.len() == 1;
         let time_stamps = is_stamped.then(|| terms_of(stamped_terms()).time_stamps).flatten();
         Terms { time_stamps, ..terms }
@@ -270,9 +285,20 @@ impl Trial {
 }
 
 proptest! {
+    /// Who is refused is told of the fault that refuses, and of none who is not.
+    #[test]
+    fn terms_are_refused_where_a_fault_is_told_of(terms in worded_terms(), quorum in 1..=4u16) {
+        let terms = Terms { quorum, ..terms };
+        let faults = soundness::faults(&terms);
+        match soundness::check(&terms) {
+            Ok(()) => prop_assert_eq!(faults, vec![]),
+            Err(fault) => prop_assert!(faults.contains(&fault), "{fault}: {faults:?}"),
+        }
+    }
+
     #[test]
     fn promise_2_never_one_organisation_whatever_anybody_tries(
-        terms in sound_terms(),
+        terms in some_stamped_terms(),
         steps in prop::collection::vec(step(), 40),
     ) {
         let mut trial = Trial::of(&terms);
@@ -283,7 +309,7 @@ proptest! {
     }
 
     #[test]
-    fn promise_3_what_is_wanted_by_everybody_is_opened(terms in sound_terms(), who: Index) {
+    fn promise_3_what_is_wanted_by_everybody_is_opened(terms in some_stamped_terms(), who: Index) {
         let mut trial = Trial::of(&terms);
         let rule = who.get(&terms.rules);
         trial.ask(terms.in_role(&rule.requesters[0])[0].as_str(), rule);
@@ -311,7 +337,7 @@ fn the_trials_reach_every_state_and_all_that_may_befall_members() {
     let mut reached = BTreeMap::<State, usize>::new();
     let mut feats = BTreeMap::<&str, usize>::new();
     for _ in 0..1_000 {
-        let inputs = (sound_terms(), prop::collection::vec(step(), 40));
+        let inputs = (some_stamped_terms(), prop::collection::vec(step(), 40));
         let (terms, steps) = inputs.new_tree(&mut runner).unwrap().current();
         let mut trial = Trial::of(&terms);
         for step in &steps {
@@ -359,6 +385,7 @@ fn the_trials_reach_every_state_and_all_that_may_befall_members() {
         ("released after working days", 3),
         ("released where not every deposit may be", 5),
         ("released under a duty", 5),
+        ("released when the term was over", 5),
     ] {
         let times = feats.get(feat).copied().unwrap_or_default();
         if times < least {

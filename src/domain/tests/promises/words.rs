@@ -11,6 +11,9 @@ use crate::domain::terms::{Rule, Terms};
 /// From when on a rule with a date can be used: some hours after a world begins.
 const DATE: &str = "2026-03-03T05:00:00.000Z";
 
+/// When the term is over, where it ends soon: in the middle of many trials.
+const TERM: &str = "2026-03-03T02:00:00.000Z";
+
 /// What is added to each rule, and to the whole.
 #[derive(Debug, Clone)]
 pub(super) struct Words {
@@ -22,15 +25,17 @@ pub(super) struct Words {
     has_access: bool,
     has_working_days: bool,
     has_amend: bool,
+    has_term: bool,
     role: Index,
 }
 
 pub(super) fn words() -> impl Strategy<Value = Words> {
     let kinds = (0..10u8, 0..4u8, 0..3u8, 0..4u8);
-    let flags = (any::<bool>(), any::<bool>(), prop::bool::weighted(0.2), any::<bool>());
+    let whole = (prop::bool::weighted(0.2), any::<bool>(), prop::bool::weighted(0.2));
+    let flags = (any::<bool>(), any::<bool>(), whole);
     (kinds, flags, any::<Index>()).prop_map(|(kinds, flags, role)| {
         let (trigger, settlement, grants, duty) = kinds;
-        let (has_vote, has_access, has_working_days, has_amend) = flags;
+        let (has_vote, has_access, (has_working_days, has_amend, has_term)) = flags;
         Words {
             trigger,
             settlement,
@@ -40,6 +45,7 @@ pub(super) fn words() -> impl Strategy<Value = Words> {
             has_access,
             has_working_days,
             has_amend,
+            has_term,
             role,
         }
     })
@@ -57,6 +63,9 @@ impl Words {
             && self.has_amend
         {
             written["amend"] = json!({ "all": [format!("1@{first}"), format!("1@{second}")] });
+        }
+        if self.has_term {
+            written["term"] = json!(TERM);
         }
         if self.has_working_days {
             written["calendar"] = json!({
