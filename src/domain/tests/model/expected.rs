@@ -348,16 +348,23 @@ impl Expected {
     /// How many of the four things that go otherwise than people wish have happened, were this one
     /// to happen too; `None` stands for what is signed and held back.
     pub(super) fn troubles(&self, act: Option<Act>) -> usize {
+        let comes = [
+            matches!(act, Some(Act::Revoke(_))),
+            matches!(act, Some(Act::Propose(_))),
+            matches!(act, Some(Act::Object(..))),
+            act.is_none(),
+        ];
+        self.had().into_iter().zip(comes).filter(|(had, comes)| *had || *comes).count()
+    }
+
+    /// Whether so many of them have happened.
+    pub(super) fn has_had(&self, troubles: usize) -> bool {
+        self.had().into_iter().filter(|had| *had).count() >= troubles
+    }
+
+    fn had(&self) -> [bool; 4] {
         let is_objected = self.cases.iter().flatten().any(|asked| asked.objection.is_some());
-        [
-            self.dana.is_some() || matches!(act, Some(Act::Revoke(_))),
-            self.amendment.is_some() || matches!(act, Some(Act::Propose(_))),
-            is_objected || matches!(act, Some(Act::Object(..))),
-            self.was_held || act.is_none(),
-        ]
-        .into_iter()
-        .filter(|is_so| *is_so)
-        .count()
+        [self.dana.is_some(), self.amendment.is_some(), is_objected, self.was_held]
     }
 
     pub(super) fn is_over(&self) -> bool {
