@@ -170,4 +170,4 @@ fn help() -> String {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

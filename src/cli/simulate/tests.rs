@@ -11,7 +11,7 @@ use super::*;
 use crate::client::terms_text::TEMPLATES;
 use crate::domain::request::State;
 
-const FROM: &str = "2027-01-04T00:00:00.000Z";
+pub(crate) const FROM: &str = "2027-01-04T00:00:00.000Z";
 
 /// Terms as a template has them.
 fn template(name: &str) -> Terms {
@@ -50,12 +50,18 @@ fn file(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("src/cli/simulate/walks").join(name)
 }
 
-/// Walks through the script of this name, and compares what is told of it.
-#[track_caller]
-fn walked(template_name: &str, script: &str) -> Walk {
+/// A template's terms, and the script of this name.
+pub(crate) fn script_of(template_name: &str, script: &str) -> (Terms, Vec<Line>) {
     let terms = template(template_name);
     let text = fs::read_to_string(file(&format!("{script}.walk"))).unwrap();
     let lines = reads(&terms, &text).unwrap();
+    (terms, lines)
+}
+
+/// Walks through the script of this name, and compares what is told of it.
+#[track_caller]
+fn walked(template_name: &str, script: &str) -> Walk {
+    let (terms, lines) = script_of(template_name, script);
     let mut walk = Walk::of(&terms, FROM.parse().unwrap()).unwrap();
     let (told, is_expected) = story(&mut walk, &lines);
     let kept = file(&format!("{script}.txt"));

@@ -8,34 +8,64 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use proptest::collection::vec;
-use proptest::prelude::any;
+use proptest::prelude::{Strategy, any, prop_oneof};
+use proptest::sample::select;
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 use serde_json::json;
+use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
 use crate::cli::simulate::possible;
 use crate::cli::simulate::script::{Fault, Reader};
+use crate::cli::simulate::tests::{FROM, script_of};
 use crate::client::terms_text::{self, TEMPLATES};
 use crate::domain::id::{MemberPath, OrganisationName, RequestId};
+use crate::domain::needs::{All, Any, AtLeast, Needs};
 use crate::domain::outlook;
+use crate::domain::request::State;
 use crate::domain::rules;
 use crate::domain::statement::{Acknowledged, Attested, Basis, Reason, Withdrawn};
 use crate::domain::states::{Key, States};
-use crate::domain::terms::Terms;
-use crate::domain::time::Span;
+use crate::domain::terms::{Grants, Rule, Terms};
+use crate::domain::tests::promises::{BEGINS, sound_terms};
+use crate::domain::time::{Span, Timestamp};
 use crate::domain::trigger::Trigger;
 use crate::domain::walk::{Act, Saying, Step, Walk};
 use crate::vault::records;
 use crate::vault::tests::walks::twin::Twin;
 
 /// Walks in the normal tests; `ESCROW_TEST_WALKS` sets another number.
-const WALKS: u32 = 24;
+const WALKS: u32 = 48;
 /// Steps of the longest.
 const STEPS: usize = 48;
+
+/// Under which terms somebody walks, and from when on.
+#[derive(Debug, Clone)]
+struct Ground {
+    name: String,
+    terms: Terms,
+    from: &'static str,
+}
+
+impl Ground {
+    fn of_template(name: &str, text: &str) -> Self {
+        let terms = terms_text::read_unpinned(text, Path::new(name)).unwrap().terms;
+        Self { name: name.to_owned(), terms, from: "2027-01-04T09:00:00.000Z" }
+    }
+}
+
+/// A template as often as not, and otherwise random terms, from before the date that some name.
+fn grounds() -> impl Strategy<Value = Ground> {
+    let template = select(&TEMPLATES[..]).prop_map(|(name, text)| Ground::of_template(name, text));
+    let random =
+        sound_terms().prop_map(|terms| Ground { name: "random".to_owned(), terms, from: BEGINS });
+    prop_oneof![template, random]
+}
 
 /// What was met with in all walks together.
 #[derive(Default)]
 struct Met {
+    words: BTreeSet<&'static str>,
     states: BTreeSet<&'static str>,
     refusals: BTreeMap<&'static str, usize>,
     accepted: BTreeMap<&'static str, usize>,
@@ -56,16 +86,21 @@ fn a_walk_the_vault_and_a_replay_always_agree() {
     let runtime = Runtime::new().unwrap();
     let met = RefCell::new(Met::default());
     let steps = vec(any::<[u8; 4]>(), STEPS / 2..=STEPS);
-    let walks = (0..TEMPLATES.len(), steps);
+    let walks = (grounds(), steps);
     let mut runner = TestRunner::new_with_rng(config, rng);
-    let walked = runner.run(&walks, |(template, steps)| {
-        runtime.block_on(walked(template, &steps, &mut met.borrow_mut()));
+    let walked = runner.run(&walks, |(ground, steps)| {
+        runtime.block_on(walked(&ground, &steps, &mut met.borrow_mut()));
         Ok(())
     });
     walked.unwrap_or_else(|fault| panic!("{fault}"));
-    let Met { states, refusals, accepted, amended } = met.into_inner();
-    let all = crate::domain::request::State::ALL.map(|state| state.word());
+    let Met { words, states, refusals, accepted, amended } = met.into_inner();
+    let all = State::ALL.map(|state| state.word());
     assert_eq!(states, BTreeSet::from(all), "every state of a request");
+    assert_eq!(
+        words,
+        BTreeSet::from(WORDS),
+        "every word that no template has, in a rule that was consented to"
+    );
     for kind in [
         "deposit",
         "request",
@@ -104,31 +139,111 @@ fn a_walk_the_vault_and_a_replay_always_agree() {
     assert!(amended > 0, "no amendment came into force");
 }
 
-async fn walked(template: usize, steps: &[[u8; 4]], met: &mut Met) {
-    let (name, text) = TEMPLATES[template];
-    let terms = terms_text::read_unpinned(text, Path::new(name)).unwrap().terms;
-    let mut walk = Walk::of(&terms, "2027-01-04T09:00:00.000Z".parse().unwrap()).unwrap();
-    // Nothing here is about what survives: in memory, where there is such a place, a sync takes no time.
-    let memory = Some(Path::new("/dev/shm")).filter(|place| place.is_dir());
-    let directory = tempfile::tempdir_in(memory.unwrap_or(&std::env::temp_dir())).unwrap();
-    let operator = walk.said()[0].stated.key;
-    let mut twin = Twin::founded(directory.path(), &terms, operator).await;
-    let mut heard = 0;
-    hears(&walk, &mut twin, &mut heard, met).await;
+async fn walked(ground: &Ground, steps: &[[u8; 4]], met: &mut Met) {
+    let Ground { name, terms, from } = ground;
+    let mut pair = Pair::of(terms, from.parse().unwrap(), met).await;
     for choice in steps {
-        let step = chosen(&walk, &terms, *choice);
-        // What it comes to is what was said and answered.
-        drop(walk.take(&step));
-        hears(&walk, &mut twin, &mut heard, met).await;
-        agree(&walk, &twin, met);
+        let step = chosen(&pair.walk, terms, *choice);
+        pair.take(&step, met).await;
     }
-    // What was followed step by step is the same when it is replayed anew.
-    let anew: Vec<_> = twin.replayed().iter().map(|(key, it)| (key.clone(), it.clone())).collect();
-    let states = twin.replay.states().iter().map(|(key, it)| (key.clone(), it.clone()));
-    assert!(anew.into_iter().eq(states), "{name}");
-    let version = walk.agreement().unwrap().version;
-    met.amended += usize::from(version > 1);
-    twin.place.vault.close().await;
+    pair.ends(name, met).await;
+}
+
+/// A walk, and the vault that hears of it.
+struct Pair {
+    walk: Walk,
+    twin: Twin,
+    /// How much of what was said the vault has heard.
+    heard: usize,
+    directory: TempDir,
+}
+
+impl Pair {
+    async fn of(terms: &Terms, from: Timestamp, met: &mut Met) -> Self {
+        let walk = Walk::of(terms, from).unwrap();
+        // Nothing here is about what survives: in memory, where there is such a place, a sync takes
+        // no time.
+        let memory = Some(Path::new("/dev/shm")).filter(|place| place.is_dir());
+        let directory = tempfile::tempdir_in(memory.unwrap_or(&std::env::temp_dir())).unwrap();
+        let operator = walk.said()[0].stated.key;
+        let twin = Twin::founded(directory.path(), terms, operator).await;
+        let mut pair = Self { walk, twin, heard: 0, directory };
+        hears(&pair.walk, &mut pair.twin, &mut pair.heard, met).await;
+        pair
+    }
+
+    /// Takes a step. What it comes to is what was said and answered.
+    async fn take(&mut self, step: &Step, met: &mut Met) {
+        drop(self.walk.take(step));
+        hears(&self.walk, &mut self.twin, &mut self.heard, met).await;
+        agree(&self.walk, &self.twin, met);
+    }
+
+    async fn ends(self, name: &str, met: &mut Met) {
+        let Self { walk, twin, heard: _, directory } = self;
+        // What was followed step by step is the same when it is replayed anew.
+        let anew = twin.replayed();
+        let anew = anew.iter().map(|(key, it)| (key.clone(), it.clone()));
+        let states = twin.replay.states().iter().map(|(key, it)| (key.clone(), it.clone()));
+        assert!(anew.eq(states), "{name}");
+        met.amended += usize::from(walk.agreement().unwrap().version > 1);
+        twin.place.vault.close().await;
+        drop(directory);
+    }
+}
+
+/// The scripts lead each rule of every template to a release, and to where none comes: after notice, an
+/// order, silence.
+#[test]
+fn the_vault_agrees_with_what_the_scripts_of_the_templates_come_to() {
+    let runtime = Runtime::new().unwrap();
+    for (name, _) in TEMPLATES {
+        for kind in ["released", "blocked"] {
+            let (terms, lines) = script_of(name, &format!("{name}-{kind}"));
+            let mut met = Met::default();
+            let walked = async {
+                let mut pair = Pair::of(&terms, FROM.parse().unwrap(), &mut met).await;
+                for line in lines {
+                    pair.take(&line.step, &mut met).await;
+                }
+                let released = (1..=pair.walk.requests()).filter_map(|it| pair.walk.request(it));
+                let released = released.filter(|it| it.released_at().is_some());
+                let released: BTreeSet<_> = released.map(|it| it.statement.rule).collect();
+                pair.ends(name, &mut met).await;
+                released
+            };
+            let released = runtime.block_on(walked);
+            let rules = terms.rules.iter().filter(|_| kind == "released");
+            assert_eq!(released, rules.map(|rule| rule.name.clone()).collect(), "{name}-{kind}");
+        }
+    }
+}
+
+/// Words of terms that no template has.
+const WORDS: [&str; 5] = ["any", "at_least", "date", "distinct_organisations", "label"];
+
+/// Which of these words a rule has.
+fn words(rule: &Rule) -> impl Iterator<Item = &'static str> {
+    let needs = parts(&rule.needs);
+    let has = [
+        needs.iter().any(|part| matches!(part, Needs::Any(_))),
+        needs.iter().any(|part| matches!(part, Needs::AtLeast(_))),
+        rule.trigger.date().is_some(),
+        rule.distinct_organisations.is_some(),
+        matches!(rule.grants, Grants::Label(_)),
+    ];
+    WORDS.into_iter().zip(has).filter(|(_, has)| *has).map(|(word, _)| word)
+}
+
+/// Needs, and all that they are made of.
+fn parts(needs: &Needs) -> Vec<&Needs> {
+    let inner: &[Needs] = match needs {
+        Needs::Seats(_) => &[],
+        Needs::All(All { all: inner })
+        | Needs::Any(Any { any: inner })
+        | Needs::AtLeast(AtLeast { at_least: _, of: inner }) => inner,
+    };
+    [needs].into_iter().chain(inner.iter().flat_map(parts)).collect()
 }
 
 /// The vault hears what was said since, and answers alike.
@@ -180,6 +295,9 @@ fn agree(walk: &Walk, twin: &Twin, met: &mut Met) {
             assert_eq!(wanted(&request), wanted(&replayed), "{member}");
         }
         met.states.insert(state.word());
+        if request.is_consented(now) || request.released_at().is_some() {
+            met.words.extend(request.rule().into_iter().flat_map(words));
+        }
         keys.push(Key::Request(id));
     }
     // What the vault itself judges by is what comes of its journal.
@@ -210,8 +328,14 @@ fn chosen(walk: &Walk, terms: &Terms, [kind, who, what, which]: [u8; 4]) -> Step
     fn one_of<T: Clone>(all: &[T], choice: u8) -> T {
         all[usize::from(choice) % all.len()].clone()
     }
+    // As a rule wants it labelled, where one does, as often as not.
+    let mut labels = terms.rules.iter().filter_map(|rule| match &rule.grants {
+        Grants::Label(label) => Some(label.clone()),
+        Grants::All | Grants::Latest => None,
+    });
+    let label = labels.next_back().filter(|_| which % 2 == 0);
     if walk.deposits() == 0 && kind < 200 {
-        return Step::Deposit { by: None, label: None };
+        return Step::Deposit { by: None, label };
     }
     // Nobody waits for the end of a term, after which little is left to be done.
     let is_far = walk.next_at().is_some_and(|at| at > walk.now().after(Span::days(400)));
@@ -245,8 +369,8 @@ fn chosen(walk: &Walk, terms: &Terms, [kind, who, what, which]: [u8; 4]) -> Step
     }
     let deposit = Some(1 + usize::from(which) % walk.deposits().max(1));
     match kind % 24 {
-        0 => Step::Deposit { by: Some(by), label: None },
-        1 => Step::Deposit { by: None, label: None },
+        0 => Step::Deposit { by: Some(by), label },
+        1 => Step::Deposit { by: None, label },
         2 => Step::Request { by, rule, deposit, duty: None },
         3 | 4 => Step::Request { by: entitled, rule, deposit, duty: None },
         5 => about(Saying::Consent),
