@@ -224,10 +224,14 @@ const OF_THE_WHOLE: [&str; 7] =
 
 /// What to do about what the reader of TOML says, which shows the line.
 fn remedy(fault: &str) -> &'static str {
-    const REMEDIES: [(&[&str], &str); 7] = [
+    const REMEDIES: [(&[&str], &str); 8] = [
         (
             &["\u{201c}", "\u{201d}", "\u{201e}", "\u{2018}", "\u{2019}"],
             "write straight quotation marks (\"), and not those of a word processor",
+        ),
+        (
+            &["string values must be quoted"],
+            "put what is no number, and neither true nor false, in quotation marks: \"90d\"",
         ),
         (&["missing field `rule`"], "write each way to a release below a line [[rule]]"),
         (
@@ -596,6 +600,7 @@ trigger   = { event = { kind = "insolvency", attested = "1@agent" } }
             (changed("agent       =", "대리인 ="), "small letters, digits and hyphens"),
             (changed("agent       =", "escrow agent ="), "small letters, digits and hyphens"),
             (changed("quorum = 2", "quorum = 2\ncontract = \"C:\\Users\\a.pdf\""), "with /"),
+            (changed("\"10d\"", "10d"), "in quotation marks: \"90d\""),
             (changed("quorum = 2", "quorum = -2"), "neither negative nor so large"),
             (changed("quorum = 2", "quorom = 2"), "`escrow guide terms` has every word"),
         ] {

@@ -215,6 +215,9 @@ pub enum Refusal {
     /// The requester never consents.
     #[error("{0} made this request; who requests never consents to it")]
     OwnRequest(MemberPath),
+    /// Somebody else's request is not withdrawn, but an objection to it can be.
+    #[error("{0} did not make the request; what it can take back is its objection to it")]
+    OwnObjection(OrganisationName),
     /// The request is not in a state for this.
     #[error("{}", standing_text(*.0))]
     RequestIs(State),
@@ -265,7 +268,7 @@ impl Refusal {
             Self::NoEvidence => "NO_EVIDENCE",
             Self::Settled(_) => "SETTLED",
             Self::AccessOver { .. } | Self::FetchedOften(_) => "ACCESS_OVER",
-            Self::NotEntitled { .. } => "NOT_ENTITLED",
+            Self::NotEntitled { .. } | Self::OwnObjection(_) => "NOT_ENTITLED",
             Self::OwnRequest(_) => "OWN_REQUEST",
             Self::RequestIs(_) => "REQUEST_STATE",
         }
@@ -320,6 +323,7 @@ impl Refusal {
             | Self::AccessOver { .. }
             | Self::FetchedOften(_)
             | Self::NotEntitled { .. }
+            | Self::OwnObjection(_)
             | Self::OwnRequest(_)
             | Self::RequestIs(_) => true,
         }
@@ -405,6 +409,7 @@ impl Refusal {
                 "make a new request if it is wanted once more"
             }
             Self::NotEntitled { .. } => "see who may with `escrow show` and the agreement's id",
+            Self::OwnObjection(_) => "write --objection",
             Self::OwnRequest(_) => "another member has to consent",
             Self::RequestIs(state) => return state.remedy().to_owned(),
         }

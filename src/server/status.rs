@@ -161,6 +161,7 @@ fn code(refusal: &Refusal) -> Code {
         | Refusal::NotDepositor(_)
         | Refusal::NotAmending(_)
         | Refusal::NotEntitled { .. }
+        | Refusal::OwnObjection(_)
         | Refusal::OwnRequest(_) => Code::PermissionDenied,
         Refusal::Limit { .. } => Code::ResourceExhausted,
         Refusal::OtherLog

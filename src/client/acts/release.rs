@@ -257,18 +257,6 @@ pub fn withdrawal(
         request: matter.request.named(),
         withdrawn,
     };
-    let own = &session.owner.path.organisation;
-    let mut standing = matter.request.standing_objections();
-    let is_meant = withdrawn == Withdrawn::Request
-        && matter.request.requester().organisation != *own
-        && standing.any(|objection| objection.by.organisation == *own);
-    if is_meant {
-        return Err(ClientError::input(
-            "NOT_ENTITLED",
-            format!("{} is not a request of {own}, but its objection to it is", matter.request.id),
-            format!("to take that back, run `escrow withdraw {} --objection`", matter.request.id),
-        ));
-    }
     request::decide_withdrawal(&matter.request, &withdrawal, now())?;
     Ok(withdrawal)
 }

@@ -305,7 +305,11 @@ pub fn decide_withdrawal(
     request.is_meant(&withdrawal.request)?;
     match withdrawal.withdrawn {
         Withdrawn::Request if by.organisation != request.requester().organisation => {
-            Err(request.not_entitled(by, "withdraw somebody else's request"))
+            let mut standing = request.standing_objections();
+            Err(match standing.any(|objection| objection.by.organisation == by.organisation) {
+                true => Refusal::OwnObjection(by.organisation.clone()),
+                false => request.not_entitled(by, "withdraw somebody else's request"),
+            })
         }
         Withdrawn::Request => request.refuse_unless(now, &UNDECIDED),
         Withdrawn::Objection => {

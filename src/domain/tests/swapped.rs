@@ -295,11 +295,7 @@ fn promise_4_a_withdrawal_is_of_one_thing() {
         (
             MINJI,
             Withdrawn::Objection,
-            no(
-                "/withdrawn",
-                "request",
-                not_entitled(MINJI, "withdraw somebody else's request", "bankruptcy"),
-            ),
+            no("/withdrawn", "request", Refusal::OwnObjection("hanbit-parts".parse().unwrap())),
         ),
     ] {
         let withdrawal = world.withdrawal(by, &case, withdrawn);
