@@ -165,16 +165,41 @@ fn advice_is_told_to_scripts_that_propose() {
     assert_eq!((refused.code, refused.refusal().as_str()), (1, "BAD_TERMS"));
     assert!(refused.err.contains("The term was over"), "{}", refused.err);
     // Whoever is to sign them has them as a file.
-    let mut printing = Command::new(env!("CARGO_BIN_EXE_escrow"));
-    printing.arg("--home").arg(world.home("orient-display"));
-    let printed = printing.args(["agreement", "terms", &agreement]).output().unwrap();
-    let desk = Desk::with(&String::from_utf8(printed.stdout).unwrap());
+    let desk = Desk::with(&printed(&world, &agreement));
     let checked = desk.check();
     assert_eq!(codes(&checked.out), [("advice", "single_agent"), ("advice", "coalitions")]);
     assert_eq!(desk.simulate(&[], WALK).code, 0);
     let aloud = ["agreement", "propose", &terms, "--yes"];
     let said = world.escrow_aloud("hanbit-parts", &aloud, b"");
     assert!(said.contains("advice: ") && !said.contains("Sign this?"), "{said}");
+}
+
+/// The terms of an agreement as a party has them printed that did not write them.
+fn printed(world: &World, agreement: &str) -> String {
+    let mut printing = Command::new(env!("CARGO_BIN_EXE_escrow"));
+    printing.arg("--home").arg(world.home("orient-display"));
+    let printed = printing.args(["agreement", "terms", agreement]).output().unwrap();
+    String::from_utf8(printed.stdout).unwrap()
+}
+
+#[test]
+fn what_is_missing_is_told_alike_of_a_walk_and_of_a_request() {
+    let (world, agreement) = World::with_agreement();
+    let deposit = world.deposit(&agreement, "etch for 90 s");
+    let desk = Desk::with(&printed(&world, &agreement));
+    let walk = "deposit\nrequest orient-display/junho --rule joint\n\
+                approve trade-secret-center/sora\napprove hanbit-parts/minji\n";
+    let walked = desk.simulate(&[], walk).records();
+    let request = world.request(&deposit, "joint");
+    for (step, home) in [(2, None), (3, Some("trade-secret-center")), (4, Some("hanbit-parts"))] {
+        if let Some(home) = home {
+            world.approve(home, &request);
+        }
+        let shown = world.escrow("orient-display", &["show", &request]).record();
+        for told in ["state", "missing"] {
+            assert_eq!(walked[step]["requests"][0][told], shown[told], "{told} after {step}");
+        }
+    }
 }
 
 const WALK: &str = "\

@@ -125,14 +125,15 @@ fn single_agents(terms: &Terms) -> Vec<Finding> {
             true => Proposal::find(terms, &format!("without-{role}"), Some(role)),
             false => None,
         };
-        let second = format!("ame a second organisation as {role}");
         let fix = match (proposal, is_needed_without(role)) {
             (Some(proposal), true) => format!(
-                "Add a rule {proposal}, for when all others agree; and n{second}, for when {supplier} \
-                 does not ({names})."
+                "Add a rule {proposal}, for when all others agree; and name a second organisation as \
+                 {role}, for when {supplier} does not ({names})."
             ),
-            (Some(proposal), false) => format!("Add a rule {proposal}; or n{second}."),
-            (None, _) => format!("N{second}."),
+            (Some(proposal), false) => {
+                format!("Add a rule {proposal}; or name a second organisation as {role}.")
+            }
+            (None, _) => format!("Name a second organisation as {role}."),
         };
         let why = format!(
             "{which} without {who}. When it closes, is bought by one side or does not answer, nobody \
