@@ -21,6 +21,7 @@ use serde::Serialize;
 use crate::domain::id::{OrganisationName, Role, RuleName};
 use crate::domain::soundness::{self, Unsound};
 use crate::domain::terms::Terms;
+use crate::domain::text::listed;
 use crate::domain::time::Timestamp;
 
 /// How much it matters.
@@ -212,16 +213,6 @@ pub fn advise(terms: &Terms, now: Timestamp, known: &Known) -> Vec<Finding> {
     found.extend(terms.rules.iter().flat_map(|rule| rule::advise(terms, rule, now)));
     found.extend(whole::several_people(terms));
     found
-}
-
-/// Names as they are read out: `a, b and c`.
-fn listed<T: fmt::Display>(names: impl IntoIterator<Item = T>, word: &str) -> String {
-    let mut names: Vec<_> = names.into_iter().map(|name| name.to_string()).collect();
-    match names.pop() {
-        None => "nobody".to_owned(),
-        Some(last) if names.is_empty() => last,
-        Some(last) => format!("{} {word} {last}", names.join(", ")),
-    }
 }
 
 /// The organisations in these roles, as they are read out.

@@ -2,8 +2,10 @@
 //! anything is asked for.
 
 mod agreement;
+mod upcoming;
 
 pub use agreement::{Ahead, Coming, Opening, ahead, openings};
+pub use upcoming::{Turn, Upcoming, upcoming, upcoming_in};
 
 use std::fmt;
 
@@ -14,6 +16,7 @@ use crate::domain::needs::Alternative;
 use crate::domain::refusal::Refusal;
 use crate::domain::request::{DutyState, Request, State};
 use crate::domain::statement::{Acknowledged, Attested, Basis, Duty};
+use crate::domain::text::listed;
 use crate::domain::time::Timestamp;
 use crate::domain::trigger::Trigger;
 
@@ -135,16 +138,6 @@ impl fmt::Display for OpenSeats {
         }
         write!(f, "{} ({role})", listed(organisations, "or"))?;
         other_than.iter().try_for_each(|not| write!(f, " other than {not}"))
-    }
-}
-
-/// Names as they are read out: `a, b and c`.
-fn listed<T: fmt::Display>(names: &[T], word: &str) -> String {
-    let mut names: Vec<_> = names.iter().map(ToString::to_string).collect();
-    match names.pop() {
-        Some(last) if names.is_empty() => last,
-        Some(last) => format!("{} {word} {last}", names.join(", ")),
-        None => String::new(),
     }
 }
 
@@ -415,119 +408,6 @@ pub fn missing(request: &Request, now: Timestamp) -> Vec<Missing> {
 impl fmt::Display for OpenSettlement {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} by {}", self.basis.noun(), listed(&self.by, "and"))
-    }
-}
-
-/// Something that happens to a request by itself, if nobody does anything more.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-#[serde(tag = "what", rename_all = "snake_case")]
-pub enum Turn {
-    /// It is late enough for its rule.
-    DateComes,
-    /// Notice has run.
-    NoticeEnds,
-    /// A consent stops being good.
-    ConsentEnds {
-        /// Whose.
-        member: MemberPath,
-    },
-    /// The request lapses.
-    Expires,
-    /// Notice has run for a holder, by what is known in this home; until then it spends no share.
-    NoticeEndsFor {
-        /// Whose home.
-        member: MemberPath,
-    },
-    /// The bundle can no longer be fetched.
-    AccessEnds,
-    /// The requester's organisation is late with what it took upon itself.
-    DutyDue {
-        /// What it has to acknowledge.
-        acknowledged: Acknowledged,
-    },
-}
-
-/// When something happens by itself.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Upcoming {
-    /// When.
-    pub at: Timestamp,
-    /// What.
-    #[serde(flatten)]
-    pub turn: Turn,
-}
-
-/// What happens to a request by itself after this moment, the next thing first.
-pub fn upcoming(request: &Request, now: Timestamp) -> Vec<Upcoming> {
-    let mut turns = Vec::new();
-    match request.state(now) {
-        State::Withdrawn | State::Expired => {}
-        State::Open | State::Notice | State::Objected | State::Satisfied => {
-            let date = request.rule().and_then(|rule| rule.trigger.date());
-            turns.extend(date.map(|at| (at, Turn::DateComes)));
-            turns.push((request.notice_ends_at, Turn::NoticeEnds));
-            turns.push((request.expires_at, Turn::Expires));
-            turns.extend(request.standing_consents(now).map(|consent| {
-                (request.consent_ends(consent), Turn::ConsentEnds { member: consent.by.clone() })
-            }));
-        }
-        State::Released | State::Retrieved => {
-            let ends = request.access_ends().filter(|_| request.may_fetch(now).is_ok());
-            turns.extend(ends.map(|at| (at, Turn::AccessEnds)));
-            let owed = owed(request, now).filter(|_| request.is_retrieved());
-            turns.extend(owed.map(|(duty, _)| {
-                (duty.by, Turn::DutyDue { acknowledged: duty.kind.fulfilled_by() })
-            }));
-        }
-    }
-    // What never happens lies at the end of time.
-    turns.retain(|(at, _)| now < *at && *at < Timestamp::MAX);
-    turns.sort_by_key(|(at, _)| *at);
-    turns.into_iter().map(|(at, turn)| Upcoming { at, turn }).collect()
-}
-
-/// The same, with when notice has run in homes that have known of the request since then: what the
-/// vault says of that is not enough for a holder.
-pub fn upcoming_in(
-    request: &Request,
-    homes: &[(MemberPath, Timestamp)],
-    now: Timestamp,
-) -> Vec<Upcoming> {
-    let mut turns = upcoming(request, now);
-    let goes_on = match request.state(now) {
-        State::Open | State::Notice | State::Objected | State::Satisfied => true,
-        State::Released | State::Retrieved | State::Withdrawn | State::Expired => false,
-    };
-    let awaited = request.awaited_holders(now);
-    for (member, known) in homes.iter().filter(|_| goes_on) {
-        let at = request.notice_ends_for(*known);
-        // Where the vault's own notice lasts as long, nothing is new.
-        let is_news = now.max(request.notice_ends_at) < at && at < request.expires_at;
-        if is_news && awaited.contains(&&member.organisation) {
-            turns.push(Upcoming { at, turn: Turn::NoticeEndsFor { member: member.clone() } });
-        }
-    }
-    turns.sort_by_key(|turn| turn.at);
-    turns
-}
-
-impl fmt::Display for Turn {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::DateComes => f.write_str("the date of the rule has come"),
-            Self::NoticeEnds => f.write_str("notice has run"),
-            Self::ConsentEnds { member } => {
-                write!(f, "the consent of {member} is no longer good, unless it is given anew")
-            }
-            Self::Expires => f.write_str("the request expires"),
-            Self::NoticeEndsFor { member } => {
-                write!(f, "notice has run in the home of {member}, which learned of it later")
-            }
-            Self::AccessEnds => f.write_str("the bundle can no longer be fetched"),
-            Self::DutyDue { acknowledged } => {
-                write!(f, "acknowledgement of {} is due", acknowledged.noun())
-            }
-        }
     }
 }
 

@@ -64,6 +64,19 @@ impl FromStr for Text {
 
 serde_as_text!(Text);
 
+/// Names as they are read out: `a, b and c`.
+pub(in crate::domain) fn listed<T: fmt::Display>(
+    names: impl IntoIterator<Item = T>,
+    word: &str,
+) -> String {
+    let mut names: Vec<_> = names.into_iter().map(|name| name.to_string()).collect();
+    match names.pop() {
+        None => "nobody".to_owned(),
+        Some(last) if names.is_empty() => last,
+        Some(last) => format!("{} {word} {last}", names.join(", ")),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -2,10 +2,11 @@
 
 use std::collections::BTreeSet;
 
-use crate::domain::advice::{Code, Finding, listed};
+use crate::domain::advice::{Code, Finding};
 use crate::domain::id::{OrganisationName, Role};
 use crate::domain::needs::{Alternative, Needs};
 use crate::domain::terms::{Rule, Terms};
+use crate::domain::text::listed;
 
 /// Advises on such a group, if more than one of it are parties or run the vault.
 pub(super) fn one_roof(

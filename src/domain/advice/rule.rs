@@ -1,11 +1,12 @@
 //! What is to be told about one rule.
 
-use crate::domain::advice::{Code, Finding, in_roles, listed};
+use crate::domain::advice::{Code, Finding, in_roles};
 use crate::domain::calendar::Period;
 use crate::domain::id::{OrganisationName, Role};
 use crate::domain::needs::Needs;
 use crate::domain::statement::DutyKind;
 use crate::domain::terms::{Rule, SettledBy, Terms};
+use crate::domain::text::listed;
 use crate::domain::time::{Span, Timestamp};
 use crate::domain::trigger::Trigger;
 

@@ -3,10 +3,11 @@
 use std::collections::BTreeSet;
 
 use crate::domain::advice::proposal::Proposal;
-use crate::domain::advice::{Code, Finding, Known, in_roles, listed, owners};
+use crate::domain::advice::{Code, Finding, Known, in_roles, owners};
 use crate::domain::id::{OrganisationName, Role};
 use crate::domain::soundness::{self, Deed, TooFewMembers};
 use crate::domain::terms::{Rule, Terms};
+use crate::domain::text::listed;
 use crate::domain::time::Timestamp;
 
 /// Coalitions that are named one by one; of more it is said how many holders it takes.
