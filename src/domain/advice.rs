@@ -19,8 +19,9 @@ use std::fmt;
 use serde::Serialize;
 
 use crate::domain::id::{OrganisationName, Role, RuleName};
+use crate::domain::needs::Needs;
 use crate::domain::soundness::{self, Unsound};
-use crate::domain::terms::Terms;
+use crate::domain::terms::{Rule, Terms};
 use crate::domain::text::listed;
 use crate::domain::time::Timestamp;
 
@@ -213,6 +214,18 @@ pub fn advise(terms: &Terms, now: Timestamp, known: &Known) -> Vec<Finding> {
     found.extend(terms.rules.iter().flat_map(|rule| rule::advise(terms, rule, now)));
     found.extend(whole::several_people(terms));
     found
+}
+
+/// The roles that attest for a release under a rule.
+fn attesting(rule: &Rule) -> BTreeSet<Role> {
+    rule.trigger.attested().map(Needs::roles).unwrap_or_default()
+}
+
+/// Whether a role asks for a release under a rule, attests for it or consents to it.
+fn wants_release(rule: &Rule, role: &Role) -> bool {
+    rule.requesters.contains(role)
+        || rule.consenting_roles().contains(role)
+        || attesting(rule).contains(role)
 }
 
 /// The organisations in these roles, as they are read out.

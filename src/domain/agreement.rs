@@ -5,10 +5,11 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use crate::domain::deposit::Deposit;
 use crate::domain::id::{AgreementId, DepositId, Digest, Element, MemberPath, OrganisationName};
 use crate::domain::refusal::Refusal;
 use crate::domain::statement::{self, Holder};
-use crate::domain::terms::{Format, Terms};
+use crate::domain::terms::{Format, Grants, Rule, Terms};
 use crate::domain::time::Timestamp;
 use crate::domain::trigger::Reminded;
 
@@ -127,6 +128,15 @@ impl Agreement {
             Phase::Proposed | Phase::Declined { .. } | Phase::Terminated { .. } => {
                 Err(Refusal::AgreementIs(self.phase.word()))
             }
+        }
+    }
+
+    /// Whether this deposit may be asked for under a rule.
+    pub fn grants(&self, rule: &Rule, deposit: &Deposit) -> bool {
+        match &rule.grants {
+            Grants::All => true,
+            Grants::Latest => self.latest.as_ref() == Some(&deposit.id),
+            Grants::Label(label) => deposit.statement.label == *label,
         }
     }
 

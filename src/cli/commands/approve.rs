@@ -136,7 +136,7 @@ fn effect(matter: &Matter, by: &MemberPath, due: Due) -> String {
     let spends = request.state(now()) == State::Satisfied
         && request.awaited_holders(now()).contains(&own)
         && !matter.request.has_contributed(own);
-    if matter.request.standing_objections().any(|objection| objection.by.organisation == *own) {
+    if matter.request.is_objected_by(own) {
         return format!(
             "{act}, to which {own} objects. The objection stands; when it is over, the consent counts."
         );

@@ -106,9 +106,7 @@ fn about(walk: &Walk, agreement: &Agreement, request: &Request, which: &str) -> 
             // An objection keeps nobody from consenting.
             let consenting = people.iter().find(|who| fills_a_seat(request, who, walk.now()));
             steps.extend(consenting.map(|who| format!("approve {who}{which}")));
-            let mut standing = request.standing_objections();
-            let own = standing.any(|objection| objection.by.organisation == *organisation);
-            let own = people.first().filter(|_| own);
+            let own = people.first().filter(|_| request.is_objected_by(organisation));
             steps.extend(own.map(|who| format!("withdraw {who}{which} --objection")));
         }
     }

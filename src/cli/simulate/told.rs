@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use crate::cli::output::fields;
 use crate::cli::simulate::possible;
-use crate::cli::view::{AmendmentView, RequestView, RuleView};
+use crate::cli::view::{AmendmentView, RequestView, RuleView, not_yet_text};
 use crate::client::acts::amendment::Pending;
 use crate::domain::chain::chain;
 use crate::domain::id::{MemberPath, RequestId};
@@ -217,7 +217,8 @@ impl ToldView {
         }
         if self.is_of_agreement {
             let waiting = self.rules.iter().filter(|rule| !rule.missing.is_empty());
-            let waiting: Vec<_> = waiting.map(not_yet_text).collect();
+            let waiting: Vec<_> =
+                waiting.map(|rule| not_yet_text(&rule.rule, &rule.missing)).collect();
             let is_told = self.requests.is_empty() || !waiting.is_empty();
             let next = self.next.iter().filter(|_| is_told);
             put("amendment", &mut self.amendments.iter().map(AmendmentView::text));
@@ -232,11 +233,6 @@ impl ToldView {
         let step = step.map(|step| format!("> {step}\n")).collect::<String>();
         format!("{step}{}", fields(&pairs))
     }
-}
-
-fn not_yet_text(opening: &Opening) -> String {
-    let missing = opening.missing.iter().map(ToString::to_string).collect::<Vec<_>>();
-    format!("rule {}; it takes {}", opening.rule, missing.join("; "))
 }
 
 /// The request that a step is about, if it is about one.

@@ -80,9 +80,14 @@ struct UntriggeredView {
 
 impl UntriggeredView {
     fn text(&self) -> String {
-        let missing = self.missing.iter().map(ToString::to_string).collect::<Vec<_>>();
-        format!("rule {}; it takes {}", self.rule, missing.join("; "))
+        not_yet_text(&self.rule, &self.missing)
     }
+}
+
+/// What a rule waits for before anybody can request under it.
+pub fn not_yet_text(rule: &RuleName, missing: &[Unmet]) -> String {
+    let missing = missing.iter().map(ToString::to_string).collect::<Vec<_>>();
+    format!("rule {rule}; it takes {}", missing.join("; "))
 }
 
 /// A party of an agreement.

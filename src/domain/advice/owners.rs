@@ -2,9 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use crate::domain::advice::{Code, Finding};
+use crate::domain::advice::{Code, Finding, wants_release};
 use crate::domain::id::{OrganisationName, Role};
-use crate::domain::needs::{Alternative, Needs};
+use crate::domain::needs::Alternative;
 use crate::domain::terms::{Rule, Terms};
 use crate::domain::text::listed;
 
@@ -71,12 +71,8 @@ fn judges(terms: &Terms, rule: &Rule, group: &BTreeSet<OrganisationName>) -> boo
     };
     let ways = award.alternatives().unwrap_or_default();
     let judges = award.roles();
-    let attesting = rule.trigger.attested().map(Needs::roles).unwrap_or_default();
     let is_side = |role: &Role| {
-        let has_part = rule.requesters.contains(role)
-            || rule.objection.contains(role)
-            || rule.consenting_roles().contains(role)
-            || attesting.contains(role);
+        let has_part = wants_release(rule, role) || rule.objection.contains(role);
         has_part && !judges.contains(role)
     };
     let sides = group.iter().filter_map(|who| terms.role_of(who)).any(is_side);

@@ -1,9 +1,8 @@
 //! What is to be told about one rule.
 
-use crate::domain::advice::{Code, Finding, in_roles};
+use crate::domain::advice::{Code, Finding, attesting, in_roles, wants_release};
 use crate::domain::calendar::Period;
 use crate::domain::id::{OrganisationName, Role};
-use crate::domain::needs::Needs;
 use crate::domain::statement::DutyKind;
 use crate::domain::terms::{Rule, SettledBy, Terms};
 use crate::domain::text::listed;
@@ -193,8 +192,7 @@ fn objection_without_end(terms: &Terms, rule: &Rule) -> Option<Finding> {
 /// Who consents or attests wants the release as much as whoever asks for it does.
 fn partial_award(terms: &Terms, rule: &Rule) -> Option<Finding> {
     let award = rule.settled_by.as_ref()?.award.as_ref()?;
-    let consenting = rule.consenting_roles();
-    let attesting = rule.trigger.attested().map(Needs::roles).unwrap_or_default();
+    let (consenting, attesting) = (rule.consenting_roles(), attesting(rule));
     let judges = award.roles();
     let judge = judges.iter().find(|role| consenting.contains(role) || attesting.contains(role))?;
     let does = match consenting.contains(judge) {
@@ -216,13 +214,7 @@ fn partial_award(terms: &Terms, rule: &Rule) -> Option<Finding> {
 /// An instruction without any of those who object, by nobody but those who want the release.
 fn partial_instruction(terms: &Terms, rule: &Rule) -> Option<Finding> {
     let joint = rule.settled_by.as_ref()?.joint.as_ref()?;
-    let consenting = rule.consenting_roles();
-    let attesting = rule.trigger.attested().map(Needs::roles).unwrap_or_default();
-    let wants = |role: &Role| {
-        let is_for =
-            rule.requesters.contains(role) || consenting.contains(role) || attesting.contains(role);
-        is_for && !rule.objection.contains(role)
-    };
+    let wants = |role: &Role| wants_release(rule, role) && !rule.objection.contains(role);
     let ways = joint.alternatives().unwrap_or_default();
     let partial = ways.iter().find(|way| way.keys().all(wants))?;
     let (who, objecting) =

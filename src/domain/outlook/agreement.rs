@@ -83,9 +83,11 @@ pub struct Coming {
 
 /// What happens in an agreement by itself after this moment, the next thing first.
 pub fn ahead(agreement: &Agreement, now: Timestamp) -> Vec<Coming> {
+    if agreement.in_force().is_err() {
+        return Vec::new();
+    }
     let mut coming: Vec<Coming> = Vec::new();
-    let term = agreement.terms.term.filter(|_| agreement.in_force().is_ok());
-    coming.extend(term.map(|at| Coming { at, what: Ahead::TermEnds }));
+    coming.extend(agreement.terms.term.map(|at| Coming { at, what: Ahead::TermEnds }));
     for opening in openings(agreement, now) {
         let rule = opening.rule;
         coming.extend(opening.missing.into_iter().map(|unmet| match unmet {

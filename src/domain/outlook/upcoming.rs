@@ -51,6 +51,16 @@ pub struct Upcoming {
 
 /// What happens to a request by itself after this moment, the next thing first.
 pub fn upcoming(request: &Request, now: Timestamp) -> Vec<Upcoming> {
+    upcoming_in(request, &[], now)
+}
+
+/// The same, with when notice has run in homes that have known of the request since then: what the
+/// vault says of that is not enough for a holder.
+pub fn upcoming_in(
+    request: &Request,
+    homes: &[(MemberPath, Timestamp)],
+    now: Timestamp,
+) -> Vec<Upcoming> {
     let mut turns = Vec::new();
     match request.state(now) {
         State::Withdrawn | State::Expired => {}
@@ -62,6 +72,15 @@ pub fn upcoming(request: &Request, now: Timestamp) -> Vec<Upcoming> {
             turns.extend(request.standing_consents(now).map(|consent| {
                 (request.consent_ends(consent), Turn::ConsentEnds { member: consent.by.clone() })
             }));
+            let awaited = request.awaited_holders(now);
+            let spends = |who: &MemberPath| awaited.contains(&&who.organisation);
+            for (member, known) in homes.iter().filter(|(member, _)| spends(member)) {
+                let at = request.notice_ends_for(*known);
+                // Where the vault's own notice lasts as long, nothing is new.
+                if request.notice_ends_at < at && at < request.expires_at {
+                    turns.push((at, Turn::NoticeEndsFor { member: member.clone() }));
+                }
+            }
         }
         State::Released | State::Retrieved => {
             let ends = request.access_ends().filter(|_| request.may_fetch(now).is_ok());
@@ -76,31 +95,6 @@ pub fn upcoming(request: &Request, now: Timestamp) -> Vec<Upcoming> {
     turns.retain(|(at, _)| now < *at && *at < Timestamp::MAX);
     turns.sort_by_key(|(at, _)| *at);
     turns.into_iter().map(|(at, turn)| Upcoming { at, turn }).collect()
-}
-
-/// The same, with when notice has run in homes that have known of the request since then: what the
-/// vault says of that is not enough for a holder.
-pub fn upcoming_in(
-    request: &Request,
-    homes: &[(MemberPath, Timestamp)],
-    now: Timestamp,
-) -> Vec<Upcoming> {
-    let mut turns = upcoming(request, now);
-    let goes_on = match request.state(now) {
-        State::Open | State::Notice | State::Objected | State::Satisfied => true,
-        State::Released | State::Retrieved | State::Withdrawn | State::Expired => false,
-    };
-    let awaited = request.awaited_holders(now);
-    for (member, known) in homes.iter().filter(|_| goes_on) {
-        let at = request.notice_ends_for(*known);
-        // Where the vault's own notice lasts as long, nothing is new.
-        let is_news = now.max(request.notice_ends_at) < at && at < request.expires_at;
-        if is_news && awaited.contains(&&member.organisation) {
-            turns.push(Upcoming { at, turn: Turn::NoticeEndsFor { member: member.clone() } });
-        }
-    }
-    turns.sort_by_key(|turn| turn.at);
-    turns
 }
 
 impl fmt::Display for Turn {

@@ -8,7 +8,6 @@ use crate::domain::refusal::Refusal;
 use crate::domain::request::{Objection, OpenRequests, Request, State};
 use crate::domain::rules::CLOCK_SKEW_MAX;
 use crate::domain::statement::{self, Acknowledged, Attested, Basis, RequestRef, Withdrawn};
-use crate::domain::terms::Grants;
 use crate::domain::time::Timestamp;
 use crate::domain::trigger::Trigger;
 
@@ -61,12 +60,7 @@ pub fn decide_request(
     if !unmet.is_empty() {
         return Err(Refusal::NotTriggered { rule: rule.name.clone(), unmet });
     }
-    let is_granted = match &rule.grants {
-        Grants::All => true,
-        Grants::Latest => agreement.latest.as_ref() == Some(&deposit.id),
-        Grants::Label(label) => deposit.statement.label == *label,
-    };
-    if !is_granted {
+    if !agreement.grants(rule, deposit) {
         let (rule, grants) = (rule.name.clone(), rule.grants.to_string());
         return Err(Refusal::NotGranted { rule, grants });
     }
@@ -208,7 +202,7 @@ pub fn decide_objection(
 ) -> Result<(), Refusal> {
     let by = &objection.made.by;
     request.is_meant(&objection.request)?;
-    if request.standing_objections().any(|standing| standing.by.organisation == by.organisation) {
+    if request.is_objected_by(&by.organisation) {
         return Err(Refusal::Already { who: by.organisation.to_string(), what: "objected" });
     }
     request.refuse_unless(now, &UNDECIDED)?;
@@ -305,8 +299,7 @@ pub fn decide_withdrawal(
     request.is_meant(&withdrawal.request)?;
     match withdrawal.withdrawn {
         Withdrawn::Request if by.organisation != request.requester().organisation => {
-            let mut standing = request.standing_objections();
-            Err(match standing.any(|objection| objection.by.organisation == by.organisation) {
+            Err(match request.is_objected_by(&by.organisation) {
                 true => Refusal::OwnObjection(by.organisation.clone()),
                 false => request.not_entitled(by, "withdraw somebody else's request"),
             })
@@ -316,7 +309,7 @@ pub fn decide_withdrawal(
             request.refuse_unless(now, &UNDECIDED)?;
             let organisation = &by.organisation;
             let own = |o: &&Objection| o.by.organisation == *organisation;
-            if request.standing_objections().any(|o| own(&o)) {
+            if request.is_objected_by(organisation) {
                 Ok(())
             } else if request.objections.iter().filter(own).any(|o| request.is_settled(o)) {
                 Err(Refusal::Settled(organisation.clone()))

@@ -15,6 +15,11 @@ impl Request {
             .filter(|objection| objection.withdrawn.is_none() && !self.is_settled(objection))
     }
 
+    /// Whether an objection of this organisation stands.
+    pub fn is_objected_by(&self, organisation: &OrganisationName) -> bool {
+        self.standing_objections().any(|objection| objection.by.organisation == *organisation)
+    }
+
     /// Whether as many have said that an objection is settled as the rule asks for.
     pub fn is_settled(&self, objection: &Objection) -> bool {
         self.settling(objection).iter().any(|(_, missing)| missing.is_empty())

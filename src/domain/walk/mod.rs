@@ -25,7 +25,7 @@ use crate::domain::rules;
 use crate::domain::statement::{Reason, Stated};
 use crate::domain::states::States;
 use crate::domain::stream::Stream;
-use crate::domain::terms::{Grants, Rule, Terms};
+use crate::domain::terms::{Rule, Terms};
 use crate::domain::text::Text;
 use crate::domain::time::Timestamp;
 use crate::domain::walk::say::key_of;
@@ -122,11 +122,9 @@ impl Walk {
 
     /// The number of the last deposit that may be asked for under a rule.
     pub fn granted(&self, rule: &Rule) -> Option<usize> {
-        let is_granted = |id: &DepositId| match &rule.grants {
-            Grants::All | Grants::Latest => true,
-            Grants::Label(label) => {
-                self.states.deposit(id).is_some_and(|found| found.statement.label == *label)
-            }
+        let agreement = self.agreement()?;
+        let is_granted = |id: &DepositId| {
+            self.states.deposit(id).is_some_and(|deposit| agreement.grants(rule, deposit))
         };
         self.deposits.iter().rposition(is_granted).map(|index| index + 1)
     }
